@@ -1,0 +1,87 @@
+# `make demo` tells the whole story, `make test` proves it; both set up what they need.
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PROTOS := $(shell find proto -name '*.proto' 2>/dev/null)
+BASE ?= main
+
+# A pip of the shell's own configuration may add flags; the lock alone decides what is installed.
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+say = @printf '\033[2m·\033[0m %s\n'
+
+.PHONY: help setup proto test check demo up lock bench-trade clean
+
+help:
+	@printf '%s\n' \
+	  'make demo         set up, start the whole stack and watch a trade settle' \
+	  'make test         set up and run every test' \
+	  'make up           run the stack in the foreground until Ctrl-C' \
+	  'make check        formatting, lint, types, layers, API lint and compatibility' \
+	  'make proto        refresh gen/ from proto/' \
+	  'make bench-trade  measure quote, accept and settle through the front door' \
+	  'make lock         pin the newest dependencies that pyproject.toml allows' \
+	  'make clean        remove everything that make made, the local stack included'
+
+setup: $(VENV)/.ready
+
+$(VENV)/.locked: requirements.txt
+	$(say) 'creating $(VENV) and installing the locked dependencies (a minute the first time)'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Reli needs Python 3.11 or newer")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --require-hashes -r requirements.txt
+	@touch $@
+
+$(VENV)/.ready: $(VENV)/.locked pyproject.toml hatch_build.py
+	$(say) 'installing reli itself, editable'
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+proto: gen/reli.binpb
+
+gen/reli.binpb: $(PROTOS) hatch_build.py | $(VENV)/.locked
+	$(say) 'generating stubs from proto/'
+	@$(BIN)/python hatch_build.py
+
+test: setup proto
+	@$(BIN)/python -m pytest
+
+check: setup proto
+	$(say) 'ruff'
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	$(say) 'mypy'
+	@$(BIN)/mypy --no-error-summary
+	$(say) 'import-linter'
+	@$(BIN)/lint-imports --no-logo 2>&1 || false
+	$(say) 'buf lint'
+	@$(BIN)/buf lint
+	$(say) 'buf breaking'
+	@.ci/breaking $(BASE) $(BIN)/buf
+
+demo: setup proto
+	@$(BIN)/reli demo
+
+up: setup proto
+	@$(BIN)/reli up
+
+bench-trade: setup proto
+	@$(BIN)/python -m benchmarks.trade
+
+# pip-tools lives apart: its own needs must not decide what the product is pinned to.
+lock:
+	$(say) 'resolving (some minutes)'
+	@$(PYTHON) -m venv build/lock
+	@build/lock/bin/python -m pip --disable-pip-version-check --quiet install pip-tools
+	@CUSTOM_COMPILE_COMMAND='make lock' build/lock/bin/pip-compile --quiet --upgrade --extra dev \
+	  --generate-hashes --allow-unsafe --strip-extras --no-annotate --no-emit-index-url \
+	  --no-emit-find-links --no-emit-trusted-host --output-file requirements.txt pyproject.toml
+
+clean:
+	@rm -rf $(VENV) gen build dist .reli .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Liquidity providers, one folder per venue."""

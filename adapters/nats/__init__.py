@@ -1,0 +1,1 @@
+"""NATS JetStream: wakes and carries, decides nothing."""

@@ -1,0 +1,67 @@
+"""Events on JetStream."""
+
+from datetime import timedelta
+from typing import Final
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import NotFoundError
+
+from domain.ids import TenantId
+from ports.bus import Bus, BusUnavailable, OutboxRow
+
+STREAM: Final = "RELI_EVENTS"
+SUBJECT_ROOT: Final = "reli.events"
+MAX_AGE: Final = timedelta(days=30)
+MAX_BYTES: Final = 2 * 1024**3
+PUBLISH_TIMEOUT_S: Final = 5.0
+
+
+class NatsBus(Bus):
+    """Publishes each event under `reli.events.{tenant id}.{type}`.
+
+    `Nats-Msg-Id` lets the server drop what it has already stored within its window; consumers drop
+    what they have already seen by the event's id.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._jetstream: JetStreamContext = client.jetstream(timeout=PUBLISH_TIMEOUT_S)
+        self._is_ready = False
+
+    async def publish(self, row: OutboxRow) -> None:
+        try:
+            if not self._is_ready:
+                await self._ensure_stream()
+            await self._jetstream.publish(
+                subject_of(TenantId(row.tenant_id), row.type),
+                row.payload,
+                headers={"Nats-Msg-Id": row.key},
+            )
+        except (NatsError, OSError, TimeoutError) as error:
+            self._is_ready = False
+            raise BusUnavailable("the bus did not take the event") from error
+
+    async def _ensure_stream(self) -> None:
+        config = StreamConfig(
+            name=STREAM,
+            subjects=[f"{SUBJECT_ROOT}.>"],
+            storage=StorageType.FILE,
+            retention=RetentionPolicy.LIMITS,
+            # A full stream refuses what is new and the outbox keeps it; the default would drop
+            # the oldest without a word.
+            discard=DiscardPolicy.NEW,
+            max_age=MAX_AGE.total_seconds(),
+            max_bytes=MAX_BYTES,
+            duplicate_window=120,
+        )
+        try:
+            await self._jetstream.update_stream(config)
+        except NotFoundError:
+            await self._jetstream.add_stream(config)
+        self._is_ready = True
+
+
+def subject_of(tenant_id: TenantId, type: str) -> str:
+    return f"{SUBJECT_ROOT}.{tenant_id}.{type}"

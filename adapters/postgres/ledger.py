@@ -1,0 +1,413 @@
+"""The books: decided in the domain, under row locks taken in the order of the accounts' ids."""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from adapters.postgres.scope import Scope, page_of
+from domain.amount import Amount
+from domain.ids import AccountId, CustomerId, EntryId, TransferId
+from domain.ledger.account import UNLIMITED_KINDS, Account, AccountKey, AccountKind
+from domain.ledger.entry import Entry, EntrySource
+from domain.ledger.errors import AccountNotFound, EntryNotFound, LedgerRefusal
+from domain.ledger.posting import Books, Decision, decide
+from domain.ledger.transfer import Posting, Transfer, TransferKind
+from ports.ledger import LedgerStore
+from ports.page import Page, PageRequest
+
+_FIND_ACCOUNTS = """
+SELECT a.kind, a.owner, a.asset, a.id FROM core.accounts AS a
+JOIN unnest($2::text[], $3::text[], $4::text[]) AS k (kind, owner, asset)
+    ON a.kind = k.kind AND a.owner = k.owner AND a.asset = k.asset
+WHERE a.tenant_id = $1
+"""
+
+_OPEN_ACCOUNTS = """
+INSERT INTO core.accounts (tenant_id, id, kind, owner, asset, overdraft_limit, created_at)
+SELECT $1, uuidv7(), kind, owner, asset, CASE WHEN unlimited THEN NULL ELSE 0 END, core.now()
+FROM unnest($2::text[], $3::text[], $4::text[], $5::bool[]) AS k (kind, owner, asset, unlimited)
+ON CONFLICT (tenant_id, kind, owner, asset) DO NOTHING
+"""
+
+_LOCK_ACCOUNTS = """
+SELECT * FROM core.accounts WHERE tenant_id = $1 AND id = ANY($2) ORDER BY id FOR NO KEY UPDATE
+"""
+
+_GET_TRANSFERS = """
+SELECT * FROM core.transfers WHERE tenant_id = $1 AND id = ANY($2)
+"""
+
+_GET_RESOLUTIONS = """
+SELECT pending_id, kind FROM core.resolutions WHERE tenant_id = $1 AND pending_id = ANY($2)
+"""
+
+_GET_BURNED = "SELECT id, reason FROM core.burned_ids WHERE tenant_id = $1 AND id = ANY($2)"
+
+_GET_ENTRY = """
+SELECT id, source, reference, description, effective_at, recorded_at
+FROM core.entries WHERE tenant_id = $1 AND id = $2
+"""
+
+_GET_ENTRY_TRANSFERS = """
+SELECT * FROM core.transfers WHERE tenant_id = $1 AND entry_id = $2 ORDER BY ordinal
+"""
+
+_UPDATE_ACCOUNTS = """
+UPDATE core.accounts AS a SET debits_pending = v.debits_pending, debits_posted = v.debits_posted,
+    credits_pending = v.credits_pending, credits_posted = v.credits_posted, version = v.version
+FROM unnest($2::uuid[], $3::numeric[], $4::numeric[], $5::numeric[], $6::numeric[], $7::bigint[])
+    AS v (id, debits_pending, debits_posted, credits_pending, credits_posted, version)
+WHERE a.tenant_id = $1 AND a.id = v.id
+"""
+
+_ADD_ENTRY = """
+INSERT INTO core.entries (tenant_id, id, source, reference, description, effective_at, recorded_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+"""
+
+_ADD_TRANSFERS = """
+INSERT INTO core.transfers (tenant_id, entry_id, recorded_at, ordinal, id, kind, debit_account_id,
+    credit_account_id, asset, units, pending_id, expires_at, purpose, debit_held, debit_version,
+    debit_balance_after, credit_version, credit_balance_after)
+SELECT $1, $2, $3, ordinal, id, kind, debit_account_id, credit_account_id, asset, units,
+    pending_id, expires_at, purpose, debit_held, debit_version, debit_balance_after,
+    credit_version, credit_balance_after
+FROM unnest($4::uuid[], $5::text[], $6::uuid[], $7::uuid[], $8::text[], $9::numeric[],
+    $10::uuid[], $11::timestamptz[], $12::text[], $13::numeric[], $14::bigint[], $15::numeric[],
+    $16::bigint[], $17::numeric[]) WITH ORDINALITY
+    AS t (id, kind, debit_account_id, credit_account_id, asset, units, pending_id, expires_at,
+        purpose, debit_held, debit_version, debit_balance_after, credit_version,
+        credit_balance_after, ordinal)
+"""
+
+_ADD_RESOLUTIONS = """
+INSERT INTO core.resolutions (tenant_id, recorded_at, pending_id, kind, transfer_id)
+SELECT $1, $2, * FROM unnest($3::uuid[], $4::text[], $5::uuid[])
+"""
+
+_BURN = """
+INSERT INTO core.burned_ids (tenant_id, id, reason, recorded_at)
+SELECT $1, id, $3, core.now() FROM unnest($2::uuid[]) AS t (id)
+ON CONFLICT DO NOTHING
+"""
+
+_LIST_ACCOUNTS = """
+SELECT * FROM core.accounts WHERE tenant_id = $1 AND ($2::uuid IS NULL OR id < $2)
+ORDER BY id DESC LIMIT $3
+"""
+
+_CUSTOMER_ACCOUNTS = """
+SELECT * FROM core.accounts WHERE tenant_id = $1 AND kind = 'customer' AND owner = $2
+ORDER BY asset
+"""
+
+_LOCK_BALANCES = """
+SELECT debits_pending > 0 OR credits_pending > 0 OR debits_posted <> credits_posted AS is_at_work
+FROM core.accounts
+WHERE tenant_id = $1 AND ($2::text IS NULL OR (kind = 'customer' AND owner = $2))
+ORDER BY id FOR NO KEY UPDATE
+"""
+
+_LIST_POSTINGS = """
+(SELECT t.*, debit_version AS version, debit_balance_after AS balance_after
+    FROM core.transfers AS t
+    WHERE tenant_id = $1 AND debit_account_id = $2 AND ($3::bigint IS NULL OR debit_version < $3)
+    ORDER BY debit_version DESC LIMIT $4)
+UNION ALL
+(SELECT t.*, credit_version, credit_balance_after
+    FROM core.transfers AS t
+    WHERE tenant_id = $1 AND credit_account_id = $2 AND ($3::bigint IS NULL OR credit_version < $3)
+    ORDER BY credit_version DESC LIMIT $4)
+ORDER BY version DESC LIMIT $4
+"""
+
+_CACHED_ACCOUNTS: Final = 100_000
+
+
+class AccountIdCache:
+    """Ids of accounts that are known to be committed; an account is never closed or renamed."""
+
+    def __init__(self) -> None:
+        self._ids: OrderedDict[tuple[UUID, AccountKey], AccountId] = OrderedDict()
+
+    def get(self, tenant: UUID, key: AccountKey) -> AccountId | None:
+        return self._ids.get((tenant, key))
+
+    def put(self, tenant: UUID, key: AccountKey, id: AccountId) -> None:
+        self._ids[tenant, key] = id
+        if len(self._ids) > _CACHED_ACCOUNTS:
+            self._ids.popitem(last=False)
+
+
+class PostgresLedger(LedgerStore):
+    """The book of the tenant in scope."""
+
+    def __init__(self, scope: Scope, account_ids: AccountIdCache) -> None:
+        self._scope = scope
+        self._account_ids = account_ids
+        self._opened_here: set[AccountKey] = set()
+
+    async def open_accounts(self, keys: Sequence[AccountKey]) -> Mapping[AccountKey, AccountId]:
+        tenant = self._scope.tenant
+        found = {key: self._account_ids.get(tenant, key) for key in keys}
+        missing = [key for key, id in found.items() if id is None]
+        if missing:
+            committed = await self._find_accounts(missing)
+            for key in committed.keys() - self._opened_here:
+                self._account_ids.put(tenant, key, committed[key])
+            opened = await self._open_accounts([key for key in missing if key not in committed])
+            found = {**found, **committed, **opened}
+        return {key: id for key, id in found.items() if id is not None}
+
+    async def commit(self, entry: Entry) -> Decision:
+        account_ids = sorted(
+            {transfer.debit_account_id.uuid for transfer in entry.transfers}
+            | {transfer.credit_account_id.uuid for transfer in entry.transfers}
+        )
+        rows = await self._scope.driver.fetch(_LOCK_ACCOUNTS, self._scope.tenant, account_ids)
+        accounts = {account.id: account for account in map(self._account, rows)}
+        # Everything below is read after the locks, so it includes what the previous holder of
+        # any of these accounts has committed.
+        transfer_ids = [transfer.id.uuid for transfer in entry.transfers]
+        pending_ids = [
+            transfer.pending_id.uuid for transfer in entry.transfers if transfer.pending_id
+        ]
+        books = Books(
+            accounts=accounts,
+            transfers=await self.get_transfers(
+                [TransferId(id) for id in (*transfer_ids, *pending_ids)]
+            ),
+            resolutions=await self._resolutions(pending_ids),
+            entry=await self._find_entry(entry.id),
+            failed=await self._burned([entry.id.uuid, *transfer_ids]),
+            now=await self._scope.now(),
+        )
+        decision = decide(entry, books)
+        if not decision.is_replay:
+            await self._write(decision, books.now)
+        return decision
+
+    async def burn(self, entry: Entry, refusal: LedgerRefusal) -> None:
+        ids = [entry.id.uuid]
+        failed = refusal.metadata.get("transfer_id")
+        if failed is not None:
+            ids.append(TransferId.parse(failed).uuid)
+        await self._scope.driver.execute(_BURN, self._scope.tenant, ids, refusal.reason)
+
+    async def get_entry(self, entry_id: EntryId) -> tuple[Entry, datetime]:
+        found = await self._find_entry_row(entry_id)
+        if found is None:
+            raise EntryNotFound("no such entry", entry_id=entry_id)
+        return found
+
+    async def get_transfers(self, ids: Sequence[TransferId]) -> Mapping[TransferId, Transfer]:
+        if not ids:
+            return {}
+        rows = await self._scope.driver.fetch(
+            _GET_TRANSFERS, self._scope.tenant, [id.uuid for id in ids]
+        )
+        return {transfer.id: transfer for transfer in map(self._transfer, rows)}
+
+    async def get_account(self, account_id: AccountId, *, lock: bool = False) -> Account:
+        query = "SELECT * FROM core.accounts WHERE tenant_id = $1 AND id = $2"
+        row = await self._scope.driver.fetchrow(
+            query + " FOR NO KEY UPDATE" if lock else query, self._scope.tenant, account_id.uuid
+        )
+        if row is None:
+            raise AccountNotFound("no such account", account_id=account_id)
+        return self._account(row)
+
+    async def set_overdraft_limit(self, account: Account) -> None:
+        await self._scope.driver.execute(
+            "UPDATE core.accounts SET overdraft_limit = $3 WHERE tenant_id = $1 AND id = $2",
+            self._scope.tenant,
+            account.id.uuid,
+            account.overdraft_limit,
+        )
+
+    async def list_accounts(self, page: PageRequest) -> Page[Account]:
+        rows = await self._scope.driver.fetch(
+            _LIST_ACCOUNTS, self._scope.tenant, page.before, page.size + 1
+        )
+        return page_of([self._account(row) for row in rows], [row["id"] for row in rows], page)
+
+    async def customer_accounts(self, customer_id: CustomerId) -> Sequence[Account]:
+        rows = await self._scope.driver.fetch(
+            _CUSTOMER_ACCOUNTS, self._scope.tenant, str(customer_id)
+        )
+        return [self._account(row) for row in rows]
+
+    async def has_balances(self, customer_id: CustomerId | None) -> bool:
+        rows = await self._scope.driver.fetch(
+            _LOCK_BALANCES, self._scope.tenant, str(customer_id) if customer_id else None
+        )
+        return any(row["is_at_work"] for row in rows)
+
+    async def list_postings(self, account_id: AccountId, page: PageRequest) -> Page[Posting]:
+        rows = await self._scope.driver.fetch(
+            _LIST_POSTINGS, self._scope.tenant, account_id.uuid, page.before, page.size + 1
+        )
+        postings = [self._posting(row, account_id) for row in rows]
+        return page_of(postings, [posting.version for posting in postings], page)
+
+    async def _find_accounts(self, keys: Sequence[AccountKey]) -> dict[AccountKey, AccountId]:
+        rows = await self._scope.driver.fetch(_FIND_ACCOUNTS, self._scope.tenant, *_columns(keys))
+        return {
+            AccountKey(
+                AccountKind(row["kind"]), self._scope.asset(row["asset"]), row["owner"]
+            ): AccountId(row["id"])
+            for row in rows
+        }
+
+    async def _open_accounts(self, keys: Sequence[AccountKey]) -> dict[AccountKey, AccountId]:
+        if not keys:
+            return {}
+        self._opened_here.update(keys)
+        # In one order everywhere, so that two units of work opening the same accounts wait for
+        # each other instead of deadlocking.
+        ordered = sorted(keys, key=lambda key: (key.kind, key.owner, key.asset.code))
+        await self._scope.driver.execute(
+            _OPEN_ACCOUNTS,
+            self._scope.tenant,
+            *_columns(ordered),
+            [key.kind in UNLIMITED_KINDS for key in ordered],
+        )
+        return await self._find_accounts(ordered)
+
+    async def _find_entry(self, entry_id: EntryId) -> Entry | None:
+        found = await self._find_entry_row(entry_id)
+        return found[0] if found else None
+
+    async def _find_entry_row(self, entry_id: EntryId) -> tuple[Entry, datetime] | None:
+        row = await self._scope.driver.fetchrow(_GET_ENTRY, self._scope.tenant, entry_id.uuid)
+        if row is None:
+            return None
+        transfers = await self._scope.driver.fetch(
+            _GET_ENTRY_TRANSFERS, self._scope.tenant, entry_id.uuid
+        )
+        entry = Entry(
+            id=entry_id,
+            transfers=tuple(self._transfer(transfer) for transfer in transfers),
+            source=EntrySource(row["source"]),
+            reference=row["reference"],
+            description=row["description"],
+            effective_at=row["effective_at"],
+        )
+        return entry, row["recorded_at"]
+
+    async def _resolutions(self, pending_ids: Sequence[UUID]) -> dict[TransferId, TransferKind]:
+        if not pending_ids:
+            return {}
+        rows = await self._scope.driver.fetch(_GET_RESOLUTIONS, self._scope.tenant, pending_ids)
+        return {TransferId(row["pending_id"]): TransferKind(row["kind"]) for row in rows}
+
+    async def _burned(self, ids: Sequence[UUID]) -> dict[UUID, str]:
+        rows = await self._scope.driver.fetch(_GET_BURNED, self._scope.tenant, ids)
+        return {row["id"]: row["reason"] for row in rows}
+
+    async def _write(self, decision: Decision, now: datetime) -> None:
+        driver, tenant, entry = self._scope.driver, self._scope.tenant, decision.entry
+        changed = sorted(decision.accounts.values(), key=lambda account: account.id)
+        await driver.execute(
+            _UPDATE_ACCOUNTS,
+            tenant,
+            [account.id.uuid for account in changed],
+            [account.debits_pending for account in changed],
+            [account.debits_posted for account in changed],
+            [account.credits_pending for account in changed],
+            [account.credits_posted for account in changed],
+            [account.version for account in changed],
+        )
+        await driver.execute(
+            _ADD_ENTRY,
+            tenant,
+            entry.id.uuid,
+            entry.source,
+            entry.reference,
+            entry.description,
+            entry.effective_at,
+            now,
+        )
+        debits, credits = decision.postings[::2], decision.postings[1::2]
+        transfers = entry.transfers
+        await driver.execute(
+            _ADD_TRANSFERS,
+            tenant,
+            entry.id.uuid,
+            now,
+            [transfer.id.uuid for transfer in transfers],
+            [transfer.kind for transfer in transfers],
+            [transfer.debit_account_id.uuid for transfer in transfers],
+            [transfer.credit_account_id.uuid for transfer in transfers],
+            [transfer.amount.asset.code for transfer in transfers],
+            [transfer.amount.units for transfer in transfers],
+            [transfer.pending_id.uuid if transfer.pending_id else None for transfer in transfers],
+            [transfer.expires_at for transfer in transfers],
+            [transfer.purpose for transfer in transfers],
+            [posting.held_change.units for posting in debits],
+            [posting.version for posting in debits],
+            [posting.balance_after.units for posting in debits],
+            [posting.version for posting in credits],
+            [posting.balance_after.units for posting in credits],
+        )
+        resolving = [transfer for transfer in transfers if transfer.pending_id]
+        if resolving:
+            await driver.execute(
+                _ADD_RESOLUTIONS,
+                tenant,
+                now,
+                [transfer.pending_id.uuid for transfer in resolving if transfer.pending_id],
+                [transfer.kind for transfer in resolving],
+                [transfer.id.uuid for transfer in resolving],
+            )
+
+    def _account(self, row: Any) -> Account:
+        return Account(
+            id=AccountId(row["id"]),
+            key=AccountKey(AccountKind(row["kind"]), self._scope.asset(row["asset"]), row["owner"]),
+            debits_pending=row["debits_pending"],
+            debits_posted=row["debits_posted"],
+            credits_pending=row["credits_pending"],
+            credits_posted=row["credits_posted"],
+            overdraft_limit=row["overdraft_limit"],
+            version=row["version"],
+        )
+
+    def _transfer(self, row: Any) -> Transfer:
+        return Transfer(
+            id=TransferId(row["id"]),
+            debit_account_id=AccountId(row["debit_account_id"]),
+            credit_account_id=AccountId(row["credit_account_id"]),
+            amount=Amount(self._scope.asset(row["asset"]), row["units"]),
+            kind=TransferKind(row["kind"]),
+            pending_id=TransferId(row["pending_id"]) if row["pending_id"] else None,
+            expires_at=row["expires_at"],
+            purpose=row["purpose"],
+        )
+
+    def _posting(self, row: Any, account_id: AccountId) -> Posting:
+        transfer = self._transfer(row)
+        is_debit = transfer.debit_account_id == account_id
+        moves = transfer.kind in (TransferKind.REGULAR, TransferKind.POST)
+        change = transfer.amount.units if moves else 0
+        asset = transfer.amount.asset
+        return Posting(
+            transfer=transfer,
+            entry_id=EntryId(row["entry_id"]),
+            account_id=account_id,
+            change=Amount(asset, -change if is_debit else change),
+            held_change=Amount(asset, row["debit_held"] if is_debit else 0),
+            balance_after=Amount(asset, row["balance_after"]),
+            version=row["version"],
+            recorded_at=row["recorded_at"],
+        )
+
+
+def _columns(keys: Sequence[AccountKey]) -> tuple[list[str], list[str], list[str]]:
+    return (
+        [key.kind for key in keys],
+        [key.owner for key in keys],
+        [key.asset.code for key in keys],
+    )

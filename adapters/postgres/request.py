@@ -1,0 +1,93 @@
+"""The request log."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from adapters.postgres.scope import Scope
+from domain.errors import Kind
+from ports.request import (
+    Refusal,
+    RequestIdReused,
+    RequestInProgress,
+    RequestKey,
+    RequestLog,
+    RequestRecord,
+)
+
+_INSERT = """
+INSERT INTO core.requests (tenant_id, rpc, request_id, fingerprint, resource_id, refusal, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, core.now())
+ON CONFLICT (tenant_id, rpc, request_id) DO NOTHING
+RETURNING true
+"""
+
+_FIND = """
+SELECT fingerprint, resource_id, refusal FROM core.requests
+WHERE tenant_id = $1 AND rpc = $2 AND request_id = $3
+"""
+
+
+class PostgresRequests(RequestLog):
+    """Requests of the tenant in scope."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    async def claim(self, key: RequestKey, resource_id: UUID) -> RequestRecord | None:
+        return await self._insert(key, resource_id, None)
+
+    async def refuse(self, key: RequestKey, refusal: Refusal) -> RequestRecord | None:
+        stored = {
+            "kind": refusal.kind,
+            "reason": refusal.reason,
+            "message": refusal.message,
+            "metadata": dict(refusal.metadata),
+        }
+        return await self._insert(key, None, json.dumps(stored))
+
+    async def find(self, key: RequestKey) -> RequestRecord | None:
+        row = await self._scope.driver.fetchrow(_FIND, self._scope.tenant, key.rpc, key.request_id)
+        return None if row is None else _record(row, key)
+
+    async def _insert(
+        self, key: RequestKey, resource_id: UUID | None, refusal: str | None
+    ) -> RequestRecord | None:
+        try:
+            is_new = await self._scope.driver.fetchval(
+                _INSERT,
+                self._scope.tenant,
+                key.rpc,
+                key.request_id,
+                key.fingerprint,
+                resource_id,
+                refusal,
+            )
+        except asyncpg.LockNotAvailableError as error:
+            raise RequestInProgress(
+                "the first request of this id is still at work", request_id=key.request_id
+            ) from error
+        if is_new:
+            return None
+        known = await self.find(key)
+        assert known is not None, "a request is never deleted"
+        return known
+
+
+def _record(row: Any, key: RequestKey) -> RequestRecord:
+    if row["fingerprint"] != key.fingerprint:
+        raise RequestIdReused(
+            "the request id was used with another body", request_id=key.request_id
+        )
+    refusal = None
+    if row["refusal"] is not None:
+        stored = json.loads(row["refusal"])
+        refusal = Refusal(
+            kind=Kind(stored["kind"]),
+            reason=stored["reason"],
+            message=stored["message"],
+            metadata=stored["metadata"],
+        )
+    return RequestRecord(resource_id=row["resource_id"], refusal=refusal)

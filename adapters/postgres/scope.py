@@ -1,0 +1,56 @@
+"""What every repository of one unit of work shares."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.amount import Amount
+from domain.asset import Asset, Instrument
+from domain.ids import TenantId
+from ports.market import Catalogue
+from ports.page import Page, PageRequest
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One open transaction of one tenant.
+
+    Attributes:
+        connection: for statements written with SQLAlchemy.
+        driver: the same connection below it, for hot statements.
+    """
+
+    tenant_id: TenantId
+    connection: AsyncConnection
+    driver: Any
+    catalogue: Catalogue
+
+    @property
+    def tenant(self) -> UUID:
+        return self.tenant_id.uuid
+
+    async def now(self) -> datetime:
+        now: datetime = await self.driver.fetchval("SELECT core.now()")
+        return now
+
+    def asset(self, code: str) -> Asset:
+        return self.catalogue.assets[code]
+
+    def instrument(self, code: str) -> Instrument:
+        return self.catalogue.instruments[code]
+
+    def amount(self, code: str, units: int) -> Amount:
+        return Amount(self.asset(code), units)
+
+
+def page_of(items: Sequence[Item], keys: Sequence[UUID | int], page: PageRequest) -> Page[Item]:
+    """Return the page, given one item more than it holds where there is a next one."""
+    if len(items) <= page.size:
+        return Page(tuple(items), None)
+    return Page(tuple(items[: page.size]), keys[page.size - 1])

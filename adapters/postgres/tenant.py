@@ -1,0 +1,260 @@
+"""Tenants, customers and keys."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Table, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.postgres.errors import translated, violated_constraint
+from adapters.postgres.scope import Scope, page_of
+from adapters.postgres.tables import API_KEYS, CUSTOMERS, TENANTS
+from domain.errors import VersionConflict
+from domain.ids import ApiKeyId, CustomerId, TenantId
+from domain.tenant.api_key import ApiKey
+from domain.tenant.api_key import Scope as KeyScope
+from domain.tenant.customer import Customer, CustomerState
+from domain.tenant.errors import (
+    ApiKeyNotFound,
+    CustomerExists,
+    CustomerNotFound,
+    TenantExists,
+    TenantNotFound,
+)
+from domain.tenant.tenant import Tenant, TenantSettings, TenantState
+from ports.page import Page, PageRequest
+from ports.tenant import (
+    ApiKeyRepository,
+    CustomerRepository,
+    TenantDirectory,
+    TenantRepository,
+)
+
+
+class PostgresTenants(TenantRepository):
+    """The tenant in scope."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    async def get(self, *, lock: bool = False) -> Tenant:
+        query = select(TENANTS).where(TENANTS.c.tenant_id == self._scope.tenant)
+        row = (
+            await self._scope.connection.execute(query.with_for_update() if lock else query)
+        ).one_or_none()
+        if row is None:
+            raise TenantNotFound("no such tenant", tenant_id=self._scope.tenant_id)
+        return _tenant(row)
+
+    async def add(self, tenant: Tenant) -> None:
+        try:
+            await self._scope.connection.execute(
+                insert(TENANTS).values(
+                    **_tenant_row(tenant),
+                    tenant_id=tenant.id.uuid,
+                    slug=tenant.slug,
+                    version=tenant.version,
+                    created_at=await self._scope.now(),
+                )
+            )
+        except IntegrityError as error:
+            if violated_constraint(error) != "tenants_slug_key":
+                raise
+            raise TenantExists("the slug is taken", slug=tenant.slug) from error
+
+    async def save(self, tenant: Tenant) -> None:
+        await _replace(
+            self._scope,
+            TENANTS,
+            [TENANTS.c.tenant_id == tenant.id.uuid],
+            {**_tenant_row(tenant), "version": tenant.version},
+        )
+
+
+class PostgresCustomers(CustomerRepository):
+    """Customers of the tenant in scope."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    async def get(self, customer_id: CustomerId, *, lock: bool = False) -> Customer:
+        query = select(CUSTOMERS).where(
+            CUSTOMERS.c.tenant_id == self._scope.tenant, CUSTOMERS.c.id == customer_id.uuid
+        )
+        row = (
+            await self._scope.connection.execute(query.with_for_update() if lock else query)
+        ).one_or_none()
+        if row is None:
+            raise CustomerNotFound("no such customer", customer_id=customer_id)
+        return _customer(row)
+
+    async def add(self, customer: Customer) -> None:
+        try:
+            await self._scope.connection.execute(
+                insert(CUSTOMERS).values(
+                    tenant_id=self._scope.tenant,
+                    id=customer.id.uuid,
+                    external_id=customer.external_id,
+                    state=customer.state,
+                    version=customer.version,
+                    created_at=await self._scope.now(),
+                )
+            )
+        except IntegrityError as error:
+            if violated_constraint(error) != "customers_external_id_key":
+                raise
+            raise CustomerExists(
+                "the external id is taken", external_id=customer.external_id
+            ) from error
+
+    async def save(self, customer: Customer) -> None:
+        await _replace(
+            self._scope,
+            CUSTOMERS,
+            [CUSTOMERS.c.tenant_id == self._scope.tenant, CUSTOMERS.c.id == customer.id.uuid],
+            {"state": customer.state, "version": customer.version},
+        )
+
+    async def list(self, page: PageRequest) -> Page[Customer]:
+        rows = await _newest_first(self._scope, CUSTOMERS, page)
+        return page_of([_customer(row) for row in rows], [row.id for row in rows], page)
+
+
+class PostgresApiKeys(ApiKeyRepository):
+    """Keys of the tenant in scope."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    async def get(self, api_key_id: ApiKeyId) -> ApiKey:
+        query = (
+            select(API_KEYS)
+            .where(API_KEYS.c.tenant_id == self._scope.tenant, API_KEYS.c.id == api_key_id.uuid)
+            .with_for_update()
+        )
+        row = (await self._scope.connection.execute(query)).one_or_none()
+        if row is None:
+            raise ApiKeyNotFound("no such key", api_key_id=api_key_id)
+        return _api_key(row)
+
+    async def add(self, api_key: ApiKey, *, secret_hash: bytes) -> None:
+        await self._scope.connection.execute(
+            insert(API_KEYS).values(
+                tenant_id=self._scope.tenant,
+                id=api_key.id.uuid,
+                name=api_key.name,
+                hint=api_key.hint,
+                secret_hash=secret_hash,
+                scopes=list(api_key.scopes),
+                created_at=api_key.created_at,
+            )
+        )
+
+    async def save(self, api_key: ApiKey) -> None:
+        await self._scope.connection.execute(
+            update(API_KEYS)
+            .where(API_KEYS.c.tenant_id == self._scope.tenant, API_KEYS.c.id == api_key.id.uuid)
+            .values(revoked_at=api_key.revoked_at)
+        )
+
+    async def list(self, page: PageRequest) -> Page[ApiKey]:
+        rows = await _newest_first(self._scope, API_KEYS, page)
+        return page_of([_api_key(row) for row in rows], [row.id for row in rows], page)
+
+
+class PostgresTenantDirectory(TenantDirectory):
+    """All tenants, seen from the house."""
+
+    def __init__(self, engine: AsyncEngine, house_id: TenantId) -> None:
+        self._engine = engine
+        self._house_id = house_id
+
+    @property
+    def house_id(self) -> TenantId:
+        return self._house_id
+
+    async def list(self, page: PageRequest) -> Page[Tenant]:
+        with translated():
+            async with self._engine.connect() as connection:
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                async with driver.transaction():
+                    await driver.execute(f"SET LOCAL app.tenant_id = '{self._house_id.uuid}'")
+                    found = await connection.execute(
+                        text("SELECT * FROM core.list_tenants(:before, :size)").columns(
+                            *TENANTS.columns
+                        ),
+                        {"before": page.before, "size": page.size + 1},
+                    )
+                    rows = found.all()
+        return page_of([_tenant(row) for row in rows], [row.tenant_id for row in rows], page)
+
+
+async def _replace(
+    scope: Scope, table: Table, where: Sequence[Any], values: dict[str, Any]
+) -> None:
+    found = await scope.connection.execute(
+        update(table).where(*where, table.c.version == values["version"] - 1).values(**values)
+    )
+    if found.rowcount != 1:
+        raise VersionConflict("somebody else changed it first")
+
+
+async def _newest_first(scope: Scope, table: Table, page: PageRequest) -> Sequence[Any]:
+    query = select(table).where(table.c.tenant_id == scope.tenant)
+    if page.before is not None:
+        query = query.where(table.c.id < page.before)
+    query = query.order_by(table.c.id.desc()).limit(page.size + 1)
+    return (await scope.connection.execute(query)).all()
+
+
+def _tenant_row(tenant: Tenant) -> dict[str, Any]:
+    settings = tenant.settings
+    return {
+        "display_name": tenant.display_name,
+        "branding": dict(tenant.branding),
+        "quote_ttl_ms": settings.quote_ttl_ms,
+        "markup_bps": dict(settings.markup_bps),
+        "lp_order": list(settings.lp_order),
+        "platform_fee_bps": settings.platform_fee_bps,
+        "state": tenant.state,
+    }
+
+
+def _tenant(row: Any) -> Tenant:
+    return Tenant(
+        id=TenantId(row.tenant_id),
+        slug=row.slug,
+        display_name=row.display_name,
+        branding=row.branding,
+        settings=TenantSettings(
+            quote_ttl_ms=row.quote_ttl_ms,
+            markup_bps=row.markup_bps,
+            lp_order=tuple(row.lp_order),
+            platform_fee_bps=row.platform_fee_bps,
+        ),
+        state=TenantState(row.state),
+        version=row.version,
+    )
+
+
+def _customer(row: Any) -> Customer:
+    return Customer(
+        id=CustomerId(row.id),
+        tenant_id=TenantId(row.tenant_id),
+        external_id=row.external_id,
+        state=CustomerState(row.state),
+        version=row.version,
+    )
+
+
+def _api_key(row: Any) -> ApiKey:
+    return ApiKey(
+        id=ApiKeyId(row.id),
+        tenant_id=TenantId(row.tenant_id),
+        name=row.name,
+        hint=row.hint,
+        scopes=tuple(KeyScope(scope) for scope in row.scopes),
+        created_at=row.created_at,
+        revoked_at=row.revoked_at,
+    )

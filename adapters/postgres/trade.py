@@ -1,0 +1,336 @@
+"""Trades, their attempts and transitions, and the queue of those that need work."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.postgres.errors import translated
+from adapters.postgres.quote import customer_uuid, party_of, terms_of
+from adapters.postgres.scope import Scope, page_of
+from domain.amount import Amount
+from domain.errors import VersionConflict
+from domain.ids import (
+    ApiKeyId,
+    AttemptId,
+    BreakId,
+    CustomerId,
+    EntryId,
+    QuoteId,
+    TenantId,
+    TradeId,
+    TransferId,
+)
+from domain.side import Side
+from domain.trade.attempt import Attempt, AttemptState
+from domain.trade.errors import StaleLease, TradeNotFound
+from domain.trade.trade import LedgerIds, Trade, TradeState
+from ports.page import Page, PageRequest
+from ports.trade import TradeLease, TradeQueue, TradeRepository
+
+_GET = "SELECT * FROM core.trades WHERE tenant_id = $1 AND id = $2"
+
+_ATTEMPTS = """
+SELECT * FROM core.attempts WHERE tenant_id = $1 AND trade_id = ANY($2) ORDER BY trade_id, number
+"""
+
+_LIST = """
+SELECT * FROM core.trades
+WHERE tenant_id = $1 AND ($2::uuid IS NULL OR id < $2) AND ($3::uuid IS NULL OR customer_id = $3)
+ORDER BY id DESC LIMIT $4
+"""
+
+_ADD = """
+WITH trade AS (
+    INSERT INTO core.trades (tenant_id, id, quote_id, customer_id, side, instrument, base_units,
+        quote_units, lp_units, fee_units, markup_units, lp_order, tolerance_bps, accepted_at,
+        accepted_by, correlation_id, state, hold_entry_id, hold_id, settlement_entry_id,
+        settlement_ids, release_entry_id, release_id, version)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+        $20, $21, $22, $23, $24)
+)
+INSERT INTO core.trade_queue (tenant_id, trade_id, due_at, leased_until)
+VALUES ($1, $2, $14, $14::timestamptz + $25::interval)
+RETURNING token
+"""
+
+_SAVE = """
+UPDATE core.trades SET state = $4, rejection_reason = $5, unknown_since = $6, ended_at = $7,
+    version = $3 + 1
+WHERE tenant_id = $1 AND id = $2 AND version = $3
+RETURNING true
+"""
+
+_SAVE_ATTEMPT = """
+INSERT INTO core.attempts (tenant_id, trade_id, number, id, lp, state, lp_reference, lp_units,
+    lp_expires_at, sent_at, venue_order_id, filled_units, reason, checks, next_check_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+ON CONFLICT (tenant_id, trade_id, number) DO UPDATE SET
+    state = EXCLUDED.state, lp_reference = EXCLUDED.lp_reference, lp_units = EXCLUDED.lp_units,
+    lp_expires_at = EXCLUDED.lp_expires_at, sent_at = EXCLUDED.sent_at,
+    venue_order_id = EXCLUDED.venue_order_id, filled_units = EXCLUDED.filled_units,
+    reason = EXCLUDED.reason, checks = EXCLUDED.checks, next_check_at = EXCLUDED.next_check_at
+"""
+
+_ADD_TRANSITIONS = """
+INSERT INTO core.trade_transitions (tenant_id, trade_id, version, ordinal, attempt, from_state,
+    to_state, action, actor, evidence, correlation_id, recorded_at)
+SELECT $1, $2, $3, ordinal, attempt, from_state, to_state, action, actor, evidence, $4, core.now()
+FROM unnest($5::int[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
+    WITH ORDINALITY AS t (attempt, from_state, to_state, action, actor, evidence, ordinal)
+"""
+
+_KEEP_LEASE = """
+UPDATE core.trade_queue SET due_at = coalesce($4, due_at),
+    leased_until = CASE WHEN $4::timestamptz IS NULL THEN leased_until ELSE core.now() END
+WHERE tenant_id = $1 AND trade_id = $2 AND token = $3
+RETURNING true
+"""
+
+_END_LEASE = """
+DELETE FROM core.trade_queue WHERE tenant_id = $1 AND trade_id = $2 AND token = $3 RETURNING true
+"""
+
+_CLAIM = """
+UPDATE core.trade_queue AS q SET leased_until = core.now() + $2::interval, token = q.token + 1
+FROM (
+    SELECT tenant_id, trade_id FROM core.trade_queue
+    WHERE due_at <= core.now() AND leased_until <= core.now()
+    ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+) AS due
+WHERE q.tenant_id = due.tenant_id AND q.trade_id = due.trade_id
+RETURNING q.tenant_id, q.trade_id, q.token
+"""
+
+_ADD_BREAK = """
+INSERT INTO core.breaks (tenant_id, id, kind, trade_id, asset, units, detail, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, core.now())
+"""
+
+
+class PostgresTrades(TradeRepository):
+    """Trades of the tenant in scope."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    async def get(self, trade_id: TradeId, *, lock: bool = False) -> Trade:
+        row = await self._scope.driver.fetchrow(
+            _GET + " FOR UPDATE" if lock else _GET, self._scope.tenant, trade_id.uuid
+        )
+        if row is None:
+            raise TradeNotFound("no such trade", trade_id=trade_id)
+        return (await self._trades([row]))[0]
+
+    async def add(self, trade: Trade, *, lease_for: timedelta) -> TradeLease:
+        ids, parts = trade.ledger_ids, trade.waterfall
+        token = await self._scope.driver.fetchval(
+            _ADD,
+            self._scope.tenant,
+            trade.id.uuid,
+            trade.quote_id.uuid,
+            customer_uuid(trade.party),
+            trade.side,
+            trade.instrument.code,
+            trade.base_amount.units,
+            trade.quote_amount.units,
+            parts.lp.units,
+            parts.fee.units,
+            parts.markup.units,
+            trade.lp_order,
+            trade.tolerance_bps,
+            trade.accepted_at,
+            trade.accepted_by.uuid,
+            trade.correlation_id,
+            trade.state,
+            ids.hold_entry.uuid,
+            ids.hold.uuid,
+            ids.settlement_entry.uuid,
+            [id.uuid for id in ids.settlement],
+            ids.release_entry.uuid,
+            ids.release.uuid,
+            trade.version,
+            lease_for,
+        )
+        await self._add_steps(trade)
+        return TradeLease(tenant_id=trade.tenant_id, trade_id=trade.id, token=token)
+
+    async def save(self, trade: Trade, lease: TradeLease, *, due_at: datetime | None) -> Trade:
+        held = await (
+            self._scope.driver.fetchval(_END_LEASE, self._scope.tenant, trade.id.uuid, lease.token)
+            if trade.is_ended
+            else self._scope.driver.fetchval(
+                _KEEP_LEASE, self._scope.tenant, trade.id.uuid, lease.token, due_at
+            )
+        )
+        if not held:
+            raise StaleLease("somebody else works on the trade", trade_id=trade.id)
+        saved = await self._scope.driver.fetchval(
+            _SAVE,
+            self._scope.tenant,
+            trade.id.uuid,
+            trade.version,
+            trade.state,
+            trade.rejection_reason,
+            trade.unknown_since,
+            trade.ended_at,
+        )
+        if not saved:
+            raise VersionConflict("somebody else changed the trade first", trade_id=trade.id)
+        stored = replace(trade, version=trade.version + 1)
+        await self._add_steps(stored)
+        return replace(stored, transitions=())
+
+    async def list(self, page: PageRequest, *, customer_id: CustomerId | None) -> Page[Trade]:
+        rows = await self._scope.driver.fetch(
+            _LIST,
+            self._scope.tenant,
+            page.before,
+            customer_id.uuid if customer_id else None,
+            page.size + 1,
+        )
+        return page_of(await self._trades(rows), [row["id"] for row in rows], page)
+
+    async def raise_break(
+        self, break_id: BreakId, trade: Trade, *, kind: str, amount: Amount, detail: str
+    ) -> None:
+        await self._scope.driver.execute(
+            _ADD_BREAK,
+            self._scope.tenant,
+            break_id.uuid,
+            kind,
+            trade.id.uuid,
+            amount.asset.code,
+            amount.units,
+            detail,
+        )
+
+    async def _add_steps(self, trade: Trade) -> None:
+        """Store the attempts that the new transitions touched, and the transitions."""
+        touched = {step.attempt for step in trade.transitions if step.attempt}
+        if trade.attempts and trade.attempt.state is AttemptState.UNKNOWN:
+            touched.add(trade.attempt.number)  # another check without an answer is no transition
+        for attempt in trade.attempts:
+            if attempt.number in touched:
+                await self._scope.driver.execute(
+                    _SAVE_ATTEMPT, self._scope.tenant, trade.id.uuid, *_attempt_row(attempt)
+                )
+        steps = trade.transitions
+        if steps:
+            await self._scope.driver.execute(
+                _ADD_TRANSITIONS,
+                self._scope.tenant,
+                trade.id.uuid,
+                trade.version,
+                trade.correlation_id,
+                [step.attempt for step in steps],
+                [step.from_state for step in steps],
+                [step.to_state for step in steps],
+                [step.action for step in steps],
+                [step.actor for step in steps],
+                [step.evidence for step in steps],
+            )
+
+    async def _trades(self, rows: Sequence[Any]) -> Sequence[Trade]:
+        attempts: dict[Any, list[Any]] = {row["id"]: [] for row in rows}
+        if rows:
+            for row in await self._scope.driver.fetch(
+                _ATTEMPTS, self._scope.tenant, list(attempts)
+            ):
+                attempts[row["trade_id"]].append(row)
+        return [self._trade(row, attempts[row["id"]]) for row in rows]
+
+    def _trade(self, row: Any, attempt_rows: Sequence[Any]) -> Trade:
+        instrument = self._scope.instrument(row["instrument"])
+        base, waterfall = terms_of(row, instrument)
+        return Trade(
+            id=TradeId(row["id"]),
+            tenant_id=self._scope.tenant_id,
+            quote_id=QuoteId(row["quote_id"]),
+            party=party_of(row),
+            side=Side(row["side"]),
+            instrument=instrument,
+            base_amount=base,
+            quote_amount=waterfall.total,
+            waterfall=waterfall,
+            lp_order=tuple(row["lp_order"]),
+            tolerance_bps=row["tolerance_bps"],
+            accepted_at=row["accepted_at"],
+            accepted_by=ApiKeyId(row["accepted_by"]),
+            correlation_id=row["correlation_id"],
+            state=TradeState(row["state"]),
+            attempts=tuple(_attempt(attempt, waterfall.lp) for attempt in attempt_rows),
+            rejection_reason=row["rejection_reason"],
+            unknown_since=row["unknown_since"],
+            ended_at=row["ended_at"],
+            ledger_ids=LedgerIds(
+                hold_entry=EntryId(row["hold_entry_id"]),
+                hold=TransferId(row["hold_id"]),
+                settlement_entry=EntryId(row["settlement_entry_id"]),
+                settlement=tuple(TransferId(id) for id in row["settlement_ids"]),
+                release_entry=EntryId(row["release_entry_id"]),
+                release=TransferId(row["release_id"]),
+            ),
+            version=row["version"],
+        )
+
+
+class PostgresTradeQueue(TradeQueue):
+    """The queue over all tenants; its engine connects as the work role."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def claim(self, *, limit: int, lease_for: timedelta) -> Sequence[TradeLease]:
+        with translated():
+            async with self._engine.connect() as connection:
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                rows = await driver.fetch(_CLAIM, limit, lease_for)
+        return [
+            TradeLease(
+                tenant_id=TenantId(row["tenant_id"]),
+                trade_id=TradeId(row["trade_id"]),
+                token=row["token"],
+            )
+            for row in rows
+        ]
+
+
+def _attempt_row(attempt: Attempt) -> tuple[Any, ...]:
+    return (
+        attempt.number,
+        attempt.id.uuid,
+        attempt.lp,
+        attempt.state,
+        attempt.lp_reference,
+        attempt.lp_amount.units if attempt.lp_amount else None,
+        attempt.lp_expires_at,
+        attempt.sent_at,
+        attempt.venue_order_id,
+        attempt.filled_amount.units if attempt.filled_amount else None,
+        attempt.reason,
+        attempt.checks,
+        attempt.next_check_at,
+    )
+
+
+def _attempt(row: Any, in_asset: Amount) -> Attempt:
+    asset = in_asset.asset
+    lp_units, filled = row["lp_units"], row["filled_units"]
+    return Attempt(
+        id=AttemptId(row["id"]),
+        number=row["number"],
+        lp=row["lp"],
+        state=AttemptState(row["state"]),
+        lp_reference=row["lp_reference"],
+        lp_amount=None if lp_units is None else Amount(asset, lp_units),
+        lp_expires_at=row["lp_expires_at"],
+        sent_at=row["sent_at"],
+        venue_order_id=row["venue_order_id"],
+        filled_amount=None if filled is None else Amount(asset, filled),
+        reason=row["reason"],
+        checks=row["checks"],
+        next_check_at=row["next_check_at"],
+    )

@@ -1,0 +1,20 @@
+"""API key secrets from the operating system's randomness."""
+
+import hashlib
+import secrets
+from typing import Final
+
+from ports.secrets import SecretSource
+
+PREFIX: Final = "reli_"
+"""Lets people, and scanners of leaked secrets, recognize a key."""
+
+
+class SystemSecrets(SecretSource):
+    """256 random bits a secret."""
+
+    def new_secret(self) -> str:
+        return PREFIX + secrets.token_urlsafe(32)
+
+    def hash(self, secret: str) -> bytes:
+        return hashlib.sha256(secret.encode()).digest()

@@ -1,0 +1,1 @@
+"""Between the protobuf messages and the domain: pure functions, nothing else."""

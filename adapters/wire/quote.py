@@ -1,0 +1,46 @@
+"""Quotes."""
+
+from datetime import datetime
+
+from adapters.wire.amount import (
+    SIDE_MESSAGE,
+    amount_message,
+    price_message,
+    time_message,
+    waterfall_message,
+)
+from adapters.wire.enum import enum_messages
+from domain.quote.quote import LpAnswer, LpVerdict, Quote, QuoteState
+from reli.quote.v1 import quote_pb2
+
+_STATE = enum_messages(QuoteState, quote_pb2.QuoteState, "QUOTE_STATE")
+_VERDICT = enum_messages(LpVerdict, quote_pb2.LpVerdict, "LP_VERDICT")
+
+
+def quote_message(quote: Quote, *, now: datetime) -> quote_pb2.Quote:
+    """Return the quote as it reads at `now`, when an open one may have expired."""
+    return quote_pb2.Quote(
+        id=str(quote.id),
+        customer_id=str(quote.party.customer_id or ""),
+        side=SIDE_MESSAGE[quote.side],
+        instrument=quote.instrument.code,
+        base_amount=amount_message(quote.base_amount),
+        quote_amount=amount_message(quote.quote_amount),
+        price=price_message(quote.price),
+        waterfall=waterfall_message(quote.waterfall),
+        state=_STATE[quote.state_at(now)],
+        create_time=time_message(quote.created_at),
+        expire_time=time_message(quote.expires_at),
+        lp=quote.lp,
+    )
+
+
+def lp_answer_message(answer: LpAnswer) -> quote_pb2.LpAnswer:
+    return quote_pb2.LpAnswer(
+        lp=answer.lp,
+        verdict=_VERDICT[answer.verdict],
+        latency_ms=answer.latency_ms,
+        base_amount=amount_message(answer.base) if answer.base else None,
+        quote_amount=amount_message(answer.quote) if answer.quote else None,
+        reason=answer.reason,
+    )

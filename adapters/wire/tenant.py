@@ -1,0 +1,97 @@
+"""Tenants, customers and keys."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.struct_pb2 import Struct
+
+from adapters.wire.amount import time_message
+from adapters.wire.enum import enum_messages, read_enum
+from domain.errors import InvalidArgument
+from domain.tenant.api_key import ApiKey, Scope
+from domain.tenant.customer import Customer, CustomerState
+from domain.tenant.tenant import Tenant, TenantState
+from reli.auth.v1 import access_pb2
+from reli.tenant.v1 import tenant_pb2
+
+_TENANT_STATE = enum_messages(TenantState, tenant_pb2.TenantState, "TENANT_STATE")
+_CUSTOMER_STATE = enum_messages(CustomerState, tenant_pb2.CustomerState, "CUSTOMER_STATE")
+_SCOPE = enum_messages(Scope, access_pb2.Scope, "SCOPE")
+SCOPE_OF = {message: scope for scope, message in _SCOPE.items()}
+
+
+def tenant_message(tenant: Tenant) -> tenant_pb2.Tenant:
+    settings = tenant.settings
+    branding = Struct()
+    branding.update(dict(tenant.branding))
+    return tenant_pb2.Tenant(
+        id=str(tenant.id),
+        slug=tenant.slug,
+        display_name=tenant.display_name,
+        branding=branding,
+        state=_TENANT_STATE[tenant.state],
+        settings=tenant_pb2.TenantSettings(
+            quote_ttl=duration_message(settings.quote_ttl_ms),
+            markups=[
+                tenant_pb2.InstrumentMarkup(instrument=instrument, bps=bps)
+                for instrument, bps in sorted(settings.markup_bps.items())
+            ],
+            lp_order=settings.lp_order,
+            platform_fee_bps=settings.platform_fee_bps,
+        ),
+        create_time=time_message(tenant.id.created_at),
+    )
+
+
+def customer_message(customer: Customer) -> tenant_pb2.Customer:
+    return tenant_pb2.Customer(
+        id=str(customer.id),
+        external_id=customer.external_id,
+        state=_CUSTOMER_STATE[customer.state],
+        create_time=time_message(customer.id.created_at),
+    )
+
+
+def api_key_message(api_key: ApiKey) -> tenant_pb2.ApiKey:
+    return tenant_pb2.ApiKey(
+        id=str(api_key.id),
+        name=api_key.name,
+        hint=api_key.hint,
+        scopes=[_SCOPE[scope] for scope in api_key.scopes],
+        create_time=time_message(api_key.created_at),
+        revoke_time=time_message(api_key.revoked_at),
+    )
+
+
+def read_scopes(numbers: Iterable[int]) -> tuple[Scope, ...]:
+    """Return the scopes without repetition, in the order of the enum."""
+    scopes = {
+        read_enum(Scope, access_pb2.Scope, "SCOPE", number, field="scopes") for number in numbers
+    }
+    return tuple(scope for scope in Scope if scope in scopes)
+
+
+def duration_message(milliseconds: int) -> Duration:
+    message = Duration()
+    message.FromMilliseconds(milliseconds)
+    return message
+
+
+def read_milliseconds(message: Duration, *, field: str) -> int:
+    """Return a positive duration in whole milliseconds, or raise `InvalidArgument`."""
+    is_normal = abs(message.nanos) < 10**9 and abs(message.seconds) <= 10**6
+    length = (
+        timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)
+        if is_normal
+        else timedelta()
+    )
+    if length < timedelta(milliseconds=1):
+        raise InvalidArgument(f"{field} must be a positive duration", field=field)
+    return length // timedelta(milliseconds=1)
+
+
+def read_branding(message: Struct) -> dict[str, object]:
+    branding: dict[str, object] = MessageToDict(message)
+    return branding

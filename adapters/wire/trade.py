@@ -1,0 +1,53 @@
+"""Trades."""
+
+from adapters.wire.amount import (
+    SIDE_MESSAGE,
+    amount_message,
+    price_message,
+    time_message,
+    waterfall_message,
+)
+from adapters.wire.enum import enum_messages
+from domain.trade.attempt import Attempt, AttemptState
+from domain.trade.trade import PublicTradeState, Trade, TradeState
+from reli.trade.v1 import trade_pb2
+
+_STATE = enum_messages(PublicTradeState, trade_pb2.TradeState, "TRADE_STATE")
+_ATTEMPT_STATE = enum_messages(AttemptState, trade_pb2.AttemptState, "ATTEMPT_STATE")
+
+
+def trade_message(trade: Trade) -> trade_pb2.Trade:
+    is_settled = trade.state is TradeState.SETTLED
+    return trade_pb2.Trade(
+        id=str(trade.id),
+        quote_id=str(trade.quote_id),
+        customer_id=str(trade.party.customer_id or ""),
+        side=SIDE_MESSAGE[trade.side],
+        instrument=trade.instrument.code,
+        base_amount=amount_message(trade.base_amount),
+        quote_amount=amount_message(trade.quote_amount),
+        price=price_message(trade.price),
+        waterfall=waterfall_message(trade.waterfall),
+        state=_STATE[trade.public_state],
+        attempts=[_attempt_message(attempt) for attempt in trade.attempts],
+        rejection_reason=trade.rejection_reason,
+        accept_time=time_message(trade.accepted_at),
+        end_time=time_message(trade.ended_at),
+        unknown_since_time=time_message(trade.unknown_since),
+        settlement_entry_id=str(trade.ledger_ids.settlement_entry) if is_settled else "",
+    )
+
+
+def _attempt_message(attempt: Attempt) -> trade_pb2.Attempt:
+    filled = attempt.filled_amount
+    return trade_pb2.Attempt(
+        id=str(attempt.id),
+        lp=attempt.lp,
+        state=_ATTEMPT_STATE[attempt.state],
+        lp_amount=amount_message(attempt.lp_amount) if attempt.lp_amount else None,
+        filled_amount=amount_message(filled) if filled else None,
+        venue_order_id=attempt.venue_order_id,
+        reason=attempt.reason,
+        send_time=time_message(attempt.sent_at),
+        next_check_time=time_message(attempt.next_check_at),
+    )

@@ -1,0 +1,1 @@
+"""Use cases, the doors into them, and the wiring of it all."""

@@ -1,0 +1,235 @@
+"""The `reli` command."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+    from app.stack.stack import ReadyStack
+
+# Commands import what they need when they run: `--help` is instant, and the process that
+# supervises a stack stays small.
+cli = typer.Typer(
+    help="Quotes, trades and books for fintechs.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+)
+screen = Console(highlight=False, soft_wrap=True)
+errors = Console(highlight=False, soft_wrap=True, stderr=True)
+
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _Stopped(BaseException):
+    """Someone asked us to end."""
+
+
+class _Misconfigured(typer.TyperException):
+    """An environment variable is missing or wrong."""
+
+    exit_code = 2
+
+
+@cli.command()
+def up(
+    home: Annotated[Path, typer.Option(help="Where the stack keeps its state.")] = Path(".reli"),
+    port_base: Annotated[
+        int | None,
+        typer.Option(min=1024, max=65_000, help="The first of its ports; without it, free ones."),
+    ] = None,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="A file that exists while REST answers, and says where.")
+    ] = None,
+    serve: Annotated[int, typer.Option(min=1, max=32, help="How many gRPC servers.")] = 1,
+    work: Annotated[int, typer.Option(min=0, max=32, help="How many workers.")] = 1,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what the ready file says, nothing else.")
+    ] = False,
+) -> None:
+    """Run the whole stack until Ctrl-C."""
+    from app.stack.process import StackFailure
+    from app.stack.ready_file import ReadyFile
+    from app.stack.stack import Stack, StackOptions
+
+    def show_progress(part: str, seconds: float) -> None:
+        if not as_json:
+            screen.print(f"[green]✓[/] {part:<10}[dim]{seconds:6.2f} s[/]")
+
+    options = StackOptions(
+        home=home,
+        port_base=port_base,
+        serve_processes=serve,
+        work_processes=work,
+        database_url=os.environ.get("RELI_DATABASE_URL") or None,
+        nats_url=os.environ.get("RELI_NATS_URL") or None,
+    )
+    _on_stop_signals(_stop)
+    try:
+        with Stack(options, on_started=show_progress) as s, ReadyFile(ready_file) as announcement:
+            try:
+                ready = s.start()
+                announcement.write(ready.to_json())
+                _announce(ready, as_json=as_json)
+                s.watch()
+            finally:
+                # From here on the parts are stopped in order; impatience must not cut it short.
+                _on_stop_signals(signal.SIG_IGN)
+    except _Stopped:
+        pass
+    except StackFailure as e:
+        errors.print(f"[red]✗[/] {escape(str(e))}")
+        raise typer.Exit(1) from None
+
+
+@cli.command()
+def serve() -> None:
+    """Run one gRPC server."""
+    settings = _settings("app_database_url", "nats_url")
+    from app.serve import serve
+
+    _run(lambda: serve(settings))
+
+
+@cli.command()
+def work() -> None:
+    """Run one worker."""
+    settings = _settings("work_database_url", "nats_url")
+    from app.work import work
+
+    _run(lambda: work(settings))
+
+
+@cli.command()
+def migrate(
+    operator_key_file: Annotated[
+        Path | None, typer.Option(help="Also make the operator's key, once, and keep it here.")
+    ] = None,
+) -> None:
+    """Bring the database up to date."""
+    settings = _settings("database_url")
+    from adapters.postgres.migrate import upgrade
+
+    upgrade(
+        settings.database_url,
+        settings.app_database_url,
+        settings.work_database_url,
+        settings.environment,
+    )
+    if operator_key_file is not None:
+        from app.bootstrap import ensure_operator_key
+
+        key_file = operator_key_file
+        _run(lambda: ensure_operator_key(settings, key_file))
+
+
+@cli.command()
+def sandbox_venue(
+    name: Annotated[str, typer.Option(help="The venue's name.")],
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Where it trades.")],
+    admin_port: Annotated[int, typer.Option(min=1, max=65_535, help="Where it is told how.")],
+    data: Annotated[Path, typer.Option(help="Where it remembers its orders.")],
+    position: Annotated[int, typer.Option(min=1, help="1 is the best price, 2 the next …")] = 1,
+) -> None:
+    """Run a stand-in for a liquidity provider."""
+    from adapters.lp.sandbox.venue import run_venue
+
+    _run(
+        lambda: run_venue(
+            name=name, port=port, admin_port=admin_port, data_dir=data, position=position
+        )
+    )
+
+
+@cli.command()
+def demo() -> None:
+    """Watch a customer's trade from quote to settled books."""
+    from app.demo import run
+
+    run()
+
+
+def main() -> NoReturn:
+    """Run the command line; what is wrong with it is said in one line."""
+    try:
+        sys.exit(cli(standalone_mode=False))
+    except typer.TyperException as e:
+        if message := e.format_message():  # there is none when help was shown instead
+            errors.print(escape(f"reli: {message}"))
+        sys.exit(e.exit_code)
+    except typer.Abort:
+        sys.exit(130)
+
+
+def _announce(ready: "ReadyStack", *, as_json: bool) -> None:
+    if as_json:
+        screen.print(ready.to_json(), markup=False)
+        return
+    screen.print(
+        f"\n[bold]Reli is up.[/] Ctrl-C stops it.\n\n"
+        f"  REST          {ready.rest_url}\n"
+        f"  gRPC          {ready.grpc_target}\n"
+        f"  operator key  {ready.operator_key}\n"
+    )
+
+
+def _settings(*needed: str) -> "Settings":
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
+
+    from app.settings import Settings
+
+    try:
+        settings = Settings()
+    except ValidationError as e:
+        problem = e.errors(include_url=False, include_input=False)[0]
+        variable = "_".join(str(part) for part in problem["loc"]).upper()
+        raise _Misconfigured(f"RELI_{variable}: {problem['msg']}") from None
+    except SettingsError as e:
+        raise _Misconfigured(f"{e}: not valid JSON") from None
+    for field in needed:
+        if not getattr(settings, field):
+            raise _Misconfigured(f"RELI_{field.upper()} is not set")
+    return settings
+
+
+def _run(make: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    """Run a coroutine to its end, or until a signal cancels it."""
+    import asyncio
+
+    import uvloop
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(make())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, task.cancel)
+        with suppress(asyncio.CancelledError):
+            await task
+
+    uvloop.run(run())
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Stopped
+
+
+def _on_stop_signals(action: Callable[[int, FrameType | None], object] | signal.Handlers) -> None:
+    for number in _STOP_SIGNALS:
+        # Under `nohup` a hang-up is to be ignored.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, action)
+
+
+if __name__ == "__main__":
+    main()

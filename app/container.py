@@ -1,0 +1,186 @@
+"""Wires everything: the one place, beside the two entry points, that names adapters.
+
+What must be opened and closed is opened by the entry points and handed in as an object.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+from dependency_injector import containers, providers
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.lp.sandbox.client import LpSessions
+from adapters.lp.sandbox.config import SandboxLpConfig
+from adapters.lp.sandbox.provider import SandboxLp
+from adapters.postgres.credential import PostgresCredentials
+from adapters.postgres.ledger import AccountIdCache
+from adapters.postgres.market import PostgresMarket
+from adapters.postgres.tenant import PostgresTenantDirectory
+from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
+from adapters.system.clock import SystemClock
+from adapters.system.ids import RandomIds
+from adapters.system.secrets import SystemSecrets
+from app.rpc.interceptor import Interceptor
+from app.rpc.ledger import LedgerAdminServicer, LedgerServicer
+from app.rpc.market import MarketServicer
+from app.rpc.quote import QuoteServicer
+from app.rpc.sandbox import SandboxServicer
+from app.rpc.tenant import ApiKeyServicer, CustomerServicer, TenantAdminServicer, TenantServicer
+from app.rpc.trade import TradeServicer
+from app.settings import LpSettings, Settings
+from app.usecase.announce import Announce
+from app.usecase.ledger.create_entry import CreateEntry
+from app.usecase.ledger.open_account import OpenAccount
+from app.usecase.ledger.read_ledger import ReadLedger
+from app.usecase.ledger.set_overdraft_limit import SetOverdraftLimit
+from app.usecase.market.read_market import ReadMarket
+from app.usecase.once import Once
+from app.usecase.quote.accept_quote import AcceptQuote
+from app.usecase.quote.cancel_quote import CancelQuote
+from app.usecase.quote.create_quote import CreateQuote
+from app.usecase.quote.read_quotes import ReadQuotes
+from app.usecase.sandbox.create_deposit import CreateDeposit
+from app.usecase.tenant.change_customer_state import ChangeCustomerState
+from app.usecase.tenant.change_tenant_state import ChangeTenantState
+from app.usecase.tenant.create_api_key import CreateApiKey
+from app.usecase.tenant.create_customer import CreateCustomer
+from app.usecase.tenant.create_tenant import CreateTenant
+from app.usecase.tenant.read_tenants import ReadApiKeys, ReadCustomers, ReadTenants
+from app.usecase.tenant.revoke_api_key import RevokeApiKey
+from app.usecase.tenant.update_tenant import UpdateTenant
+from app.usecase.trade.execute_trade import ExecuteTrade
+from app.usecase.trade.read_trades import ReadTrades
+from app.worker.trade_runner import SupervisedTrades
+from domain.ids import TenantId
+from ports.liquidity import LiquidityProvider
+
+LEASE: Final = timedelta(seconds=15)
+"""Longer than an execution may take, so that a slow venue is not a dead process."""
+
+ANSWER_WITHIN: Final = timedelta(seconds=2)
+PATIENCE: Final = timedelta(milliseconds=500)
+LIVE_TRADES: Final = 1_000
+
+
+def connect_lps(
+    lps: tuple[LpSettings, ...], sessions: LpSessions
+) -> Mapping[str, LiquidityProvider]:
+    """Return every LP of the settings by name, in their order."""
+    return {
+        lp.name: SandboxLp(
+            SandboxLpConfig(
+                name=lp.name,
+                url=lp.url,
+                deduplicates_client_order_id=lp.deduplicates_client_order_id,
+                status_is_authoritative=lp.status_is_authoritative,
+                visibility_window=timedelta(milliseconds=lp.visibility_window_ms),
+                quote_safety_margin=timedelta(milliseconds=lp.quote_safety_margin_ms),
+            ),
+            sessions,
+        )
+        for lp in lps
+    }
+
+
+class Container(containers.DeclarativeContainer):
+    """Everything that serves calls or runs trades, on one engine and so one database role."""
+
+    settings: providers.Dependency[Settings] = providers.Dependency()
+    engine: providers.Dependency[AsyncEngine] = providers.Dependency()
+    house_id: providers.Dependency[TenantId] = providers.Dependency()
+    lp_sessions: providers.Dependency[LpSessions] = providers.Dependency()
+    actor: providers.Dependency[str] = providers.Dependency()
+
+    clock = providers.Singleton(SystemClock)
+    ids = providers.Singleton(RandomIds, clock)
+    secrets = providers.Singleton(SystemSecrets)
+    market = providers.Singleton(PostgresMarket, engine, clock)
+    credentials = providers.Singleton(PostgresCredentials, engine, clock)
+    directory = providers.Singleton(PostgresTenantDirectory, engine, house_id)
+    account_ids = providers.Singleton(AccountIdCache)
+    units_of_work = providers.Singleton(PostgresUnitOfWorkFactory, engine, market, account_ids)
+    lps = providers.Singleton(connect_lps, settings.provided.lps, lp_sessions)
+    lp_names = providers.Singleton(tuple, lps)
+
+    once = providers.Singleton(Once, units_of_work)
+    announce = providers.Singleton(Announce, ids)
+    read_ledger = providers.Singleton(ReadLedger, units_of_work)
+    read_tenants = providers.Singleton(ReadTenants, units_of_work, directory)
+    update_tenant = providers.Singleton(UpdateTenant, once, announce, market, lp_names)
+    create_api_key = providers.Singleton(CreateApiKey, once, ids, announce, secrets, directory)
+    revoke_api_key = providers.Singleton(RevokeApiKey, once, announce)
+    execute_trade = providers.Singleton(
+        ExecuteTrade, units_of_work, ids, clock, announce, lps, actor, PATIENCE
+    )
+    runner = providers.Singleton(SupervisedTrades, execute_trade, places=LIVE_TRADES)
+
+    interceptor = providers.Singleton(
+        Interceptor, credentials=credentials, secrets=secrets, ids=ids
+    )
+    tenant_servicer = providers.Singleton(
+        TenantServicer, read_tenants=read_tenants, update_tenant=update_tenant
+    )
+    tenant_admin_servicer = providers.Singleton(
+        TenantAdminServicer,
+        create_tenant=providers.Singleton(
+            CreateTenant, units_of_work, once, ids, announce, market, lp_names
+        ),
+        update_tenant=update_tenant,
+        change_tenant_state=providers.Singleton(ChangeTenantState, once, announce, directory),
+        create_api_key=create_api_key,
+        revoke_api_key=revoke_api_key,
+        read_tenants=read_tenants,
+    )
+    api_key_servicer = providers.Singleton(
+        ApiKeyServicer,
+        create_api_key=create_api_key,
+        revoke_api_key=revoke_api_key,
+        read_api_keys=providers.Singleton(ReadApiKeys, units_of_work),
+    )
+    customer_servicer = providers.Singleton(
+        CustomerServicer,
+        create_customer=providers.Singleton(CreateCustomer, once, ids, announce),
+        change_customer_state=providers.Singleton(ChangeCustomerState, once, announce),
+        read_customers=providers.Singleton(ReadCustomers, units_of_work),
+    )
+    market_servicer = providers.Singleton(
+        MarketServicer, read_market=providers.Singleton(ReadMarket, market)
+    )
+    quote_servicer = providers.Singleton(
+        QuoteServicer,
+        create_quote=providers.Singleton(
+            CreateQuote,
+            units_of_work,
+            once,
+            ids,
+            clock,
+            announce,
+            market,
+            lps,
+            providers.Singleton(timedelta, milliseconds=settings.provided.lp_quote_budget_ms),
+        ),
+        accept_quote=providers.Singleton(
+            AcceptQuote, units_of_work, once, ids, announce, runner, LEASE, ANSWER_WITHIN
+        ),
+        cancel_quote=providers.Singleton(CancelQuote, once, announce),
+        read_quotes=providers.Singleton(ReadQuotes, units_of_work),
+        market=market,
+    )
+    trade_servicer = providers.Singleton(
+        TradeServicer, read_trades=providers.Singleton(ReadTrades, units_of_work)
+    )
+    ledger_servicer = providers.Singleton(LedgerServicer, read_ledger=read_ledger)
+    ledger_admin_servicer = providers.Singleton(
+        LedgerAdminServicer,
+        create_entry=providers.Singleton(CreateEntry, once, announce),
+        open_account=providers.Singleton(OpenAccount, units_of_work),
+        set_overdraft_limit=providers.Singleton(SetOverdraftLimit, once),
+        read_ledger=read_ledger,
+        market=market,
+    )
+    sandbox_servicer = providers.Singleton(
+        SandboxServicer,
+        create_deposit=providers.Singleton(CreateDeposit, once, ids, announce),
+        market=market,
+    )

@@ -1,0 +1,181 @@
+"""What happens to every call before and after its servicer.
+
+The caller is authenticated, its scope checked, its deadline kept, and whatever goes wrong becomes
+one shape of status. The servicer runs in a task of its own: when a deadline passes or a client
+hangs up, grpc.aio cancels the call at any await, and a transaction must not end there.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import grpc
+from google.protobuf.descriptor_pool import Default
+
+from adapters.wire.tenant import SCOPE_OF
+from app.rpc.caller import CALLER, Caller
+from app.rpc.context import Context, Handler
+from app.rpc.errors import DETAILS_KEY, DeadlineExceeded, Internal, code_of, status_of
+from domain.errors import DomainError
+from domain.ids import CallId
+from domain.tenant.api_key import Scope
+from domain.tenant.errors import (
+    ApiKeyMissing,
+    ApiKeyRevoked,
+    ApiKeyUnknown,
+    OperatorOnly,
+    ScopeMissing,
+    TenantClosed,
+    TenantSuspended,
+)
+from domain.tenant.tenant import TenantState
+from ports.ids import IdSource
+from ports.secrets import SecretSource
+from ports.tenant import Credential, CredentialStore
+from reli.auth.v1 import access_pb2
+
+DEFAULT_DEADLINE_S: Final = 5.0
+OURS: Final = "reli."
+
+_log = logging.getLogger("reli.rpc")
+_CORRELATION_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
+_MAX_SECRET: Final = 200
+
+
+class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
+    """Wraps the unary methods of our own services; health and reflection pass as they are."""
+
+    def __init__(
+        self, *, credentials: CredentialStore, secrets: SecretSource, ids: IdSource
+    ) -> None:
+        self._credentials = credentials
+        self._secrets = secrets
+        self._ids = ids
+        self._wrapped: dict[str, Handler] = {}
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def intercept_service(
+        self,
+        continuation: Callable[
+            [grpc.HandlerCallDetails], Awaitable[Handler]
+        ],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        method = handler_call_details.method.removeprefix("/")
+        if not method.startswith(OURS):
+            return await continuation(handler_call_details)
+        wrapped = self._wrapped.get(method)
+        if wrapped is None:
+            handler = await continuation(handler_call_details)
+            if handler is None:
+                return None
+            wrapped = self._wrap(method, handler)
+            self._wrapped[method] = wrapped
+        return wrapped
+
+    async def drain(self) -> None:
+        """Wait for servicers whose calls were given up."""
+        if self._running:
+            await asyncio.wait(self._running)
+
+    def _wrap(
+        self, method: str, handler: Handler
+    ) -> Handler:
+        scope = scope_of(method)
+        servicer: Any = handler.unary_unary
+
+        async def answer(request: Any, context: Context) -> Any:
+            try:
+                caller = await self._caller(method, scope, dict(context.invocation_metadata()))
+                return await self._run(servicer, request, context, caller)
+            except DomainError as error:
+                refusal = error
+            except Exception as error:
+                refusal = self._internal(method, error)
+            await _abort(context, refusal)
+
+        return grpc.unary_unary_rpc_method_handler(
+            answer,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+    async def _caller(self, method: str, scope: Scope, metadata: dict[str, Any]) -> Caller:
+        credential = await self._credential(metadata.get("authorization", ""))
+        if scope not in credential.scopes:
+            if scope is Scope.OPERATOR:
+                raise OperatorOnly("only operator keys may call this method", method=method)
+            raise ScopeMissing(f"the key needs the scope {scope}", scope=scope, method=method)
+        correlation_id = metadata.get("x-request-id", "")
+        if not _CORRELATION_ID.fullmatch(correlation_id):
+            correlation_id = str(self._ids.new(CallId))
+        return Caller(
+            tenant_id=credential.tenant_id,
+            api_key_id=credential.api_key_id,
+            scopes=credential.scopes,
+            rpc=method,
+            idempotency_key=metadata.get("idempotency-key", ""),
+            correlation_id=correlation_id,
+        )
+
+    async def _credential(self, authorization: str) -> Credential:
+        kind, _, secret = authorization.partition(" ")
+        if kind.lower() != "bearer" or not secret:
+            raise ApiKeyMissing("send the API key as Authorization: Bearer …")
+        if len(secret) > _MAX_SECRET:
+            raise ApiKeyUnknown("the API key is none of ours")
+        credential = await self._credentials.find(self._secrets.hash(secret))
+        if credential is None:
+            raise ApiKeyUnknown("the API key is none of ours")
+        if credential.is_revoked:
+            raise ApiKeyRevoked("the API key was revoked", api_key_id=credential.api_key_id)
+        if credential.tenant_state is TenantState.SUSPENDED:
+            raise TenantSuspended("the tenant is suspended")
+        if credential.tenant_state is TenantState.CLOSED:
+            raise TenantClosed("the tenant is closed")
+        return credential
+
+    async def _run(
+        self,
+        servicer: Callable[[Any, Any], Awaitable[Any]],
+        request: Any,
+        context: Context,
+        caller: Caller,
+    ) -> Any:
+        remaining = context.time_remaining()
+        CALLER.set(caller)
+        task: asyncio.Task[Any] = asyncio.ensure_future(servicer(request, context))
+        self._running.add(task)
+        task.add_done_callback(self._forget)
+        seconds = DEFAULT_DEADLINE_S if remaining is None else remaining
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+        if not done:
+            raise DeadlineExceeded("the deadline passed; ask again with the same request id")
+        return task.result()
+
+    def _internal(self, method: str, error: Exception) -> DomainError:
+        incident = str(self._ids.new(CallId))
+        _log.error("%s failed, incident %s", method, incident, exc_info=error)
+        return Internal("something went wrong on our side", incident=incident)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # taken note of, so that a call given up leaves no warning behind
+
+
+def scope_of(method: str) -> Scope:
+    """Return the scope that a method's option names; a method without one cannot be served."""
+    service, _, name = method.rpartition("/")
+    options: Any = Default().FindServiceByName(service).FindMethodByName(name).GetOptions()
+    return SCOPE_OF[options.Extensions[access_pb2.scope]]
+
+
+async def _abort(context: Context, error: DomainError) -> None:
+    await context.abort(
+        code_of(error),
+        error.message,
+        trailing_metadata=((DETAILS_KEY, status_of(error).SerializeToString()),),
+    )

@@ -1,0 +1,149 @@
+"""LedgerService and LedgerAdminService: decode, call one use case, encode."""
+
+from adapters.wire.amount import read_amount, read_asset, read_time
+from adapters.wire.ledger import (
+    account_message,
+    entry_message,
+    posting_message,
+    read_account_kind,
+    read_transfer,
+)
+from app.rpc.caller import current_caller
+from app.rpc.context import Context
+from app.rpc.request import (
+    call_of,
+    money_call_of,
+    named_tenant,
+    next_token,
+    optional_text_of,
+    page_of,
+)
+from app.usecase.ledger.create_entry import CreateEntry
+from app.usecase.ledger.open_account import OpenAccount
+from app.usecase.ledger.read_ledger import ReadLedger
+from app.usecase.ledger.set_overdraft_limit import SetOverdraftLimit
+from domain.amount import AmountNotPositive
+from domain.ids import AccountId, CustomerId, EntryId
+from domain.ledger.account import AccountKey
+from ports.market import Market
+from reli.ledger.v1 import ledger_service_pb2 as pb
+from reli.ledger.v1.ledger_service_pb2_grpc import (
+    LedgerAdminServiceServicer,
+    LedgerServiceServicer,
+)
+
+MAX_DESCRIPTION = 200
+MAX_OWNER = 64
+
+
+class LedgerServicer(LedgerServiceServicer):
+    def __init__(self, *, read_ledger: ReadLedger) -> None:
+        self._read_ledger = read_ledger
+
+    async def ListAccounts(
+        self, request: pb.ListAccountsRequest, context: Context
+    ) -> pb.ListAccountsResponse:
+        page = await self._read_ledger.accounts(current_caller().tenant_id, page_of(request))
+        return pb.ListAccountsResponse(
+            accounts=[account_message(account) for account in page.items],
+            next_page_token=next_token(page),
+        )
+
+    async def GetAccount(
+        self, request: pb.GetAccountRequest, context: Context
+    ) -> pb.GetAccountResponse:
+        account = await self._read_ledger.account(
+            current_caller().tenant_id, AccountId.parse(request.account_id, field="account_id")
+        )
+        return pb.GetAccountResponse(account=account_message(account))
+
+    async def ListPostings(
+        self, request: pb.ListPostingsRequest, context: Context
+    ) -> pb.ListPostingsResponse:
+        page = await self._read_ledger.postings(
+            current_caller().tenant_id,
+            AccountId.parse(request.account_id, field="account_id"),
+            page_of(request, by=int),
+        )
+        return pb.ListPostingsResponse(
+            postings=[posting_message(posting) for posting in page.items],
+            next_page_token=next_token(page),
+        )
+
+    async def ListBalances(
+        self, request: pb.ListBalancesRequest, context: Context
+    ) -> pb.ListBalancesResponse:
+        accounts = await self._read_ledger.balances(
+            current_caller().tenant_id, CustomerId.parse(request.customer_id, field="customer_id")
+        )
+        return pb.ListBalancesResponse(accounts=[account_message(account) for account in accounts])
+
+
+class LedgerAdminServicer(LedgerAdminServiceServicer):
+    def __init__(
+        self,
+        *,
+        create_entry: CreateEntry,
+        open_account: OpenAccount,
+        set_overdraft_limit: SetOverdraftLimit,
+        read_ledger: ReadLedger,
+        market: Market,
+    ) -> None:
+        self._create_entry = create_entry
+        self._open_account = open_account
+        self._set_overdraft_limit = set_overdraft_limit
+        self._read_ledger = read_ledger
+        self._market = market
+
+    async def CreateEntry(
+        self, request: pb.CreateEntryRequest, context: Context
+    ) -> pb.CreateEntryResponse:
+        assets = (await self._market.catalogue()).assets
+        entry, recorded_at = await self._create_entry(
+            money_call_of(request).on(named_tenant(request)),
+            entry_id=EntryId.parse(request.entry_id, field="entry_id"),
+            transfers=[read_transfer(transfer, assets) for transfer in request.transfers],
+            description=optional_text_of(
+                request.description, field="description", maximum=MAX_DESCRIPTION
+            ),
+            effective_at=(
+                read_time(request.effective_time, field="effective_time")
+                if request.HasField("effective_time")
+                else None
+            ),
+        )
+        return pb.CreateEntryResponse(entry=entry_message(entry, recorded_at=recorded_at))
+
+    async def GetEntry(self, request: pb.GetEntryRequest, context: Context) -> pb.GetEntryResponse:
+        entry, recorded_at = await self._read_ledger.entry(
+            named_tenant(request), EntryId.parse(request.entry_id, field="entry_id")
+        )
+        return pb.GetEntryResponse(entry=entry_message(entry, recorded_at=recorded_at))
+
+    async def OpenAccount(
+        self, request: pb.OpenAccountRequest, context: Context
+    ) -> pb.OpenAccountResponse:
+        assets = (await self._market.catalogue()).assets
+        key = AccountKey(
+            kind=read_account_kind(request.kind),
+            asset=read_asset(request.asset, assets, field="asset"),
+            owner=optional_text_of(request.owner, field="owner", maximum=MAX_OWNER),
+        )
+        account = await self._open_account(named_tenant(request), key)
+        return pb.OpenAccountResponse(account=account_message(account))
+
+    async def SetOverdraftLimit(
+        self, request: pb.SetOverdraftLimitRequest, context: Context
+    ) -> pb.SetOverdraftLimitResponse:
+        assets = (await self._market.catalogue()).assets
+        limit = read_amount(request.overdraft_limit, assets, field="overdraft_limit")
+        if limit.units < 0:
+            raise AmountNotPositive(
+                "overdraft_limit must be zero or more", field="overdraft_limit.value"
+            )
+        account = await self._set_overdraft_limit(
+            call_of(request).on(named_tenant(request)),
+            AccountId.parse(request.account_id, field="account_id"),
+            limit,
+        )
+        return pb.SetOverdraftLimitResponse(account=account_message(account))

@@ -1,0 +1,84 @@
+"""The gRPC server: limits, keepalive, health, and reflection in the sandbox."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+
+from app.rpc.interceptor import Interceptor
+from reli.ledger.v1 import ledger_service_pb2, ledger_service_pb2_grpc
+from reli.market.v1 import market_service_pb2, market_service_pb2_grpc
+from reli.quote.v1 import quote_service_pb2, quote_service_pb2_grpc
+from reli.sandbox.v1 import sandbox_service_pb2, sandbox_service_pb2_grpc
+from reli.tenant.v1 import tenant_service_pb2, tenant_service_pb2_grpc
+from reli.trade.v1 import trade_service_pb2, trade_service_pb2_grpc
+
+MAX_MESSAGE_BYTES: Final = 1 << 20
+MAX_METADATA_BYTES: Final = 8 << 10
+
+OPTIONS: Final = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.so_reuseport", 0),
+)
+
+_ADD: Final = {
+    "TenantService": tenant_service_pb2_grpc.add_TenantServiceServicer_to_server,
+    "ApiKeyService": tenant_service_pb2_grpc.add_ApiKeyServiceServicer_to_server,
+    "CustomerService": tenant_service_pb2_grpc.add_CustomerServiceServicer_to_server,
+    "TenantAdminService": tenant_service_pb2_grpc.add_TenantAdminServiceServicer_to_server,
+    "MarketService": market_service_pb2_grpc.add_MarketServiceServicer_to_server,
+    "QuoteService": quote_service_pb2_grpc.add_QuoteServiceServicer_to_server,
+    "TradeService": trade_service_pb2_grpc.add_TradeServiceServicer_to_server,
+    "LedgerService": ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server,
+    "LedgerAdminService": ledger_service_pb2_grpc.add_LedgerAdminServiceServicer_to_server,
+    "SandboxService": sandbox_service_pb2_grpc.add_SandboxServiceServicer_to_server,
+}
+
+
+def services() -> Sequence[ServiceDescriptor]:
+    """Return every service of ours."""
+    return [
+        service
+        for file in (
+            tenant_service_pb2,
+            market_service_pb2,
+            quote_service_pb2,
+            trade_service_pb2,
+            ledger_service_pb2,
+            sandbox_service_pb2,
+        )
+        for service in file.DESCRIPTOR.services_by_name.values()
+    ]
+
+
+def make_server(
+    interceptor: Interceptor,
+    servicers: Sequence[Any],
+    health_servicer: HealthServicer,
+    *,
+    with_reflection: bool,
+) -> grpc.aio.Server:
+    """Return a server with every servicer registered; it is not started."""
+    server = grpc.aio.server(interceptors=[interceptor], options=OPTIONS)
+    for servicer in servicers:
+        _ADD[_service_name(servicer)](servicer, server)
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)  # type: ignore[no-untyped-call]
+    if with_reflection:
+        names = [service.full_name for service in services()]
+        reflection.enable_server_reflection(
+            [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server
+        )
+    return server
+
+
+def _service_name(servicer: Any) -> str:
+    return type(servicer).__name__.removesuffix("Servicer") + "Service"

@@ -1,0 +1,70 @@
+"""Everything a Reli process is told from outside, read once from `RELI_…` variables."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.database_url import APP_ROLE, WORK_ROLE, role_url
+
+PostgresUrl = Annotated[str, Field(pattern=r"^(postgresql://.+)?$", repr=False)]
+NatsUrl = Annotated[str, Field(pattern=r"^((nats|tls)://.+)?$", repr=False)]
+Milliseconds = Annotated[int, Field(ge=0, le=86_400_000)]
+
+
+class LpSettings(BaseModel):
+    """How one liquidity provider is reached, and what its API promises."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+    url: Annotated[str, Field(pattern=r"^https?://")]
+    deduplicates_client_order_id: bool
+    """A second order with a known client order id returns the first one."""
+    status_is_authoritative: bool
+    """"Not found" means that the order was never taken, once the window below has passed."""
+    visibility_window_ms: Milliseconds
+    """How long an accepted order may stay invisible to a status query."""
+    quote_safety_margin_ms: Milliseconds
+    """What is left of its quote's life when we still dare to execute against it."""
+
+
+class Settings(BaseSettings):
+    """The configuration of one process; immutable, and complete before anything starts.
+
+    A URL that nobody set is empty: a process is given only those it needs.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="RELI_", frozen=True, env_ignore_empty=True)
+
+    database_url: PostgresUrl = ""
+    """The owner's; migrations need it and nothing else should have it."""
+    app_database_url: PostgresUrl = ""
+    """A tenant's requests; row security holds for it."""
+    work_database_url: PostgresUrl = ""
+    """Work that crosses tenants."""
+    nats_url: NatsUrl = ""
+
+    environment: Literal["sandbox", "live"] = "sandbox"
+    """Written into the database when it is made and believed from there ever after."""
+
+    grpc_host: str = "127.0.0.1"
+    grpc_port: Annotated[int, Field(ge=0, le=65_535)] = 50_051
+
+    lps: tuple[LpSettings, ...] = ()
+    lp_quote_budget_ms: Annotated[int, Field(ge=1, le=10_000)] = 300
+
+    @model_validator(mode="before")
+    @classmethod
+    def _derive_role_urls(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if owner_url := values.get("database_url"):
+            values.setdefault("app_database_url", role_url(owner_url, APP_ROLE))
+            values.setdefault("work_database_url", role_url(owner_url, WORK_ROLE))
+        return values
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [lp.name for lp in self.lps]
+        if len(names) != len(set(names)):
+            raise ValueError("two liquidity providers share a name")
+        return self

@@ -1,0 +1,1 @@
+"""The local stack: real servers as child processes on the loopback interface."""

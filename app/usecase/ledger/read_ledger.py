@@ -1,0 +1,43 @@
+"""Reading the books."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.ids import AccountId, CustomerId, EntryId, TenantId
+from domain.ledger.account import Account
+from domain.ledger.entry import Entry
+from domain.ledger.transfer import Posting
+from ports.page import Page, PageRequest
+from ports.unit_of_work import UnitOfWorkFactory
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLedger:
+    """The book of one tenant."""
+
+    units_of_work: UnitOfWorkFactory
+
+    async def account(self, tenant_id: TenantId, account_id: AccountId) -> Account:
+        async with self.units_of_work.begin(tenant_id) as uow:
+            return await uow.ledger.get_account(account_id)
+
+    async def accounts(self, tenant_id: TenantId, page: PageRequest) -> Page[Account]:
+        async with self.units_of_work.begin(tenant_id) as uow:
+            return await uow.ledger.list_accounts(page)
+
+    async def balances(self, tenant_id: TenantId, customer_id: CustomerId) -> Sequence[Account]:
+        async with self.units_of_work.begin(tenant_id) as uow:
+            await uow.customers.get(customer_id)
+            return await uow.ledger.customer_accounts(customer_id)
+
+    async def postings(
+        self, tenant_id: TenantId, account_id: AccountId, page: PageRequest
+    ) -> Page[Posting]:
+        async with self.units_of_work.begin(tenant_id) as uow:
+            await uow.ledger.get_account(account_id)
+            return await uow.ledger.list_postings(account_id, page)
+
+    async def entry(self, tenant_id: TenantId, entry_id: EntryId) -> tuple[Entry, datetime]:
+        async with self.units_of_work.begin(tenant_id) as uow:
+            return await uow.ledger.get_entry(entry_id)

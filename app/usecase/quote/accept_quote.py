@@ -1,0 +1,132 @@
+"""Accepting a quote: the intent is committed here, the trade runs apart from the call."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from app.usecase.announce import Announce
+from app.usecase.call import Call
+from app.usecase.once import Once
+from app.usecase.tenant.require_active import require_active
+from app.usecase.trade.bookkeeping import hold_funds
+from domain.ids import AttemptId, EntryId, QuoteId, TradeId, TransferId
+from domain.quote.errors import QuoteAlreadyAccepted
+from domain.quote.quote import Quote
+from domain.trade.settlement import SETTLEMENT_MOVEMENTS
+from domain.trade.trade import LedgerIds, Trade
+from ports.ids import IdSource
+from ports.trade import TradeLease, TradeRunner
+from ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptQuote:
+    """Holds the funds, records the first attempt, and hands the trade over.
+
+    Attributes:
+        lease_for: how long the trade is ours before a worker may take it over.
+        answer_within: how long the call waits for the trade to end.
+    """
+
+    units_of_work: UnitOfWorkFactory
+    once: Once
+    ids: IdSource
+    announce: Announce
+    runner: TradeRunner
+    lease_for: timedelta
+    answer_within: timedelta
+
+    async def __call__(self, call: Call, quote_id: QuoteId) -> Trade:
+        """Return the trade in the state it has reached.
+
+        Raises `QuoteNotFound`, `QuoteExpired`, `QuoteCanceled`, `QuoteAlreadyAccepted`,
+        `CustomerSuspended`, `TenantSuspended`, `InsufficientFunds`, `TooManyLiveTrades`.
+        """
+        leases: list[TradeLease] = []
+        trade_id = self.ids.new(TradeId)
+
+        async def effect(uow: UnitOfWork) -> Trade:
+            trade, lease = await self._accept(uow, call, quote_id, trade_id)
+            leases.append(lease)
+            return trade
+
+        async def replay(uow: UnitOfWork, id: UUID) -> Trade:
+            return await uow.trades.get(TradeId(id))
+
+        self.runner.reserve()
+        try:
+            trade = await self.once(call, trade_id, effect, replay)
+        except BaseException:
+            self.runner.give_back()
+            raise
+        if not leases:
+            self.runner.give_back()
+            return trade
+        return await self._run(leases[-1], trade)
+
+    async def _accept(
+        self, uow: UnitOfWork, call: Call, quote_id: QuoteId, trade_id: TradeId
+    ) -> tuple[Trade, TradeLease]:
+        quote = await uow.quotes.get(quote_id, lock=True)
+        now = await uow.now()
+        try:
+            accepted = quote.accept(now=now)
+        except QuoteAlreadyAccepted as error:
+            error.metadata["trade_id"] = str(await uow.quotes.trade_of(quote_id))
+            raise
+        trade = self._trade(call, accepted, trade_id, now)
+        await hold_funds(uow, trade, now=now)
+        # After the accounts are locked: whoever closes the party must see the hold, or we the end.
+        await require_active(uow, quote.party)
+        await uow.quotes.save(accepted, trade_id=trade_id)
+        lease = await uow.trades.add(trade, lease_for=self.lease_for)
+        await self.announce(
+            uow, "trade.accepted", trade, correlation_id=call.correlation_id, now=now
+        )
+        return trade, lease
+
+    def _trade(self, call: Call, quote: Quote, trade_id: TradeId, now: datetime) -> Trade:
+        new = self.ids.new
+        trade = Trade(
+            id=trade_id,
+            tenant_id=quote.tenant_id,
+            quote_id=quote.id,
+            party=quote.party,
+            side=quote.side,
+            instrument=quote.instrument,
+            base_amount=quote.base_amount,
+            quote_amount=quote.quote_amount,
+            waterfall=quote.waterfall,
+            lp_order=quote.lp_order,
+            tolerance_bps=quote.tolerance_bps,
+            accepted_at=now,
+            accepted_by=call.api_key_id,
+            correlation_id=call.correlation_id,
+            ledger_ids=LedgerIds(
+                hold_entry=new(EntryId),
+                hold=new(TransferId),
+                settlement_entry=new(EntryId),
+                settlement=tuple(new(TransferId) for _ in range(SETTLEMENT_MOVEMENTS)),
+                release_entry=new(EntryId),
+                release=new(TransferId),
+            ),
+        )
+        return trade.prepare(
+            new(AttemptId),
+            actor=str(call.api_key_id),
+            lp=quote.lp,
+            lp_reference=quote.lp_reference,
+            lp_amount=quote.waterfall.lp,
+            lp_expires_at=quote.lp_expires_at,
+        )
+
+    async def _run(self, lease: TradeLease, accepted: Trade) -> Trade:
+        running = self.runner.start(lease)
+        try:
+            async with asyncio.timeout(self.answer_within.total_seconds()):
+                return await running or accepted
+        except TimeoutError:
+            pass
+        async with self.units_of_work.begin(lease.tenant_id) as uow:
+            return await uow.trades.get(lease.trade_id)

@@ -1,0 +1,14 @@
+"""Nobody trades for a party that is suspended or closed."""
+
+from domain.party import Party
+from domain.tenant.tenant import Tenant
+from ports.unit_of_work import UnitOfWork
+
+
+async def require_active(uow: UnitOfWork, party: Party) -> Tenant:
+    """Return the tenant, or raise why the tenant or the customer may not act."""
+    tenant = await uow.tenants.get()
+    tenant.require_active()
+    if party.customer_id is not None:
+        (await uow.customers.get(party.customer_id)).require_active()
+    return tenant

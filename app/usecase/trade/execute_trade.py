@@ -1,0 +1,233 @@
+"""Executing a trade: one attempt after the other, each step recorded before and after the LP."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from app.usecase.announce import Announce
+from app.usecase.trade.bookkeeping import release_funds, settle_funds
+from domain.ids import AttemptId, BreakId, LpQuoteRequestId
+from domain.trade.attempt import Attempt, AttemptState
+from domain.trade.outcome import NotSent, Outcome, Unknown
+from domain.trade.trade import PRICE_MOVED, WINDOW_PASSED, Step, Trade, TradeState
+from ports.clock import Clock
+from ports.ids import IdSource
+from ports.liquidity import (
+    LiquidityProvider,
+    LpQuote,
+    LpQuoteRequest,
+    LpRefused,
+    LpUnavailable,
+    Working,
+)
+from ports.trade import TradeLease
+from ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
+
+FILL_BEYOND_TOLERANCE = "FILL_BEYOND_TOLERANCE"
+LP_UNUSABLE = "LP_UNUSABLE"
+FOUND_SENT = "FOUND_SENT"
+WORKING = "WORKING"
+
+Change = Callable[[Trade, datetime], Trade]
+
+
+@dataclass(frozen=True, slots=True)
+class ExecuteTrade:
+    """Runs a leased trade until it ends, or until only time can tell.
+
+    The LP is called between two units of work and never inside one: what is about to be asked is
+    committed before, what was answered after.
+
+    Attributes:
+        actor: who is working, kept with every transition.
+        patience: how long a check of an unknown outcome is waited for before the lease is given
+            back and a worker takes over.
+    """
+
+    units_of_work: UnitOfWorkFactory
+    ids: IdSource
+    clock: Clock
+    announce: Announce
+    providers: Mapping[str, LiquidityProvider]
+    actor: str
+    patience: timedelta
+
+    async def __call__(self, lease: TradeLease) -> Trade:
+        """Return the trade, ended or with its lease given back.
+
+        Raises `StaleLease` when somebody else took the trade over, `VersionConflict`,
+        `DatabaseBusy` or `DatabaseUnavailable`; the lease then runs out and the trade is picked up
+        where the database knows it to be.
+        """
+        trade = await self._update(lease, self._recover)
+        while not trade.is_ended:
+            match trade.attempt.state:
+                case AttemptState.PREPARED:
+                    trade = await self._attempt(lease, trade)
+                case AttemptState.UNKNOWN:
+                    wait = await self._until_check(lease, trade.attempt)
+                    if wait > self.patience:
+                        return trade
+                    await self.clock.sleep(max(wait.total_seconds(), 0))
+                    trade = await self._check(lease, trade)
+                case state:
+                    raise AssertionError(f"{trade.id} rests in attempt state {state}")
+        return trade
+
+    def _recover(self, trade: Trade, now: datetime) -> Trade:
+        """Whoever had sent this attempt is gone, and what became of it is not known."""
+        if trade.next_step(now) is not Step.MARK_LOST:
+            return trade
+        lost = Unknown(reason=FOUND_SENT, evidence="found sent, without an outcome")
+        return trade.conclude(lost, actor=self.actor, now=now)
+
+    async def _attempt(self, lease: TradeLease, trade: Trade) -> Trade:
+        lp_quote = await self._lp_quote(trade)
+        number = trade.attempt.number
+
+        def send(trade: Trade, now: datetime) -> Trade:
+            if isinstance(lp_quote, NotSent):
+                return trade.conclude(lp_quote, actor=self.actor, now=now)
+            if trade.next_step(now) is not Step.SEND:
+                return trade
+            return trade.send(
+                actor=self.actor,
+                now=now,
+                lp_reference=lp_quote.reference,
+                lp_amount=lp_quote.quote,
+                lp_expires_at=lp_quote.expires_at,
+            )
+
+        trade = await self._update(lease, send)
+        attempt = trade.attempt
+        if attempt.number != number or attempt.state is not AttemptState.SENT:
+            return trade
+        assert attempt.lp_amount is not None
+        outcome = await self.providers[attempt.lp].execute(
+            client_order_id=attempt.id,
+            reference=attempt.lp_reference,
+            instrument=trade.instrument,
+            side=trade.side,
+            base=trade.base_amount,
+            quote=attempt.lp_amount,
+        )
+        return await self._update(lease, self._concluding(outcome))
+
+    async def _lp_quote(self, trade: Trade) -> LpQuote | NotSent:
+        """Return the LP's quote to execute: the one at hand while it lives, or a new one."""
+        attempt = trade.attempt
+        if not attempt.needs_new_lp_quote(self.clock.now()):
+            assert attempt.lp_amount is not None
+            assert attempt.lp_expires_at is not None
+            return LpQuote(
+                reference=attempt.lp_reference,
+                base=trade.base_amount,
+                quote=attempt.lp_amount,
+                expires_at=attempt.lp_expires_at,
+            )
+        provider = self.providers.get(attempt.lp)
+        if provider is None:
+            return NotSent(reason=LP_UNUSABLE, evidence="the LP is not connected any more")
+        request = LpQuoteRequest(
+            id=self.ids.new(LpQuoteRequestId),
+            instrument=trade.instrument,
+            side=trade.side,
+            fixed=trade.base_amount,
+        )
+        try:
+            lp_quote = await provider.request_quote(request)
+        except (LpRefused, LpUnavailable) as error:
+            return NotSent(reason=error.reason, evidence=error.message)
+        if lp_quote.base != trade.base_amount:
+            return NotSent(reason=LP_UNUSABLE, evidence="the answer changes the base amount")
+        if not trade.is_within_tolerance(lp_quote.quote):
+            return NotSent(
+                reason=PRICE_MOVED,
+                evidence=f"{lp_quote.quote} against {trade.waterfall.lp} as quoted",
+            )
+        return lp_quote
+
+    async def _until_check(self, lease: TradeLease, attempt: Attempt) -> timedelta:
+        assert attempt.next_check_at is not None
+        async with self.units_of_work.begin(lease.tenant_id) as uow:
+            return attempt.next_check_at - await uow.now()
+
+    async def _check(self, lease: TradeLease, trade: Trade) -> Trade:
+        attempt = trade.attempt
+        assert attempt.lp_expires_at is not None
+        provider = self.providers.get(attempt.lp)
+        if provider is None:
+            status = Unknown(reason=LP_UNUSABLE, evidence="the LP is not connected any more")
+            return await self._update(lease, self._concluding(status))
+        answer = await provider.get_status(
+            client_order_id=attempt.id,
+            instrument=trade.instrument,
+            side=trade.side,
+            lp_quote_expires_at=attempt.lp_expires_at,
+        )
+        if isinstance(answer, Working):
+            answer = Unknown(reason=WORKING, evidence=answer.evidence)
+        return await self._update(lease, self._concluding(answer))
+
+    def _concluding(self, outcome: Outcome) -> Change:
+        return lambda trade, now: trade.conclude(outcome, actor=self.actor, now=now)
+
+    async def _update(self, lease: TradeLease, change: Change) -> Trade:
+        """Apply a change and all that follows from it without an LP, in one unit of work."""
+        async with self.units_of_work.begin(lease.tenant_id) as uow:
+            before = await uow.trades.get(lease.trade_id, lock=True)
+            now = await uow.now()
+            trade = await self._follow(uow, change(before, now), now)
+            if trade == before:
+                return trade
+            saved = await uow.trades.save(trade, lease, due_at=self._due_at(trade, now))
+            if trade.state is not before.state and trade.state in _TOLD:
+                await self.announce(
+                    uow,
+                    f"trade.{trade.state}",
+                    saved,
+                    correlation_id=trade.correlation_id,
+                    now=now,
+                )
+            return saved
+
+    async def _follow(self, uow: UnitOfWork, trade: Trade, now: datetime) -> Trade:
+        while True:
+            match trade.next_step(now):
+                case Step.PREPARE:
+                    trade = trade.prepare(self.ids.new(AttemptId), actor=self.actor)
+                case Step.ABANDON:
+                    too_late = NotSent(reason=WINDOW_PASSED, evidence=f"at {now.isoformat()}")
+                    trade = trade.conclude(too_late, actor=self.actor, now=now)
+                case Step.SETTLE:
+                    await settle_funds(uow, trade, now=now)
+                    await self._raise_break(uow, trade)
+                    trade = trade.settle(actor=self.actor, now=now)
+                case Step.REJECT:
+                    await release_funds(uow, trade, now=now)
+                    trade = trade.reject(actor=self.actor, now=now)
+                case Step.SEND | Step.MARK_LOST | Step.CHECK | Step.NOTHING:
+                    return trade
+                case other:
+                    assert_never(other)
+
+    async def _raise_break(self, uow: UnitOfWork, trade: Trade) -> None:
+        if trade.is_within_tolerance(trade.lp_fill):
+            return
+        await uow.trades.raise_break(
+            self.ids.new(BreakId),
+            trade,
+            kind=FILL_BEYOND_TOLERANCE,
+            amount=trade.lp_fill - trade.waterfall.lp,
+            detail=f"filled at {trade.lp_fill} against {trade.waterfall.lp} as quoted",
+        )
+
+    def _due_at(self, trade: Trade, now: datetime) -> datetime | None:
+        if trade.is_ended or trade.attempt.next_check_at is None:
+            return None
+        check_at = trade.attempt.next_check_at
+        return check_at if check_at - now > self.patience else None
+
+
+_TOLD = frozenset({TradeState.SETTLED, TradeState.REJECTED, TradeState.OUTCOME_UNKNOWN})

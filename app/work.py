@@ -1,0 +1,59 @@
+"""One worker process."""
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+from typing import Final
+
+from dependency_injector import providers
+
+from adapters.lp.sandbox.client import open_lp_sessions
+from adapters.nats.bus import NatsBus
+from adapters.nats.connection import connected
+from adapters.postgres.engine import make_engine
+from adapters.postgres.environment import read_environment
+from adapters.postgres.outbox import PostgresOutboxReader
+from adapters.postgres.partition import PostgresPartitions
+from adapters.postgres.trade import PostgresTradeQueue
+from app.container import LEASE, Container
+from app.settings import Settings
+from app.worker.loop import run_for_ever
+from app.worker.outbox_relay import OutboxRelay
+from app.worker.partition_maker import PartitionMaker
+from app.worker.trade_worker import TradeWorker
+
+POOL_SIZE: Final = 10
+GRACE_S: Final = 5.0
+
+_log = logging.getLogger("reli.work")
+
+
+async def work(settings: Settings) -> None:
+    """Work until canceled, then let running trades come to rest."""
+    async with AsyncExitStack() as stack:
+        engine = make_engine(settings.work_database_url, pool_size=POOL_SIZE, name="reli work")
+        stack.push_async_callback(engine.dispose)
+        environment = await read_environment(engine)
+        container = Container(
+            settings=providers.Object(settings),
+            engine=providers.Object(engine),
+            house_id=providers.Object(environment.house_id),
+            lp_sessions=providers.Object(await stack.enter_async_context(open_lp_sessions())),
+            actor=providers.Object("work"),
+        )
+        bus = NatsBus(
+            await stack.enter_async_context(connected(settings.nats_url, name="reli work"))
+        )
+        clock, runner = container.clock(), container.runner()
+        trades = TradeWorker(PostgresTradeQueue(engine), runner, LEASE)
+        relay = OutboxRelay(PostgresOutboxReader(engine), bus)
+        partitions = PartitionMaker(PostgresPartitions(engine))
+        _log.info("working")
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(run_for_ever("trades", clock, trades, rest_s=0.2))
+                group.create_task(run_for_ever("relay", clock, relay, rest_s=0.1))
+                group.create_task(run_for_ever("partitions", clock, partitions, rest_s=3_600))
+        finally:
+            async with asyncio.timeout(GRACE_S):
+                await runner.drain()

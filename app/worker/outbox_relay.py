@@ -1,0 +1,18 @@
+"""Carries committed events from the outbox to the bus."""
+
+from dataclasses import dataclass
+
+from ports.bus import Bus, OutboxReader
+
+BATCH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRelay:
+    """At least once: an event is marked after the bus has stored it."""
+
+    outbox: OutboxReader
+    bus: Bus
+
+    async def __call__(self) -> bool:
+        return await self.outbox.relay(self.bus, limit=BATCH) == BATCH

@@ -1,0 +1,1 @@
+"""The rules of Reli: exact, pure, and free of any technology."""

@@ -1,0 +1,24 @@
+"""An event states a fact that was committed, with the thing as it then was."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.ids import EventId, TenantId, TypedId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Attributes:
+    type: what happened, a noun and a past participle such as `trade.settled`.
+    subject: the id of the thing it happened to.
+    data: the thing itself, as committed.
+    correlation_id: what ties all effects of one request together.
+    """
+
+    id: EventId
+    tenant_id: TenantId
+    type: str
+    subject: TypedId
+    data: object
+    correlation_id: str
+    occurred_at: datetime

@@ -1,0 +1,110 @@
+"""An account is one balance in one asset, kept in four columns."""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from domain.amount import Amount
+from domain.asset import Asset
+from domain.ids import AccountId
+
+MAX_COLUMN: Final = 10**38 - 1
+"""The largest value of one balance column."""
+
+
+class AccountKind(StrEnum):
+    """What an account is for; with an owner and an asset it names one account of a book."""
+
+    CUSTOMER = "customer"
+    TREASURY = "treasury"
+    TRADE_CLEARING = "trade_clearing"
+    LP = "lp"
+    PLATFORM_FEE = "platform_fee"
+    TENANT_MARKUP = "tenant_markup"
+    SLIPPAGE = "slippage"
+    EXTERNAL = "external"
+
+
+UNLIMITED_KINDS: Final = frozenset({AccountKind.LP, AccountKind.EXTERNAL, AccountKind.SLIPPAGE})
+"""Accounts that may go below zero without bound: they mirror somebody else's books, or our loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountKey:
+    """The natural name of an account inside a book.
+
+    Attributes:
+        owner: the customer's id, the LP's name, the rail's name, or empty where the kind says all.
+    """
+
+    kind: AccountKind
+    asset: Asset
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """One balance; credits raise it, debits lower it.
+
+    Attributes:
+        overdraft_limit: how far below zero it may go, in minor units; None is without bound.
+        version: how many postings have touched it.
+    """
+
+    id: AccountId
+    key: AccountKey
+    debits_pending: int = 0
+    debits_posted: int = 0
+    credits_pending: int = 0
+    credits_posted: int = 0
+    overdraft_limit: int | None = 0
+    version: int = 0
+
+    @property
+    def asset(self) -> Asset:
+        return self.key.asset
+
+    @property
+    def balance(self) -> int:
+        """What is final: posted credits less posted debits."""
+        return self.credits_posted - self.debits_posted
+
+    @property
+    def held(self) -> int:
+        """What pending debits reserve."""
+        return self.debits_pending
+
+    @property
+    def available(self) -> int:
+        """What may be spent, the overdraft not counted. Pending credits are not there yet."""
+        return self.balance - self.debits_pending
+
+    @property
+    def is_within_limit(self) -> bool:
+        return self.overdraft_limit is None or self.available + self.overdraft_limit >= 0
+
+    @property
+    def overflows(self) -> bool:
+        return (
+            max(self.debits_pending, self.debits_posted, self.credits_pending, self.credits_posted)
+            > MAX_COLUMN
+        )
+
+    def debited(self, *, pending: int = 0, posted: int = 0) -> "Account":
+        return replace(
+            self,
+            debits_pending=self.debits_pending + pending,
+            debits_posted=self.debits_posted + posted,
+            version=self.version + 1,
+        )
+
+    def credited(self, *, pending: int = 0, posted: int = 0) -> "Account":
+        return replace(
+            self,
+            credits_pending=self.credits_pending + pending,
+            credits_posted=self.credits_posted + posted,
+            version=self.version + 1,
+        )
+
+    def amount(self, units: int) -> Amount:
+        return Amount(self.asset, units)

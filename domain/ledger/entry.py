@@ -1,0 +1,38 @@
+"""An entry commits one or more transfers, all or none."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from domain.ids import EntryId
+from domain.ledger.transfer import Transfer
+
+MAX_TRANSFERS: Final = 100
+
+
+class EntrySource(StrEnum):
+    """Who may create entries: nobody else can."""
+
+    TRADE = "trade"
+    DEPOSIT = "deposit"
+    OPERATOR = "operator"
+    EXPIRY = "expiry"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """Transfers that commit together.
+
+    Attributes:
+        source: what created the entry.
+        reference: the id of the trade, deposit or operator key behind it.
+        effective_at: when the movement counts, as opposed to when it was recorded.
+    """
+
+    id: EntryId
+    transfers: tuple[Transfer, ...]
+    source: EntrySource
+    reference: str
+    effective_at: datetime
+    description: str = ""

@@ -1,0 +1,116 @@
+"""A transfer moves one positive amount of one asset from a debit to a credit account."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from domain.amount import Amount
+from domain.errors import InvalidArgument
+from domain.ids import AccountId, EntryId, TransferId
+
+
+class TransferKind(StrEnum):
+    """How a transfer acts on the balances.
+
+    A pending transfer reserves; exactly one of post, void and expire resolves it.
+    """
+
+    REGULAR = "regular"
+    PENDING = "pending"
+    POST = "post"
+    VOID = "void"
+    EXPIRE = "expire"
+
+
+RESOLVING: Final = frozenset({TransferKind.POST, TransferKind.VOID, TransferKind.EXPIRE})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """One movement, immutable once committed.
+
+    Attributes:
+        pending_id: the pending transfer that a post, void or expire resolves.
+        expires_at: when a pending transfer lapses by itself; None: only its owner resolves it.
+        purpose: what the movement is for, such as `hold` or `platform_fee`.
+    """
+
+    id: TransferId
+    debit_account_id: AccountId
+    credit_account_id: AccountId
+    amount: Amount
+    kind: TransferKind = TransferKind.REGULAR
+    pending_id: TransferId | None = None
+    expires_at: datetime | None = None
+    purpose: str = ""
+
+    @property
+    def resolves(self) -> bool:
+        return self.kind in RESOLVING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posting:
+    """One account's line of a committed transfer.
+
+    Attributes:
+        change: signed change of the posted balance; zero for a line that only holds or releases.
+        held_change: signed change of what is held on this account.
+        balance_after: the posted balance once this line was applied.
+        version: the account's version once this line was applied; lines are ordered by it.
+    """
+
+    transfer: Transfer
+    entry_id: EntryId
+    account_id: AccountId
+    change: Amount
+    held_change: Amount
+    balance_after: Amount
+    version: int
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTransfer:
+    """A transfer as it is asked for.
+
+    A post or void may leave out what its pending transfer says: accounts, and the whole amount.
+    """
+
+    id: TransferId
+    kind: TransferKind
+    debit_account_id: AccountId | None
+    credit_account_id: AccountId | None
+    amount: Amount | None
+    pending_id: TransferId | None
+    expires_at: datetime | None
+    purpose: str
+
+    def completed(self, pending: Transfer | None) -> Transfer:
+        """Fill in from the pending transfer, or raise `InvalidArgument` for what is missing."""
+        debit, credit, amount = self.debit_account_id, self.credit_account_id, self.amount
+        if pending is not None:
+            debit = debit or pending.debit_account_id
+            credit = credit or pending.credit_account_id
+            amount = amount or pending.amount
+        for field, value in (
+            ("debit_account_id", debit),
+            ("credit_account_id", credit),
+            ("amount", amount),
+        ):
+            if value is None:
+                raise InvalidArgument(f"{field} is missing", field=field, transfer_id=self.id)
+        assert debit is not None
+        assert credit is not None
+        assert amount is not None
+        return Transfer(
+            id=self.id,
+            debit_account_id=debit,
+            credit_account_id=credit,
+            amount=amount,
+            kind=self.kind,
+            pending_id=self.pending_id,
+            expires_at=self.expires_at,
+            purpose=self.purpose,
+        )

@@ -1,0 +1,1 @@
+"""Firm quotes and how they are priced."""

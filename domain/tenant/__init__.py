@@ -1,0 +1,1 @@
+"""Tenants, their customers and their keys."""

@@ -1,0 +1,1 @@
+"""Trades: one accepted quote, its attempts and its settlement."""

@@ -1,0 +1,24 @@
+"""What a trade refuses."""
+
+from domain.errors import DomainError, Kind
+
+
+class TradeNotFound(DomainError):
+    """No such trade of this tenant."""
+
+    kind = Kind.MISSING
+    reason = "TRADE_NOT_FOUND"
+
+
+class TooManyLiveTrades(DomainError):
+    """This process already runs as many trades as it may; nothing was accepted."""
+
+    kind = Kind.EXHAUSTED
+    reason = "TOO_MANY_LIVE_TRADES"
+
+
+class StaleLease(DomainError):
+    """Another worker took this trade over; what this one knows is of the past."""
+
+    kind = Kind.CONFLICT
+    reason = "STALE_LEASE"

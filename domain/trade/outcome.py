@@ -1,0 +1,54 @@
+"""What an LP said, or failed to say, about an execution."""
+
+from dataclasses import dataclass
+
+from domain.amount import Amount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filled:
+    """The LP executed; the amounts are its own."""
+
+    base: Amount
+    quote: Amount
+    venue_order_id: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """The LP refused by a verdict it is known to mean.
+
+    Attributes:
+        lp_quote_expired: its quote was over, so the same LP may be asked for a new one.
+    """
+
+    reason: str
+    evidence: str
+    lp_quote_expired: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotSent:
+    """No byte reached the LP."""
+
+    reason: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absent:
+    """The LP has no such order and will never have one."""
+
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown:
+    """The order may have been executed; only evidence can tell."""
+
+    reason: str
+    evidence: str
+
+
+Outcome = Filled | Rejected | NotSent | Absent | Unknown

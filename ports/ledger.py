@@ -1,0 +1,69 @@
+"""Where the books are kept."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from domain.ids import AccountId, CustomerId, EntryId, TransferId
+from domain.ledger.account import Account, AccountKey
+from domain.ledger.entry import Entry
+from domain.ledger.errors import LedgerRefusal
+from domain.ledger.posting import Decision
+from domain.ledger.transfer import Posting, Transfer
+from ports.page import Page, PageRequest
+
+
+class LedgerStore(Protocol):
+    """The book of one tenant."""
+
+    async def open_accounts(self, keys: Sequence[AccountKey]) -> Mapping[AccountKey, AccountId]:
+        """Return the accounts of those names, opening those that do not exist yet."""
+        ...
+
+    async def commit(self, entry: Entry) -> Decision:
+        """Apply an entry under the locks of its accounts, taken in the order of their ids.
+
+        Raises the first `LedgerRefusal` in the stated order, having changed nothing.
+        """
+        ...
+
+    async def burn(self, entry: Entry, refusal: LedgerRefusal) -> None:
+        """Keep the ids of an entry that failed on balance failed for ever."""
+        ...
+
+    async def get_entry(self, entry_id: EntryId) -> tuple[Entry, datetime]:
+        """Return an entry and when it was recorded, or raise `EntryNotFound`."""
+        ...
+
+    async def get_transfers(self, ids: Sequence[TransferId]) -> Mapping[TransferId, Transfer]:
+        """Return those transfers that exist."""
+        ...
+
+    async def get_account(self, account_id: AccountId, *, lock: bool = False) -> Account:
+        """Return an account, or raise `AccountNotFound`."""
+        ...
+
+    async def set_overdraft_limit(self, account: Account) -> None:
+        """Store the account's new overdraft limit; the row is locked by `get_account`."""
+        ...
+
+    async def list_accounts(self, page: PageRequest) -> Page[Account]:
+        """Return a page of accounts, the newest first."""
+        ...
+
+    async def customer_accounts(self, customer_id: CustomerId) -> Sequence[Account]:
+        """Return every account of a customer, by asset code."""
+        ...
+
+    async def has_balances(self, customer_id: CustomerId | None) -> bool:
+        """Lock the customer's, or all, accounts and say whether any is not at rest.
+
+        At rest means: no pending units, and posted credits equal posted debits. Who moves money
+        looks at the states of tenant and customer after it has locked the accounts, so that
+        closing and moving cannot miss each other.
+        """
+        ...
+
+    async def list_postings(self, account_id: AccountId, page: PageRequest) -> Page[Posting]:
+        """Return a page of an account's lines, the newest first."""
+        ...

@@ -1,0 +1,147 @@
+"""A liquidity provider prices and fills us."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from domain.amount import Amount
+from domain.asset import Instrument
+from domain.errors import DomainError, Kind
+from domain.ids import AttemptId, LpQuoteRequestId
+from domain.side import Side
+from domain.trade.outcome import Absent, Filled, NotSent, Outcome, Rejected, Unknown
+
+
+class LpRefused(DomainError):
+    """The LP answered that it gives no price for this."""
+
+    kind = Kind.UPSTREAM
+    reason = "LP_REFUSED"
+
+
+class LpUnavailable(DomainError):
+    """The LP could not be asked, or its answer could not be understood."""
+
+    kind = Kind.UPSTREAM
+    reason = "LP_UNAVAILABLE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LpCapabilities:
+    """What a venue declares of itself; recovery depends on it.
+
+    Attributes:
+        deduplicates_client_order_id: the same client order id executes at most once.
+        status_is_authoritative: its "no such order" can be believed once the visibility window
+            after the quote's expiry has passed on its own clock.
+        visibility_window: how late an accepted order may show up in its status.
+    """
+
+    deduplicates_client_order_id: bool
+    status_is_authoritative: bool
+    visibility_window: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LpQuoteRequest:
+    """Ask for a price; `fixed` is in the base or in the quote asset of the instrument."""
+
+    id: LpQuoteRequestId
+    instrument: Instrument
+    side: Side
+    fixed: Amount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LpQuote:
+    """An LP's firm answer.
+
+    Attributes:
+        reference: the LP's own id of it.
+        base, quote: its all-in amounts; the side asked for must come back unchanged.
+        expires_at: until when it may be executed, already less our safety margin.
+    """
+
+    reference: str
+    base: Amount
+    quote: Amount
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Working:
+    """The LP has the order and has not decided yet."""
+
+    evidence: str
+
+
+LpStatus = Filled | Rejected | Absent | Working | Unknown
+ExecutionOutcome = Filled | Rejected | NotSent | Unknown
+
+__all__ = [
+    "Absent",
+    "ExecutionOutcome",
+    "Filled",
+    "LiquidityProvider",
+    "LpCapabilities",
+    "LpQuote",
+    "LpQuoteRequest",
+    "LpRefused",
+    "LpStatus",
+    "LpUnavailable",
+    "NotSent",
+    "Outcome",
+    "Rejected",
+    "Unknown",
+    "Working",
+]
+
+
+class LiquidityProvider(Protocol):
+    """One venue. Only `request_quote` raises; the other two answer with an outcome, always."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def capabilities(self) -> LpCapabilities: ...
+
+    async def request_quote(self, request: LpQuoteRequest) -> LpQuote:
+        """Ask for a firm price, or raise `LpRefused` or `LpUnavailable`.
+
+        It has no effect at the venue, so it may be canceled and repeated freely.
+        """
+        ...
+
+    async def execute(
+        self,
+        *,
+        client_order_id: AttemptId,
+        reference: str,
+        instrument: Instrument,
+        side: Side,
+        base: Amount,
+        quote: Amount,
+    ) -> ExecutionOutcome:
+        """Execute the LP's quote `reference` under our client order id.
+
+        `NotSent` only when no byte reached the venue, `Rejected` only for a verdict on the venue's
+        list; everything else that is not a fill is `Unknown`. A fill whose echo (client order id,
+        pair, side) is not ours is `Unknown` as well.
+        """
+        ...
+
+    async def get_status(
+        self,
+        *,
+        client_order_id: AttemptId,
+        instrument: Instrument,
+        side: Side,
+        lp_quote_expires_at: datetime,
+    ) -> LpStatus:
+        """Ask what became of an order.
+
+        `Absent` only where the venue's status is authoritative and its clock has passed the
+        quote's expiry plus the visibility window; a mere "not found" before that is `Unknown`.
+        """
+        ...

@@ -1,0 +1,98 @@
+"""Where tenants, customers and keys are kept."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from domain.ids import ApiKeyId, CustomerId, TenantId
+from domain.tenant.api_key import ApiKey, Scope
+from domain.tenant.customer import Customer
+from domain.tenant.tenant import Tenant, TenantState
+from ports.page import Page, PageRequest
+
+
+class TenantRepository(Protocol):
+    """The one tenant of the unit of work."""
+
+    async def get(self, *, lock: bool = False) -> Tenant:
+        """Return the tenant, locked until commit if asked, or raise `TenantNotFound`."""
+        ...
+
+    async def add(self, tenant: Tenant) -> None:
+        """Store a new tenant, or raise `TenantExists` for a slug that is taken."""
+        ...
+
+    async def save(self, tenant: Tenant) -> None:
+        """Replace version `tenant.version - 1`, or raise `VersionConflict`."""
+        ...
+
+
+class CustomerRepository(Protocol):
+    """Customers of one tenant."""
+
+    async def get(self, customer_id: CustomerId, *, lock: bool = False) -> Customer:
+        """Return the customer, locked until commit if asked, or raise `CustomerNotFound`."""
+        ...
+
+    async def add(self, customer: Customer) -> None:
+        """Store a new customer, or raise `CustomerExists` for an external id that is taken."""
+        ...
+
+    async def save(self, customer: Customer) -> None:
+        """Replace version `customer.version - 1`, or raise `VersionConflict`."""
+        ...
+
+    async def list(self, page: PageRequest) -> Page[Customer]:
+        """Return a page of customers, the newest first."""
+        ...
+
+
+class ApiKeyRepository(Protocol):
+    """Keys of one tenant."""
+
+    async def get(self, api_key_id: ApiKeyId) -> ApiKey:
+        """Return the key, locked until commit, or raise `ApiKeyNotFound`."""
+        ...
+
+    async def add(self, api_key: ApiKey, *, secret_hash: bytes) -> None:
+        """Store a new key by the hash of its secret."""
+        ...
+
+    async def save(self, api_key: ApiKey) -> None:
+        """Store a revocation."""
+        ...
+
+    async def list(self, page: PageRequest) -> Page[ApiKey]:
+        """Return a page of keys, the newest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """What a secret stands for, read before any tenant is known."""
+
+    api_key_id: ApiKeyId
+    tenant_id: TenantId
+    tenant_state: TenantState
+    scopes: frozenset[Scope]
+    is_revoked: bool
+
+
+class CredentialStore(Protocol):
+    """The one place that is asked before the tenant is known."""
+
+    async def find(self, secret_hash: bytes) -> Credential | None:
+        """Return what the secret stands for, at most half a second old."""
+        ...
+
+
+class TenantDirectory(Protocol):
+    """All tenants, for the operator."""
+
+    @property
+    def house_id(self) -> TenantId:
+        """The operator's own tenant."""
+        ...
+
+    async def list(self, page: PageRequest) -> Page[Tenant]:
+        """Return a page of tenants, the newest first."""
+        ...

@@ -1,0 +1,86 @@
+"""Where trades are kept, and who may work on them."""
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from domain.amount import Amount
+from domain.ids import BreakId, CustomerId, TenantId, TradeId
+from domain.trade.trade import Trade
+from ports.page import Page, PageRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradeLease:
+    """The right to work on one trade for a while.
+
+    Attributes:
+        token: grows with every lease; a write under an older token hits no row.
+    """
+
+    tenant_id: TenantId
+    trade_id: TradeId
+    token: int
+
+
+class TradeRepository(Protocol):
+    """Trades of one tenant."""
+
+    async def get(self, trade_id: TradeId, *, lock: bool = False) -> Trade:
+        """Return the trade with its attempts, locked until commit if asked.
+
+        Raises `TradeNotFound`.
+        """
+        ...
+
+    async def add(self, trade: Trade, *, lease_for: timedelta) -> TradeLease:
+        """Store a new trade, queued and leased to the caller from the start."""
+        ...
+
+    async def save(self, trade: Trade, lease: TradeLease, *, due_at: datetime | None) -> Trade:
+        """Replace version `trade.version` and store its transitions; return it as stored.
+
+        `due_at` gives the lease back and says when somebody shall look again; None keeps it. An
+        ended trade leaves the queue. Raises `StaleLease` when somebody else holds the trade by
+        now, `VersionConflict` when it changed.
+        """
+        ...
+
+    async def list(self, page: PageRequest, *, customer_id: CustomerId | None) -> Page[Trade]:
+        """Return a page of trades, the newest first."""
+        ...
+
+    async def raise_break(
+        self, break_id: BreakId, trade: Trade, *, kind: str, amount: Amount, detail: str
+    ) -> None:
+        """Record one unexplained difference, for a person to resolve."""
+        ...
+
+
+class TradeQueue(Protocol):
+    """Trades of all tenants that wait for somebody to work on them."""
+
+    async def claim(self, *, limit: int, lease_for: timedelta) -> Sequence[TradeLease]:
+        """Lease trades that are due and that nobody holds."""
+        ...
+
+
+class TradeRunner(Protocol):
+    """Runs trades apart from the call that accepted them, so that no cancellation reaches them."""
+
+    def reserve(self) -> None:
+        """Take a place for one more trade, or raise `TooManyLiveTrades`."""
+        ...
+
+    def give_back(self) -> None:
+        """Return a place that was taken and not used."""
+        ...
+
+    def start(self, lease: TradeLease) -> Awaitable[Trade | None]:
+        """Work on the trade in a place taken before.
+
+        The awaitable ends with the trade when it can go no further now, or with None if that is
+        not known; canceling the awaitable does not cancel the work.
+        """
+        ...

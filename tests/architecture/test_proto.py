@@ -1,0 +1,86 @@
+"""The API: scopes, tenants, pages and exact numbers, on every method without exception."""
+
+import re
+from collections import Counter
+
+import pytest
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto
+
+from tests.support.protos import MESSAGES, RPCS, SERVICES, Rpc
+
+WITHOUT_TENANT = {"CreateTenant", "ListTenants"}
+ADMIN = [rpc for rpc in RPCS if rpc.service.endswith("AdminService")]
+TENANT = [rpc for rpc in RPCS if not rpc.service.endswith("AdminService")]
+LISTS = [rpc for rpc in RPCS if rpc.method.name.startswith("List")]
+READS = [rpc for rpc in RPCS if rpc.method.name.startswith(("Get", "List"))]
+
+each = pytest.mark.parametrize
+
+
+def _name(rpc: object) -> str:
+    return rpc.name if isinstance(rpc, Rpc) else str(rpc)
+
+
+def test_there_are_services_for_tenants_and_for_the_operator() -> None:
+    assert len(SERVICES) >= 8
+    assert ADMIN
+    assert TENANT
+
+
+@each("rpc", RPCS, ids=_name)
+def test_every_method_names_the_scope_that_it_needs(rpc: Rpc) -> None:
+    assert rpc.scope != "SCOPE_UNSPECIFIED"
+
+
+@each("rpc", RPCS, ids=_name)
+def test_operator_services_are_exactly_those_that_need_the_operators_scope(rpc: Rpc) -> None:
+    assert rpc.service.endswith("AdminService") == (rpc.scope == "SCOPE_OPERATOR")
+
+
+@each("rpc", ADMIN, ids=_name)
+def test_the_operator_names_the_tenant(rpc: Rpc) -> None:
+    assert ("tenant_id" in rpc.request_fields) != (rpc.method.name in WITHOUT_TENANT)
+
+
+@each("rpc", TENANT, ids=_name)
+def test_a_tenant_never_names_itself(rpc: Rpc) -> None:
+    assert not {name for name in rpc.request_fields if "tenant" in name}
+
+
+@each("rpc", LISTS, ids=_name)
+def test_every_list_is_paged(rpc: Rpc) -> None:
+    assert {"page_size", "page_token"} <= rpc.request_fields
+    assert "next_page_token" in {field.name for field in rpc.response.field}
+
+
+@each("rpc", RPCS, ids=_name)
+def test_every_method_has_a_rest_route(rpc: Rpc) -> None:
+    verb, path = rpc.http.split(" ")
+
+    assert path.startswith("/v1/")
+    assert (verb == "GET") == (rpc in READS), "reads are GET, and nothing else is"
+
+
+@each("rpc", RPCS, ids=_name)
+def test_the_route_names_fields_of_the_request(rpc: Rpc) -> None:
+    assert set(re.findall(r"{(\w+)}", rpc.http)) <= rpc.request_fields
+
+
+def test_no_two_methods_share_a_route() -> None:
+    routes = Counter(re.sub(r"{\w+}", "{}", rpc.http) for rpc in RPCS)
+
+    assert [route for route, times in routes.items() if times > 1] == []
+
+
+@each("rpc", RPCS, ids=_name)
+def test_a_request_and_a_response_belong_to_one_method(rpc: Rpc) -> None:
+    assert rpc.request.name == f"{rpc.method.name}Request"
+    assert rpc.response.name == f"{rpc.method.name}Response"
+    assert not rpc.method.client_streaming
+
+
+@each("name", MESSAGES)
+def test_no_field_is_inexact(name: str) -> None:
+    inexact = {FieldDescriptorProto.TYPE_DOUBLE, FieldDescriptorProto.TYPE_FLOAT}
+
+    assert [field.name for field in MESSAGES[name].field if field.type in inexact] == []

@@ -1,0 +1,187 @@
+"""States: one table per life cycle, which the API, the database and `docs/states.md` follow."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import pytest
+
+from domain.ledger.account import AccountKind
+from domain.ledger.entry import EntrySource
+from domain.ledger.transfer import TransferKind
+from domain.quote.quote import LpVerdict, QuoteState
+from domain.side import Side
+from domain.tenant.api_key import Scope
+from domain.tenant.customer import TRANSITIONS as CUSTOMER_TRANSITIONS
+from domain.tenant.customer import CustomerState
+from domain.tenant.tenant import TRANSITIONS as TENANT_TRANSITIONS
+from domain.tenant.tenant import TenantState
+from domain.trade import trade as trade_module
+from domain.trade.attempt import TRANSITIONS as ATTEMPT_TRANSITIONS
+from domain.trade.attempt import AttemptState
+from domain.trade.trade import PUBLIC_STATE, PublicTradeState, TradeState
+from domain.trade.trade import TRANSITIONS as TRADE_TRANSITIONS
+from reli.auth.v1 import access_pb2
+from reli.ledger.v1 import ledger_pb2
+from reli.quote.v1 import quote_pb2
+from reli.tenant.v1 import tenant_pb2
+from reli.trade.v1 import trade_pb2
+from reli.type.v1 import side_pb2
+from tests.support.golden import ROOT, assert_golden
+
+DOCUMENT = ROOT / "docs" / "states.md"
+
+TRADE: Mapping[StrEnum, str] = {
+    TradeState.PENDING: "Accepted, funds held; no LP has been sent anything.",
+    TradeState.SUBMITTED: "An LP has been, or is about to be, sent the order.",
+    TradeState.FILLED: "An LP executed; the books are about to say so.",
+    TradeState.SETTLED: "Booked at exactly the two amounts of the quote. The end.",
+    TradeState.REJECTED: "No LP executed and none will be asked; the hold is released. The end.",
+    TradeState.OUTCOME_UNKNOWN: "An LP may have executed; the hold stays until there is evidence.",
+}
+
+ATTEMPT: Mapping[StrEnum, str] = {
+    AttemptState.PREPARED: "Stored with its client order id; no byte has left.",
+    AttemptState.SENT: "The first byte may have left. Found so after a crash, it is lost.",
+    AttemptState.FILLED: "The LP executed.",
+    AttemptState.REJECTED: "The LP refused by a verdict that it is known to mean.",
+    AttemptState.NOT_SENT: "Proven: no byte reached the LP.",
+    AttemptState.ABSENT: "Proven: the LP has no such order and never will.",
+    AttemptState.UNKNOWN: "The LP may have executed. Asked again and again, then a person looks.",
+}
+
+TENANT: Mapping[StrEnum, str] = {
+    TenantState.ACTIVE: "Everything is open.",
+    TenantState.SUSPENDED: "Every call of its keys is refused; live trades finish.",
+    TenantState.CLOSED: "Gone for good; every balance was zero.",
+}
+
+CUSTOMER: Mapping[StrEnum, str] = {
+    CustomerState.ACTIVE: "Everything is open.",
+    CustomerState.SUSPENDED: "Can neither quote nor accept; live trades finish.",
+    CustomerState.CLOSED: "Gone for good; every balance was zero.",
+}
+
+PUBLIC: Mapping[StrEnum, str] = {
+    PublicTradeState.PENDING: "Execution is under way.",
+    PublicTradeState.OUTCOME_UNKNOWN: "It is not known yet whether an LP executed.",
+    PublicTradeState.SETTLED: "Done, at exactly the quoted amounts.",
+    PublicTradeState.REJECTED: "Not executed; nothing is held any more.",
+}
+
+REASONS: Mapping[str, str] = {
+    "EXECUTION_WINDOW_PASSED": "No LP could be sent the order within 30 s of the accept.",
+    "PRICE_MOVED": "Asked again, the LP wanted more than the tolerance allows; nothing was sent.",
+    "LP_QUOTE_EXPIRED": "The LP's own quote was over when the order arrived.",
+    "UNEXPECTED_FILL": "The LP executed something else: unknown until a person has looked.",
+}
+
+SAME_NAMES: list[tuple[type[StrEnum], Any, str]] = [
+    (PublicTradeState, trade_pb2.TradeState, "TRADE_STATE"),
+    (AttemptState, trade_pb2.AttemptState, "ATTEMPT_STATE"),
+    (TenantState, tenant_pb2.TenantState, "TENANT_STATE"),
+    (CustomerState, tenant_pb2.CustomerState, "CUSTOMER_STATE"),
+    (QuoteState, quote_pb2.QuoteState, "QUOTE_STATE"),
+    (LpVerdict, quote_pb2.LpVerdict, "LP_VERDICT"),
+    (AccountKind, ledger_pb2.AccountKind, "ACCOUNT_KIND"),
+    (TransferKind, ledger_pb2.TransferKind, "TRANSFER_KIND"),
+    (EntrySource, ledger_pb2.EntrySource, "ENTRY_SOURCE"),
+    (Scope, access_pb2.Scope, "SCOPE"),
+    (Side, side_pb2.Side, "SIDE"),
+]
+
+
+@pytest.mark.parametrize(
+    ("domain", "message", "prefix"), SAME_NAMES, ids=[prefix for *_, prefix in SAME_NAMES]
+)
+def test_an_enum_of_the_api_has_the_values_of_the_domain(
+    domain: type[StrEnum], message: Any, prefix: str
+) -> None:
+    named = {value: value.name.removeprefix(f"{prefix}_") for value in domain}
+
+    assert message.keys() == [f"{prefix}_UNSPECIFIED", *(f"{prefix}_{v.name}" for v in domain)]
+    assert {value: name.lower() for value, name in named.items()} == {v: v.value for v in domain}
+
+
+def test_every_state_is_explained() -> None:
+    for states, lines in [
+        (TradeState, TRADE),
+        (AttemptState, ATTEMPT),
+        (TenantState, TENANT),
+        (CustomerState, CUSTOMER),
+        (PublicTradeState, PUBLIC),
+    ]:
+        assert list(states) == list(lines)
+
+
+def test_every_reason_that_a_trade_gives_itself_is_explained() -> None:
+    own = {
+        value
+        for name, value in vars(trade_module).items()
+        if name.isupper() and isinstance(value, str)
+    }
+
+    assert own == set(REASONS)
+
+
+def test_the_document_shows_the_tables_as_they_are() -> None:
+    assert_golden(DOCUMENT, document())
+
+
+def document() -> str:
+    """Return `docs/states.md`."""
+    return (
+        "\n".join(
+            [
+                "# States",
+                "",
+                "Written by `make golden` from the tables in `domain/`; every other pair of state"
+                " and action is refused.",
+                "",
+                *_life("Trade", TRADE, TRADE_TRANSITIONS, first=TradeState.PENDING),
+                "What partners see:",
+                "",
+                "| inside | outside |",
+                "| --- | --- |",
+                *(f"| `{state}` | `{PUBLIC_STATE[state]}` |" for state in TradeState),
+                "",
+                *_lines(PUBLIC),
+                "Why a trade was rejected, beside the LPs' own words:",
+                "",
+                *_lines(REASONS),
+                *_life("Attempt", ATTEMPT, ATTEMPT_TRANSITIONS, first=AttemptState.PREPARED),
+                "Another LP is asked only when every earlier attempt is `rejected`, `not_sent` or"
+                " `absent`.",
+                "",
+                *_life("Tenant", TENANT, TENANT_TRANSITIONS, first=TenantState.ACTIVE),
+                *_life("Customer", CUSTOMER, CUSTOMER_TRANSITIONS, first=CustomerState.ACTIVE),
+            ]
+        ).rstrip("\n")
+        + "\n"
+    )
+
+
+def _life(
+    title: str,
+    states: Mapping[StrEnum, str],
+    table: Mapping[Any, StrEnum],
+    *,
+    first: StrEnum,
+) -> list[str]:
+    final = [state for state in states if not any(state is source for source, _ in table)]
+    return [
+        f"## {title}",
+        "",
+        "```mermaid",
+        "stateDiagram-v2",
+        f"    [*] --> {first}",
+        *(f"    {source} --> {target}: {action}" for (source, action), target in table.items()),
+        *(f"    {state} --> [*]" for state in final),
+        "```",
+        "",
+        *_lines(states),
+    ]
+
+
+def _lines(meanings: Mapping[Any, str]) -> list[str]:
+    return [*(f"- `{name}`: {meaning}" for name, meaning in meanings.items()), ""]

@@ -1,0 +1,58 @@
+"""One tenant's book in memory: it keeps what the ledger decides, as the database does."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from domain.ids import AccountId, EntryId, TransferId
+from domain.ledger.account import Account
+from domain.ledger.entry import Entry
+from domain.ledger.errors import LedgerRefusal
+from domain.ledger.posting import Books, Decision, decide
+from domain.ledger.transfer import Posting, Transfer, TransferKind
+from tests.support.builders import NOW
+
+
+@dataclass
+class Book:
+    accounts: dict[AccountId, Account] = field(default_factory=dict)
+    transfers: dict[TransferId, Transfer] = field(default_factory=dict)
+    resolutions: dict[TransferId, TransferKind] = field(default_factory=dict)
+    entries: dict[EntryId, Entry] = field(default_factory=dict)
+    failed: dict[UUID, str] = field(default_factory=dict)
+    postings: list[Posting] = field(default_factory=list)
+    now: datetime = NOW
+
+    def open(self, account: Account) -> Account:
+        self.accounts[account.id] = account
+        return account
+
+    def commit(self, entry: Entry) -> Decision:
+        """Apply an entry, or raise its refusal, whose ids stay failed where it says so."""
+        books = Books(
+            accounts=self.accounts,
+            transfers=self.transfers,
+            resolutions=self.resolutions,
+            entry=self.entries.get(entry.id),
+            failed=self.failed,
+            now=self.now,
+        )
+        try:
+            decision = decide(entry, books)
+        except LedgerRefusal as refusal:
+            if refusal.burns_ids:
+                transfer_id = TransferId.parse(refusal.metadata["transfer_id"])
+                self.failed |= dict.fromkeys((entry.id.uuid, transfer_id.uuid), refusal.reason)
+            raise
+        if decision.is_replay:
+            return decision
+        self.accounts |= decision.accounts
+        self.postings += decision.postings
+        self.entries[entry.id] = entry
+        for transfer in entry.transfers:
+            self.transfers[transfer.id] = transfer
+            if transfer.pending_id is not None:
+                # The primary key of a resolution is the pending id.
+                assert transfer.pending_id not in self.resolutions
+                self.resolutions[transfer.pending_id] = transfer.kind
+        return decision
