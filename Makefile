@@ -11,8 +11,8 @@ BIN := $(VENV)/bin
 PROTOS := $(shell find proto -name '*.proto' 2>/dev/null)
 BASE ?= main
 
-# A pip of the shell's own configuration may add flags; the lock alone decides what is installed.
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# The system's pip fills the environment: Debian makes environments without one.
+PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check --quiet
 say = @printf '\033[2m·\033[0m %s\n'
 
 .PHONY: help setup proto test check demo up lock bench-trade clean
@@ -33,7 +33,7 @@ setup: $(VENV)/.ready
 $(VENV)/.locked: requirements.txt
 	$(say) 'creating $(VENV) and installing the locked dependencies (a minute the first time)'
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Reli needs Python 3.11 or newer")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/python || $(PYTHON) -m venv --without-pip $(VENV)
 	@$(PIP) install --require-hashes -r requirements.txt
 	@touch $@
 
@@ -76,8 +76,9 @@ bench-trade: setup proto
 # pip-tools lives apart: its own needs must not decide what the product is pinned to.
 lock:
 	$(say) 'resolving (some minutes)'
-	@$(PYTHON) -m venv build/lock
-	@build/lock/bin/python -m pip --disable-pip-version-check --quiet install pip-tools
+	@$(PYTHON) -m venv --without-pip build/lock
+	@$(PYTHON) -m pip --python build/lock/bin/python --disable-pip-version-check --quiet \
+	  install pip pip-tools
 	@CUSTOM_COMPILE_COMMAND='make lock' build/lock/bin/pip-compile --quiet --upgrade --extra dev \
 	  --generate-hashes --allow-unsafe --strip-extras --no-annotate --no-emit-index-url \
 	  --no-emit-find-links --no-emit-trusted-host --output-file requirements.txt pyproject.toml

@@ -95,7 +95,7 @@ def up(
 @cli.command()
 def serve() -> None:
     """Run one gRPC server."""
-    settings = _settings("app_database_url", "nats_url")
+    settings = _settings("app_database_url")
     from app.serve import serve
 
     _run(lambda: serve(settings))

@@ -31,6 +31,7 @@ from app.rpc.trade import TradeServicer
 from app.settings import LpSettings, Settings
 from app.usecase.announce import Announce
 from app.usecase.ledger.create_entry import CreateEntry
+from app.usecase.ledger.expire_hold import ExpireHold
 from app.usecase.ledger.open_account import OpenAccount
 from app.usecase.ledger.read_ledger import ReadLedger
 from app.usecase.ledger.set_overdraft_limit import SetOverdraftLimit
@@ -115,6 +116,8 @@ class Container(containers.DeclarativeContainer):
     )
     runner = providers.Singleton(SupervisedTrades, execute_trade, places=LIVE_TRADES)
 
+    expire_hold = providers.Singleton(ExpireHold, units_of_work, ids, announce)
+
     interceptor = providers.Singleton(
         Interceptor, credentials=credentials, secrets=secrets, ids=ids
     )
@@ -183,4 +186,16 @@ class Container(containers.DeclarativeContainer):
         SandboxServicer,
         create_deposit=providers.Singleton(CreateDeposit, once, ids, announce),
         market=market,
+    )
+    servicers = providers.List(
+        tenant_servicer,
+        tenant_admin_servicer,
+        api_key_servicer,
+        customer_servicer,
+        market_servicer,
+        quote_servicer,
+        trade_servicer,
+        ledger_servicer,
+        ledger_admin_servicer,
+        sandbox_servicer,
     )

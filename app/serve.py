@@ -13,7 +13,7 @@ from adapters.lp.sandbox.client import open_lp_sessions
 from adapters.postgres.engine import make_engine
 from adapters.postgres.environment import read_environment
 from app.container import Container
-from app.rpc.server import make_server
+from app.rpc.server import add_servicers, make_server
 from app.settings import Settings
 
 POOL_SIZE: Final = 20
@@ -35,30 +35,17 @@ async def serve(settings: Settings) -> None:
             lp_sessions=providers.Object(await stack.enter_async_context(open_lp_sessions())),
             actor=providers.Object("serve"),
         )
-        servicers = [
-            container.tenant_servicer(),
-            container.tenant_admin_servicer(),
-            container.api_key_servicer(),
-            container.customer_servicer(),
-            container.market_servicer(),
-            container.quote_servicer(),
-            container.trade_servicer(),
-            container.ledger_servicer(),
-            container.ledger_admin_servicer(),
-            container.sandbox_servicer(),
-        ]
-        status = HealthServicer()
-        server = make_server(
-            container.interceptor(), servicers, status, with_reflection=environment.is_sandbox
-        )
+        health = HealthServicer()
+        server = make_server(container.interceptor(), with_reflection=environment.is_sandbox)
+        add_servicers(server, [*container.servicers(), health])
         port = server.add_insecure_port(f"{settings.grpc_host}:{settings.grpc_port}")
         await server.start()
-        await status.set("", health_pb2.HealthCheckResponse.SERVING)
+        await health.set("", health_pb2.HealthCheckResponse.SERVING)
         _log.info("serving gRPC on %s:%d", settings.grpc_host, port)
         try:
             await asyncio.Event().wait()
         finally:
-            await status.enter_graceful_shutdown()
+            await health.enter_graceful_shutdown()
             await server.stop(GRACE_S)
             async with asyncio.timeout(GRACE_S):
                 await container.interceptor().drain()

@@ -9,14 +9,16 @@ from dependency_injector import providers
 
 from adapters.lp.sandbox.client import open_lp_sessions
 from adapters.nats.bus import NatsBus
-from adapters.nats.connection import connected
+from adapters.nats.connection import NatsConnection
 from adapters.postgres.engine import make_engine
 from adapters.postgres.environment import read_environment
+from adapters.postgres.ledger import PostgresExpiringHolds
 from adapters.postgres.outbox import PostgresOutboxReader
 from adapters.postgres.partition import PostgresPartitions
 from adapters.postgres.trade import PostgresTradeQueue
 from app.container import LEASE, Container
 from app.settings import Settings
+from app.worker.hold_expiry import HoldExpiry
 from app.worker.loop import run_for_ever
 from app.worker.outbox_relay import OutboxRelay
 from app.worker.partition_maker import PartitionMaker
@@ -41,18 +43,19 @@ async def work(settings: Settings) -> None:
             lp_sessions=providers.Object(await stack.enter_async_context(open_lp_sessions())),
             actor=providers.Object("work"),
         )
-        bus = NatsBus(
-            await stack.enter_async_context(connected(settings.nats_url, name="reli work"))
-        )
+        nats = NatsConnection(settings.nats_url, name="reli work")
+        stack.push_async_callback(nats.close)
         clock, runner = container.clock(), container.runner()
         trades = TradeWorker(PostgresTradeQueue(engine), runner, LEASE)
-        relay = OutboxRelay(PostgresOutboxReader(engine), bus)
+        relay = OutboxRelay(PostgresOutboxReader(engine), NatsBus(nats))
+        holds = HoldExpiry(PostgresExpiringHolds(engine), container.expire_hold())
         partitions = PartitionMaker(PostgresPartitions(engine))
         _log.info("working")
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(run_for_ever("trades", clock, trades, rest_s=0.2))
                 group.create_task(run_for_ever("relay", clock, relay, rest_s=0.1))
+                group.create_task(run_for_ever("holds", clock, holds, rest_s=1))
                 group.create_task(run_for_ever("partitions", clock, partitions, rest_s=3_600))
         finally:
             async with asyncio.timeout(GRACE_S):

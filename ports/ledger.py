@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from domain.ids import AccountId, CustomerId, EntryId, TransferId
+from domain.ids import AccountId, CustomerId, EntryId, TenantId, TransferId
 from domain.ledger.account import Account, AccountKey
 from domain.ledger.entry import Entry
 from domain.ledger.errors import LedgerRefusal
@@ -66,4 +66,12 @@ class LedgerStore(Protocol):
 
     async def list_postings(self, account_id: AccountId, page: PageRequest) -> Page[Posting]:
         """Return a page of an account's lines, the newest first."""
+        ...
+
+
+class ExpiringHolds(Protocol):
+    """Pending transfers of all tenants that lapse by themselves."""
+
+    async def due(self, *, limit: int) -> Sequence[tuple[TenantId, TransferId]]:
+        """Return holds whose time is over and that nobody has resolved yet."""
         ...

@@ -1,5 +1,6 @@
 """Pages of a list, newest first."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 from uuid import UUID
@@ -14,7 +15,8 @@ Item = TypeVar("Item")
 class PageRequest:
     """Attributes:
     size: how many items, 1 to 200.
-    before: only items whose id, or version, is below this one.
+    before: only items whose id, or version, is below this one; in a short list that is read as
+        a whole, how many items come before the page.
     """
 
     size: int = DEFAULT_PAGE_SIZE
@@ -29,3 +31,10 @@ class Page(Generic[Item]):
 
     items: tuple[Item, ...]
     next_before: UUID | int | None
+
+
+def page_from(items: Sequence[Item], page: PageRequest) -> Page[Item]:
+    """Return a page of a short list that is at hand as a whole."""
+    start = page.before if isinstance(page.before, int) else 0
+    end = start + page.size
+    return Page(tuple(items[start:end]), end if end < len(items) else None)

@@ -17,10 +17,9 @@ _BODY_BYTES_MAX: Final = 64 * 1024
 _ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
 _HEADERS_KIB_MAX: Final = 16
 
-_REST_TIMEOUT: Final = "5s"
-# The app learns its deadline from this header. A little longer than the route's timeout: the
-# caller then hears our envelope and not gRPC's bare "Deadline Exceeded".
-_REST_GRPC_TIMEOUT: Final = "5250m"
+# The app's deadline for a REST call is a little later than Envoy's: the caller then hears our
+# envelope and not gRPC's bare "Deadline Exceeded".
+_DEADLINE_MARGIN_MS: Final = 250
 _GRPC_TIMEOUT_MAX: Final = "15s"
 
 _JSON_OR_NONE: Final = r"(application/json\s*(;.*)?)?"
@@ -47,6 +46,7 @@ class Edge:
     admin_port: int
     upstream_ports: tuple[int, ...]
     descriptor_set: bytes
+    rest_timeout_ms: int = 5_000
 
 
 def bootstrap(edge: Edge) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def bootstrap(edge: Edge) -> dict[str, Any]:
         "admin": {"address": _address(edge.admin_port)},
         "static_resources": {
             "listeners": [
-                _listener("public", edge.rest_port, _public_manager(api, edge.descriptor_set)),
+                _listener("public", edge.rest_port, _public_manager(api, edge)),
                 _listener("internal", edge.grpc_port, _internal_manager()),
             ],
             "clusters": [_cluster(edge.upstream_ports)],
@@ -85,18 +85,18 @@ _RUNTIME: Final = {
 }
 
 
-def _public_manager(api: PublicApi, descriptor_set: bytes) -> dict[str, Any]:
+def _public_manager(api: PublicApi, edge: Edge) -> dict[str, Any]:
     routes: list[dict[str, Any]] = [
         *(_grpc_route(service) for service in api.services),
         # In this order, so that a path that fits two templates is refused only if neither takes it.
-        *(_rest_route(path) for path in api.paths),
+        *(_rest_route(path, edge.rest_timeout_ms) for path in api.paths),
         *(_wrong_media_type_route(path) for path in api.paths if _BODY_METHODS & {*path.methods}),
         *(_wrong_method_route(path) for path in api.paths),
     ]
     filters: list[dict[str, Any]] = [
         {"name": _TIDY_RESPONSE, "disabled": True, "typed_config": _tidy_response()},
         {"name": _BODY_LIMIT, "disabled": True, "typed_config": _body_limit()},
-        {"name": _TRANSCODER, "typed_config": _transcoder(api, descriptor_set)},
+        {"name": _TRANSCODER, "typed_config": _transcoder(api, edge.descriptor_set)},
     ]
     # How long a request may take to arrive, whatever it is: against clients that trickle.
     return _manager("public", routes, filters) | {"request_timeout": "10s"}
@@ -153,11 +153,11 @@ def _grpc_route(service: str) -> dict[str, Any]:
     }
 
 
-def _rest_route(path: RestPath) -> dict[str, Any]:
-    deadline = {"key": "grpc-timeout", "value": _REST_GRPC_TIMEOUT}
+def _rest_route(path: RestPath, timeout_ms: int) -> dict[str, Any]:
+    deadline = {"key": "grpc-timeout", "value": f"{timeout_ms + _DEADLINE_MARGIN_MS}m"}
     return {
         "match": _path_match(path, _is_method(path), _HAS_JSON_OR_NO_BODY),
-        "route": _to_cluster(timeout=_REST_TIMEOUT),
+        "route": _to_cluster(timeout=f"{timeout_ms / 1000:g}s"),
         "request_headers_to_add": [
             {"header": deadline, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
         ],

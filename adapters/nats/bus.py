@@ -9,6 +9,7 @@ from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import NotFoundError
 
+from adapters.nats.connection import NatsConnection
 from domain.ids import TenantId
 from ports.bus import Bus, BusUnavailable, OutboxRow
 
@@ -26,41 +27,45 @@ class NatsBus(Bus):
     what they have already seen by the event's id.
     """
 
-    def __init__(self, client: Client) -> None:
-        self._jetstream: JetStreamContext = client.jetstream(timeout=PUBLISH_TIMEOUT_S)
-        self._is_ready = False
+    def __init__(self, connection: NatsConnection) -> None:
+        self._connection = connection
+        self._prepared: Client | None = None
 
     async def publish(self, row: OutboxRow) -> None:
         try:
-            if not self._is_ready:
-                await self._ensure_stream()
-            await self._jetstream.publish(
+            client = await self._connection.client()
+            jetstream = client.jetstream(timeout=PUBLISH_TIMEOUT_S)
+            if client is not self._prepared:
+                await _ensure_stream(jetstream)
+                self._prepared = client
+            await jetstream.publish(
                 subject_of(TenantId(row.tenant_id), row.type),
                 row.payload,
                 headers={"Nats-Msg-Id": row.key},
             )
         except (NatsError, OSError, TimeoutError) as error:
-            self._is_ready = False
+            # A wiped server has forgotten the stream: look again before the next event.
+            self._prepared = None
             raise BusUnavailable("the bus did not take the event") from error
 
-    async def _ensure_stream(self) -> None:
-        config = StreamConfig(
-            name=STREAM,
-            subjects=[f"{SUBJECT_ROOT}.>"],
-            storage=StorageType.FILE,
-            retention=RetentionPolicy.LIMITS,
-            # A full stream refuses what is new and the outbox keeps it; the default would drop
-            # the oldest without a word.
-            discard=DiscardPolicy.NEW,
-            max_age=MAX_AGE.total_seconds(),
-            max_bytes=MAX_BYTES,
-            duplicate_window=120,
-        )
-        try:
-            await self._jetstream.update_stream(config)
-        except NotFoundError:
-            await self._jetstream.add_stream(config)
-        self._is_ready = True
+
+async def _ensure_stream(jetstream: JetStreamContext) -> None:
+    config = StreamConfig(
+        name=STREAM,
+        subjects=[f"{SUBJECT_ROOT}.>"],
+        storage=StorageType.FILE,
+        retention=RetentionPolicy.LIMITS,
+        # A full stream refuses what is new and the outbox keeps it; the default would drop
+        # the oldest without a word.
+        discard=DiscardPolicy.NEW,
+        max_age=MAX_AGE.total_seconds(),
+        max_bytes=MAX_BYTES,
+        duplicate_window=120,
+    )
+    try:
+        await jetstream.update_stream(config)
+    except NotFoundError:
+        await jetstream.add_stream(config)
 
 
 def subject_of(tenant_id: TenantId, type: str) -> str:

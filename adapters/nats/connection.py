@@ -1,32 +1,39 @@
-"""The connection to NATS: it comes back by itself, for as long as the process lives."""
+"""The connection to NATS: made when it is needed, and again whenever it is lost."""
 
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import nats
 from nats.aio.client import Client
 
+CONNECT_TIMEOUT_S = 2
+
 _log = logging.getLogger("reli.nats")
 
 
-@asynccontextmanager
-async def connected(url: str, *, name: str) -> AsyncIterator[Client]:
-    """Yield a client that reconnects for ever; a bus that is down holds up no trade."""
+class NatsConnection:
+    """One connection a process; a bus that is down holds up no trade."""
 
-    async def report(error: Exception) -> None:
-        _log.warning("NATS: %s", error)
+    def __init__(self, url: str, *, name: str) -> None:
+        self._url = url
+        self._name = name
+        self._client: Client | None = None
 
-    client = await nats.connect(
-        url,
-        name=name,
-        error_cb=report,
-        allow_reconnect=True,
-        max_reconnect_attempts=-1,
-        reconnect_time_wait=1,
-        connect_timeout=5,
-    )
-    try:
-        yield client
-    finally:
-        await client.close()
+    async def client(self) -> Client:
+        """Return a connected client, or raise one of nats-py's errors."""
+        if self._client is None or self._client.is_closed:
+            self._client = await nats.connect(
+                self._url,
+                name=self._name,
+                error_cb=_report,
+                allow_reconnect=False,
+                connect_timeout=CONNECT_TIMEOUT_S,
+            )
+        return self._client
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.close()
+
+
+async def _report(error: Exception) -> None:
+    _log.warning("NATS: %s", error)

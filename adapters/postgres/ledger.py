@@ -6,15 +6,18 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.postgres.errors import translated
 from adapters.postgres.scope import Scope, page_of
 from domain.amount import Amount
-from domain.ids import AccountId, CustomerId, EntryId, TransferId
+from domain.ids import AccountId, CustomerId, EntryId, TenantId, TransferId
 from domain.ledger.account import UNLIMITED_KINDS, Account, AccountKey, AccountKind
 from domain.ledger.entry import Entry, EntrySource
 from domain.ledger.errors import AccountNotFound, EntryNotFound, LedgerRefusal
 from domain.ledger.posting import Books, Decision, decide
 from domain.ledger.transfer import Posting, Transfer, TransferKind
-from ports.ledger import LedgerStore
+from ports.ledger import ExpiringHolds, LedgerStore
 from ports.page import Page, PageRequest
 
 _FIND_ACCOUNTS = """
@@ -85,6 +88,20 @@ FROM unnest($4::uuid[], $5::text[], $6::uuid[], $7::uuid[], $8::text[], $9::nume
 _ADD_RESOLUTIONS = """
 INSERT INTO core.resolutions (tenant_id, recorded_at, pending_id, kind, transfer_id)
 SELECT $1, $2, * FROM unnest($3::uuid[], $4::text[], $5::uuid[])
+"""
+
+_ADD_EXPIRING = """
+INSERT INTO core.expiring_holds (tenant_id, transfer_id, expires_at)
+SELECT $1, * FROM unnest($2::uuid[], $3::timestamptz[])
+"""
+
+_DROP_EXPIRING = """
+DELETE FROM core.expiring_holds WHERE tenant_id = $1 AND transfer_id = ANY($2)
+"""
+
+_DUE_HOLDS = """
+SELECT tenant_id, transfer_id FROM core.expiring_holds WHERE expires_at <= core.now()
+ORDER BY expires_at LIMIT $1
 """
 
 _BURN = """
@@ -187,6 +204,7 @@ class PostgresLedger(LedgerStore):
         decision = decide(entry, books)
         if not decision.is_replay:
             await self._write(decision, books.now)
+            await self._track_expiry(entry, books)
         return decision
 
     async def burn(self, entry: Entry, refusal: LedgerRefusal) -> None:
@@ -363,6 +381,24 @@ class PostgresLedger(LedgerStore):
                 [transfer.id.uuid for transfer in resolving],
             )
 
+    async def _track_expiry(self, entry: Entry, books: Books) -> None:
+        expiring = [transfer for transfer in entry.transfers if transfer.expires_at]
+        if expiring:
+            await self._scope.driver.execute(
+                _ADD_EXPIRING,
+                self._scope.tenant,
+                [transfer.id.uuid for transfer in expiring],
+                [transfer.expires_at for transfer in expiring],
+            )
+        known = {**books.transfers, **{transfer.id: transfer for transfer in entry.transfers}}
+        resolved = [
+            transfer.pending_id.uuid
+            for transfer in entry.transfers
+            if transfer.pending_id and known[transfer.pending_id].expires_at
+        ]
+        if resolved:
+            await self._scope.driver.execute(_DROP_EXPIRING, self._scope.tenant, resolved)
+
     def _account(self, row: Any) -> Account:
         return Account(
             id=AccountId(row["id"]),
@@ -403,6 +439,20 @@ class PostgresLedger(LedgerStore):
             version=row["version"],
             recorded_at=row["recorded_at"],
         )
+
+
+class PostgresExpiringHolds(ExpiringHolds):
+    """The holds of all tenants; its engine connects as the work role."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def due(self, *, limit: int) -> Sequence[tuple[TenantId, TransferId]]:
+        with translated():
+            async with self._engine.connect() as connection:
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                rows = await driver.fetch(_DUE_HOLDS, limit)
+        return [(TenantId(row["tenant_id"]), TransferId(row["transfer_id"])) for row in rows]
 
 
 def _columns(keys: Sequence[AccountKey]) -> tuple[list[str], list[str], list[str]]:

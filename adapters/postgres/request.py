@@ -18,7 +18,8 @@ from ports.request import (
 )
 
 _INSERT = """
-INSERT INTO core.requests (tenant_id, rpc, request_id, fingerprint, resource_id, refusal, created_at)
+INSERT INTO core.requests (tenant_id, rpc, request_id, fingerprint, resource_id, refusal,
+    created_at)
 VALUES ($1, $2, $3, $4, $5, $6, core.now())
 ON CONFLICT (tenant_id, rpc, request_id) DO NOTHING
 RETURNING true

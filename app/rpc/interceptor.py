@@ -58,9 +58,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     async def intercept_service(
         self,
-        continuation: Callable[
-            [grpc.HandlerCallDetails], Awaitable[Handler]
-        ],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
         method = handler_call_details.method.removeprefix("/")
@@ -80,9 +78,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         if self._running:
             await asyncio.wait(self._running)
 
-    def _wrap(
-        self, method: str, handler: Handler
-    ) -> Handler:
+    def _wrap(self, method: str, handler: Handler) -> Handler:
         scope = scope_of(method)
         servicer: Any = handler.unary_unary
 
@@ -94,7 +90,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 refusal = error
             except Exception as error:
                 refusal = self._internal(method, error)
-            await _abort(context, refusal)
+            return await _abort(context, refusal)
 
         return grpc.unary_unary_rpc_method_handler(
             answer,
@@ -173,8 +169,9 @@ def scope_of(method: str) -> Scope:
     return SCOPE_OF[options.Extensions[access_pb2.scope]]
 
 
-async def _abort(context: Context, error: DomainError) -> None:
-    await context.abort(
+async def _abort(context: Context, error: DomainError) -> Any:
+    """End the call; `context.abort` raises."""
+    return await context.abort(
         code_of(error),
         error.message,
         trailing_metadata=((DETAILS_KEY, status_of(error).SerializeToString()),),

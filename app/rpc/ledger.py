@@ -73,10 +73,15 @@ class LedgerServicer(LedgerServiceServicer):
     async def ListBalances(
         self, request: pb.ListBalancesRequest, context: Context
     ) -> pb.ListBalancesResponse:
-        accounts = await self._read_ledger.balances(
-            current_caller().tenant_id, CustomerId.parse(request.customer_id, field="customer_id")
+        page = await self._read_ledger.balances(
+            current_caller().tenant_id,
+            CustomerId.parse(request.customer_id, field="customer_id"),
+            page_of(request, by=int),
         )
-        return pb.ListBalancesResponse(accounts=[account_message(account) for account in accounts])
+        return pb.ListBalancesResponse(
+            accounts=[account_message(account) for account in page.items],
+            next_page_token=next_token(page),
+        )
 
 
 class LedgerAdminServicer(LedgerAdminServiceServicer):

@@ -1,12 +1,11 @@
 """The gRPC server: limits, keepalive, health, and reflection in the sandbox."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from app.rpc.interceptor import Interceptor
@@ -30,17 +29,18 @@ OPTIONS: Final = (
     ("grpc.so_reuseport", 0),
 )
 
-_ADD: Final = {
-    "TenantService": tenant_service_pb2_grpc.add_TenantServiceServicer_to_server,
-    "ApiKeyService": tenant_service_pb2_grpc.add_ApiKeyServiceServicer_to_server,
-    "CustomerService": tenant_service_pb2_grpc.add_CustomerServiceServicer_to_server,
-    "TenantAdminService": tenant_service_pb2_grpc.add_TenantAdminServiceServicer_to_server,
-    "MarketService": market_service_pb2_grpc.add_MarketServiceServicer_to_server,
-    "QuoteService": quote_service_pb2_grpc.add_QuoteServiceServicer_to_server,
-    "TradeService": trade_service_pb2_grpc.add_TradeServiceServicer_to_server,
-    "LedgerService": ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server,
-    "LedgerAdminService": ledger_service_pb2_grpc.add_LedgerAdminServiceServicer_to_server,
-    "SandboxService": sandbox_service_pb2_grpc.add_SandboxServiceServicer_to_server,
+_ADD: Final[Mapping[str, Callable[[Any, grpc.aio.Server], None]]] = {
+    "HealthServicer": health_pb2_grpc.add_HealthServicer_to_server,
+    "TenantServicer": tenant_service_pb2_grpc.add_TenantServiceServicer_to_server,
+    "ApiKeyServicer": tenant_service_pb2_grpc.add_ApiKeyServiceServicer_to_server,
+    "CustomerServicer": tenant_service_pb2_grpc.add_CustomerServiceServicer_to_server,
+    "TenantAdminServicer": tenant_service_pb2_grpc.add_TenantAdminServiceServicer_to_server,
+    "MarketServicer": market_service_pb2_grpc.add_MarketServiceServicer_to_server,
+    "QuoteServicer": quote_service_pb2_grpc.add_QuoteServiceServicer_to_server,
+    "TradeServicer": trade_service_pb2_grpc.add_TradeServiceServicer_to_server,
+    "LedgerServicer": ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server,
+    "LedgerAdminServicer": ledger_service_pb2_grpc.add_LedgerAdminServiceServicer_to_server,
+    "SandboxServicer": sandbox_service_pb2_grpc.add_SandboxServiceServicer_to_server,
 }
 
 
@@ -60,18 +60,9 @@ def services() -> Sequence[ServiceDescriptor]:
     ]
 
 
-def make_server(
-    interceptor: Interceptor,
-    servicers: Sequence[Any],
-    health_servicer: HealthServicer,
-    *,
-    with_reflection: bool,
-) -> grpc.aio.Server:
-    """Return a server with every servicer registered; it is not started."""
+def make_server(interceptor: Interceptor, *, with_reflection: bool) -> grpc.aio.Server:
+    """Return a server that knows its limits, and no servicer yet."""
     server = grpc.aio.server(interceptors=[interceptor], options=OPTIONS)
-    for servicer in servicers:
-        _ADD[_service_name(servicer)](servicer, server)
-    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)  # type: ignore[no-untyped-call]
     if with_reflection:
         names = [service.full_name for service in services()]
         reflection.enable_server_reflection(
@@ -80,5 +71,7 @@ def make_server(
     return server
 
 
-def _service_name(servicer: Any) -> str:
-    return type(servicer).__name__.removesuffix("Servicer") + "Service"
+def add_servicers(server: grpc.aio.Server, servicers: Iterable[Any]) -> None:
+    """Register every servicer under the service of its name."""
+    for servicer in servicers:
+        _ADD[type(servicer).__name__](servicer, server)

@@ -93,8 +93,13 @@ class Child:
             try:
                 self._process.wait(self.grace_s)
             except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+                self.kill()
+
+    def kill(self) -> None:
+        """End it as a power cut would, and return once it is gone."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
 
     def failure(self, what: str) -> StackFailure:
         """Build the failure `<name> <what>` with the last lines of the log."""

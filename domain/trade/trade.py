@@ -344,6 +344,7 @@ class Trade:
             self.attempt,
             venue_order_id=fill.venue_order_id,
             filled_amount=fill.quote,
+            reason="",
             next_check_at=None,
         )
         trade = self._with_attempt(attempt, AttemptAction.FILL, actor, fill.evidence)

@@ -47,6 +47,8 @@ def _sins_of(node: ast.AST) -> Iterator[str]:
             yield f"the name {name}"
         case ast.Attribute(attr=name) if name in BANNED_ATTRIBUTES and _is_foreign(node):
             yield f"the attribute {name}"
+        case ast.ClassDef(name=name, decorator_list=decorators) if _is_mutable(decorators):
+            yield f"the dataclass {name}, which is not frozen with slots"
         case ast.Global() | ast.Nonlocal():
             yield "state outside of any value"
 
@@ -56,6 +58,11 @@ def _import_sin(module: str) -> str:
     if root == "domain" or (root in sys.stdlib_module_names and root not in BANNED_MODULES):
         return ""
     return f"an import of {module}"
+
+
+def _is_mutable(decorators: list[ast.expr]) -> bool:
+    made = [text for text in map(ast.unparse, decorators) if text.startswith("dataclass")]
+    return any("frozen=True" not in text or "slots=True" not in text for text in made)
 
 
 def _is_foreign(node: ast.Attribute) -> bool:
@@ -88,6 +95,8 @@ def test_the_domain_is_pure() -> None:
         "now = datetime.now(UTC)",
         "async def f(): ...",
         "def f():\n    global x",
+        "@dataclass\nclass A: ...",
+        "@dataclass(frozen=True)\nclass A: ...",
     ],
 )
 def test_a_planted_impurity_is_found(source: str) -> None:

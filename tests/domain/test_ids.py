@@ -134,6 +134,6 @@ def test_only_version_seven_is_time_ordered() -> None:
 
 
 def test_an_id_shows_its_kind_to_developers() -> None:
-    id = QuoteId(UUID("01890a5d-ac96-774b-bcce-b302099a8057"))  # noqa: A001
+    id = QuoteId(UUID("01890a5d-ac96-774b-bcce-b302099a8057"))
 
     assert repr(id) == "QuoteId(quote_01h455vb4pex5vsknk084sn02q)"

@@ -1,6 +1,5 @@
 """Reading the books."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,7 +7,7 @@ from domain.ids import AccountId, CustomerId, EntryId, TenantId
 from domain.ledger.account import Account
 from domain.ledger.entry import Entry
 from domain.ledger.transfer import Posting
-from ports.page import Page, PageRequest
+from ports.page import Page, PageRequest, page_from
 from ports.unit_of_work import UnitOfWorkFactory
 
 
@@ -26,10 +25,12 @@ class ReadLedger:
         async with self.units_of_work.begin(tenant_id) as uow:
             return await uow.ledger.list_accounts(page)
 
-    async def balances(self, tenant_id: TenantId, customer_id: CustomerId) -> Sequence[Account]:
+    async def balances(
+        self, tenant_id: TenantId, customer_id: CustomerId, page: PageRequest
+    ) -> Page[Account]:
         async with self.units_of_work.begin(tenant_id) as uow:
             await uow.customers.get(customer_id)
-            return await uow.ledger.customer_accounts(customer_id)
+            return page_from(await uow.ledger.customer_accounts(customer_id), page)
 
     async def postings(
         self, tenant_id: TenantId, account_id: AccountId, page: PageRequest

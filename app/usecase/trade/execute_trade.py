@@ -117,6 +117,9 @@ class ExecuteTrade:
     async def _lp_quote(self, trade: Trade) -> LpQuote | NotSent:
         """Return the LP's quote to execute: the one at hand while it lives, or a new one."""
         attempt = trade.attempt
+        provider = self.providers.get(attempt.lp)
+        if provider is None:
+            return NotSent(reason=LP_UNUSABLE, evidence="the LP is not connected any more")
         if not attempt.needs_new_lp_quote(self.clock.now()):
             assert attempt.lp_amount is not None
             assert attempt.lp_expires_at is not None
@@ -126,9 +129,6 @@ class ExecuteTrade:
                 quote=attempt.lp_amount,
                 expires_at=attempt.lp_expires_at,
             )
-        provider = self.providers.get(attempt.lp)
-        if provider is None:
-            return NotSent(reason=LP_UNUSABLE, evidence="the LP is not connected any more")
         request = LpQuoteRequest(
             id=self.ids.new(LpQuoteRequestId),
             instrument=trade.instrument,

@@ -155,6 +155,7 @@ def test_the_difference_to_the_quoted_cost_moves_between_lp_and_slippage(
     lines = _lines(settlement(_filled(trade, ngn(fill).units)))
 
     assert lines == [*_words(story), line.split()]
+    assert len(lines) == SETTLEMENT_MOVEMENTS, "no settlement has more"
 
 
 def test_a_part_of_zero_makes_no_movement() -> None:

@@ -177,7 +177,7 @@ def test_an_accepted_trade_starts_pending_with_the_first_lp() -> None:
 
 
 def test_an_attempt_keeps_the_lp_quote_that_it_was_prepared_with() -> None:
-    id = an_id(AttemptId)  # noqa: A001
+    id = an_id(AttemptId)
 
     trade = a_trade().prepare(
         id,

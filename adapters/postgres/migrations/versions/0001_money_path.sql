@@ -199,6 +199,18 @@ COMMENT ON TABLE core.resolutions IS
     'The primary key is the pending transfer: it is resolved once, whoever tries.';
 SELECT core.protect('core.resolutions');
 
+CREATE TABLE core.expiring_holds (
+    tenant_id uuid NOT NULL,
+    transfer_id uuid NOT NULL,
+    expires_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, transfer_id),
+    FOREIGN KEY (tenant_id, transfer_id) REFERENCES core.transfers
+);
+COMMENT ON TABLE core.expiring_holds IS 'Unresolved pending transfers that lapse by themselves.';
+-- What lapses next.
+CREATE INDEX expiring_holds_due ON core.expiring_holds (expires_at);
+SELECT core.protect('core.expiring_holds');
+
 CREATE TABLE core.burned_ids (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -506,9 +518,12 @@ GRANT SELECT, INSERT ON core.requests, core.entries, core.transfers, core.resolu
 GRANT SELECT, INSERT, UPDATE ON core.tenants, core.customers, core.api_keys, core.accounts,
     core.quotes, core.trades, core.attempts TO reli_app, reli_work;
 GRANT SELECT, INSERT, UPDATE, DELETE ON core.trade_queue TO reli_app, reli_work;
+GRANT SELECT, INSERT, DELETE ON core.expiring_holds TO reli_app, reli_work;
 GRANT INSERT ON core.outbox TO reli_app, reli_work;
 GRANT SELECT, UPDATE (published_at) ON core.outbox TO reli_work;
 CREATE POLICY queue ON core.trade_queue FOR ALL TO reli_work USING (true) WITH CHECK (true);
+CREATE POLICY queue ON core.expiring_holds FOR ALL TO reli_work
+    USING (true) WITH CHECK (true);
 CREATE POLICY relay ON core.outbox FOR ALL TO reli_work USING (true) WITH CHECK (true);
 
 -- Reference data that every installation starts with.
