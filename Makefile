@@ -29,6 +29,7 @@ help:
 	  'make clean        remove everything that make made, the local stack included'
 
 setup: $(VENV)/.ready
+	@:
 
 $(VENV)/.locked: requirements.txt
 	$(say) 'creating $(VENV) and installing the locked dependencies (a minute the first time)'
@@ -43,6 +44,7 @@ $(VENV)/.ready: $(VENV)/.locked pyproject.toml hatch_build.py
 	@touch $@
 
 proto: gen/reli.binpb
+	@:
 
 gen/reli.binpb: $(PROTOS) hatch_build.py | $(VENV)/.locked
 	$(say) 'generating stubs from proto/'
@@ -58,7 +60,7 @@ check: setup proto
 	$(say) 'mypy'
 	@$(BIN)/mypy --no-error-summary
 	$(say) 'import-linter'
-	@$(BIN)/lint-imports --no-logo 2>&1 || false
+	@$(BIN)/lint-imports
 	$(say) 'buf lint'
 	@$(BIN)/buf lint
 	$(say) 'buf breaking'

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from secrets import token_hex
 from typing import Final
 
 from adapters.lp.sandbox.rates import ASSETS
@@ -20,6 +21,8 @@ PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
 PRAGMA cache_size = -1024;
+-- Numbers start anew in every file; with the book's own id an order's id never comes twice.
+CREATE TABLE IF NOT EXISTS book (id TEXT NOT NULL, only_one INTEGER PRIMARY KEY DEFAULT 1);
 CREATE TABLE IF NOT EXISTS orders (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     client_order_id TEXT NOT NULL,
@@ -101,10 +104,12 @@ class Book:
     def __init__(self, data_dir: Path, name: str) -> None:
         """Open the book, or raise `sqlite3.OperationalError` when another process has it."""
         data_dir.mkdir(parents=True, exist_ok=True)
-        self._name = name
         self._file = sqlite3.connect(data_dir / f"{name}.sqlite3", timeout=0, isolation_level=None)
         try:
             self._file.executescript(_OPEN)
+            self._file.execute("INSERT OR IGNORE INTO book (id) VALUES (?)", (token_hex(4),))
+            (book_id,) = self._file.execute("SELECT id FROM book").fetchone()
+            self._prefix = f"{name}-{book_id}"
         except sqlite3.Error:
             self._file.close()
             raise
@@ -128,7 +133,7 @@ class Book:
         )
         number = self._file.execute(_APPEND, row).lastrowid
         assert number is not None
-        return BookedOrder(f"{self._name}-{number}", order)
+        return BookedOrder(f"{self._prefix}-{number}", order)
 
     def find(self, client_order_id: str) -> BookedOrder | None:
         """Return the order of that id; of several, the first fill or else the first refusal."""
@@ -154,7 +159,7 @@ class Book:
             visible_time,
         ) = row
         return BookedOrder(
-            f"{self._name}-{number}",
+            f"{self._prefix}-{number}",
             Order(
                 client_order_id=client_order_id,
                 quote_id=quote_id,
