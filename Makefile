@@ -60,7 +60,7 @@ check: setup proto
 	$(say) 'mypy'
 	@$(BIN)/mypy --no-error-summary
 	$(say) 'import-linter'
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	$(say) 'buf lint'
 	@$(BIN)/buf lint
 	$(say) 'buf breaking'

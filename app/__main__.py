@@ -152,11 +152,14 @@ def sandbox_venue(
 
 
 @cli.command()
-def demo() -> None:
-    """Watch a customer's trade from quote to settled books."""
-    from app.demo import run
+def demo(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Watch a customer's trades from quote to settled books."""
+    from app.demo.run import run
 
-    run()
+    if not run(as_json=as_json):
+        raise typer.Exit(1)
 
 
 def main() -> NoReturn:

@@ -56,8 +56,8 @@ from app.worker.trade_runner import SupervisedTrades
 from domain.ids import TenantId
 from ports.liquidity import LiquidityProvider
 
-LEASE: Final = timedelta(seconds=15)
-"""Longer than an execution may take, so that a slow venue is not a dead process."""
+LEASE: Final = timedelta(seconds=3)
+"""A living process renews it; with the workers' rest it is below the 5 s of a takeover."""
 
 ANSWER_WITHIN: Final = timedelta(seconds=2)
 PATIENCE: Final = timedelta(milliseconds=500)
@@ -114,7 +114,14 @@ class Container(containers.DeclarativeContainer):
     execute_trade = providers.Singleton(
         ExecuteTrade, units_of_work, ids, clock, announce, lps, actor, PATIENCE
     )
-    runner = providers.Singleton(SupervisedTrades, execute_trade, places=LIVE_TRADES)
+    runner = providers.Singleton(
+        SupervisedTrades,
+        execute_trade,
+        units_of_work,
+        clock,
+        lease_for=LEASE,
+        places=LIVE_TRADES,
+    )
 
     expire_hold = providers.Singleton(ExpireHold, units_of_work, ids, announce)
 

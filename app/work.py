@@ -12,13 +12,16 @@ from adapters.nats.bus import NatsBus
 from adapters.nats.connection import NatsConnection
 from adapters.postgres.engine import make_engine
 from adapters.postgres.environment import read_environment
+from adapters.postgres.lease import PostgresLeases
 from adapters.postgres.ledger import PostgresExpiringHolds
-from adapters.postgres.outbox import PostgresOutboxReader
+from adapters.postgres.outbox import PostgresOutboxReader, PostgresSequencer
 from adapters.postgres.partition import PostgresPartitions
 from adapters.postgres.trade import PostgresTradeQueue
 from app.container import LEASE, Container
 from app.settings import Settings
+from app.worker.event_sequencer import EventSequencer
 from app.worker.hold_expiry import HoldExpiry
+from app.worker.leased import Leased
 from app.worker.loop import run_for_ever
 from app.worker.outbox_relay import OutboxRelay
 from app.worker.partition_maker import PartitionMaker
@@ -47,13 +50,28 @@ async def work(settings: Settings) -> None:
         stack.push_async_callback(nats.close)
         clock, runner = container.clock(), container.runner()
         trades = TradeWorker(PostgresTradeQueue(engine), runner, LEASE)
-        relay = OutboxRelay(PostgresOutboxReader(engine), NatsBus(nats))
+        leases = PostgresLeases(engine)
+        sequencer = Leased(
+            "sequencer",
+            leases,
+            clock,
+            EventSequencer(PostgresSequencer(engine)),
+            lease_for=LEASE,
+        )
+        relay = Leased(
+            "relay",
+            leases,
+            clock,
+            OutboxRelay(PostgresOutboxReader(engine), NatsBus(nats)),
+            lease_for=LEASE,
+        )
         holds = HoldExpiry(PostgresExpiringHolds(engine), container.expire_hold())
         partitions = PartitionMaker(PostgresPartitions(engine))
         _log.info("working")
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(run_for_ever("trades", clock, trades, rest_s=0.2))
+                group.create_task(run_for_ever("sequencer", clock, sequencer, rest_s=0.05))
                 group.create_task(run_for_ever("relay", clock, relay, rest_s=0.1))
                 group.create_task(run_for_ever("holds", clock, holds, rest_s=1))
                 group.create_task(run_for_ever("partitions", clock, partitions, rest_s=3_600))

@@ -1,10 +1,11 @@
-"""The bus carries committed events to whoever listens."""
+"""The way of events: stamped after the commit, carried by the bus."""
 
 from dataclasses import dataclass
 from typing import Protocol
-from uuid import UUID
 
 from domain.errors import DomainError, Kind
+from domain.ids import EventId, TenantId
+from ports.lease import Lease
 
 
 class BusUnavailable(DomainError):
@@ -15,34 +16,48 @@ class BusUnavailable(DomainError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OutboxRow:
-    """One stored event, as bytes.
+class StampedEvent:
+    """One committed event, as it leaves.
 
     Attributes:
-        key: deduplicates at the bus: the same event published twice is stored once.
+        sequence: its position among the tenant's events, from 1 and without gaps.
+        payload: the event as protobuf, its sequence included.
     """
 
-    tenant_id: UUID
-    id: UUID
+    id: EventId
+    tenant_id: TenantId
+    sequence: int
     type: str
-    key: str
     payload: bytes
 
 
 class Bus(Protocol):
     """Publishes, and answers only when the message is stored."""
 
-    async def publish(self, row: OutboxRow) -> None:
+    async def publish(self, event: StampedEvent) -> None:
         """Publish one event, or raise `BusUnavailable`. Publishing again has no effect."""
         ...
 
 
+class Sequencer(Protocol):
+    """Gives committed events their place in the tenant's order."""
+
+    async def stamp(self, lease: Lease, *, limit: int) -> int:
+        """Stamp up to `limit` events of all tenants at once; return how many.
+
+        An event comes after everything that had been committed when it was recorded. Under a
+        lease that was lost nothing is stamped.
+        """
+        ...
+
+
 class OutboxReader(Protocol):
-    """The outbox of all tenants, for the relay."""
+    """The stamped events of all tenants, for the relay."""
 
-    async def relay(self, bus: Bus, *, limit: int) -> int:
-        """Publish up to `limit` unpublished events in the order of their ids; return how many.
+    async def relay(self, lease: Lease, bus: Bus, *, limit: int) -> int:
+        """Publish up to `limit` unpublished events, each tenant's in order; return how many.
 
-        Raises `BusUnavailable`; what was published before it stays published.
+        Raises `BusUnavailable`; what was published before it stays published. Under a lease that
+        was lost nothing is published.
         """
         ...

@@ -13,7 +13,11 @@ from domain.trade.outcome import Absent, Filled, NotSent, Outcome, Rejected, Unk
 
 
 class LpRefused(DomainError):
-    """The LP answered that it gives no price for this."""
+    """The LP answered that it gives no price for this.
+
+    Where only the size stands against it, `metadata["code"]` is the reason of `AmountTooSmall` or
+    of `AmountTooLarge`.
+    """
 
     kind = Kind.UPSTREAM
     reason = "LP_REFUSED"

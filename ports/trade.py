@@ -47,6 +47,10 @@ class TradeRepository(Protocol):
         """
         ...
 
+    async def renew(self, lease: TradeLease, *, lease_for: timedelta) -> None:
+        """Keep a lease for longer, or raise `StaleLease` when somebody else holds the trade."""
+        ...
+
     async def list(self, page: PageRequest, *, customer_id: CustomerId | None) -> Page[Trade]:
         """Return a page of trades, the newest first."""
         ...

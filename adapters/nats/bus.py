@@ -11,7 +11,7 @@ from nats.js.errors import NotFoundError
 
 from adapters.nats.connection import NatsConnection
 from domain.ids import TenantId
-from ports.bus import Bus, BusUnavailable, OutboxRow
+from ports.bus import Bus, BusUnavailable, StampedEvent
 
 STREAM: Final = "RELI_EVENTS"
 SUBJECT_ROOT: Final = "reli.events"
@@ -31,7 +31,7 @@ class NatsBus(Bus):
         self._connection = connection
         self._prepared: Client | None = None
 
-    async def publish(self, row: OutboxRow) -> None:
+    async def publish(self, event: StampedEvent) -> None:
         try:
             client = await self._connection.client()
             jetstream = client.jetstream(timeout=PUBLISH_TIMEOUT_S)
@@ -39,9 +39,9 @@ class NatsBus(Bus):
                 await _ensure_stream(jetstream)
                 self._prepared = client
             await jetstream.publish(
-                subject_of(TenantId(row.tenant_id), row.type),
-                row.payload,
-                headers={"Nats-Msg-Id": row.key},
+                subject_of(event.tenant_id, event.type),
+                event.payload,
+                headers={"Nats-Msg-Id": str(event.id)},
             )
         except (NatsError, OSError, TimeoutError) as error:
             # A wiped server has forgotten the stream: look again before the next event.

@@ -1,15 +1,18 @@
-"""The outbox: written in the change's transaction, read by the relay."""
+"""The outbox: written in the change's transaction, stamped after it, read by the relay."""
 
+from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.errors import translated
+from adapters.postgres.lease import hold
 from adapters.postgres.scope import Scope
-from adapters.wire.event import event_bytes
+from adapters.wire.event import event_bytes, with_sequence
 from domain.event import Event
-from ports.bus import Bus, BusUnavailable, OutboxReader, OutboxRow
+from domain.ids import EventId, TenantId
+from ports.bus import Bus, BusUnavailable, OutboxReader, Sequencer, StampedEvent
+from ports.lease import Lease
 from ports.outbox import Outbox
 
 _ADD = """
@@ -18,9 +21,31 @@ SELECT $1, id, type, subject, payload, core.now()
 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::bytea[]) AS e (id, type, subject, payload)
 """
 
+_STAMP = """
+WITH batch AS (
+    SELECT tenant_id, id,
+        row_number() OVER (PARTITION BY tenant_id ORDER BY recorded_at, id) AS position
+    FROM (
+        SELECT tenant_id, id, recorded_at FROM core.outbox WHERE sequence IS NULL
+        ORDER BY recorded_at, id LIMIT $1
+    ) AS oldest
+), counts AS (
+    SELECT tenant_id, count(*) AS events FROM batch GROUP BY tenant_id
+), heads AS (
+    INSERT INTO core.event_heads AS h (tenant_id, last)
+    SELECT tenant_id, events FROM counts ORDER BY tenant_id
+    ON CONFLICT (tenant_id) DO UPDATE SET last = h.last + EXCLUDED.last
+    RETURNING tenant_id, last
+)
+UPDATE core.outbox AS o SET sequence = heads.last - counts.events + batch.position
+FROM batch JOIN counts USING (tenant_id) JOIN heads USING (tenant_id)
+WHERE o.tenant_id = batch.tenant_id AND o.id = batch.id AND o.sequence IS NULL
+"""
+
 _UNPUBLISHED = """
-SELECT tenant_id, id, type, payload FROM core.outbox WHERE published_at IS NULL
-ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
+SELECT tenant_id, id, sequence, type, payload FROM core.outbox
+WHERE sequence IS NOT NULL AND published_at IS NULL
+ORDER BY tenant_id, sequence LIMIT $1
 """
 
 _PUBLISHED = """
@@ -47,44 +72,67 @@ class PostgresOutbox(Outbox):
         )
 
 
+class PostgresSequencer(Sequencer):
+    """Stamps set-wise; its engine connects as the work role."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def stamp(self, lease: Lease, *, limit: int) -> int:
+        with translated():
+            async with self._engine.connect() as connection:
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                async with driver.transaction():
+                    if not await hold(driver, lease):
+                        return 0
+                    status: str = await driver.execute(_STAMP, limit)
+        return int(status.rpartition(" ")[2])
+
+
 class PostgresOutboxReader(OutboxReader):
     """The outbox of all tenants, to read; its engine connects as the work role."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def relay(self, bus: Bus, *, limit: int) -> int:
+    async def relay(self, lease: Lease, bus: Bus, *, limit: int) -> int:
         with translated():
             async with self._engine.connect() as connection:
                 driver: Any = (await connection.get_raw_connection()).driver_connection
                 async with driver.transaction():
-                    rows = await driver.fetch(_UNPUBLISHED, limit)
-                    published, failure = await _publish(bus, rows)
+                    if not await hold(driver, lease):
+                        return 0
+                    events = [_event(row) for row in await driver.fetch(_UNPUBLISHED, limit)]
+                    published, failure = await _publish(bus, events)
                     if published:
                         await driver.execute(
                             _PUBLISHED,
-                            [tenant for tenant, _ in published],
-                            [id for _, id in published],
+                            [event.tenant_id.uuid for event in published],
+                            [event.id.uuid for event in published],
                         )
         if failure is not None:
             raise failure
         return len(published)
 
 
-async def _publish(bus: Bus, rows: Any) -> tuple[list[tuple[UUID, UUID]], BusUnavailable | None]:
-    published: list[tuple[UUID, UUID]] = []
-    for row in rows:
+def _event(row: Any) -> StampedEvent:
+    return StampedEvent(
+        id=EventId(row["id"]),
+        tenant_id=TenantId(row["tenant_id"]),
+        sequence=row["sequence"],
+        type=row["type"],
+        payload=with_sequence(row["payload"], row["sequence"]),
+    )
+
+
+async def _publish(
+    bus: Bus, events: Sequence[StampedEvent]
+) -> tuple[list[StampedEvent], BusUnavailable | None]:
+    published: list[StampedEvent] = []
+    for event in events:
         try:
-            await bus.publish(
-                OutboxRow(
-                    tenant_id=row["tenant_id"],
-                    id=row["id"],
-                    type=row["type"],
-                    key=str(row["id"]),
-                    payload=row["payload"],
-                )
-            )
+            await bus.publish(event)
         except BusUnavailable as error:
             return published, error
-        published.append((row["tenant_id"], row["id"]))
+        published.append(event)
     return published, None

@@ -89,6 +89,12 @@ WHERE tenant_id = $1 AND trade_id = $2 AND token = $3
 RETURNING true
 """
 
+_RENEW_LEASE = """
+UPDATE core.trade_queue SET leased_until = core.now() + $4::interval
+WHERE tenant_id = $1 AND trade_id = $2 AND token = $3
+RETURNING true
+"""
+
 _END_LEASE = """
 DELETE FROM core.trade_queue WHERE tenant_id = $1 AND trade_id = $2 AND token = $3 RETURNING true
 """
@@ -182,6 +188,13 @@ class PostgresTrades(TradeRepository):
         stored = replace(trade, version=trade.version + 1)
         await self._add_steps(stored)
         return replace(stored, transitions=())
+
+    async def renew(self, lease: TradeLease, *, lease_for: timedelta) -> None:
+        kept = await self._scope.driver.fetchval(
+            _RENEW_LEASE, self._scope.tenant, lease.trade_id.uuid, lease.token, lease_for
+        )
+        if not kept:
+            raise StaleLease("somebody else works on the trade", trade_id=lease.trade_id)
 
     async def list(self, page: PageRequest, *, customer_id: CustomerId | None) -> Page[Trade]:
         rows = await self._scope.driver.fetch(

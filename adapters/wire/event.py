@@ -49,3 +49,8 @@ def event_bytes(event: Event) -> bytes:
         case other:
             assert_never(other)
     return message.SerializeToString()
+
+
+def with_sequence(payload: bytes, sequence: int) -> bytes:
+    """Return the event's bytes with its sequence: in protobuf, appending a field sets it."""
+    return payload + event_pb2.Event(sequence=sequence).SerializeToString()

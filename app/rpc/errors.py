@@ -51,6 +51,12 @@ class DeadlineExceeded(DomainError):
         return Retry.SAME_REQUEST
 
 
+class MalformedRequest(DomainError):
+    """The bytes are not the message that the method takes."""
+
+    reason = "MALFORMED_REQUEST"
+
+
 def code_of(error: DomainError) -> grpc.StatusCode:
     match error:
         case Internal():

@@ -13,11 +13,19 @@ from typing import Any, Final
 
 import grpc
 from google.protobuf.descriptor_pool import Default
+from google.protobuf.message import DecodeError
 
 from adapters.wire.tenant import SCOPE_OF
 from app.rpc.caller import CALLER, Caller
 from app.rpc.context import Context, Handler
-from app.rpc.errors import DETAILS_KEY, DeadlineExceeded, Internal, code_of, status_of
+from app.rpc.errors import (
+    DETAILS_KEY,
+    DeadlineExceeded,
+    Internal,
+    MalformedRequest,
+    code_of,
+    status_of,
+)
 from domain.errors import DomainError
 from domain.ids import CallId
 from domain.tenant.api_key import Scope
@@ -82,9 +90,10 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         scope = scope_of(method)
         servicer: Any = handler.unary_unary
 
-        async def answer(request: Any, context: Context) -> Any:
+        async def answer(content: bytes, context: Context) -> Any:
             try:
                 caller = await self._caller(method, scope, dict(context.invocation_metadata()))
+                request = _read(handler.request_deserializer, content)
                 return await self._run(servicer, request, context, caller)
             except DomainError as error:
                 refusal = error
@@ -92,10 +101,9 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 refusal = self._internal(method, error)
             return await _abort(context, refusal)
 
+        # Without a deserializer of grpc's own, whose failure would reach the client as it is.
         return grpc.unary_unary_rpc_method_handler(
-            answer,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
+            answer, response_serializer=handler.response_serializer
         )
 
     async def _caller(self, method: str, scope: Scope, metadata: dict[str, Any]) -> Caller:
@@ -167,6 +175,13 @@ def scope_of(method: str) -> Scope:
     service, _, name = method.rpartition("/")
     options: Any = Default().FindServiceByName(service).FindMethodByName(name).GetOptions()
     return SCOPE_OF[options.Extensions[access_pb2.scope]]
+
+
+def _read(deserialize: Callable[[bytes], Any], content: bytes) -> Any:
+    try:
+        return deserialize(content)
+    except DecodeError:
+        raise MalformedRequest("the bytes are not the message that this method takes") from None
 
 
 async def _abort(context: Context, error: DomainError) -> Any:

@@ -84,10 +84,15 @@ def next_token(page: Page[Any]) -> str:
         case None:
             return ""
         case UUID() as id:
-            content = b"u" + id.bytes
+            place = b"u" + id.bytes
         case number:
-            content = b"n" + number.to_bytes(8)
-    return base64.urlsafe_b64encode(content).decode().rstrip("=")
+            place = b"n" + number.to_bytes(8)
+    return base64.urlsafe_b64encode(_token_mark() + place).decode().rstrip("=")
+
+
+def _token_mark() -> bytes:
+    """Return what tells the tokens of one method from those of another."""
+    return hashlib.sha256(current_caller().rpc.encode()).digest()[:4]
 
 
 def _read_token(text: str, by: type) -> UUID | int:
@@ -95,10 +100,12 @@ def _read_token(text: str, by: type) -> UUID | int:
         content = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
     except (binascii.Error, ValueError):
         content = b""
-    if by is UUID and len(content) == 17 and content[:1] == b"u":
-        return UUID(bytes=content[1:])
-    if by is int and len(content) == 9 and content[:1] == b"n" and content[1] < 0x80:
-        return int.from_bytes(content[1:])
+    mark, kind, place = content[:4], content[4:5], content[5:]
+    if mark == _token_mark():
+        if by is UUID and kind == b"u" and len(place) == 16:
+            return UUID(bytes=place)
+        if by is int and kind == b"n" and len(place) == 8 and place[0] < 0x80:
+            return int.from_bytes(place)
     raise InvalidPageToken("page_token is none of this method's", field="page_token")
 
 

@@ -1,10 +1,11 @@
-"""Carries committed events from the outbox to the bus."""
+"""Carries stamped events from the outbox to the bus."""
 
 from dataclasses import dataclass
 
 from ports.bus import Bus, OutboxReader
+from ports.lease import Lease
 
-BATCH = 200
+BATCH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,5 +15,5 @@ class OutboxRelay:
     outbox: OutboxReader
     bus: Bus
 
-    async def __call__(self) -> bool:
-        return await self.outbox.relay(self.bus, limit=BATCH) == BATCH
+    async def __call__(self, lease: Lease) -> bool:
+        return await self.outbox.relay(lease, self.bus, limit=BATCH) == BATCH

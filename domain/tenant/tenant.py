@@ -57,9 +57,9 @@ class TenantSettings:
         for instrument, bps in self.markup_bps.items():
             if not 0 <= bps <= MAX_BPS:
                 raise InvalidArgument(
-                    f"the markup of {instrument} must be 0 to {MAX_BPS} bps",
+                    f"the markup of {instrument[:32]} must be 0 to {MAX_BPS} bps",
                     field="markup_bps",
-                    instrument=instrument,
+                    instrument=instrument[:32],
                 )
         if not 0 <= self.platform_fee_bps <= MAX_BPS:
             raise InvalidArgument(

@@ -9,8 +9,8 @@ from nats.aio.client import Client
 
 from adapters.nats.bus import STREAM, NatsBus, subject_of
 from adapters.nats.connection import NatsConnection
-from domain.ids import TenantId
-from ports.bus import BusUnavailable, OutboxRow
+from domain.ids import EventId, TenantId
+from ports.bus import BusUnavailable, StampedEvent
 from tests.support.stack import running_nats
 
 
@@ -28,40 +28,41 @@ async def listener(nats_url: str) -> AsyncIterator[Client]:
     await client.close()
 
 
-def a_row(type: str = "trade.settled", payload: bytes = b"content") -> OutboxRow:
-    id = uuid4()
-    return OutboxRow(tenant_id=uuid4(), id=id, type=type, key=str(id), payload=payload)
+def an_event(type: str = "trade.settled", payload: bytes = b"content") -> StampedEvent:
+    return StampedEvent(
+        id=EventId(uuid4()), tenant_id=TenantId(uuid4()), sequence=1, type=type, payload=payload
+    )
 
 
 async def test_a_published_event_is_stored_under_its_tenant_and_type(
     bus: NatsBus, listener: Client
 ) -> None:
-    row = a_row()
+    event = an_event()
 
-    await bus.publish(row)
+    await bus.publish(event)
 
-    subject = subject_of(TenantId(row.tenant_id), "trade.settled")
+    subject = subject_of(event.tenant_id, "trade.settled")
     stored = await listener.jetstream().get_last_msg(STREAM, subject)
-    assert stored.data == row.payload
+    assert stored.data == event.payload
 
 
 async def test_publishing_again_stores_nothing_more(bus: NatsBus, listener: Client) -> None:
-    row = a_row()
-    await bus.publish(row)
+    event = an_event()
+    await bus.publish(event)
     before = (await listener.jetstream().stream_info(STREAM)).state.messages
 
-    await bus.publish(row)
+    await bus.publish(event)
 
     assert (await listener.jetstream().stream_info(STREAM)).state.messages == before
 
 
 async def test_a_stream_that_was_deleted_is_made_again(bus: NatsBus, listener: Client) -> None:
-    await bus.publish(a_row())
+    await bus.publish(an_event())
     await listener.jetstream().delete_stream(STREAM)
     with pytest.raises(BusUnavailable):
-        await bus.publish(a_row())
+        await bus.publish(an_event())
 
-    await bus.publish(a_row())
+    await bus.publish(an_event())
 
     assert (await listener.jetstream().stream_info(STREAM)).state.messages == 1
 
@@ -69,7 +70,7 @@ async def test_a_stream_that_was_deleted_is_made_again(bus: NatsBus, listener: C
 async def test_a_full_stream_refuses_instead_of_dropping_the_oldest(
     bus: NatsBus, listener: Client
 ) -> None:
-    await bus.publish(a_row())
+    await bus.publish(an_event())
 
     config = (await listener.jetstream().stream_info(STREAM)).config
 
@@ -81,7 +82,7 @@ async def test_a_server_that_is_gone_is_said_to_be_unavailable_and_found_again()
     with running_nats() as server:
         connection = NatsConnection(server.url, name="test")
         gone = NatsBus(connection)
-        await gone.publish(a_row())
+        await gone.publish(an_event())
     with pytest.raises(BusUnavailable):
-        await gone.publish(a_row())
+        await gone.publish(an_event())
     await connection.close()

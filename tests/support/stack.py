@@ -63,26 +63,35 @@ def running_nats() -> Iterator[NatsServer]:
             yield server
 
 
+def reli_up(home: Path, *options: str) -> Child:
+    """The whole stack, started the way a person or a script would start it."""
+    # One that was killed left its file behind, and nobody is to take it for the new one's.
+    (home / "ready.json").unlink(missing_ok=True)
+    child = Child(
+        name="reli",
+        argv=[
+            *[sys.executable, "-P", "-m", "app", "up"],
+            *["--home", str(home / "home"), "--ready-file", str(home / "ready.json"), *options],
+        ],
+        log=home / "reli.log",
+        env={key: value for key, value in os.environ.items() if not key.startswith("RELI_")},
+        death_signal=signal.SIGTERM,  # it has children of its own to stop in order
+        grace_s=60.0,
+    )
+    child.start()
+    return child
+
+
+def wait_until_up(child: Child, home: Path) -> ReadyStack:
+    ready_file = home / "ready.json"
+    wait_until_ready(child, ready_file.exists, timeout_s=90)
+    return ReadyStack(**json.loads(ready_file.read_text()))
+
+
 @contextmanager
 def running_reli(*options: str) -> Iterator[ReadyStack]:
-    """The whole stack, started the way a person or a script would start it."""
-    with scratch_home() as home:
-        ready_file = home / "ready.json"
-        child = Child(
-            name="reli",
-            argv=[
-                *[sys.executable, "-P", "-m", "app", "up"],
-                *["--home", str(home / "home"), "--ready-file", str(ready_file), *options],
-            ],
-            log=home / "reli.log",
-            env={key: value for key, value in os.environ.items() if not key.startswith("RELI_")},
-            death_signal=signal.SIGTERM,  # it has children of its own to stop in order
-            grace_s=60.0,
-        )
-        child.start()
-        with running(child):
-            wait_until_ready(child, ready_file.exists, timeout_s=60)
-            yield ReadyStack(**json.loads(ready_file.read_text()))
+    with scratch_home() as home, running(reli_up(home, *options)) as child:
+        yield wait_until_up(child, home)
 
 
 def migrate(database_url: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from app.usecase.announce import Announce
@@ -12,6 +13,7 @@ from app.usecase.once import Once
 from app.usecase.tenant.require_active import require_active
 from domain.amount import Amount, AmountTooLarge
 from domain.asset import Instrument, InstrumentHalted, InstrumentNotFound
+from domain.errors import DomainError
 from domain.ids import LpQuoteRequestId, QuoteId
 from domain.party import Party
 from domain.quote.errors import NoLiquidity, SameAsset
@@ -57,13 +59,23 @@ class QuotedAnswers:
     read_at: datetime
 
 
+_SIZE: Final[Mapping[str, type[DomainError]]] = {
+    error.reason: error for error in (AmountTooSmall, AmountTooLarge)
+}
+
+
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """One LP's answer while the best is still sought."""
+    """One LP's answer while the best is still sought.
+
+    Attributes:
+        code: the reason of the refusal, where there was one.
+    """
 
     record: LpAnswer
     lp_quote: LpQuote | None = None
     terms: Terms | None = None
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +166,7 @@ class CreateQuote:
         asked_at = self.clock.monotonic()
         lp_quote: LpQuote | None = None
         terms: Terms | None = None
+        code = ""
         try:
             async with asyncio.timeout(self.budget.total_seconds()):
                 lp_quote = await provider.request_quote(request)
@@ -163,10 +176,12 @@ class CreateQuote:
             verdict, reason = LpVerdict.TOO_LATE, "no answer within the budget"
         except LpRefused as error:
             verdict, reason = LpVerdict.REFUSED, error.message
+            code = error.metadata.get("code", "")
         except LpUnavailable as error:
             verdict, reason = LpVerdict.FAILED, error.message
         except (AmountTooSmall, AmountTooLarge) as error:
             verdict, reason = LpVerdict.UNUSABLE, error.message
+            code = error.reason
         if lp_quote is not None and terms is None and not reason:
             verdict, reason = LpVerdict.UNUSABLE, "the answer changes the fixed side"
         record = LpAnswer(
@@ -180,7 +195,7 @@ class CreateQuote:
             expires_at=lp_quote.expires_at if lp_quote else None,
             reason=reason[:200],
         )
-        return _Answer(record, lp_quote, terms)
+        return _Answer(record, lp_quote, terms, code)
 
     def _quote(
         self,
@@ -204,6 +219,12 @@ class CreateQuote:
             ):
                 best = answer
         if best is None or best.terms is None or best.lp_quote is None:
+            codes = {answer.code for answer in answers}
+            if len(codes) == 1 and codes <= _SIZE.keys():
+                # Asking again would not help, as it does where nobody could answer.
+                raise _SIZE[codes.pop()](
+                    "no liquidity provider trades this size", instrument=instrument
+                )
             raise NoLiquidity(
                 "no liquidity provider gave a usable answer in time; ask again",
                 instrument=instrument,

@@ -161,7 +161,7 @@ def test_only_a_prepared_attempt_is_sent(state: AttemptState) -> None:
 def test_an_accepted_trade_starts_pending_with_the_first_lp() -> None:
     trade = a_prepared_trade()
 
-    assert trade.state is TradeState.PENDING
+    assert (trade.state, trade.version) == (TradeState.PENDING, 1)
     assert (trade.attempt.number, trade.attempt.lp) == (1, "alpha")
     assert trade.attempt.state is AttemptState.PREPARED
     assert trade.transitions == (
@@ -217,6 +217,7 @@ def test_sending_submits_the_trade_before_the_first_byte_leaves() -> None:
 def test_an_attempt_is_never_sent_once_the_window_has_passed() -> None:
     trade = a_prepared_trade()
 
+    assert trade.execute_by == trade.accepted_at + seconds(30)
     assert sent(trade, now=trade.execute_by - timedelta(microseconds=1)).attempt.sent_at
     with pytest.raises(AssertionError, match="too late"):
         sent(trade, now=trade.execute_by)
@@ -296,6 +297,17 @@ def test_a_trade_knows_since_when_its_outcome_is_unknown() -> None:
     assert (lost.unknown_since, still.unknown_since) == (NOW, NOW)
     assert (lost.attempt.reason, still.attempt.reason) == ("TIMEOUT", "STILL_NOTHING")
     assert still.state is TradeState.OUTCOME_UNKNOWN
+
+
+def test_asking_again_about_the_backup_keeps_what_is_known_of_the_first() -> None:
+    first = a_sent_trade().conclude(REJECTED, actor="worker", now=NOW)
+    second = sent(first.prepare(an_id(AttemptId), actor="worker"))
+    lost = second.conclude(UNKNOWN, actor="worker", now=NOW)
+
+    still = lost.conclude(UNKNOWN, actor="worker", now=NOW)
+
+    assert still.attempts[0] == first.attempt
+    assert [attempt.state.value for attempt in still.attempts] == ["rejected", "unknown"]
 
 
 @pytest.mark.parametrize("outcome", [REJECTED, ABSENT], ids=["rejected", "absent"])

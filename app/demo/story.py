@@ -1,0 +1,289 @@
+"""What happens, and what has to be true of it; every chapter is plain data."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Final
+
+import aiohttp
+
+from app.demo.event_stream import events_of
+from app.demo.expectation import Expectations, Unmet
+from app.demo.money import minor, units
+from app.demo.partner import Answer, Json, Partner
+from app.stack.stack import ReadyStack
+
+FEE_BPS: Final = 20
+MARKUP_BPS: Final = 50
+CUSTOMER: Final = "amina"
+DEPOSIT: Final = "2000000.00"
+SIZE: Final = "0.01000000"
+SIZE_REFUSED_BY_ALPHA: Final = "0.00097721"
+SIZE_TOO_LARGE: Final = "1.00000000"
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """One part of the story under its name in the JSON document."""
+
+    name: str
+    facts: Json
+
+
+class Story:
+    """Told once, on a stack of its own."""
+
+    def __init__(self, ready: ReadyStack, session: aiohttp.ClientSession) -> None:
+        self.expect = Expectations()
+        self._ready = ready
+        self._session = session
+        self._operator = Partner(session, ready.rest_url, ready.operator_key)
+        self._numbers = count(1)
+
+    async def chapters(self) -> AsyncIterator[Chapter]:
+        tenant, partner, joined = await self._join()
+        yield Chapter("tenant", joined)
+        customer, funded = await self._fund(partner)
+        yield Chapter("customer", funded)
+        quoted = await self._quote(partner, customer, SIZE)
+        self._expect_fair(quoted)
+        yield Chapter("quote", quoted)
+        settled, once = await self._settle(tenant, partner, customer, quoted)
+        yield Chapter("settlement", settled)
+        yield Chapter("failover", await self._fail_over(tenant, partner, customer))
+        yield Chapter(
+            "refusals", await self._refuse(partner, customer, quoted, settled["trade"], once)
+        )
+        yield Chapter("events", await self._events(tenant))
+        yield Chapter("books", await self._books(partner, customer))
+
+    async def _join(self) -> tuple[str, Partner, Json]:
+        made = await self._operator.post(
+            "/v1/tenants",
+            {
+                "slug": "savanna-pay",
+                "display_name": "Savanna Pay",
+                "branding": {"primary_color": "#0B6E4F", "logo": "savanna.svg"},
+                "settings": {
+                    "platform_fee_bps": FEE_BPS,
+                    "markups": [{"instrument": "BTC-NGN", "bps": MARKUP_BPS}],
+                },
+            },
+        )
+        tenant = made["tenant"]
+        made = await self._operator.post(f"/v1/tenants/{tenant['id']}/apiKeys", {"name": "backend"})
+        secret, key = made["secret"], made["api_key"]
+        self.expect.equal("a new tenant", expected="TENANT_STATE_ACTIVE", actual=tenant["state"])
+        self.expect.true("the key's hint is all that is kept", that=secret.startswith(key["hint"]))
+        masked = key["hint"] + "•" * 12
+        partner = Partner(self._session, self._ready.rest_url, secret)
+        return tenant["id"], partner, {"tenant": tenant, "api_key": key, "secret": masked}
+
+    async def _fund(self, partner: Partner) -> tuple[str, Json]:
+        customer = (await partner.post("/v1/customers", {"external_id": CUSTOMER}))["customer"]
+        deposit = {"customer_id": customer["id"], "amount": {"value": DEPOSIT, "asset": "NGN"}}
+        made = await partner.post("/v1/sandbox/deposits", deposit, once=self._new_key())
+        balances = await self._balances(partner, customer["id"])
+        self.expect.equal("her balance", expected={"NGN": DEPOSIT}, actual=balances)
+        facts = {"customer": customer, "deposit": made["deposit"], "balances": balances}
+        return customer["id"], facts
+
+    async def _quote(self, partner: Partner, customer: str, size: str) -> Json:
+        """Ask until every liquidity provider has answered in time, which one try should do."""
+        wanted = {
+            "customer_id": customer,
+            "side": "SIDE_BUY",
+            "base_asset": "BTC",
+            "quote_asset": "NGN",
+            "base_amount": {"value": size, "asset": "BTC"},
+        }
+        verdicts: dict[str, str] = {}
+        for _ in range(5):
+            quoted = await partner.post("/v1/quotes", wanted)
+            verdicts = {answer["lp"]: answer["verdict"] for answer in quoted["lp_answers"]}
+            if verdicts == {"alpha": "LP_VERDICT_USED", "beta": "LP_VERDICT_OUTBID"}:
+                return quoted
+        raise Unmet(f"both venues answer, alpha better: the answers were {verdicts}")
+
+    def _expect_fair(self, quoted: Json) -> None:
+        """Fee and markup follow the tenant's terms, and the parts add up to what she pays."""
+        quote, answers = quoted["quote"], quoted["lp_answers"]
+        parts = {name: units(part) for name, part in quote["waterfall"].items()}
+        lp = parts["lp"]
+        total = -(-lp * (10_000 + FEE_BPS + MARKUP_BPS) // 10_000)
+        self.expect.equal("the best answer is priced", expected=units_of(answers)[0], actual=lp)
+        self.expect.true("alpha is the best", that=lp == min(units_of(answers)))
+        self.expect.equal("the fee", expected=lp * FEE_BPS // 10_000, actual=parts["fee"])
+        self.expect.equal("the total", expected=total, actual=parts["total"])
+        self.expect.equal("the parts add up", expected=total, actual=sum(parts.values()) - total)
+        self.expect.equal("she pays it", expected=total, actual=units(quote["quote_amount"]))
+
+    async def _settle(
+        self, tenant: str, partner: Partner, customer: str, quoted: Json
+    ) -> tuple[Json, str]:
+        before, once = await self._balances(partner, customer), self._new_key()
+        loop = asyncio.get_running_loop()
+        asked_at = loop.time()
+        trade = await self._accept(partner, quoted, once)
+        took_ms = round((loop.time() - asked_at) * 1000)
+        after = await self._balances(partner, customer)
+        self.expect.equal("the trade", expected="TRADE_STATE_SETTLED", actual=trade["state"])
+        for side in ("base_amount", "quote_amount"):
+            self.expect.equal(f"its {side}", expected=quoted["quote"][side], actual=trade[side])
+        paid = minor(before["NGN"]) - minor(after["NGN"])
+        self.expect.equal("she paid", expected=units(trade["quote_amount"]), actual=paid)
+        self.expect.equal("she received", expected=SIZE, actual=after["BTC"])
+        lines = await self._lines(tenant, partner, trade)
+        parts = {name: units(part) for name, part in trade["waterfall"].items()}
+        credited = {(line["account"], line["asset"]): line["credit"] for line in lines}
+        for account, part in (
+            ("lp alpha", "lp"),
+            ("platform fee", "fee"),
+            ("tenant markup", "markup"),
+            ("trade clearing", "total"),
+        ):
+            self.expect.equal(
+                f"{account} was credited", expected=parts[part], actual=credited[account, "NGN"]
+            )
+        return {
+            "trade": trade,
+            "took_ms": took_ms,
+            "lines": lines,
+            "balances_before": before,
+            "balances_after": after,
+        }, once
+
+    async def _fail_over(self, tenant: str, partner: Partner, customer: str) -> Json:
+        quoted = await self._quote(partner, customer, SIZE_REFUSED_BY_ALPHA)
+        trade = await self._accept(partner, quoted, self._new_key())
+        attempts = [(one["lp"], one["state"]) for one in trade["attempts"]]
+        self.expect.equal(
+            "the attempts",
+            expected=[("alpha", "ATTEMPT_STATE_REJECTED"), ("beta", "ATTEMPT_STATE_FILLED")],
+            actual=attempts,
+        )
+        self.expect.equal("the trade", expected="TRADE_STATE_SETTLED", actual=trade["state"])
+        self.expect.equal(
+            "she still pays what was quoted",
+            expected=quoted["quote"]["quote_amount"],
+            actual=trade["quote_amount"],
+        )
+        filled = units(trade["attempts"][1]["filled_amount"])
+        slippage = filled - units(trade["waterfall"]["lp"])
+        lines = await self._lines(tenant, partner, trade)
+        borne = [line["debit"] for line in lines if line["account"] == "slippage"]
+        self.expect.equal("slippage is the operator's", expected=[slippage], actual=borne)
+        return {"quote": quoted["quote"], "trade": trade, "slippage_units": slippage}
+
+    async def _refuse(
+        self, partner: Partner, customer: str, quoted: Json, trade: Json, once: str
+    ) -> Json:
+        too_large = await self._quote(partner, customer, SIZE_TOO_LARGE)
+        before = await self._balances(partner, customer)
+        refusal = await partner.try_post(_accept_path(too_large), {}, once=self._new_key())
+        again = await self._accept(partner, quoted, once)
+        after = await self._balances(partner, customer)
+        self.expect.equal("too little money", expected=400, actual=refusal.status)
+        self.expect.equal("it says so", expected="INSUFFICIENT_FUNDS", actual=_reason(refusal))
+        self.expect.equal("a replay is the same trade", expected=trade, actual=again)
+        self.expect.equal("neither moved anything", expected=before, actual=after)
+        return {
+            "http_status": refusal.status,
+            "refusal": refusal.body,
+            "idempotency_key": once,
+            "replayed_trade_id": again["id"],
+            "balances": after,
+        }
+
+    async def _events(self, tenant: str) -> Json:
+        expected = [
+            *("tenant.created", "api_key.created", "customer.created", "deposit.created"),
+            *("quote.created", "trade.accepted", "trade.settled") * 2,
+            "quote.created",
+        ]
+        events = await events_of(self._ready.nats_url, tenant, at_least=len(expected))
+        types = [event["type"] for event in events]
+        # A quote that had to be asked for twice tells about itself twice.
+        told = [type for type in types if type != "quote.created"]
+        wanted = [type for type in expected if type != "quote.created"]
+        self.expect.equal("the events", expected=sorted(wanted), actual=sorted(told))
+        self.expect.true("a quote for each", that=types.count("quote.created") >= 3)
+        ids = {event["id"] for event in events}
+        self.expect.equal("events with an id of their own", expected=len(events), actual=len(ids))
+        return {"stream": f"reli.events.{tenant}.>", "events": events}
+
+    async def _books(self, partner: Partner, customer: str) -> Json:
+        accounts = (await partner.get("/v1/ledger/accounts", page_size="200"))["accounts"]
+        sums: dict[str, int] = {}
+        for account in accounts:
+            balance = account["balance"]
+            sums[account["asset"]] = sums.get(account["asset"], 0) + units(balance["posted"])
+            self.expect.equal("nothing is held", expected=0, actual=units(balance["held"]))
+        self.expect.equal("every asset sums to zero", expected={"BTC": 0, "NGN": 0}, actual=sums)
+        clearing = [units(a["balance"]["posted"]) for a in accounts if "CLEARING" in a["kind"]]
+        self.expect.equal("clearing is empty", expected=[0], actual=clearing)
+        balances = [
+            {"account": account_name(account), "posted": account["balance"]["posted"]}
+            for account in accounts
+        ]
+        return {"balances": balances, "sums": sums}
+
+    async def _accept(self, partner: Partner, quoted: Json, once: str) -> Json:
+        """Accept, and wait for the end should it take longer than the answer."""
+        trade: Json = (await partner.post(_accept_path(quoted), {}, once=once))["trade"]
+        for _ in range(100):
+            if trade["state"] not in ("TRADE_STATE_PENDING", "TRADE_STATE_OUTCOME_UNKNOWN"):
+                break
+            await asyncio.sleep(0.1)
+            trade = (await partner.get(f"/v1/trades/{trade['id']}"))["trade"]
+        return trade
+
+    async def _balances(self, partner: Partner, customer: str) -> dict[str, str]:
+        """Return what she may spend, by asset."""
+        accounts = (await partner.get(f"/v1/customers/{customer}/balances"))["accounts"]
+        return {a["asset"]: a["balance"]["available"]["value"] for a in accounts}
+
+    async def _lines(self, tenant: str, partner: Partner, trade: Json) -> list[Json]:
+        """Return what the settlement did to each account, and see that it is double entry."""
+        path = f"/v1/ledger/entries/{trade['settlement_entry_id']}"
+        transfers = (await self._operator.get(path, tenant_id=tenant))["entry"]["transfers"]
+        accounts = (await partner.get("/v1/ledger/accounts", page_size="200"))["accounts"]
+        names = {account["id"]: account_name(account) for account in accounts}
+        lines: dict[tuple[str, str], Json] = {}
+        for transfer in transfers:
+            asset = transfer["amount"]["asset"]
+            for side in ("debit", "credit"):
+                name = names[transfer[f"{side}_account_id"]]
+                line = lines.setdefault(
+                    (name, asset), {"account": name, "asset": asset, "debit": 0, "credit": 0}
+                )
+                line[side] += units(transfer["amount"])
+        self.expect.equal(
+            "debits are credits",
+            expected=sum(line["debit"] for line in lines.values()),
+            actual=sum(line["credit"] for line in lines.values()),
+        )
+        return list(lines.values())
+
+    def _new_key(self) -> str:
+        return f"demo-{next(self._numbers)}"
+
+
+def units_of(answers: list[Json]) -> list[int]:
+    return [units(answer["quote_amount"]) for answer in answers]
+
+
+def account_name(account: Json) -> str:
+    """Return an account's name for people, such as `lp alpha`."""
+    kind = account["kind"].removeprefix("ACCOUNT_KIND_").replace("_", " ").lower()
+    owner = CUSTOMER if kind == "customer" else account["owner"]
+    return f"{kind} {owner}".strip()
+
+
+def _accept_path(quoted: Json) -> str:
+    return f"/v1/quotes/{quoted['quote']['id']}:accept"
+
+
+def _reason(answer: Answer) -> str:
+    return next((str(one["reason"]) for one in answer.body["details"] if "reason" in one), "")

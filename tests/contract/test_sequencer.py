@@ -1,0 +1,160 @@
+"""What every sequencer and every lease keep to."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.postgres.engine import make_engine
+from adapters.postgres.lease import PostgresLeases
+from adapters.postgres.outbox import PostgresOutboxReader, PostgresSequencer
+from domain.ids import EventId, TenantId
+from ports.bus import Bus, BusUnavailable, StampedEvent
+from ports.lease import Lease
+from tests.support.platform import Platform
+
+A_WHILE = timedelta(seconds=30)
+NO_TIME = timedelta(0)
+
+
+class ListeningBus(Bus):
+    """Keeps what it is given, and refuses after a while if it is told so."""
+
+    def __init__(self, *, takes: int = 1_000_000) -> None:
+        self.events: list[StampedEvent] = []
+        self._takes = takes
+
+    async def publish(self, event: StampedEvent) -> None:
+        if len(self.events) >= self._takes:
+            raise BusUnavailable("full")
+        self.events.append(event)
+
+
+@pytest.fixture
+async def engine(platform: Platform) -> AsyncIterator[AsyncEngine]:
+    engine = make_engine(platform.settings.work_database_url, pool_size=8)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+def leases(engine: AsyncEngine) -> PostgresLeases:
+    return PostgresLeases(engine)
+
+
+@pytest.fixture
+def sequencer(engine: AsyncEngine) -> PostgresSequencer:
+    return PostgresSequencer(engine)
+
+
+async def taken(leases: PostgresLeases, name: str, *, lease_for: timedelta = NO_TIME) -> Lease:
+    """Return a lease; by default one that anybody may take at once."""
+    lease = await leases.acquire(name, lease_for=lease_for)
+    assert lease is not None
+    return lease
+
+
+async def given_back(leases: PostgresLeases, lease: Lease) -> None:
+    await leases.renew(lease, lease_for=NO_TIME)
+
+
+async def sequences(platform: Platform, tenant_id: str) -> list[tuple[int | None, str]]:
+    """Return the tenant's events in the order in which they were recorded."""
+    rows = await platform.owner.fetch(
+        "SELECT sequence, type FROM core.outbox WHERE tenant_id = $1 ORDER BY recorded_at, id",
+        TenantId.parse(tenant_id).uuid,
+    )
+    return [(row["sequence"], row["type"]) for row in rows]
+
+
+async def test_events_are_stamped_without_gaps_in_the_order_of_their_causes(
+    platform: Platform, leases: PostgresLeases, sequencer: PostgresSequencer
+) -> None:
+    tenant_id, client = await platform.a_tenant()
+    customer_id = await platform.a_funded_customer(client)
+    await client.accept((await client.quote(customer_id)).id)
+    lease = await taken(leases, "sequencer", lease_for=A_WHILE)
+
+    # In small bites, so that a tenant's events are stamped over many batches.
+    while await sequencer.stamp(lease, limit=3):
+        pass
+    await given_back(leases, lease)
+
+    stamped = await sequences(platform, tenant_id)
+    assert [sequence for sequence, _ in stamped] == list(range(1, len(stamped) + 1))
+    types = [type for _, type in stamped]
+    assert types.index("quote.created") < types.index("trade.accepted")
+    assert types.index("trade.accepted") < types.index("trade.settled")
+
+
+async def test_under_a_lost_lease_nothing_is_stamped_or_published(
+    platform: Platform,
+    engine: AsyncEngine,
+    leases: PostgresLeases,
+    sequencer: PostgresSequencer,
+) -> None:
+    tenant_id, _ = await platform.a_tenant()
+    lost = {name: await taken(leases, name) for name in ("sequencer", "relay")}
+    held = {name: await taken(leases, name, lease_for=A_WHILE) for name in lost}
+    bus = ListeningBus()
+
+    assert await sequencer.stamp(lost["sequencer"], limit=1_000) == 0
+    assert await PostgresOutboxReader(engine).relay(lost["relay"], bus, limit=1_000) == 0
+
+    assert {sequence for sequence, _ in await sequences(platform, tenant_id)} == {None}
+    assert bus.events == []
+    for lease in held.values():
+        await given_back(leases, lease)
+
+
+async def test_one_of_many_gets_the_lease_and_the_next_one_a_higher_token(
+    leases: PostgresLeases,
+) -> None:
+    asked = await asyncio.gather(
+        *(leases.acquire("sequencer", lease_for=A_WHILE) for _ in range(8))
+    )
+    (first,) = [lease for lease in asked if lease is not None]
+    await given_back(leases, first)
+
+    second = await taken(leases, "sequencer")
+
+    assert second.token == first.token + 1
+    assert not await leases.renew(first, lease_for=A_WHILE)
+
+
+async def test_events_leave_in_order_and_once_they_are_taken(
+    platform: Platform,
+    engine: AsyncEngine,
+    leases: PostgresLeases,
+    sequencer: PostgresSequencer,
+) -> None:
+    tenant_id, client = await platform.a_tenant()
+    await platform.a_funded_customer(client)
+    stamping = await taken(leases, "sequencer", lease_for=A_WHILE)
+    while await sequencer.stamp(stamping, limit=1_000):
+        pass
+    await given_back(leases, stamping)
+    relaying = await taken(leases, "relay", lease_for=A_WHILE)
+    reader = PostgresOutboxReader(engine)
+    stubborn, willing = ListeningBus(takes=2), ListeningBus()
+
+    with pytest.raises(BusUnavailable):
+        await reader.relay(relaying, stubborn, limit=1_000)
+    while await reader.relay(relaying, willing, limit=1_000):
+        pass
+    await given_back(leases, relaying)
+
+    left = stubborn.events + willing.events
+    assert len(stubborn.events) == 2
+    assert len({event.id for event in left}) == len(left)
+    ours = [event for event in left if str(event.tenant_id) == tenant_id]
+    assert [event.sequence for event in ours] == list(range(1, len(ours) + 1))
+    assert {event.id for event in ours} == {
+        EventId(UUID(str(row["id"])))
+        for row in await platform.owner.fetch(
+            "SELECT id FROM core.outbox WHERE tenant_id = $1", TenantId.parse(tenant_id).uuid
+        )
+    }

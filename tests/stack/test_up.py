@@ -1,0 +1,102 @@
+"""`reli up`: one command starts everything, and takes all of it along when it goes."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import grpc.aio
+import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from app.stack.process import StackFailure
+from app.stack.stack import ReadyStack, Stack, StackOptions
+from tests.support.stack import reli_up, running, scratch_home, wait_until_up
+
+
+def parents() -> Iterator[tuple[int, int]]:
+    """Every living process and its parent."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if state != "Z":
+            yield int(stat.parent.name), int(parent)
+
+
+def descendants(pid: int) -> set[int]:
+    children = {child for child, parent in parents() if parent == pid}
+    return children.union(*(descendants(child) for child in children))
+
+
+def command_line(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+
+
+def assert_all_soon_gone(pids: set[int]) -> None:
+    deadline = time.monotonic() + 20
+    while pids & {pid for pid, _ in parents()}:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+async def test_it_answers_over_rest_and_grpc(running_stack: ReadyStack) -> None:
+    async with (
+        aiohttp.ClientSession(
+            running_stack.rest_url,
+            headers={"authorization": f"Bearer {running_stack.operator_key}"},
+        ) as rest,
+        rest.get("/v1/assets") as response,
+    ):
+        assert response.status == 200
+        assert (await response.json())["assets"]
+
+    async with grpc.aio.insecure_channel(running_stack.grpc_target) as channel:
+        health = await HealthStub(channel).Check(HealthCheckRequest())
+        assert health.status == HealthCheckResponse.SERVING
+
+
+def test_nothing_survives_it_and_nothing_is_lost() -> None:
+    keys = []
+    with scratch_home() as home:
+        for end in (signal.SIGKILL, signal.SIGINT):
+            with running(reli_up(home)) as child:
+                keys.append(wait_until_up(child, home).operator_key)
+                others = descendants(child.pid)
+                assert len(others) >= 7  # postgres, nats, two venues, serve, work, envoy
+
+                os.kill(child.pid, end)
+
+                assert child.wait(60) == (0 if end == signal.SIGINT else -end)
+                assert_all_soon_gone(others)
+                assert (home / "ready.json").exists() == (end == signal.SIGKILL)
+
+    assert keys[0] == keys[1]
+
+
+def test_two_stacks_do_not_share_a_home(tmp_path: Path) -> None:
+    options = StackOptions(home=tmp_path)
+
+    with (
+        Stack(options),
+        pytest.raises(StackFailure, match="another `reli up` is running"),
+        Stack(options),
+    ):
+        pass
+
+
+def test_it_ends_when_one_part_does() -> None:
+    with scratch_home() as home, running(reli_up(home)) as child:
+        wait_until_up(child, home)
+        others = descendants(child.pid)
+        work = next(pid for pid in others if "work" in command_line(pid))
+
+        os.kill(work, signal.SIGKILL)
+
+        assert child.wait(60) == 1
+        assert "work-1 ended unexpectedly with SIGKILL" in child.log.read_text()
+        assert not others & {pid for pid, _ in parents()}
