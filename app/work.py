@@ -10,6 +10,7 @@ from dependency_injector import providers
 from adapters.lp.sandbox.client import open_lp_sessions
 from adapters.nats.bus import NatsBus
 from adapters.nats.connection import NatsConnection
+from adapters.postgres.consumer import PostgresEventFeed
 from adapters.postgres.engine import make_engine
 from adapters.postgres.environment import read_environment
 from adapters.postgres.lease import PostgresLeases
@@ -21,6 +22,7 @@ from app.container import LEASE, Container
 from app.settings import Settings
 from app.worker.event_sequencer import EventSequencer
 from app.worker.hold_expiry import HoldExpiry
+from app.worker.house_book import HouseBook
 from app.worker.leased import Leased
 from app.worker.loop import run_for_ever
 from app.worker.outbox_relay import OutboxRelay
@@ -65,6 +67,7 @@ async def work(settings: Settings) -> None:
             OutboxRelay(PostgresOutboxReader(engine), NatsBus(nats)),
             lease_for=LEASE,
         )
+        house = HouseBook(PostgresEventFeed(engine), container.mirror_trade())
         holds = HoldExpiry(PostgresExpiringHolds(engine), container.expire_hold())
         partitions = PartitionMaker(PostgresPartitions(engine))
         _log.info("working")
@@ -73,6 +76,7 @@ async def work(settings: Settings) -> None:
                 group.create_task(run_for_ever("trades", clock, trades, rest_s=0.2))
                 group.create_task(run_for_ever("sequencer", clock, sequencer, rest_s=0.05))
                 group.create_task(run_for_ever("relay", clock, relay, rest_s=0.1))
+                group.create_task(run_for_ever("house book", clock, house, rest_s=0.5))
                 group.create_task(run_for_ever("holds", clock, holds, rest_s=1))
                 group.create_task(run_for_ever("partitions", clock, partitions, rest_s=3_600))
         finally:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from domain.ids import TenantId
+from ports.consumer import Inbox
 from ports.ledger import LedgerStore
 from ports.outbox import Outbox
 from ports.quote import QuoteRepository
@@ -40,6 +41,8 @@ class UnitOfWork(Protocol):
     def outbox(self) -> Outbox: ...
     @property
     def deposits(self) -> DepositRepository: ...
+    @property
+    def inbox(self) -> Inbox: ...
 
     async def now(self) -> datetime:
         """Return the database's clock; read it after the lock whose time it judges."""

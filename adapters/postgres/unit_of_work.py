@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from adapters.postgres.consumer import PostgresInbox
 from adapters.postgres.errors import translated
 from adapters.postgres.ledger import AccountIdCache, PostgresLedger
 from adapters.postgres.outbox import PostgresOutbox
@@ -37,6 +38,7 @@ class PostgresUnitOfWork(UnitOfWork):
         self._requests = PostgresRequests(scope)
         self._outbox = PostgresOutbox(scope)
         self._deposits = PostgresDeposits(scope)
+        self._inbox = PostgresInbox(scope)
 
     @property
     def tenant_id(self) -> TenantId:
@@ -77,6 +79,10 @@ class PostgresUnitOfWork(UnitOfWork):
     @property
     def deposits(self) -> PostgresDeposits:
         return self._deposits
+
+    @property
+    def inbox(self) -> PostgresInbox:
+        return self._inbox
 
     async def now(self) -> datetime:
         return await self._scope.now()

@@ -17,7 +17,8 @@ from app.demo.money import SCALES, minor, shown, text
 from app.demo.partner import Json
 from app.demo.story import CUSTOMER, FEE_BPS, MARKUP_BPS, Chapter
 
-_WIDTH: Final = 96
+_WIDTH: Final = 100
+_INDENT: Final = 3
 _COLOR_OF_VERDICT: Final = {
     "used": "green",
     "filled": "green",
@@ -75,15 +76,23 @@ class Screen:
     def _show(self, what: Any) -> None:
         self._out.print(_indented(what))
 
+    def _show_beside(self, *tables: Table) -> None:
+        """Show tables side by side, or one below the other where there is no room."""
+        grid = Table.grid(padding=(0, 6, 0, 0))
+        grid.add_row(*tables)
+        is_narrow = self._out.measure(grid).maximum > self._out.width - _INDENT
+        for each in tables if is_narrow else (grid,):
+            self._show(each)
+
     def _tenant(self, facts: Json) -> None:
         tenant = facts["tenant"]
         color = tenant["branding"]["primary_color"]
         self._heading("A fintech joins", "the operator's two calls")
         table = _table("", "", "")
         table.add_row("tenant", f"[{color}]■[/] {tenant['display_name']}", _dim(tenant["id"]))
-        terms = f"platform fee {FEE_BPS} bps, markup {MARKUP_BPS} bps on BTC-NGN"
         table.add_row("API key", facts["secret"], _dim("shown once, stored hashed"))
-        table.add_row("terms", terms, _dim(f"asks {', '.join(tenant['settings']['lp_order'])}"))
+        terms = f"fee {FEE_BPS} bps, markup {MARKUP_BPS} bps"
+        table.add_row("BTC-NGN", terms, _dim(f"asks {', '.join(tenant['settings']['lp_order'])}"))
         self._show(table)
 
     def _customer(self, facts: Json) -> None:
@@ -99,7 +108,8 @@ class Screen:
     def _quote(self, facts: Json) -> None:
         quote = facts["quote"]
         self._heading(
-            f"amina wants {quote['base_amount']['value']} BTC", "both venues are asked at once"
+            f"{CUSTOMER} wants {quote['base_amount']['value'].rstrip('0')} BTC",
+            "both venues are asked at once",
         )
         answers = _table("venue", ">all-in NGN", ">answered", "verdict")
         for answer in facts["lp_answers"]:
@@ -115,8 +125,8 @@ class Screen:
         waterfall.add_row(quote["lp"], shown(parts["lp"]))
         waterfall.add_row(f"platform fee {FEE_BPS} bps", shown(parts["fee"]))
         waterfall.add_row(f"markup {MARKUP_BPS} bps", shown(parts["markup"]), end_section=True)
-        waterfall.add_row("[bold]amina pays[/]", f"[bold]{shown(parts['total'])}[/]")
-        self._show(_beside(answers, waterfall))
+        waterfall.add_row(f"[bold]{CUSTOMER} pays[/]", f"[bold]{shown(parts['total'])}[/]")
+        self._show_beside(answers, waterfall)
         firm = f"firm until {_clock(quote['expire_time'])}"
         self._show(_dim(f"{_price(quote['price'])} NGN per BTC, {firm} UTC, {quote['id']}"))
 
@@ -142,10 +152,10 @@ class Screen:
         self._show(book)
         parts = (shown(trade["waterfall"][part]) for part in ("lp", "fee", "markup", "total"))
         sum_ = "{} + {} + {} = {}".format(*parts)
-        self._show(f"[green]✓[/] the credits are the waterfall: {sum_}")
-        before, after = facts["balances_before"], dict(_grouped(facts["balances_after"]))
+        self._show(f"[green]✓[/] credits = waterfall: {sum_}")
+        before, after = (dict(_grouped(facts[f"balances_{when}"])) for when in ("before", "after"))
         changes = (
-            f"{dict(_grouped(before)).get(asset, text(0, SCALES[asset]))} → [bold]{after[asset]}[/] {asset}"
+            f"{before.get(asset, text(0, SCALES[asset]))} → [bold]{after[asset]}[/] {asset}"
             for asset in ("NGN", "BTC")
         )
         self._show(f"[green]✓[/] her balance: {', '.join(changes)}")
@@ -169,30 +179,25 @@ class Screen:
         self._show(table)
         slippage = text(facts["slippage_units"], SCALES["NGN"])
         self._show(
-            f"amina pays [bold]{shown(trade['quote_amount'])}[/] NGN as quoted; "
+            f"{CUSTOMER} pays [bold]{shown(trade['quote_amount'])}[/] NGN as quoted; "
             f"slippage of [yellow]{slippage}[/] NGN is the operator's."
         )
 
     def _refusals(self, facts: Json) -> None:
         self._heading("A refusal, and a replay", "one BTC is more than she can pay")
-        body = "\n".join(_folded(facts["refusal"], room=_WIDTH - 4))
+        body = "\n".join(_folded(facts["refusal"], room=self._out.width - _INDENT))
         self._show(f"POST …:accept → HTTP [red]{facts['http_status']}[/]")
         self._show(JSONHighlighter()(body))
         self._show(
-            f"The accept of part 4 again, Idempotency-Key {facts['idempotency_key']}: "
-            f"HTTP [green]200[/], {facts['replayed_trade_id']}, nothing moved."
+            f"Part 4 again under its key {facts['idempotency_key']} → HTTP [green]200[/], "
+            f"{facts['replayed_trade_id']}, nothing moved"
         )
 
     def _events(self, facts: Json) -> None:
         self._heading("What JetStream told the tenant", facts["stream"])
-        table = _table("time UTC", ">stored after", "type", "subject")
+        table = _table("time UTC", "type", "subject")
         for event in facts["events"]:
-            table.add_row(
-                _clock(event["occur_time"]),
-                f"{event['stored_after_ms']} ms",
-                event["type"],
-                _dim(event["subject"]),
-            )
+            table.add_row(_clock(event["occur_time"]), event["type"], _dim(event["subject"]))
         self._show(table)
 
     def _books(self, facts: Json) -> None:
@@ -218,7 +223,7 @@ _ORDER: Final = (
 
 
 def _indented(what: Any) -> Padding:
-    return Padding(what, (0, 0, 0, 3), expand=False)
+    return Padding(what, (0, 0, 0, _INDENT), expand=False)
 
 
 # Nothing but a rule above a sum.
@@ -240,12 +245,6 @@ def _table(*columns: str) -> Table:
     if any(columns):
         table.add_row(*(_dim(column.removeprefix(">")) for column in columns))
     return table
-
-
-def _beside(*tables: Table) -> Table:
-    grid = Table.grid(padding=(0, 6, 0, 0))
-    grid.add_row(*tables)
-    return grid
 
 
 def _grouped(balances: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Looks at the database from above, as no role of the platform may: what is there, does it add up."""
+"""Looks at the database from above, as no role may: what is there, and does it add up."""
 
 from collections.abc import Mapping
 from typing import Any, Final

@@ -221,6 +221,7 @@ class Platform:
     alpha: Venue
     beta: Venue
     container: Container
+    work_container: Container
     environment: Environment
     worker: TradeWorker
     settings: Settings
@@ -329,6 +330,7 @@ async def a_platform(database_url: str, home: Path) -> AsyncIterator[Platform]:
             alpha=venues[0],
             beta=venues[1],
             container=container,
+            work_container=work_container,
             environment=environment,
             worker=TradeWorker(PostgresTradeQueue(work_engine), work_container.runner(), LEASE),
             settings=settings,

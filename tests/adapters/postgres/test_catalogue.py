@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from enum import StrEnum
+from itertools import pairwise
 from typing import Any, Final
 
 import asyncpg
@@ -325,7 +325,7 @@ async def months_without_a_partition(db: Connection) -> list[str]:
 def _months(now: datetime, count: int) -> list[tuple[datetime, datetime]]:
     first = now.year * 12 + now.month - 1
     starts = [datetime(n // 12, n % 12 + 1, 1, tzinfo=UTC) for n in range(first, first + count + 1)]
-    return list(zip(starts, starts[1:], strict=False))
+    return list(pairwise(starts))
 
 
 def _lowest(instant: datetime) -> str:
@@ -432,7 +432,7 @@ BREACHES: Final = [
     ),
     (
         things_of_a_superuser,
-        "RESET ROLE; CREATE FUNCTION core.one() RETURNS int LANGUAGE sql RETURN 1",
+        "RESET ROLE; CREATE TYPE core.pair AS (a int, b int)",
     ),
     (roles_that_can_do_too_much, "RESET ROLE; ALTER ROLE reli_app BYPASSRLS"),
     (roles_that_can_do_too_much, "RESET ROLE; ALTER ROLE reli_work SUPERUSER"),
@@ -451,7 +451,7 @@ BREACHES: Final = [
     (grants_beyond_what_is_needed, "GRANT SELECT ON core.trades TO PUBLIC"),
     (
         columns_that_row_security_makes_slow,
-        "CREATE INDEX big ON core.quotes (tenant_id, base_units)",
+        "CREATE INDEX ON core.quotes (tenant_id, base_units)",
     ),
     (
         columns_that_row_security_makes_slow,

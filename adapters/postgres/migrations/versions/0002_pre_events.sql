@@ -43,6 +43,16 @@ COMMENT ON TABLE core.inbox IS
     'is the one whose book the effect is in.';
 SELECT core.protect('core.inbox');
 
+CREATE TABLE core.consumer_positions (
+    consumer text NOT NULL,
+    source_tenant_id uuid NOT NULL,
+    sequence bigint NOT NULL DEFAULT 0,
+    failures integer NOT NULL DEFAULT 0,
+    PRIMARY KEY (consumer, source_tenant_id)
+);
+COMMENT ON TABLE core.consumer_positions IS
+    'How far a consumer has come in each tenant''s events, and how often the next one failed.';
+
 CREATE TABLE core.dead_letters (
     tenant_id uuid NOT NULL,
     consumer text NOT NULL,
@@ -60,5 +70,6 @@ GRANT SELECT, UPDATE ON core.leases TO reli_work;
 GRANT SELECT, INSERT, UPDATE ON core.event_heads TO reli_work;
 GRANT UPDATE (sequence) ON core.outbox TO reli_work;
 GRANT SELECT, INSERT ON core.inbox TO reli_work;
+GRANT SELECT, INSERT, UPDATE ON core.consumer_positions TO reli_work;
 GRANT SELECT, INSERT, UPDATE ON core.dead_letters TO reli_work;
 CREATE POLICY sequencer ON core.event_heads FOR ALL TO reli_work USING (true) WITH CHECK (true);

@@ -1,0 +1,118 @@
+"""The event log, read by position; and the inbox, written with the effect."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.postgres.errors import translated
+from adapters.postgres.scope import Scope
+from domain.ids import EventId, TenantId
+from ports.consumer import EventFeed, Inbox, LoggedEvent
+
+_NEXT = """
+SELECT o.tenant_id, o.id, o.sequence, o.type, o.subject,
+    CASE o.sequence WHEN coalesce(p.sequence, 0) + 1 THEN coalesce(p.failures, 0) ELSE 0 END
+        AS failures
+FROM core.event_heads AS h
+LEFT JOIN core.consumer_positions AS p
+    ON p.consumer = $1 AND p.source_tenant_id = h.tenant_id
+CROSS JOIN LATERAL (
+    SELECT tenant_id, id, sequence, type, subject FROM core.outbox
+    WHERE tenant_id = h.tenant_id AND sequence > coalesce(p.sequence, 0)
+    ORDER BY sequence LIMIT $2
+) AS o
+WHERE h.last > coalesce(p.sequence, 0)
+ORDER BY o.tenant_id, o.sequence LIMIT $2
+"""
+
+_COUNT_FAILURE = """
+INSERT INTO core.consumer_positions AS p (consumer, source_tenant_id, sequence, failures)
+VALUES ($1, $2, $3 - 1, 1)
+ON CONFLICT (consumer, source_tenant_id) DO UPDATE SET failures = p.failures + 1
+WHERE p.sequence = $3 - 1
+"""
+
+# The row lock makes two workers at the same event take turns; the second one moves nothing.
+_ADVANCE = """
+INSERT INTO core.consumer_positions AS p (consumer, source_tenant_id, sequence)
+VALUES ($1, $2, $3)
+ON CONFLICT (consumer, source_tenant_id) DO UPDATE SET sequence = $3, failures = 0
+WHERE p.sequence = $3 - 1
+RETURNING true
+"""
+
+_RECEIVE = """
+INSERT INTO core.inbox (tenant_id, consumer, event_id, recorded_at)
+VALUES ($1, $2, $3, core.now()) ON CONFLICT DO NOTHING
+RETURNING true
+"""
+
+_BURY = """
+INSERT INTO core.dead_letters (tenant_id, consumer, event_id, source_tenant_id, reason,
+    recorded_at)
+VALUES ($1, $2, $3, $4, $5, core.now())
+ON CONFLICT DO NOTHING
+"""
+
+
+class PostgresEventFeed(EventFeed):
+    """Its engine connects as the work role."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def next_events(self, consumer: str, *, limit: int) -> Sequence[LoggedEvent]:
+        with translated():
+            async with self._engine.connect() as connection:
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                rows = await driver.fetch(_NEXT, consumer, limit)
+        return [
+            LoggedEvent(
+                id=EventId(row["id"]),
+                tenant_id=TenantId(row["tenant_id"]),
+                sequence=row["sequence"],
+                type=row["type"],
+                subject=row["subject"],
+                failures=row["failures"],
+            )
+            for row in rows
+        ]
+
+    async def count_failure(self, consumer: str, event: LoggedEvent) -> None:
+        with translated():
+            async with self._engine.connect() as connection:
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                await driver.execute(_COUNT_FAILURE, consumer, event.tenant_id.uuid, event.sequence)
+
+
+class PostgresInbox(Inbox):
+    """The inbox of the book in scope."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    async def receive(self, consumer: str, event: LoggedEvent) -> bool:
+        if not await self._advance(consumer, event):
+            return False
+        return bool(
+            await self._scope.driver.fetchval(_RECEIVE, self._scope.tenant, consumer, event.id.uuid)
+        )
+
+    async def bury(self, consumer: str, event: LoggedEvent, *, reason: str) -> None:
+        if await self._advance(consumer, event):
+            await self._scope.driver.execute(
+                _BURY,
+                self._scope.tenant,
+                consumer,
+                event.id.uuid,
+                event.tenant_id.uuid,
+                reason[:500],
+            )
+
+    async def _advance(self, consumer: str, event: LoggedEvent) -> bool:
+        return bool(
+            await self._scope.driver.fetchval(
+                _ADVANCE, consumer, event.tenant_id.uuid, event.sequence
+            )
+        )

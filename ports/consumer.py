@@ -1,0 +1,51 @@
+"""Consumers of the event log: each event has its effect once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from domain.ids import EventId, TenantId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedEvent:
+    """One stamped event, as far as a consumer needs it to look further.
+
+    Attributes:
+        subject: the text of the id of the thing it happened to.
+        failures: how often this consumer has failed at it.
+    """
+
+    id: EventId
+    tenant_id: TenantId
+    sequence: int
+    type: str
+    subject: str
+    failures: int
+
+
+class EventFeed(Protocol):
+    """The stamped events of all tenants, by a consumer's position."""
+
+    async def next_events(self, consumer: str, *, limit: int) -> Sequence[LoggedEvent]:
+        """Return the next events of tenants that are ahead of the consumer, each in order."""
+        ...
+
+    async def count_failure(self, consumer: str, event: LoggedEvent) -> None:
+        """Note that the consumer failed at its next event of that tenant."""
+        ...
+
+
+class Inbox(Protocol):
+    """What consumers have dealt with, written with the effect."""
+
+    async def receive(self, consumer: str, event: LoggedEvent) -> bool:
+        """Move the consumer past the event; return whether it had not seen it before.
+
+        False means that another worker was first: there must be no effect.
+        """
+        ...
+
+    async def bury(self, consumer: str, event: LoggedEvent, *, reason: str) -> None:
+        """Move the consumer past an event that it cannot deal with, and keep that for a person."""
+        ...
