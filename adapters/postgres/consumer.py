@@ -26,19 +26,20 @@ WHERE h.last > coalesce(p.sequence, 0)
 ORDER BY o.tenant_id, o.sequence LIMIT $2
 """
 
+_START = """
+INSERT INTO core.consumer_positions (consumer, source_tenant_id) VALUES ($1, $2)
+ON CONFLICT DO NOTHING
+"""
+
 _COUNT_FAILURE = """
-INSERT INTO core.consumer_positions AS p (consumer, source_tenant_id, sequence, failures)
-VALUES ($1, $2, $3 - 1, 1)
-ON CONFLICT (consumer, source_tenant_id) DO UPDATE SET failures = p.failures + 1
-WHERE p.sequence = $3 - 1
+UPDATE core.consumer_positions SET failures = failures + 1
+WHERE consumer = $1 AND source_tenant_id = $2 AND sequence = $3 - 1
 """
 
 # The row lock makes two workers at the same event take turns; the second one moves nothing.
 _ADVANCE = """
-INSERT INTO core.consumer_positions AS p (consumer, source_tenant_id, sequence)
-VALUES ($1, $2, $3)
-ON CONFLICT (consumer, source_tenant_id) DO UPDATE SET sequence = $3, failures = 0
-WHERE p.sequence = $3 - 1
+UPDATE core.consumer_positions SET sequence = $3, failures = 0
+WHERE consumer = $1 AND source_tenant_id = $2 AND sequence = $3 - 1
 RETURNING true
 """
 
@@ -83,6 +84,7 @@ class PostgresEventFeed(EventFeed):
         with translated():
             async with self._engine.connect() as connection:
                 driver: Any = (await connection.get_raw_connection()).driver_connection
+                await _start(driver, consumer, event)
                 await driver.execute(_COUNT_FAILURE, consumer, event.tenant_id.uuid, event.sequence)
 
 
@@ -111,8 +113,14 @@ class PostgresInbox(Inbox):
             )
 
     async def _advance(self, consumer: str, event: LoggedEvent) -> bool:
+        await _start(self._scope.driver, consumer, event)
         return bool(
             await self._scope.driver.fetchval(
                 _ADVANCE, consumer, event.tenant_id.uuid, event.sequence
             )
         )
+
+
+async def _start(driver: Any, consumer: str, event: LoggedEvent) -> None:
+    if event.sequence == 1:
+        await driver.execute(_START, consumer, event.tenant_id.uuid)

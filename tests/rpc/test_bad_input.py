@@ -1,0 +1,1547 @@
+"""Bad input is refused with a reason of its own, and changes nothing.
+
+A case is a call that would succeed, and what is wrong with it. `rows` proves that nothing changed:
+it hashes every row that the tenants of this module have in any tenant table of the catalogue.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import grpc
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import Struct
+from google.protobuf.timestamp_pb2 import Timestamp
+from reli.auth.v1 import access_pb2
+from reli.ledger.v1 import ledger_pb2
+from reli.ledger.v1 import ledger_service_pb2 as ledger_pb
+from reli.quote.v1 import quote_service_pb2 as quote_pb
+from reli.sandbox.v1 import sandbox_service_pb2 as sandbox_pb
+from reli.tenant.v1 import tenant_pb2
+from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
+
+from domain.errors import Retry
+from domain.ids import (
+    AccountId,
+    ApiKeyId,
+    CustomerId,
+    EntryId,
+    QuoteId,
+    TenantId,
+    TradeId,
+    TransferId,
+    TypedId,
+)
+from tests.support.platform import Client, Platform, amount, new_request_id, refusal_of, uuid_at
+from tests.support.rpc import RPCS, Rpc
+
+INVALID: Final = grpc.StatusCode.INVALID_ARGUMENT
+MISSING: Final = grpc.StatusCode.NOT_FOUND
+EXISTS: Final = grpc.StatusCode.ALREADY_EXISTS
+REFUSED: Final = grpc.StatusCode.FAILED_PRECONDITION
+FORBIDDEN: Final = grpc.StatusCode.PERMISSION_DENIED
+UNAUTHENTICATED: Final = grpc.StatusCode.UNAUTHENTICATED
+
+NOTHING: Final[Mapping[str, int]] = {}
+THE_REQUEST: Final = {"requests": 1}
+THE_REQUEST_AND_BOTH_IDS: Final = {"requests": 1, "burned_ids": 2}
+
+INNER_WORDS: Final = re.compile(
+    r"Traceback|Error\b|Exception|<class|\.py\b|\bNone\b|asyncpg|sqlalchemy|core\.|constraint"
+    r"|\bSELECT\b|\bINSERT\b|\bUPDATE\b|violates",
+)
+
+NOW: Final = datetime.now(UTC)
+
+
+def an_id(kind: type[TypedId], *, age: timedelta = timedelta()) -> str:
+    return str(kind(uuid_at(datetime.now(UTC) - age)))
+
+
+@dataclass(kw_only=True)
+class World:
+    """A tenant with one of everything that can be named, and two others beside it."""
+
+    platform: Platform
+    client: Client
+    tenant_id: str
+    empty_tenant_id: str
+    foreign_tenant_id: str
+    house_id: str
+    slug: str
+    key_id: str
+    reader: Client
+    minter: Client
+    revoked: Client
+    suspended: Client
+    closed: Client
+    customer_id: str = ""
+    poor_customer_id: str = ""
+    suspended_customer_id: str = ""
+    closed_customer_id: str = ""
+    foreign_customer_id: str = ""
+    quote_id: str = ""
+    other_quote_id: str = ""
+    poor_quote_id: str = ""
+    used_quote_id: str = ""
+    canceled_quote_id: str = ""
+    expired_quote_id: str = ""
+    suspended_quote_id: str = ""
+    foreign_quote_id: str = ""
+    trade_id: str = ""
+    treasury: str = ""
+    customer_account: str = ""
+    external: str = ""
+    btc_treasury: str = ""
+    btc_external: str = ""
+    full_treasury: str = ""
+    kes_external: str = ""
+    overdrawn_treasury: str = ""
+    foreign_account: str = ""
+    entry_id: str = ""
+    transfer_id: str = ""
+    burned_entry_id: str = ""
+    burned_transfer_id: str = ""
+    pending: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def tenant_ids(self) -> list[UUID]:
+        named = (self.tenant_id, self.empty_tenant_id, self.foreign_tenant_id, self.house_id)
+        return [TenantId.parse(text).uuid for text in named]
+
+    async def call(self, name: str, request: Message, client: Client | None = None) -> Any:
+        rpc = RPCS[name]
+        client = client or (self.platform.operator if rpc.is_for_operators else self.client)
+        return await rpc.call(self.platform.channel, request, client.metadata)
+
+    async def open_account(self, kind: str, asset: str, owner: str = "", tenant: str = "") -> str:
+        request = ledger_pb.OpenAccountRequest(
+            tenant_id=tenant or self.tenant_id,
+            kind=ledger_pb2.AccountKind.Value(f"ACCOUNT_KIND_{kind}"),
+            owner=owner,
+            asset=asset,
+        )
+        opened = await self.call("LedgerAdminService/OpenAccount", request)
+        return str(opened.account.id)
+
+    async def enter(self, transfer: ledger_pb2.Transfer, entry_id: str = "") -> str:
+        request = ledger_pb.CreateEntryRequest(
+            tenant_id=self.tenant_id,
+            entry_id=entry_id or an_id(EntryId),
+            transfers=[transfer],
+            request_id=new_request_id(),
+        )
+        made = await self.call("LedgerAdminService/CreateEntry", request)
+        return str(made.entry.id)
+
+    def deposit(self, **fields: Any) -> ledger_pb2.Transfer:
+        """One naira from outside to the treasury, or what `fields` make of it."""
+        given: dict[str, Any] = {
+            "id": an_id(TransferId),
+            "debit_account_id": self.external,
+            "credit_account_id": self.treasury,
+            "amount": amount("1.00", "NGN"),
+        }
+        return ledger_pb2.Transfer(**(given | fields))
+
+
+async def a_world(platform: Platform) -> World:
+    tenant_id, client = await platform.a_tenant()
+    empty_tenant_id, _ = await platform.a_tenant()
+    foreign_tenant_id, foreign = await platform.a_tenant()
+    admin = platform.operator.tenant_admin
+    tenant = (await admin.GetTenant(tenant_pb.GetTenantRequest(tenant_id=tenant_id))).tenant
+    key, revoked = [
+        await admin.CreateTenantApiKey(
+            tenant_pb.CreateTenantApiKeyRequest(tenant_id=tenant_id, name="spare")
+        )
+        for _ in range(2)
+    ]
+    await admin.RevokeTenantApiKey(
+        tenant_pb.RevokeTenantApiKeyRequest(tenant_id=tenant_id, api_key_id=revoked.api_key.id)
+    )
+    suspended_id, _ = await platform.a_tenant()
+    closed_id, _ = await platform.a_tenant()
+    await admin.SuspendTenant(tenant_pb.SuspendTenantRequest(tenant_id=suspended_id))
+    await admin.CloseTenant(tenant_pb.CloseTenantRequest(tenant_id=closed_id))
+    world = World(
+        platform=platform,
+        client=client,
+        tenant_id=tenant_id,
+        empty_tenant_id=empty_tenant_id,
+        foreign_tenant_id=foreign_tenant_id,
+        house_id=str(platform.environment.house_id),
+        slug=tenant.slug,
+        key_id=key.api_key.id,
+        reader=await platform.a_client(tenant_id, [access_pb2.SCOPE_READ]),
+        minter=await platform.a_client(
+            tenant_id, [access_pb2.SCOPE_SANDBOX, access_pb2.SCOPE_KEYS]
+        ),
+        revoked=Client(platform.channel, revoked.secret),
+        suspended=await platform.a_client(suspended_id),
+        closed=await platform.a_client(closed_id),
+    )
+    await _add_customers_and_quotes(world, foreign)
+    await _add_books(world)
+    return world
+
+
+async def _add_customers_and_quotes(world: World, foreign: Client) -> None:
+    client = world.client
+    world.customer_id = await world.platform.a_funded_customer(client)
+    world.poor_customer_id = (await client.create_customer("poor")).id
+    world.suspended_customer_id = await world.platform.a_funded_customer(client)
+    world.closed_customer_id = (await client.create_customer()).id
+    world.foreign_customer_id = await world.platform.a_funded_customer(foreign)
+    world.quote_id = (await client.quote(world.customer_id)).id
+    world.other_quote_id = (await client.quote(world.customer_id)).id
+    world.poor_quote_id = (await client.quote(world.poor_customer_id)).id
+    world.used_quote_id = (await client.quote(world.customer_id)).id
+    world.canceled_quote_id = (await client.quote(world.customer_id)).id
+    world.expired_quote_id = (await client.quote(world.customer_id)).id
+    world.suspended_quote_id = (await client.quote(world.suspended_customer_id)).id
+    world.foreign_quote_id = (await foreign.quote(world.foreign_customer_id)).id
+    world.trade_id = (await client.accept(world.used_quote_id, "used")).id
+    await client.quotes.CancelQuote(quote_pb.CancelQuoteRequest(quote_id=world.canceled_quote_id))
+    await world.platform.owner.execute(
+        "UPDATE core.quotes SET created_at = created_at - interval '1 hour',"
+        " expires_at = core.now() - interval '1 second' WHERE id = $1",
+        QuoteId.parse(world.expired_quote_id).uuid,
+    )
+    await client.customers.SuspendCustomer(
+        tenant_pb.SuspendCustomerRequest(customer_id=world.suspended_customer_id)
+    )
+    await client.customers.CloseCustomer(
+        tenant_pb.CloseCustomerRequest(customer_id=world.closed_customer_id)
+    )
+    # Each of these request ids now stands for another body than the cases send.
+    await client.customers.CreateCustomer(
+        tenant_pb.CreateCustomerRequest(external_id="taken", request_id="used")
+    )
+    await client.quotes.CreateQuote(
+        quote_pb.CreateQuoteRequest(
+            customer_id=world.customer_id,
+            side=2,
+            base_asset="BTC",
+            quote_asset="NGN",
+            base_amount=amount("1", "BTC"),
+            request_id="used",
+        )
+    )
+    await client.sandbox.CreateDeposit(
+        sandbox_pb.CreateDepositRequest(amount=amount("7.00", "NGN"), request_id="used")
+    )
+
+
+async def _add_books(world: World) -> None:
+    world.treasury = await world.open_account("TREASURY", "NGN")
+    world.customer_account = await world.open_account("CUSTOMER", "NGN", world.customer_id)
+    world.external = await world.open_account("EXTERNAL", "NGN", "bank")
+    world.btc_treasury = await world.open_account("TREASURY", "BTC")
+    world.btc_external = await world.open_account("EXTERNAL", "BTC", "chain")
+    world.full_treasury = await world.open_account("TREASURY", "KES")
+    world.kes_external = await world.open_account("EXTERNAL", "KES", "bank")
+    world.overdrawn_treasury = await world.open_account("TREASURY", "USD")
+    usd_external = await world.open_account("EXTERNAL", "USD", "bank")
+    world.foreign_account = await world.open_account(
+        "TREASURY", "NGN", tenant=world.foreign_tenant_id
+    )
+    world.entry_id = an_id(EntryId)
+    committed = world.deposit()
+    world.transfer_id = committed.id
+    await world.enter(committed, world.entry_id)
+    await world.call(
+        "LedgerAdminService/SetOverdraftLimit",
+        ledger_pb.SetOverdraftLimitRequest(
+            tenant_id=world.tenant_id,
+            account_id=world.overdrawn_treasury,
+            overdraft_limit=amount("100", "USD"),
+        ),
+    )
+    await world.enter(
+        world.deposit(
+            debit_account_id=world.overdrawn_treasury,
+            credit_account_id=usd_external,
+            amount=amount("50.00", "USD"),
+        )
+    )
+    # As far as a column can go; a hundred million of the largest transfers would lead there.
+    await world.platform.owner.execute(
+        "UPDATE core.accounts SET credits_posted = 1e38 - 1 WHERE id = $1",
+        AccountId.parse(world.full_treasury).uuid,
+    )
+    await _add_pending_and_burned(world)
+
+
+async def _add_pending_and_burned(world: World) -> None:
+    over = Timestamp()
+    over.FromDatetime(NOW - timedelta(seconds=1))
+    for name in ("open", "posted", "voided", "expired"):
+        pending = world.deposit(
+            kind=ledger_pb2.TRANSFER_KIND_PENDING,
+            amount=amount("5.00", "NGN"),
+            expire_time=over if name == "expired" else None,
+        )
+        await world.enter(pending)
+        world.pending[name] = pending.id
+    for name, kind in (
+        ("posted", ledger_pb2.TRANSFER_KIND_POST),
+        ("voided", ledger_pb2.TRANSFER_KIND_VOID),
+    ):
+        await world.enter(
+            ledger_pb2.Transfer(id=an_id(TransferId), kind=kind, pending_id=world.pending[name])
+        )
+    world.burned_entry_id, world.burned_transfer_id = an_id(EntryId), an_id(TransferId)
+    overspent = world.deposit(
+        id=world.burned_transfer_id,
+        debit_account_id=world.treasury,
+        credit_account_id=world.external,
+        amount=amount("1000000.00", "NGN"),
+    )
+    with pytest.raises(grpc.aio.AioRpcError):
+        await world.enter(overspent, world.burned_entry_id)
+
+
+@pytest.fixture(scope="module")
+async def world(platform: Platform) -> World:
+    return await a_world(platform)
+
+
+GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
+    "TenantService/GetCurrentTenant": lambda w: {},
+    "TenantService/UpdateCurrentTenant": lambda w: {"display_name": "A new name"},
+    "ApiKeyService/CreateApiKey": lambda w: {"name": "k", "scopes": [access_pb2.SCOPE_READ]},
+    "ApiKeyService/ListApiKeys": lambda w: {},
+    "ApiKeyService/RevokeApiKey": lambda w: {"api_key_id": w.key_id},
+    "CustomerService/CreateCustomer": lambda w: {"external_id": "new"},
+    "CustomerService/GetCustomer": lambda w: {"customer_id": w.customer_id},
+    "CustomerService/ListCustomers": lambda w: {},
+    "CustomerService/SuspendCustomer": lambda w: {"customer_id": w.poor_customer_id},
+    "CustomerService/ActivateCustomer": lambda w: {"customer_id": w.suspended_customer_id},
+    "CustomerService/CloseCustomer": lambda w: {"customer_id": w.poor_customer_id},
+    "TenantAdminService/CreateTenant": lambda w: {"slug": f"{w.slug}-2", "display_name": "New"},
+    "TenantAdminService/GetTenant": lambda w: {"tenant_id": w.tenant_id},
+    "TenantAdminService/ListTenants": lambda w: {},
+    "TenantAdminService/UpdateTenantTerms": lambda w: {
+        "tenant_id": w.tenant_id,
+        "platform_fee_bps": 7,
+    },
+    "TenantAdminService/SuspendTenant": lambda w: {"tenant_id": w.empty_tenant_id},
+    "TenantAdminService/ActivateTenant": lambda w: {"tenant_id": w.empty_tenant_id},
+    "TenantAdminService/CloseTenant": lambda w: {"tenant_id": w.empty_tenant_id},
+    "TenantAdminService/CreateTenantApiKey": lambda w: {"tenant_id": w.tenant_id, "name": "k"},
+    "TenantAdminService/RevokeTenantApiKey": lambda w: {
+        "tenant_id": w.tenant_id,
+        "api_key_id": w.key_id,
+    },
+    "MarketService/ListAssets": lambda w: {},
+    "MarketService/ListInstruments": lambda w: {},
+    "QuoteService/CreateQuote": lambda w: {
+        "customer_id": w.customer_id,
+        "side": 1,
+        "base_asset": "BTC",
+        "quote_asset": "NGN",
+        "base_amount": amount("0.01", "BTC"),
+    },
+    "QuoteService/GetQuote": lambda w: {"quote_id": w.quote_id},
+    "QuoteService/ListQuotes": lambda w: {},
+    "QuoteService/AcceptQuote": lambda w: {
+        "quote_id": w.quote_id,
+        "request_id": new_request_id(),
+    },
+    "QuoteService/CancelQuote": lambda w: {"quote_id": w.other_quote_id},
+    "TradeService/GetTrade": lambda w: {"trade_id": w.trade_id},
+    "TradeService/ListTrades": lambda w: {},
+    "LedgerService/ListAccounts": lambda w: {},
+    "LedgerService/GetAccount": lambda w: {"account_id": w.treasury},
+    "LedgerService/ListPostings": lambda w: {"account_id": w.treasury},
+    "LedgerService/ListBalances": lambda w: {"customer_id": w.customer_id},
+    "LedgerAdminService/CreateEntry": lambda w: {
+        "tenant_id": w.tenant_id,
+        "entry_id": an_id(EntryId),
+        "transfers": [w.deposit()],
+        "request_id": new_request_id(),
+    },
+    "LedgerAdminService/GetEntry": lambda w: {"tenant_id": w.tenant_id, "entry_id": w.entry_id},
+    "LedgerAdminService/OpenAccount": lambda w: {
+        "tenant_id": w.tenant_id,
+        "kind": ledger_pb2.ACCOUNT_KIND_TREASURY,
+        "asset": "ETH",
+    },
+    "LedgerAdminService/SetOverdraftLimit": lambda w: {
+        "tenant_id": w.tenant_id,
+        "account_id": w.treasury,
+        "overdraft_limit": amount("10.00", "NGN"),
+    },
+    "SandboxService/CreateDeposit": lambda w: {
+        "customer_id": w.customer_id,
+        "amount": amount("1.00", "NGN"),
+        "request_id": new_request_id(),
+    },
+}
+"""For each RPC, a request that succeeds."""
+
+Change = Mapping[str, Any]
+"""Paths into a request, and what to put there: a value, None for nothing, or what a world makes."""
+
+
+def changed(world: World, rpc: str, change: Change) -> Message:
+    request: Any = RPCS[rpc].request(**GOOD[rpc](world))
+    for path, made in change.items():
+        value = made(world) if callable(made) else made
+        *parents, last = path.split(".")
+        target = request
+        for name in parents:
+            target = target[int(name)] if name.isdigit() else getattr(target, name)
+        if value is None:
+            target.ClearField(last)
+        elif isinstance(value, Message):
+            getattr(target, last).CopyFrom(value)
+        elif isinstance(value, list):
+            target.ClearField(last)
+            getattr(target, last).extend(value)
+        else:
+            setattr(target, last, value)
+    return request  # type: ignore[no-any-return]
+
+
+async def rows(world: World) -> dict[str, tuple[int, str]]:
+    """Return how many rows the world's tenants have in each tenant table, and their hash."""
+    owner = world.platform.owner
+    tables = [
+        row["name"]
+        for row in await owner.fetch(
+            "SELECT relname AS name FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid"
+            " WHERE relnamespace = 'core'::regnamespace AND relkind IN ('r', 'p')"
+            " AND NOT relispartition AND attname = 'tenant_id'"
+        )
+    ]
+    assert {"tenants", "requests", "accounts", "transfers", "outbox", "trade_queue"} <= set(tables)
+    found = await owner.fetch(
+        " UNION ALL ".join(
+            f"SELECT '{table}' AS name, count(*) AS rows,"
+            " md5(string_agg(t::text, '|' ORDER BY t::text)) AS hash"
+            f" FROM core.{table} AS t WHERE tenant_id = ANY($1)"
+            for table in tables
+        ),
+        world.tenant_ids,
+    )
+    everywhere = await owner.fetchval("SELECT count(*) FROM core.tenants")
+    return {row["name"]: (row["rows"], row["hash"]) for row in found} | {"all": (everywhere, "")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    code: grpc.StatusCode
+    reason: str
+    field: str = ""
+    leaves: Mapping[str, int] = field(default_factory=dict)
+
+
+async def assert_refused(
+    world: World,
+    rpc: Rpc,
+    request: Message | bytes,
+    expected: Expected,
+    metadata: Sequence[tuple[str, str]],
+) -> None:
+    before = await rows(world)
+
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await rpc.call(world.platform.channel, request, metadata)
+
+    refusal = refusal_of(caught.value)
+    assert (refusal.code, refusal.reason, refusal.metadata.get("field", "")) == (
+        expected.code,
+        expected.reason,
+        expected.field,
+    ), refusal
+    assert refusal.retry == Retry.NEVER
+    assert refusal.message == caught.value.details()
+    assert not INNER_WORDS.search(refusal.message), refusal.message
+    after = await rows(world)
+    grown = {
+        name: after[name][0] - before[name][0] for name in after if after[name] != before[name]
+    }
+    assert grown == expected.leaves
+
+
+def key_of(world: World, rpc: Rpc) -> Sequence[tuple[str, str]]:
+    return (world.platform.operator if rpc.is_for_operators else world.client).metadata
+
+
+def case(
+    why: str,
+    rpc: str,
+    change: Change,
+    code: grpc.StatusCode,
+    reason: str,
+    field: str = "",
+    leaves: Mapping[str, int] = NOTHING,
+) -> Any:
+    expected = Expected(code=code, reason=reason, field=field, leaves=leaves)
+    return pytest.param(rpc, change, expected, id=f"{rpc.partition('/')[2]}: {why}")
+
+
+# What is wrong in the same way wherever such a field appears.
+
+
+def fields_of(*names: str) -> Iterator[tuple[str, str]]:
+    """Return RPC and path of every field of these names, inside of repeated transfers too."""
+    for rpc in RPCS.values():
+        for name in rpc.fields:
+            if name in names:
+                yield rpc.name, name
+        if "transfers" in rpc.fields:
+            transfer = ledger_pb2.Transfer.DESCRIPTOR.fields_by_name
+            yield from ((rpc.name, f"transfers.0.{name}") for name in names if name in transfer)
+
+
+ID_FIELDS: Final = [
+    (rpc, path)
+    for rpc, path in fields_of(
+        *("tenant_id", "customer_id", "api_key_id", "quote_id", "trade_id"),
+        *("account_id", "entry_id", "id", "debit_account_id", "credit_account_id", "pending_id"),
+    )
+]
+MAY_BE_EMPTY: Final = {
+    ("QuoteService/CreateQuote", "customer_id"),
+    ("QuoteService/ListQuotes", "customer_id"),
+    ("TradeService/ListTrades", "customer_id"),
+    ("SandboxService/CreateDeposit", "customer_id"),
+    *(("LedgerAdminService/CreateEntry", f"transfers.0.{name}") for name in
+      ("debit_account_id", "credit_account_id", "pending_id")),
+}  # fmt: skip
+
+DIGITS: Final = "01h455vb4pex5vsknk084sn02q"
+NO_IDS: Final = {
+    "empty": "",
+    "of another kind": f"apple_{DIGITS}",
+    "without a kind": DIGITS,
+    "a UUID": "01890a5d-ac96-774b-bcce-b302099a8057",
+    "a digit short": "{prefix}_" + DIGITS[1:],
+    "a digit too long": "{prefix}_" + DIGITS + "0",
+    "more than 128 bits": "{prefix}_8" + DIGITS[1:],
+    "upper case": "{prefix}_" + DIGITS.upper(),
+    "with a letter that is no digit": "{prefix}_" + DIGITS[:-1] + "u",
+    "with a space": " {prefix}_" + DIGITS,
+    "with a line break": "{prefix}_" + DIGITS + "\n",
+    "with NUL": "{prefix}_" + DIGITS[:-1] + "\0",
+    "of Arabic digits": "{prefix}_" + "٠" * 26,
+    "sixty thousand letters": "x" * 60_000,
+    "SQL": "'; DROP TABLE core.tenants; --",
+}
+KINDS: Final = {
+    "id": "transfer",
+    "pending_id": "transfer",
+    "api_key_id": "apikey",
+    "debit_account_id": "account",
+    "credit_account_id": "account",
+}
+
+
+@pytest.mark.parametrize("why", NO_IDS)
+@pytest.mark.parametrize(("name", "path"), ID_FIELDS)
+async def test_what_is_no_id_of_the_right_kind_is_refused(
+    world: World, name: str, path: str, why: str
+) -> None:
+    field = path.rpartition(".")[2]
+    if not NO_IDS[why] and (name, path) in MAY_BE_EMPTY:
+        pytest.skip("may be left out")
+    text = NO_IDS[why].replace("{prefix}", KINDS.get(field, field.removesuffix("_id")))
+
+    await assert_refused(
+        world,
+        RPCS[name],
+        changed(world, name, {path: text}),
+        Expected(code=INVALID, reason="INVALID_ID", field=field),
+        key_of(world, RPCS[name]),
+    )
+
+
+AMOUNT_FIELDS: Final = [
+    ("QuoteService/CreateQuote", "base_amount", "BTC"),
+    ("QuoteService/CreateQuote", "quote_amount", "NGN"),
+    ("SandboxService/CreateDeposit", "amount", "NGN"),
+    ("LedgerAdminService/CreateEntry", "transfers.0.amount", "NGN"),
+    ("LedgerAdminService/SetOverdraftLimit", "overdraft_limit", "NGN"),
+]
+SCALE: Final = {"BTC": 8, "NGN": 2}
+MALFORMED: Final = [
+    *("", " ", "-", ".", "+1", "--1", "1.", ".5", "01", "00.1", "1.2.3", "0x10", "1_000", "1,000"),
+    *("1e5", "1E5", "1e-2", "NaN", "nan", "Infinity", "-inf", " 1", "1 ", "1\n", "1\0", "1 000"),
+    *("１", "١", "¹", "−1", "½", "∞", "1; DROP TABLE core.tenants", "9" * 200, "0" * 60_000),
+]
+NOT_POSITIVE: Final = ["0", "0.00", "-0", "-1", "-0.01"]
+TOO_LARGE: Final = ["1" + "0" * 31, "9" * 60]
+
+
+@pytest.mark.parametrize(("name", "path", "asset"), AMOUNT_FIELDS)
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        *((value, "MALFORMED_AMOUNT") for value in MALFORMED),
+        *((value, "AMOUNT_NOT_POSITIVE") for value in NOT_POSITIVE),
+        *((value, "AMOUNT_TOO_LARGE") for value in TOO_LARGE),
+        ("one digit too many", "TOO_MANY_DIGITS"),
+        ("one unit too many", "AMOUNT_TOO_LARGE"),
+    ],
+)
+async def test_what_is_no_amount_is_refused(
+    world: World, name: str, path: str, asset: str, value: str, reason: str
+) -> None:
+    is_limit = path == "overdraft_limit"
+    if is_limit and reason == "AMOUNT_NOT_POSITIVE" and not value.strip("-0."):
+        pytest.skip("a limit may be zero")
+    given = {
+        "one digit too many": "1." + "0" * SCALE[asset] + "1",
+        "one unit too many": "1" + "0" * (30 - SCALE[asset]) + "." + "0" * (SCALE[asset] - 1) + "1",
+    }.get(value, value)
+
+    await assert_refused(
+        world,
+        RPCS[name],
+        changed(world, name, {path: amount(given, asset)}),
+        Expected(code=INVALID, reason=reason, field=f"{path.rpartition('.')[2]}.value"),
+        key_of(world, RPCS[name]),
+    )
+
+
+@pytest.mark.parametrize(("name", "path", "asset"), AMOUNT_FIELDS)
+@pytest.mark.parametrize("code", ["", "XYZ", "btc", "BTC ", "BTC\0", "ВТС", "B" * 60_000])
+async def test_an_amount_of_no_asset_is_refused(
+    world: World, name: str, path: str, asset: str, code: str
+) -> None:
+    await assert_refused(
+        world,
+        RPCS[name],
+        changed(world, name, {path: amount("1", code)}),
+        Expected(code=INVALID, reason="UNKNOWN_ASSET", field=f"{path.rpartition('.')[2]}.asset"),
+        key_of(world, RPCS[name]),
+    )
+
+
+PAGED: Final = [rpc for rpc, _ in fields_of("page_size")]
+
+
+@pytest.mark.parametrize("name", PAGED)
+@pytest.mark.parametrize("size", [-1, 201, 2**31 - 1, -(2**31)])
+async def test_a_page_is_1_to_200_long(world: World, name: str, size: int) -> None:
+    await assert_refused(
+        world,
+        RPCS[name],
+        changed(world, name, {"page_size": size}),
+        Expected(code=INVALID, reason="INVALID_ARGUMENT", field="page_size"),
+        key_of(world, RPCS[name]),
+    )
+
+
+@pytest.fixture(scope="module")
+async def tokens(world: World) -> Mapping[str, str]:
+    """A true token of each method that here has more than one thing to list."""
+    found = {}
+    for name in PAGED:
+        page = await world.call(name, changed(world, name, {"page_size": 1}))
+        if page.next_page_token:
+            found[name] = page.next_page_token
+    return found
+
+
+def test_forged_tokens_are_tried_against_true_ones(tokens: Mapping[str, str]) -> None:
+    assert set(tokens) >= set(PAGED) - {"TradeService/ListTrades"}
+
+
+@pytest.mark.parametrize("name", PAGED)
+@pytest.mark.parametrize("forgery", ["garbage", "truncated", "longer", "altered", "foreign"])
+async def test_a_page_token_is_what_the_same_method_gave(
+    world: World, tokens: Mapping[str, str], name: str, forgery: str
+) -> None:
+    own = tokens.get(name, "AAAA")
+    forged = {
+        "garbage": ["x", "=", "%%%", "\0", "é", "AAAAAAAAAAAAAAAAAAAAAAA", "1", "-1", "A" * 60_000],
+        "truncated": [own[:length] for length in (1, 8, len(own) - 4, len(own) - 1)],
+        "longer": [own + "A", own + "AAAA", own + "\n", " " + own],
+        "altered": ["B" + own[1:] if own[0] != "B" else "C" + own[1:]],
+        "foreign": [token for other, token in tokens.items() if other != name],
+    }[forgery]
+    assert forged
+
+    for token in forged:
+        await assert_refused(
+            world,
+            RPCS[name],
+            changed(world, name, {"page_token": token}),
+            Expected(code=INVALID, reason="INVALID_PAGE_TOKEN", field="page_token"),
+            key_of(world, RPCS[name]),
+        )
+
+
+REPEATABLE: Final = [rpc for rpc, _ in fields_of("request_id")]
+MONEY_MOVES: Final = [
+    "QuoteService/AcceptQuote",
+    "LedgerAdminService/CreateEntry",
+    "SandboxService/CreateDeposit",
+]
+
+
+@pytest.mark.parametrize("name", REPEATABLE)
+@pytest.mark.parametrize("text", ["x" * 65, "a\nb", "a\0b", "é", "１", "\x7f", "x" * 60_000])
+async def test_a_request_id_is_up_to_64_printable_characters(
+    world: World, name: str, text: str
+) -> None:
+    await assert_refused(
+        world,
+        RPCS[name],
+        changed(world, name, {"request_id": text}),
+        Expected(code=INVALID, reason="REQUEST_ID_INVALID", field="request_id"),
+        key_of(world, RPCS[name]),
+    )
+
+
+@pytest.mark.parametrize("name", REPEATABLE)
+async def test_the_header_of_a_request_id_has_the_same_form(world: World, name: str) -> None:
+    await assert_refused(
+        world,
+        RPCS[name],
+        changed(world, name, {"request_id": ""}),
+        Expected(code=INVALID, reason="REQUEST_ID_INVALID", field="request_id"),
+        [*key_of(world, RPCS[name]), ("idempotency-key", "x" * 65)],
+    )
+
+
+@pytest.mark.parametrize("name", REPEATABLE)
+async def test_field_and_header_of_a_request_id_must_match(world: World, name: str) -> None:
+    await assert_refused(
+        world,
+        RPCS[name],
+        changed(world, name, {"request_id": "one"}),
+        Expected(code=INVALID, reason="REQUEST_ID_MISMATCH", field="request_id"),
+        [*key_of(world, RPCS[name]), ("idempotency-key", "two")],
+    )
+
+
+@pytest.mark.parametrize("name", MONEY_MOVES)
+async def test_money_moves_under_a_request_id_only(world: World, name: str) -> None:
+    await assert_refused(
+        world,
+        RPCS[name],
+        changed(world, name, {"request_id": ""}),
+        Expected(code=INVALID, reason="REQUEST_ID_REQUIRED", field="request_id"),
+        key_of(world, RPCS[name]),
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CustomerService/CreateCustomer",
+        "QuoteService/CreateQuote",
+        "QuoteService/AcceptQuote",
+        "SandboxService/CreateDeposit",
+    ],
+)
+async def test_a_request_id_stands_for_one_body(world: World, name: str) -> None:
+    await assert_refused(
+        world,
+        RPCS[name],
+        changed(world, name, {"request_id": "used"}),
+        Expected(code=EXISTS, reason="REQUEST_ID_REUSED"),
+        key_of(world, RPCS[name]),
+    )
+
+
+TEXTS: Final = {
+    ("TenantService/UpdateCurrentTenant", "display_name"): 100,
+    ("TenantAdminService/CreateTenant", "display_name"): 100,
+    ("TenantAdminService/CreateTenantApiKey", "name"): 64,
+    ("ApiKeyService/CreateApiKey", "name"): 64,
+    ("CustomerService/CreateCustomer", "external_id"): 64,
+    ("LedgerAdminService/CreateEntry", "description"): 200,
+    ("LedgerAdminService/OpenAccount", "owner"): 64,
+}
+
+
+@pytest.mark.parametrize(("name", "path"), TEXTS)
+@pytest.mark.parametrize(
+    "text", ["", "too long", "x" * 60_000, "a\0b", "a\nb", "a\tb", "\x1b[31m", "a\x7f", "a\x85"]
+)
+async def test_a_text_is_short_and_without_control_characters(
+    world: World, name: str, path: str, text: str
+) -> None:
+    if not text and path in ("description", "owner"):
+        pytest.skip("may be left out")
+    text = "é" * (TEXTS[name, path] + 1) if text == "too long" else text
+
+    await assert_refused(
+        world,
+        RPCS[name],
+        changed(world, name, {path: text}),
+        Expected(code=INVALID, reason="INVALID_ARGUMENT", field=path),
+        key_of(world, RPCS[name]),
+    )
+
+
+@pytest.mark.parametrize("name", RPCS)
+@pytest.mark.parametrize(
+    "content",
+    [b"\xff", b"\x0a\x05ab", b"\x0a\x02\xff\xfe", b"\x0b", b"\x00", b"\x12\x80\x80\x80\x80\x10"],
+)
+async def test_bytes_that_are_no_such_message_are_refused(
+    world: World, name: str, content: bytes
+) -> None:
+    try:
+        RPCS[name].request.FromString(content)
+    except Exception:  # noqa: S110
+        pass
+    else:
+        pytest.skip("this message has other fields")
+
+    await assert_refused(
+        world,
+        RPCS[name],
+        content,
+        Expected(code=INVALID, reason="MALFORMED_REQUEST"),
+        key_of(world, RPCS[name]),
+    )
+
+
+# What is wrong with one call.
+
+
+def duration(seconds: int, nanos: int = 0) -> Duration:
+    return Duration(seconds=seconds, nanos=nanos)
+
+
+def branding(**fields: Any) -> Struct:
+    made = Struct()
+    made.update(fields)
+    return made
+
+
+def a_resolution(kind: str, name: str, **fields: Any) -> Callable[[World], list[Message]]:
+    """Resolve a pending transfer of the world, with accounts and amount as it has them."""
+    return lambda w: [
+        w.deposit(
+            kind=ledger_pb2.TransferKind.Value(f"TRANSFER_KIND_{kind}"),
+            pending_id=w.pending.get(name) or {"regular": w.transfer_id}.get(name, name),
+            **{"amount": amount("5.00", "NGN")} | {
+                key: value(w) if callable(value) else value for key, value in fields.items()
+            },
+        )
+    ]  # fmt: skip
+
+
+def transfer(**fields: Any) -> Callable[[World], list[Message]]:
+    return lambda w: [
+        w.deposit(**{k: value(w) if callable(value) else value for k, value in fields.items()})
+    ]
+
+
+QUOTE: Final = "QuoteService/CreateQuote"
+ACCEPT: Final = "QuoteService/AcceptQuote"
+CANCEL: Final = "QuoteService/CancelQuote"
+DEPOSIT: Final = "SandboxService/CreateDeposit"
+ENTRY: Final = "LedgerAdminService/CreateEntry"
+OPEN: Final = "LedgerAdminService/OpenAccount"
+LIMIT: Final = "LedgerAdminService/SetOverdraftLimit"
+UPDATE: Final = "TenantService/UpdateCurrentTenant"
+TERMS: Final = "TenantAdminService/UpdateTenantTerms"
+CREATE: Final = "TenantAdminService/CreateTenant"
+KEY: Final = "ApiKeyService/CreateApiKey"
+TENANT_KEY: Final = "TenantAdminService/CreateTenantApiKey"
+
+QUOTE_CASES: Final = [
+    *(
+        case(f"side {side}", QUOTE, {"side": side}, INVALID, "INVALID_ARGUMENT", "side")
+        for side in (0, 3, 7, -1)
+    ),
+    case("no amount", QUOTE, {"base_amount": None}, INVALID, "INVALID_ARGUMENT", "base_amount"),
+    *(
+        case(f"base {code!r}", QUOTE, {"base_asset": code}, INVALID, "UNKNOWN_ASSET", "base_asset")
+        for code in ("", "XYZ", "btc", "BTC\0")
+    ),
+    case("quote XYZ", QUOTE, {"quote_asset": "XYZ"}, INVALID, "UNKNOWN_ASSET", "quote_asset"),
+    case(
+        "base = quote",
+        QUOTE,
+        {"base_asset": "NGN", "base_amount": amount("1", "NGN")},
+        INVALID,
+        "SAME_ASSET",
+    ),
+    case(
+        "base amount in the quote asset",
+        QUOTE,
+        {"base_amount": amount("1", "NGN")},
+        INVALID,
+        "INVALID_ARGUMENT",
+        "base_amount.asset",
+    ),
+    case(
+        "quote amount in the base asset",
+        QUOTE,
+        {"quote_amount": amount("1", "BTC")},
+        INVALID,
+        "INVALID_ARGUMENT",
+        "quote_amount.asset",
+    ),
+    case(
+        "a pair that is not traded",
+        QUOTE,
+        {"base_asset": "NGN", "quote_asset": "BTC", "base_amount": amount("1", "NGN")},
+        MISSING,
+        "INSTRUMENT_NOT_FOUND",
+    ),
+    *(
+        case(f"ttl {ttl}", QUOTE, {"ttl": ttl}, INVALID, "INVALID_ARGUMENT", "ttl")
+        for ttl in (
+            *(duration(0), duration(-1), duration(0, 999_999_999), duration(900, 1_000_000)),
+            *(duration(901), duration(0, -5), duration(2, 10**9), duration(1, 2**31 - 1)),
+            *(duration(2**63 - 1), duration(-(2**63)), duration(315_576_000_000)),
+        )
+    ),
+    case(
+        "more than anybody trades",
+        QUOTE,
+        {"base_amount": amount("1" + "0" * 22, "BTC")},
+        INVALID,
+        "AMOUNT_TOO_LARGE",
+    ),
+    case(
+        "sold for more than anybody trades",
+        QUOTE,
+        {"side": 2, "quote_amount": amount("1" + "0" * 28, "NGN")},
+        INVALID,
+        "AMOUNT_TOO_LARGE",
+    ),
+    case(
+        "too little to be left after fee and markup",
+        QUOTE,
+        {"quote_amount": amount("0.01", "NGN")},
+        INVALID,
+        "AMOUNT_TOO_SMALL",
+    ),
+    case(
+        "too little to be worth anything",
+        QUOTE,
+        {
+            "side": 2,
+            "base_asset": "USDT",
+            "base_amount": amount("0.000001", "USDT"),
+        },
+        INVALID,
+        "AMOUNT_TOO_SMALL",
+    ),
+    *(
+        case(why, rpc, {"customer_id": customer}, code, reason, "", leaves)
+        for rpc, leaves in ((QUOTE, NOTHING), (DEPOSIT, THE_REQUEST))
+        for why, customer, code, reason in (
+            ("suspended customer", lambda w: w.suspended_customer_id, REFUSED, "CUSTOMER_SUSPENDED"),
+            ("closed customer", lambda w: w.closed_customer_id, REFUSED, "CUSTOMER_CLOSED"),
+        )
+    ),
+    *(
+        case(why, rpc, {"customer_id": customer}, MISSING, "CUSTOMER_NOT_FOUND")
+        for rpc in (QUOTE, DEPOSIT, "CustomerService/SuspendCustomer", "LedgerService/ListBalances")
+        for why, customer in (
+            ("foreign customer", lambda w: w.foreign_customer_id),
+            ("unknown customer", lambda w: an_id(CustomerId)),
+            ("customer of the year 10889", lambda w: "customer_7zzzzzzzzzzzzzzzzzzzzzzzzz"),
+        )
+    ),
+    *(
+        case(why, rpc, {"quote_id": quote}, code, reason, "", leaves)
+        for rpc, leaves in ((ACCEPT, THE_REQUEST), (CANCEL, NOTHING))
+        for why, quote, code, reason in (
+            ("expired", lambda w: w.expired_quote_id, REFUSED, "QUOTE_EXPIRED"),
+            ("used", lambda w: w.used_quote_id, REFUSED, "QUOTE_ALREADY_ACCEPTED"),
+            ("canceled", lambda w: w.canceled_quote_id, REFUSED, "QUOTE_CANCELED"),
+        )
+    ),
+    *(
+        case(why, rpc, {"quote_id": quote}, MISSING, "QUOTE_NOT_FOUND")
+        for rpc in (ACCEPT, CANCEL, "QuoteService/GetQuote")
+        for why, quote in (
+            ("foreign", lambda w: w.foreign_quote_id),
+            ("unknown", lambda w: an_id(QuoteId)),
+            ("of the year 1970", lambda w: f"quote_{'0' * 26}"),
+        )
+    ),
+    case(
+        "more than the customer has",
+        ACCEPT,
+        {"quote_id": lambda w: w.poor_quote_id},
+        REFUSED,
+        "INSUFFICIENT_FUNDS",
+        "",
+        THE_REQUEST,
+    ),
+    case(
+        "for a suspended customer",
+        ACCEPT,
+        {"quote_id": lambda w: w.suspended_quote_id},
+        REFUSED,
+        "CUSTOMER_SUSPENDED",
+        "",
+        THE_REQUEST,
+    ),
+    case(
+        "canceled, under a request id",
+        CANCEL,
+        {"quote_id": lambda w: w.canceled_quote_id, "request_id": "cancel"},
+        REFUSED,
+        "QUOTE_CANCELED",
+        "",
+        THE_REQUEST,
+    ),
+    case(
+        "unknown", "TradeService/GetTrade", {"trade_id": lambda w: an_id(TradeId)}, MISSING,
+        "TRADE_NOT_FOUND",
+    ),
+]  # fmt: skip
+
+TENANT_CASES: Final = [
+    *(
+        case(f"slug {slug!r}", CREATE, {"slug": slug}, INVALID, "INVALID_ARGUMENT", "slug")
+        for slug in ("", "a", "A-b", "-ab", "ab-", "a_b", "a b", "ab\n", "ａb", "a" * 41, "a.b")
+    ),
+    case("slug taken", CREATE, {"slug": lambda w: w.slug}, EXISTS, "TENANT_EXISTS"),
+    case(
+        "slug taken, under a request id",
+        CREATE,
+        {"slug": lambda w: w.slug, "request_id": lambda w: w.slug},
+        EXISTS,
+        "TENANT_EXISTS",
+        "",
+        THE_REQUEST,
+    ),
+    case(
+        "external id taken",
+        "CustomerService/CreateCustomer",
+        {"external_id": "taken"},
+        EXISTS,
+        "CUSTOMER_EXISTS",
+    ),
+    case(
+        "external id taken, under a request id",
+        "CustomerService/CreateCustomer",
+        {"external_id": "taken", "request_id": "taken"},
+        EXISTS,
+        "CUSTOMER_EXISTS",
+        "",
+        THE_REQUEST,
+    ),
+    case(
+        "external id of other letters",
+        "CustomerService/CreateCustomer",
+        {"external_id": "café"},
+        INVALID,
+        "INVALID_ARGUMENT",
+        "external_id",
+    ),
+    *(
+        case(f"branding {why}", rpc, {"branding": made}, INVALID, "INVALID_ARGUMENT", "branding")
+        for rpc in (CREATE, UPDATE)
+        for why, made in (
+            ("too large", branding(logo="x" * 8_200)),
+            ("with NUL", branding(a="b\0c")),
+            ("with NUL in a name", branding(**{"a\0": 1})),
+            ("with NUL deep inside", branding(a=[{"b": ["\0"]}])),
+            ("NaN", branding(a=float("nan"))),
+            ("infinite", branding(a=[float("-inf")])),
+        )
+    ),
+    *(
+        case(f"ttl {ttl}", UPDATE, {"quote_ttl": ttl}, INVALID, "INVALID_ARGUMENT", "quote_ttl")
+        for ttl in (duration(0), duration(-1), duration(901), duration(0, 10**6), duration(2**62))
+    ),
+    case(
+        "ttl 0",
+        CREATE,
+        {"settings.quote_ttl": duration(0)},
+        INVALID,
+        "INVALID_ARGUMENT",
+        "settings.quote_ttl",
+    ),
+    *(
+        case(f"markup {bps}", rpc, {path: [markup]}, INVALID, "INVALID_ARGUMENT", "markup_bps")
+        for rpc, path in ((UPDATE, "markups"), (CREATE, "settings.markups"))
+        for bps in (-1, 1_001, 2**31 - 1)
+        for markup in [tenant_pb2.InstrumentMarkup(instrument="BTC-NGN", bps=bps)]
+    ),
+    *(
+        case(f"markup of {code[:9]!r}", rpc, {path: [markup]}, MISSING, "INSTRUMENT_NOT_FOUND")
+        for rpc, path in ((UPDATE, "markups"), (CREATE, "settings.markups"))
+        for code in ("", "NGN-BTC", "BTC-NGN\0", "x" * 60_000)
+        for markup in [tenant_pb2.InstrumentMarkup(instrument=code, bps=1)]
+    ),
+    case(
+        "a markup out of range for sixty thousand letters",
+        UPDATE,
+        {"markups": [tenant_pb2.InstrumentMarkup(instrument="x" * 60_000, bps=-1)]},
+        INVALID,
+        "INVALID_ARGUMENT",
+        "markup_bps",
+    ),
+    case(
+        "too many markups",
+        UPDATE,
+        {"markups": [tenant_pb2.InstrumentMarkup(instrument="BTC-NGN")] * 101},
+        INVALID,
+        "INVALID_ARGUMENT",
+        "markups",
+    ),
+    *(
+        case(f"LPs {lps}", rpc, {path: lps}, INVALID, reason, field)
+        for rpc, path in ((TERMS, "lp_order"), (CREATE, "settings.lp_order"))
+        for lps, reason, field in (
+            (["gamma"], "UNKNOWN_LP", ""),
+            ([""], "UNKNOWN_LP", ""),
+            (["alpha", "alpha\0"], "UNKNOWN_LP", ""),
+            (["alpha", "beta", "alpha"], "INVALID_ARGUMENT", "lp_order"),
+        )
+    ),
+    case("many LPs", TERMS, {"lp_order": ["x"] * 101}, INVALID, "INVALID_ARGUMENT", "lp_order"),
+    *(
+        case(f"fee {bps}", rpc, {path: bps}, INVALID, "INVALID_ARGUMENT", "platform_fee_bps")
+        for rpc, path in ((TERMS, "platform_fee_bps"), (CREATE, "settings.platform_fee_bps"))
+        for bps in (-1, 1_001, -(2**31))
+    ),
+    *(
+        case(f"{step} the house", rpc, {"tenant_id": lambda w: w.house_id}, INVALID,
+             "INVALID_ARGUMENT", "tenant_id")
+        for step in ("Suspend", "Close")
+        for rpc in [f"TenantAdminService/{step}Tenant"]
+    ),
+    *(
+        case(why, f"TenantAdminService/{step}Tenant", {"tenant_id": tenant}, REFUSED, reason)
+        for why, step, tenant, reason in (
+            ("active", "Activate", lambda w: w.tenant_id, "ILLEGAL_TRANSITION"),
+            ("with balances", "Close", lambda w: w.tenant_id, "BALANCE_NOT_ZERO"),
+        )
+    ),
+    *(
+        case(why, f"CustomerService/{step}Customer", {"customer_id": customer}, REFUSED, reason)
+        for why, step, customer, reason in (
+            ("active", "Activate", lambda w: w.customer_id, "ILLEGAL_TRANSITION"),
+            ("closed", "Activate", lambda w: w.closed_customer_id, "ILLEGAL_TRANSITION"),
+            ("suspended", "Suspend", lambda w: w.suspended_customer_id, "ILLEGAL_TRANSITION"),
+            ("closed", "Close", lambda w: w.closed_customer_id, "ILLEGAL_TRANSITION"),
+            ("with a balance", "Close", lambda w: w.customer_id, "BALANCE_NOT_ZERO"),
+        )
+    ),
+    case("no scope", KEY, {"scopes": []}, INVALID, "INVALID_ARGUMENT", "scopes"),
+    *(
+        case(f"scope {scope}", rpc, {"scopes": [1, scope]}, INVALID, "INVALID_ARGUMENT", "scopes")
+        for rpc in (KEY, TENANT_KEY)
+        for scope in (0, 99, -1, access_pb2.SCOPE_OPERATOR)
+    ),
+    *(
+        case(why, rpc, {"tenant_id": tenant}, MISSING, reason)
+        for why, tenant in (
+            ("unknown tenant", lambda w: an_id(TenantId)),
+            ("tenant of zeros", lambda w: f"tenant_{'0' * 26}"),
+        )
+        for rpc, reason in (
+            ("TenantAdminService/GetTenant", "TENANT_NOT_FOUND"),
+            (TERMS, "TENANT_NOT_FOUND"),
+            ("TenantAdminService/SuspendTenant", "TENANT_NOT_FOUND"),
+            (TENANT_KEY, "TENANT_NOT_FOUND"),
+            ("TenantAdminService/RevokeTenantApiKey", "API_KEY_NOT_FOUND"),
+            (ENTRY, "TENANT_NOT_FOUND"),
+            ("LedgerAdminService/GetEntry", "ENTRY_NOT_FOUND"),
+            (OPEN, "TENANT_NOT_FOUND"),
+            (LIMIT, "ACCOUNT_NOT_FOUND"),
+        )
+    ),
+    case(
+        "unknown",
+        "ApiKeyService/RevokeApiKey",
+        {"api_key_id": lambda w: an_id(ApiKeyId)},
+        MISSING,
+        "API_KEY_NOT_FOUND",
+    ),
+]  # fmt: skip
+
+DAY: Final = timedelta(hours=24)
+LEDGER_CASES: Final = [
+    case("no transfer", ENTRY, {"transfers": []}, INVALID, "EMPTY_ENTRY"),
+    case(
+        "101 transfers",
+        ENTRY,
+        {"transfers": lambda w: [w.deposit() for _ in range(101)]},
+        INVALID,
+        "TOO_MANY_TRANSFERS",
+    ),
+    case(
+        "a transfer twice",
+        ENTRY,
+        {"transfers": lambda w: [w.deposit()] * 2},
+        INVALID,
+        "DUPLICATE_TRANSFER_ID",
+    ),
+    case(
+        "from an account to itself",
+        ENTRY,
+        {"transfers": transfer(credit_account_id=lambda w: w.external)},
+        INVALID,
+        "ACCOUNTS_MUST_DIFFER",
+    ),
+    *(
+        case(f"{kind} of nothing", ENTRY, {"transfers": transfer(kind=kind)}, INVALID,
+             "PENDING_ID_REQUIRED")
+        for kind in ("TRANSFER_KIND_POST", "TRANSFER_KIND_VOID")
+    ),
+    case(
+        "a regular transfer that resolves",
+        ENTRY,
+        {"transfers": transfer(pending_id=lambda w: w.pending["open"])},
+        INVALID,
+        "PENDING_ID_UNEXPECTED",
+    ),
+    case(
+        "a regular transfer that expires",
+        ENTRY,
+        {"transfers": transfer(expire_time=Timestamp(seconds=2_000_000_000))},
+        INVALID,
+        "EXPIRY_UNEXPECTED",
+    ),
+    *(
+        case(f"kind {kind}", ENTRY, {"transfers": transfer(kind=kind)}, INVALID,
+             "INVALID_ARGUMENT", "kind")
+        for kind in (ledger_pb2.TRANSFER_KIND_EXPIRE, 7, -1)
+    ),
+    *(
+        case(f"purpose {purpose!r}", ENTRY, {"transfers": transfer(purpose=purpose)}, INVALID,
+             "INVALID_ARGUMENT", "purpose")
+        for purpose in ("Fee", "a b", "a\0", "fee\n", "é", "x" * 33)
+    ),
+    *(
+        case(f"{path} {time}", ENTRY, {path: time}, INVALID, "INVALID_ARGUMENT", path[-14:])
+        for path in ("effective_time",)
+        for time in (
+            *(Timestamp(seconds=-1), Timestamp(seconds=253_402_300_800), Timestamp(nanos=-1)),
+            *(Timestamp(nanos=10**9), Timestamp(seconds=2**63 - 1), Timestamp(seconds=-(2**63))),
+        )
+    ),
+    case(
+        "expiring in the year 10000",
+        ENTRY,
+        {"transfers": transfer(expire_time=Timestamp(seconds=253_402_300_800))},
+        INVALID,
+        "INVALID_ARGUMENT",
+        "expire_time",
+    ),
+    *(
+        case(f"no {path}", ENTRY, {f"transfers.0.{path}": None}, INVALID, "INVALID_ARGUMENT", path)
+        for path in ("debit_account_id", "credit_account_id", "amount")
+    ),
+    case(
+        "an entry id that failed",
+        ENTRY,
+        {"entry_id": lambda w: w.burned_entry_id},
+        REFUSED,
+        "ENTRY_ALREADY_FAILED",
+        "",
+        THE_REQUEST,
+    ),
+    case(
+        "an entry id with other content",
+        ENTRY,
+        {"entry_id": lambda w: w.entry_id},
+        EXISTS,
+        "ENTRY_CONFLICT",
+        "",
+        THE_REQUEST,
+    ),
+    case(
+        "a transfer id that failed",
+        ENTRY,
+        {"transfers": transfer(id=lambda w: w.burned_transfer_id)},
+        REFUSED,
+        "TRANSFER_ALREADY_FAILED",
+        "",
+        THE_REQUEST,
+    ),
+    case(
+        "a transfer id of another entry",
+        ENTRY,
+        {"transfers": transfer(id=lambda w: w.transfer_id)},
+        EXISTS,
+        "TRANSFER_CONFLICT",
+        "",
+        THE_REQUEST,
+    ),
+    *(
+        case(f"{path} {why}", ENTRY, {path: made}, INVALID, "ID_OUT_OF_WINDOW")
+        for path, kind in (("entry_id", EntryId), ("transfers.0.id", TransferId))
+        for why, made in (
+            ("too old", lambda w, kind=kind: an_id(kind, age=DAY + timedelta(minutes=1))),
+            ("ahead of time", lambda w, kind=kind: an_id(kind, age=timedelta(minutes=-2))),
+            ("no UUIDv7", lambda w, kind=kind: str(kind(uuid4()))),
+            ("of zeros", lambda w, kind=kind: str(kind(UUID(int=0)))),
+            ("of ones", lambda w, kind=kind: str(kind(UUID(int=2**128 - 1)))),
+        )
+    ),
+    *(
+        case(f"{why} {path}", ENTRY, {f"transfers.0.{path}": account}, MISSING,
+             "ACCOUNT_NOT_FOUND", path)
+        for path in ("debit_account_id", "credit_account_id")
+        for why, account in (
+            ("foreign", lambda w: w.foreign_account),
+            ("unknown", lambda w: an_id(AccountId)),
+        )
+    ),
+    case(
+        "an amount of another asset",
+        ENTRY,
+        {"transfers": transfer(amount=amount("1", "BTC"))},
+        INVALID,
+        "ASSET_MISMATCH",
+    ),
+    case(
+        "an account of another asset",
+        ENTRY,
+        {"transfers": transfer(credit_account_id=lambda w: w.btc_treasury)},
+        INVALID,
+        "ASSET_MISMATCH",
+    ),
+    case(
+        "a post of nothing known",
+        ENTRY,
+        {"transfers": a_resolution("POST", an_id(TransferId))},
+        MISSING,
+        "PENDING_TRANSFER_NOT_FOUND",
+    ),
+    *(
+        case(why, ENTRY, {"transfers": made}, code, reason, "", leaves)
+        for why, made, code, reason, leaves in (
+            ("a post of a regular transfer", a_resolution("POST", "regular"), REFUSED,
+             "TRANSFER_NOT_PENDING", THE_REQUEST),
+            ("a post elsewhere",
+             a_resolution("POST", "open", credit_account_id=lambda w: w.customer_account),
+             INVALID, "PENDING_ACCOUNTS_DIFFER", NOTHING),
+            ("a post of more", a_resolution("POST", "open", amount=amount("5.01", "NGN")),
+             REFUSED, "EXCEEDS_PENDING_AMOUNT", THE_REQUEST),
+            ("a void of a part", a_resolution("VOID", "open", amount=amount("4.99", "NGN")),
+             REFUSED, "EXCEEDS_PENDING_AMOUNT", THE_REQUEST),
+            ("a second post", a_resolution("POST", "posted"), REFUSED, "PENDING_ALREADY_POSTED",
+             THE_REQUEST),
+            ("a void of what was posted", a_resolution("VOID", "posted"), REFUSED,
+             "PENDING_ALREADY_POSTED", THE_REQUEST),
+            ("a post of what was voided", a_resolution("POST", "voided"), REFUSED,
+             "PENDING_ALREADY_VOIDED", THE_REQUEST),
+            ("a post of what has expired", a_resolution("POST", "expired"), REFUSED,
+             "PENDING_EXPIRED", THE_REQUEST),
+        )
+    ),
+    *(
+        case(
+            f"{kind} of more than the account has",
+            ENTRY,
+            {
+                "transfers": transfer(
+                    debit_account_id=lambda w: w.treasury,
+                    credit_account_id=lambda w: w.external,
+                    amount=amount("1000.00", "NGN"),
+                    kind=kind,
+                )
+            },
+            REFUSED,
+            "INSUFFICIENT_FUNDS",
+            "",
+            THE_REQUEST_AND_BOTH_IDS,
+        )
+        for kind in ("TRANSFER_KIND_REGULAR", "TRANSFER_KIND_PENDING")
+    ),
+    case(
+        "beyond the last column",
+        ENTRY,
+        {
+            "transfers": transfer(
+                debit_account_id=lambda w: w.kes_external,
+                credit_account_id=lambda w: w.full_treasury,
+                amount=amount("0.01", "KES"),
+            )
+        },
+        REFUSED,
+        "BALANCE_OVERFLOW",
+        "",
+        THE_REQUEST_AND_BOTH_IDS,
+    ),
+    *(
+        case(f"kind {kind}", OPEN, {"kind": kind}, INVALID, "INVALID_ARGUMENT", "kind")
+        for kind in (0, 9, 99, -1)
+    ),
+    case("asset XYZ", OPEN, {"asset": "XYZ"}, INVALID, "UNKNOWN_ASSET", "asset"),
+    case("a treasury of somebody", OPEN, {"owner": "x"}, INVALID, "INVALID_ARGUMENT", "owner"),
+    case("of nobody", OPEN, {"kind": "ACCOUNT_KIND_LP"}, INVALID, "INVALID_ARGUMENT", "owner"),
+    *(
+        case(f"of {why}", OPEN, {"kind": "ACCOUNT_KIND_CUSTOMER", "owner": owner}, code, reason,
+             field)
+        for why, owner, code, reason, field in (
+            ("no customer", "x", INVALID, "INVALID_ID", "owner"),
+            ("an unknown customer", lambda w: an_id(CustomerId), MISSING, "CUSTOMER_NOT_FOUND", ""),
+            ("a foreign customer", lambda w: w.foreign_customer_id, MISSING,
+             "CUSTOMER_NOT_FOUND", ""),
+        )
+    ),
+    case("no limit", LIMIT, {"overdraft_limit": None}, INVALID, "UNKNOWN_ASSET",
+         "overdraft_limit.asset"),
+    case(
+        "a customer's",
+        LIMIT,
+        {"account_id": lambda w: w.customer_account},
+        INVALID,
+        "INVALID_ARGUMENT",
+        "account_id",
+    ),
+    *(
+        case(f"{why} account", LIMIT, {"account_id": account}, MISSING, "ACCOUNT_NOT_FOUND")
+        for why, account in (
+            ("foreign", lambda w: w.foreign_account),
+            ("unknown", lambda w: an_id(AccountId)),
+        )
+    ),
+    case(
+        "in another asset",
+        LIMIT,
+        {"overdraft_limit": amount("1", "BTC")},
+        INVALID,
+        "ASSET_MISMATCH",
+    ),
+    *(
+        case(
+            f"less than is used{', under a request id' * bool(request_id)}",
+            LIMIT,
+            {
+                "account_id": lambda w: w.overdrawn_treasury,
+                "overdraft_limit": amount("49.99", "USD"),
+                "request_id": request_id,
+            },
+            REFUSED,
+            "OVERDRAFT_TOO_SMALL",
+            "",
+            leaves,
+        )
+        for request_id, leaves in (("", NOTHING), ("limit", THE_REQUEST))
+    ),
+    *(
+        case(f"{why} account", rpc, {"account_id": account}, MISSING, "ACCOUNT_NOT_FOUND")
+        for rpc in ("LedgerService/GetAccount", "LedgerService/ListPostings")
+        for why, account in (
+            ("foreign", lambda w: w.foreign_account),
+            ("unknown", lambda w: an_id(AccountId)),
+        )
+    ),
+    case(
+        "unknown entry",
+        "LedgerAdminService/GetEntry",
+        {"entry_id": lambda w: an_id(EntryId)},
+        MISSING,
+        "ENTRY_NOT_FOUND",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "expected"), [*QUOTE_CASES, *TENANT_CASES, *LEDGER_CASES]
+)
+async def test_a_call_with_one_thing_wrong_is_refused(
+    world: World, name: str, change: Change, expected: Expected
+) -> None:
+    rpc = RPCS[name]
+
+    await assert_refused(world, rpc, changed(world, name, change), expected, key_of(world, rpc))
+
+
+# Who calls.
+
+
+@pytest.mark.parametrize("name", RPCS)
+@pytest.mark.parametrize(
+    ("authorization", "reason"),
+    [
+        (None, "API_KEY_MISSING"),
+        ("", "API_KEY_MISSING"),
+        ("Bearer", "API_KEY_MISSING"),
+        ("Bearer ", "API_KEY_MISSING"),
+        ("Basic cGFydG5lcjpzZWNyZXQ=", "API_KEY_MISSING"),
+        ("{secret}", "API_KEY_MISSING"),
+        ("Bearer {secret}x", "API_KEY_UNKNOWN"),
+        ("Bearer  {secret}", "API_KEY_UNKNOWN"),
+        ("Bearer {secret} {secret}", "API_KEY_UNKNOWN"),
+        ("Bearer ' OR true; --", "API_KEY_UNKNOWN"),
+        ("Bearer " + "x" * 4_000, "API_KEY_UNKNOWN"),
+        ("Bearer {revoked}", "API_KEY_REVOKED"),
+    ],
+)
+async def test_a_call_without_a_good_key_is_refused(
+    world: World, name: str, authorization: str | None, reason: str
+) -> None:
+    known = {"secret": world.client.secret, "revoked": world.revoked.secret}
+    metadata = [] if authorization is None else [("authorization", authorization.format_map(known))]
+
+    await assert_refused(
+        world,
+        RPCS[name],
+        changed(world, name, {}),
+        Expected(code=UNAUTHENTICATED, reason=reason),
+        metadata,
+    )
+
+
+TENANT_RPCS: Final = [rpc.name for rpc in RPCS.values() if not rpc.is_for_operators]
+
+
+@pytest.mark.parametrize("name", RPCS)
+async def test_a_key_does_what_its_scopes_say_and_no_more(world: World, name: str) -> None:
+    rpc = RPCS[name]
+    client = world.minter if rpc.scope == access_pb2.SCOPE_READ else world.reader
+    reason = "OPERATOR_ONLY" if rpc.is_for_operators else "SCOPE_MISSING"
+
+    await assert_refused(
+        world,
+        rpc,
+        changed(world, name, {}),
+        Expected(code=FORBIDDEN, reason=reason),
+        client.metadata,
+    )
+
+
+@pytest.mark.parametrize("name", TENANT_RPCS)
+async def test_a_suspended_or_closed_tenant_is_refused_everything(world: World, name: str) -> None:
+    for client, reason in (
+        (world.suspended, "TENANT_SUSPENDED"),
+        (world.closed, "TENANT_CLOSED"),
+    ):
+        await assert_refused(
+            world,
+            RPCS[name],
+            changed(world, name, {}),
+            Expected(code=FORBIDDEN, reason=reason),
+            client.metadata,
+        )
+
+
+async def test_a_key_cannot_give_what_it_does_not_have(world: World) -> None:
+    await assert_refused(
+        world,
+        RPCS[KEY],
+        changed(world, KEY, {"scopes": [access_pb2.SCOPE_KEYS, access_pb2.SCOPE_TRADES]}),
+        Expected(code=FORBIDDEN, reason="SCOPE_MISSING"),
+        world.minter.metadata,
+    )
+
+
+async def test_the_unchanged_calls_succeed(platform: Platform) -> None:
+    """Without this, a case could be refused for what it does not mean to be wrong."""
+    fresh = await a_world(platform)
+
+    assert GOOD.keys() == RPCS.keys()
+    for name in RPCS:
+        await fresh.call(name, changed(fresh, name, {}))

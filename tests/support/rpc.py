@@ -1,0 +1,88 @@
+"""Every RPC as its descriptor tells it, and async servicers for a test library that knows none."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from reli.auth.v1 import access_pb2
+
+from app.rpc.caller import CALLER, Caller
+from app.rpc.server import services
+
+
+@dataclass(frozen=True)
+class Rpc:
+    """One method of one of our services, callable with any bytes."""
+
+    descriptor: MethodDescriptor
+
+    @property
+    def name(self) -> str:
+        return f"{self.descriptor.containing_service.name}/{self.descriptor.name}"
+
+    @property
+    def path(self) -> str:
+        return f"/{self.descriptor.containing_service.full_name}/{self.descriptor.name}"
+
+    @property
+    def request(self) -> type[Message]:
+        return GetMessageClass(self.descriptor.input_type)
+
+    @property
+    def response(self) -> type[Message]:
+        return GetMessageClass(self.descriptor.output_type)
+
+    @property
+    def fields(self) -> Sequence[str]:
+        return [field.name for field in self.descriptor.input_type.fields]
+
+    @property
+    def scope(self) -> access_pb2.Scope:
+        options: Any = self.descriptor.GetOptions()
+        scope: access_pb2.Scope = options.Extensions[access_pb2.scope]
+        return scope
+
+    @property
+    def is_for_operators(self) -> bool:
+        return self.scope == access_pb2.SCOPE_OPERATOR
+
+    async def call(
+        self,
+        channel: grpc.aio.Channel,
+        request: Message | bytes,
+        metadata: Sequence[tuple[str, str]] = (),
+    ) -> Any:
+        unary: Any = channel.unary_unary
+        send = unary(self.path, response_deserializer=self.response.FromString)
+        content = request if isinstance(request, bytes) else request.SerializeToString()
+        return await send(content, metadata=tuple(metadata), timeout=20)
+
+
+RPCS: Final[Mapping[str, Rpc]] = {
+    rpc.name: rpc for service in services() for rpc in map(Rpc, service.methods)
+}
+
+
+class Sync:
+    """An async servicer whose methods answer at once, as grpcio-testing expects of servicers.
+
+    Each call runs in a loop of its own and is made by `caller`, as if the interceptor had said so.
+    """
+
+    def __init__(self, servicer: object, caller: Caller) -> None:
+        self._servicer = servicer
+        self._caller = caller
+
+    def __getattr__(self, name: str) -> Callable[[Any, Any], Any]:
+        method = getattr(self._servicer, name)
+
+        async def call(request: Any, context: Any) -> Any:
+            CALLER.set(self._caller)
+            return await method(request, context)
+
+        return lambda request, context: asyncio.run(call(request, context))
