@@ -27,7 +27,7 @@ from app.rpc.market import MarketServicer
 from app.rpc.quote import QuoteServicer
 from app.rpc.sandbox import SandboxServicer
 from app.rpc.tenant import ApiKeyServicer, CustomerServicer, TenantAdminServicer, TenantServicer
-from app.rpc.trade import TradeServicer
+from app.rpc.trade import TradeAdminServicer, TradeServicer
 from app.settings import LpSettings, Settings
 from app.usecase.announce import Announce
 from app.usecase.house.mirror_trade import MirrorTrade
@@ -52,7 +52,9 @@ from app.usecase.tenant.read_tenants import ReadApiKeys, ReadCustomers, ReadTena
 from app.usecase.tenant.revoke_api_key import RevokeApiKey
 from app.usecase.tenant.update_tenant import UpdateTenant
 from app.usecase.trade.execute_trade import ExecuteTrade
+from app.usecase.trade.list_stuck_trades import ListStuckTrades
 from app.usecase.trade.read_trades import ReadTrades
+from app.usecase.trade.resolve_trade import ApproveResolution, ProposeResolution
 from app.worker.trade_runner import SupervisedTrades
 from domain.ids import TenantId
 from ports.liquidity import LiquidityProvider
@@ -182,6 +184,13 @@ class Container(containers.DeclarativeContainer):
     trade_servicer = providers.Singleton(
         TradeServicer, read_trades=providers.Singleton(ReadTrades, units_of_work)
     )
+    trade_admin_servicer = providers.Singleton(
+        TradeAdminServicer,
+        list_stuck_trades=providers.Singleton(ListStuckTrades, units_of_work, directory),
+        propose_resolution=providers.Singleton(ProposeResolution, once, ids),
+        approve_resolution=providers.Singleton(ApproveResolution, once, runner, LEASE),
+        market=market,
+    )
     ledger_servicer = providers.Singleton(LedgerServicer, read_ledger=read_ledger)
     ledger_admin_servicer = providers.Singleton(
         LedgerAdminServicer,
@@ -204,6 +213,7 @@ class Container(containers.DeclarativeContainer):
         market_servicer,
         quote_servicer,
         trade_servicer,
+        trade_admin_servicer,
         ledger_servicer,
         ledger_admin_servicer,
         sandbox_servicer,

@@ -159,3 +159,10 @@ class CallId(TypedId):
 
     prefix = "call"
     __slots__ = ()
+
+
+class ResolutionId(TypedId):
+    """Names what two operators found out about an unknown outcome."""
+
+    prefix = "resolution"
+    __slots__ = ()

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from domain.amount import Amount
-from domain.ids import BreakId, CustomerId, TenantId, TradeId
+from domain.ids import BreakId, CustomerId, ResolutionId, TenantId, TradeId
+from domain.trade.resolution import Resolution
 from domain.trade.trade import Trade
 from ports.page import Page, PageRequest
 
@@ -53,6 +54,35 @@ class TradeRepository(Protocol):
 
     async def list(self, page: PageRequest, *, customer_id: CustomerId | None) -> Page[Trade]:
         """Return a page of trades, the newest first."""
+        ...
+
+    async def list_stuck(
+        self, *, tenant_id: TenantId | None, skip: int, limit: int
+    ) -> Sequence[tuple[TenantId, TradeId]]:
+        """Return trades whose outcome is unknown, the longest first; of one tenant or of all.
+
+        Only a unit of work of the house sees any.
+        """
+        ...
+
+    async def take_over(self, trade_id: TradeId, *, lease_for: timedelta) -> TradeLease:
+        """Lease a queued trade whoever holds it: the holder's writes will hit no row."""
+        ...
+
+    async def add_resolution(self, resolution: Resolution) -> None:
+        """Store what an operator proposes."""
+        ...
+
+    async def get_resolution(self, trade_id: TradeId, id: ResolutionId) -> Resolution:
+        """Return a resolution, locked until commit, or raise `ResolutionNotFound`."""
+        ...
+
+    async def approve_resolution(self, resolution: Resolution) -> None:
+        """Store the approval, or raise `OutcomeKnown` when another one was approved first."""
+        ...
+
+    async def approved_resolution(self, trade: Trade) -> Resolution | None:
+        """Return what two operators found about the latest attempt."""
         ...
 
     async def raise_break(

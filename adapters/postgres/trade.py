@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.errors import translated
@@ -19,6 +20,7 @@ from domain.ids import (
     CustomerId,
     EntryId,
     QuoteId,
+    ResolutionId,
     TenantId,
     TradeId,
     TransferId,
@@ -26,6 +28,12 @@ from domain.ids import (
 from domain.side import Side
 from domain.trade.attempt import Attempt, AttemptState
 from domain.trade.errors import StaleLease, TradeNotFound
+from domain.trade.resolution import (
+    OutcomeKnown,
+    Resolution,
+    ResolutionNotFound,
+    ResolutionVerdict,
+)
 from domain.trade.trade import LedgerIds, Trade, TradeState
 from ports.page import Page, PageRequest
 from ports.trade import TradeLease, TradeQueue, TradeRepository
@@ -108,6 +116,37 @@ FROM (
 ) AS due
 WHERE q.tenant_id = due.tenant_id AND q.trade_id = due.trade_id
 RETURNING q.tenant_id, q.trade_id, q.token
+"""
+
+_TAKE_OVER = """
+UPDATE core.trade_queue SET token = token + 1, leased_until = core.now() + $3::interval
+WHERE tenant_id = $1 AND trade_id = $2
+RETURNING token
+"""
+
+_ADD_RESOLUTION = """
+INSERT INTO core.trade_resolutions (tenant_id, id, trade_id, attempt, verdict, venue_order_id,
+    filled_units, evidence, proposed_by, proposed_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+"""
+
+_GET_RESOLUTION = """
+SELECT r.*, i.quote_asset FROM core.trade_resolutions AS r
+JOIN core.trades AS t ON t.tenant_id = r.tenant_id AND t.id = r.trade_id
+JOIN core.instruments AS i ON i.code = t.instrument
+WHERE r.tenant_id = $1 AND r.trade_id = $2 AND r.id = $3 FOR UPDATE OF r
+"""
+
+_APPROVE_RESOLUTION = """
+UPDATE core.trade_resolutions SET approved_by = $3, approved_at = $4
+WHERE tenant_id = $1 AND id = $2 AND approved_by IS NULL
+"""
+
+_APPROVED_RESOLUTION = """
+SELECT r.*, i.quote_asset FROM core.trade_resolutions AS r
+JOIN core.trades AS t ON t.tenant_id = r.tenant_id AND t.id = r.trade_id
+JOIN core.instruments AS i ON i.code = t.instrument
+WHERE r.tenant_id = $1 AND r.trade_id = $2 AND r.attempt = $3 AND r.approved_by IS NOT NULL
 """
 
 _ADD_BREAK = """
@@ -205,6 +244,89 @@ class PostgresTrades(TradeRepository):
             page.size + 1,
         )
         return page_of(await self._trades(rows), [row["id"] for row in rows], page)
+
+    async def list_stuck(
+        self, *, tenant_id: TenantId | None, skip: int, limit: int
+    ) -> Sequence[tuple[TenantId, TradeId]]:
+        rows = await self._scope.driver.fetch(
+            "SELECT * FROM core.list_stuck_trades($1, $2, $3)",
+            tenant_id.uuid if tenant_id else None,
+            skip,
+            limit,
+        )
+        return [(TenantId(row["tenant_id"]), TradeId(row["trade_id"])) for row in rows]
+
+    async def take_over(self, trade_id: TradeId, *, lease_for: timedelta) -> TradeLease:
+        token = await self._scope.driver.fetchval(
+            _TAKE_OVER, self._scope.tenant, trade_id.uuid, lease_for
+        )
+        if token is None:
+            raise OutcomeKnown("the trade has ended", trade_id=trade_id)
+        return TradeLease(tenant_id=self._scope.tenant_id, trade_id=trade_id, token=token)
+
+    async def add_resolution(self, resolution: Resolution) -> None:
+        filled = resolution.filled_amount
+        await self._scope.driver.execute(
+            _ADD_RESOLUTION,
+            self._scope.tenant,
+            resolution.id.uuid,
+            resolution.trade_id.uuid,
+            resolution.attempt,
+            resolution.verdict,
+            resolution.venue_order_id,
+            filled.units if filled else None,
+            resolution.evidence,
+            resolution.proposed_by.uuid,
+            resolution.proposed_at,
+        )
+
+    async def get_resolution(self, trade_id: TradeId, id: ResolutionId) -> Resolution:
+        row = await self._scope.driver.fetchrow(
+            _GET_RESOLUTION, self._scope.tenant, trade_id.uuid, id.uuid
+        )
+        if row is None:
+            raise ResolutionNotFound("no such resolution", resolution_id=id)
+        return self._resolution(row)
+
+    async def approve_resolution(self, resolution: Resolution) -> None:
+        assert resolution.approved_by is not None
+        try:
+            await self._scope.driver.execute(
+                _APPROVE_RESOLUTION,
+                self._scope.tenant,
+                resolution.id.uuid,
+                resolution.approved_by.uuid,
+                resolution.approved_at,
+            )
+        except asyncpg.UniqueViolationError as error:
+            raise OutcomeKnown(
+                "another resolution was approved first", trade_id=resolution.trade_id
+            ) from error
+
+    async def approved_resolution(self, trade: Trade) -> Resolution | None:
+        row = await self._scope.driver.fetchrow(
+            _APPROVED_RESOLUTION, self._scope.tenant, trade.id.uuid, trade.attempt.number
+        )
+        return None if row is None else self._resolution(row)
+
+    def _resolution(self, row: Any) -> Resolution:
+        filled = row["filled_units"]
+        approved_by = row["approved_by"]
+        return Resolution(
+            id=ResolutionId(row["id"]),
+            trade_id=TradeId(row["trade_id"]),
+            attempt=row["attempt"],
+            verdict=ResolutionVerdict(row["verdict"]),
+            venue_order_id=row["venue_order_id"],
+            filled_amount=(
+                None if filled is None else self._scope.amount(row["quote_asset"], filled)
+            ),
+            evidence=row["evidence"],
+            proposed_by=ApiKeyId(row["proposed_by"]),
+            proposed_at=row["proposed_at"],
+            approved_by=ApiKeyId(approved_by) if approved_by else None,
+            approved_at=row["approved_at"],
+        )
 
     async def raise_break(
         self, break_id: BreakId, trade: Trade, *, kind: str, amount: Amount, detail: str

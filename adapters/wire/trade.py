@@ -7,12 +7,14 @@ from adapters.wire.amount import (
     time_message,
     waterfall_message,
 )
-from adapters.wire.enum import enum_messages
+from adapters.wire.enum import enum_messages, read_enum
 from domain.trade.attempt import Attempt, AttemptState
+from domain.trade.resolution import Resolution, ResolutionVerdict
 from domain.trade.trade import PublicTradeState, Trade, TradeState
 from reli.trade.v1 import trade_pb2
 
 _STATE = enum_messages(PublicTradeState, trade_pb2.TradeState, "TRADE_STATE")
+_VERDICT = enum_messages(ResolutionVerdict, trade_pb2.ResolutionVerdict, "RESOLUTION_VERDICT")
 _ATTEMPT_STATE = enum_messages(AttemptState, trade_pb2.AttemptState, "ATTEMPT_STATE")
 
 
@@ -34,6 +36,7 @@ def trade_message(trade: Trade) -> trade_pb2.Trade:
         accept_time=time_message(trade.accepted_at),
         end_time=time_message(trade.ended_at),
         unknown_since_time=time_message(trade.unknown_since),
+        resolve_by_time=time_message(trade.resolve_by),
         settlement_entry_id=str(trade.ledger_ids.settlement_entry) if is_settled else "",
     )
 
@@ -50,4 +53,30 @@ def _attempt_message(attempt: Attempt) -> trade_pb2.Attempt:
         reason=attempt.reason,
         send_time=time_message(attempt.sent_at),
         next_check_time=time_message(attempt.next_check_at),
+    )
+
+
+def resolution_message(resolution: Resolution) -> trade_pb2.Resolution:
+    filled = resolution.filled_amount
+    return trade_pb2.Resolution(
+        id=str(resolution.id),
+        trade_id=str(resolution.trade_id),
+        verdict=_VERDICT[resolution.verdict],
+        venue_order_id=resolution.venue_order_id,
+        filled_amount=amount_message(filled) if filled else None,
+        evidence=resolution.evidence,
+        proposed_by=str(resolution.proposed_by),
+        propose_time=time_message(resolution.proposed_at),
+        approved_by=str(resolution.approved_by or ""),
+        approve_time=time_message(resolution.approved_at),
+    )
+
+
+def read_verdict(number: int) -> ResolutionVerdict:
+    return read_enum(
+        ResolutionVerdict,
+        trade_pb2.ResolutionVerdict,
+        "RESOLUTION_VERDICT",
+        number,
+        field="verdict",
     )

@@ -53,12 +53,16 @@ def _request_key(request: Any) -> RequestKey | None:
     caller = current_caller()
     request_id: str = request.request_id
     if caller.idempotency_key and request_id and caller.idempotency_key != request_id:
-        raise RequestIdMismatch("request_id and the Idempotency-Key header differ")
+        raise RequestIdMismatch(
+            "request_id and the Idempotency-Key header differ", field="request_id"
+        )
     request_id = request_id or caller.idempotency_key
     if not request_id:
         return None
     if not _REQUEST_ID.fullmatch(request_id):
-        raise RequestIdInvalid("request_id must be 1 to 64 printable ASCII characters")
+        raise RequestIdInvalid(
+            "request_id must be 1 to 64 printable ASCII characters", field="request_id"
+        )
     content = type(request)()
     content.CopyFrom(request)
     content.ClearField("request_id")

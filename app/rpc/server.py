@@ -38,6 +38,7 @@ _ADD: Final[Mapping[str, Callable[[Any, grpc.aio.Server], None]]] = {
     "MarketServicer": market_service_pb2_grpc.add_MarketServiceServicer_to_server,
     "QuoteServicer": quote_service_pb2_grpc.add_QuoteServiceServicer_to_server,
     "TradeServicer": trade_service_pb2_grpc.add_TradeServiceServicer_to_server,
+    "TradeAdminServicer": trade_service_pb2_grpc.add_TradeAdminServiceServicer_to_server,
     "LedgerServicer": ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server,
     "LedgerAdminServicer": ledger_service_pb2_grpc.add_LedgerAdminServiceServicer_to_server,
     "SandboxServicer": sandbox_service_pb2_grpc.add_SandboxServiceServicer_to_server,

@@ -327,7 +327,7 @@ def _customer_id(
 def _branding(message: Struct) -> dict[str, object]:
     try:
         branding = read_branding(message)
-    except JsonError:
+    except (JsonError, ValueError):
         raise InvalidArgument("branding holds what JSON cannot", field="branding") from None
     text = json.dumps(branding)
     if len(text) > MAX_BRANDING_BYTES:

@@ -1,13 +1,32 @@
-"""TradeService: decode, call one use case, encode."""
+"""TradeService and TradeAdminService: decode, call one use case, encode."""
 
-from adapters.wire.trade import trade_message
+from adapters.wire.amount import read_positive_amount
+from adapters.wire.trade import read_verdict, resolution_message, trade_message
 from app.rpc.caller import current_caller
 from app.rpc.context import Context
-from app.rpc.request import customer_filter, next_token, page_of
+from app.rpc.request import (
+    customer_filter,
+    money_call_of,
+    named_tenant,
+    next_token,
+    page_of,
+    text_of,
+)
+from app.usecase.trade.list_stuck_trades import ListStuckTrades
 from app.usecase.trade.read_trades import ReadTrades
-from domain.ids import TradeId
+from app.usecase.trade.resolve_trade import ApproveResolution, Finding, ProposeResolution
+from domain.errors import InvalidArgument
+from domain.ids import ResolutionId, TradeId
+from domain.trade.resolution import ResolutionVerdict
+from ports.market import Market
 from reli.trade.v1 import trade_service_pb2 as pb
-from reli.trade.v1.trade_service_pb2_grpc import TradeServiceServicer
+from reli.trade.v1.trade_service_pb2_grpc import (
+    TradeAdminServiceServicer,
+    TradeServiceServicer,
+)
+
+MAX_VENUE_ORDER_ID = 64
+MAX_EVIDENCE = 500
 
 
 class TradeServicer(TradeServiceServicer):
@@ -32,3 +51,79 @@ class TradeServicer(TradeServiceServicer):
             trades=[trade_message(trade) for trade in page.items],
             next_page_token=next_token(page),
         )
+
+
+class TradeAdminServicer(TradeAdminServiceServicer):
+    def __init__(
+        self,
+        *,
+        list_stuck_trades: ListStuckTrades,
+        propose_resolution: ProposeResolution,
+        approve_resolution: ApproveResolution,
+        market: Market,
+    ) -> None:
+        self._list_stuck_trades = list_stuck_trades
+        self._propose_resolution = propose_resolution
+        self._approve_resolution = approve_resolution
+        self._market = market
+
+    async def ListStuckTrades(
+        self, request: pb.ListStuckTradesRequest, context: Context
+    ) -> pb.ListStuckTradesResponse:
+        page = await self._list_stuck_trades(
+            page_of(request, by=int),
+            tenant_id=named_tenant(request) if request.tenant_id else None,
+        )
+        return pb.ListStuckTradesResponse(
+            stuck_trades=[
+                pb.StuckTrade(tenant_id=str(trade.tenant_id), trade=trade_message(trade))
+                for trade in page.items
+            ],
+            next_page_token=next_token(page),
+        )
+
+    async def ProposeResolution(
+        self, request: pb.ProposeResolutionRequest, context: Context
+    ) -> pb.ProposeResolutionResponse:
+        resolution = await self._propose_resolution(
+            money_call_of(request).on(named_tenant(request)),
+            _trade_id(request),
+            await self._finding(request),
+        )
+        return pb.ProposeResolutionResponse(resolution=resolution_message(resolution))
+
+    async def ApproveResolution(
+        self, request: pb.ApproveResolutionRequest, context: Context
+    ) -> pb.ApproveResolutionResponse:
+        trade = await self._approve_resolution(
+            money_call_of(request).on(named_tenant(request)),
+            _trade_id(request),
+            ResolutionId.parse(request.resolution_id, field="resolution_id"),
+        )
+        return pb.ApproveResolutionResponse(trade=trade_message(trade))
+
+    async def _finding(self, request: pb.ProposeResolutionRequest) -> Finding:
+        verdict = read_verdict(request.verdict)
+        is_filled = verdict is ResolutionVerdict.FILLED
+        has_fill = request.HasField("filled_amount") or bool(request.venue_order_id)
+        if has_fill and not is_filled:
+            raise InvalidArgument("only a fill has an amount and an order", field="filled_amount")
+        assets = (await self._market.catalogue()).assets
+        return Finding(
+            verdict=verdict,
+            venue_order_id=(
+                text_of(request.venue_order_id, field="venue_order_id", maximum=MAX_VENUE_ORDER_ID)
+                if is_filled
+                else ""
+            ),
+            filled_amount=(
+                read_positive_amount(request.filled_amount, assets, field="filled_amount")
+                if is_filled
+                else None
+            ),
+            evidence=text_of(request.evidence, field="evidence", maximum=MAX_EVIDENCE),
+        )
+
+
+def _trade_id(request: pb.ProposeResolutionRequest | pb.ApproveResolutionRequest) -> TradeId:
+    return TradeId.parse(request.trade_id, field="trade_id")

@@ -23,6 +23,9 @@ EXECUTION_WINDOW: Final = timedelta(seconds=30)
 ATTEMPTS_PER_LP: Final = 2
 """An LP is asked again only when its quote had expired, and once."""
 
+RESOLVE_WITHIN: Final = timedelta(minutes=15)
+"""How long an outcome may be unknown before a person looks at it."""
+
 FIRST_CHECK: Final = timedelta(milliseconds=200)
 LAST_CHECK: Final = timedelta(seconds=30)
 
@@ -196,6 +199,11 @@ class Trade:
     @property
     def _is_without_fill(self) -> bool:
         return all(attempt.state in WITHOUT_FILL for attempt in self.attempts)
+
+    @property
+    def resolve_by(self) -> datetime | None:
+        """When a person must look at an outcome that is still unknown."""
+        return self.unknown_since + RESOLVE_WITHIN if self.unknown_since else None
 
     @property
     def lp_fill(self) -> Amount:

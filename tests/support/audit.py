@@ -12,7 +12,15 @@ REFERENCE_TABLES: Final = {
     "environment": "one row that says what the database is",
     "alembic_version": "which migrations have run",
 }
-"""The tables of `core` that hold no tenant's rows, each with the reason."""
+"""Tables of `core` that every role may read and that hold no tenant's rows, with the reason."""
+
+WORK_TABLES: Final = {
+    "leases": "which process does what",
+    "consumer_positions": "how far each consumer has come in the events of all tenants",
+}
+"""Tables of `core` that are for the workers alone, with the reason."""
+
+WITHOUT_TENANT: Final = (*REFERENCE_TABLES, *WORK_TABLES)
 
 _TABLES: Final = """
 SELECT c.relname FROM pg_class AS c
@@ -50,11 +58,11 @@ def uuid_of(tenant_id: str) -> UUID:
 
 async def tenant_tables(owner: Any) -> list[str]:
     """Return every table with rows of tenants, by the name through which it is reached."""
-    return [row["relname"] for row in await owner.fetch(_TABLES, False, list(REFERENCE_TABLES))]
+    return [row["relname"] for row in await owner.fetch(_TABLES, False, list(WITHOUT_TENANT))]
 
 
 async def partitions(owner: Any) -> list[str]:
-    return [row["relname"] for row in await owner.fetch(_TABLES, True, list(REFERENCE_TABLES))]
+    return [row["relname"] for row in await owner.fetch(_TABLES, True, list(WITHOUT_TENANT))]
 
 
 async def rows_of(owner: Any, tenant_id: str) -> Mapping[str, str]:

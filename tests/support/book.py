@@ -27,6 +27,18 @@ class Book:
         self.accounts[account.id] = account
         return account
 
+    def copy(self) -> "Book":
+        """Return a book of its own; what the two hold is immutable."""
+        return Book(
+            accounts=dict(self.accounts),
+            transfers=dict(self.transfers),
+            resolutions=dict(self.resolutions),
+            entries=dict(self.entries),
+            failed=dict(self.failed),
+            postings=list(self.postings),
+            now=self.now,
+        )
+
     def commit(self, entry: Entry) -> Decision:
         """Apply an entry, or raise its refusal, whose ids stay failed where it says so."""
         books = Books(

@@ -122,6 +122,7 @@ class Client:
         self.market = self._bound(market_grpc.MarketServiceStub(channel))
         self.quotes = self._bound(quote_grpc.QuoteServiceStub(channel))
         self.trades = self._bound(trade_grpc.TradeServiceStub(channel))
+        self.trade_admin = self._bound(trade_grpc.TradeAdminServiceStub(channel))
         self.ledger = self._bound(ledger_grpc.LedgerServiceStub(channel))
         self.ledger_admin = self._bound(ledger_grpc.LedgerAdminServiceStub(channel))
         self.sandbox = self._bound(sandbox_grpc.SandboxServiceStub(channel))

@@ -9,10 +9,10 @@ import grpc
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from reli.auth.v1 import access_pb2
 
 from app.rpc.caller import CALLER, Caller
 from app.rpc.server import services
+from reli.auth.v1 import access_pb2
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,13 @@ from domain.tenant.customer import CustomerState
 from domain.tenant.tenant import TenantState
 from domain.trade.attempt import AttemptState
 from domain.trade.trade import TradeState
-from tests.support.audit import REFERENCE_TABLES, partitions, tenant_tables
+from tests.support.audit import (
+    REFERENCE_TABLES,
+    WITHOUT_TENANT,
+    WORK_TABLES,
+    partitions,
+    tenant_tables,
+)
 
 Connection = Any
 Lint = Callable[[Connection], Awaitable[list[str]]]
@@ -33,6 +39,7 @@ OTHER_POLICIES: Final = {
     "trade_queue": ("queue", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
     "expiring_holds": ("queue", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
     "outbox": ("relay", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
+    "event_heads": ("sequencer", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
     "api_keys": ("directory", "PERMISSIVE", "reli_directory", "SELECT", "true", None),
     "tenants": ("directory", "PERMISSIVE", "reli_directory", "SELECT", "true", None),
 }
@@ -54,7 +61,8 @@ MAY_UPDATE: Final = {
     *((role, table, "*") for role in RUNTIME for table in ("tenants", "customers", "api_keys")),
     *((role, table, "*") for role in RUNTIME for table in ("accounts", "quotes", "trades")),
     *((role, table, "*") for role in RUNTIME for table in ("attempts", "trade_queue")),
-    ("reli_work", "outbox", "published_at"),
+    *(("reli_work", "outbox", column) for column in ("sequence", "published_at")),
+    *(("reli_work", table, "*") for table in ("event_heads", "dead_letters", *WORK_TABLES)),
 }
 """Every other row is never changed once it is written."""
 
@@ -99,7 +107,7 @@ async def tables_without_forced_row_security(db: Connection) -> list[str]:
         """SELECT relname FROM pg_class
         WHERE relnamespace = 'core'::regnamespace AND relkind IN ('r', 'p')
             AND relname <> ALL ($1) AND NOT (relrowsecurity AND relforcerowsecurity)""",
-        list(REFERENCE_TABLES),
+        list(WITHOUT_TENANT),
     )
 
 
@@ -138,7 +146,7 @@ async def tables_without_a_tenant(db: Connection) -> list[str]:
                 SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid
                     AND a.attname = 'tenant_id' AND a.atttypid = 'uuid'::regtype
                     AND a.attnotnull)""",
-        list(REFERENCE_TABLES),
+        list(WITHOUT_TENANT),
     )
 
 
@@ -161,7 +169,7 @@ async def keys_not_led_by_the_tenant(db: Connection) -> list[str]:
         WHERE k.contype = 'f' AND c.relnamespace = 'core'::regnamespace
             AND f.relname <> ALL ($1)
             AND NOT (a.attname = 'tenant_id' AND b.attname = 'tenant_id')""",
-        list(REFERENCE_TABLES),
+        list(WITHOUT_TENANT),
         list(UNIQUE_ACROSS_TENANTS),
     )
 
@@ -249,13 +257,13 @@ async def grants_beyond_what_is_needed(db: Connection) -> list[str]:
 def _is_allowed(role: str, table: str, column: str, right: str) -> bool:
     if role == "reli_directory":
         return right == "SELECT" and table in {"api_keys", "tenants", "environment"}
-    if role not in RUNTIME:
+    if role not in RUNTIME or (table in WORK_TABLES and role != "reli_work"):
         return False
     match right:
         case "SELECT":
             return True
         case "INSERT":
-            return table not in REFERENCE_TABLES
+            return table not in {*REFERENCE_TABLES, "leases"}
         case "UPDATE":
             return (role, table, column) in MAY_UPDATE
         case "DELETE":
@@ -448,6 +456,7 @@ BREACHES: Final = [
     (grants_beyond_what_is_needed, "GRANT UPDATE (units) ON core.transfers TO reli_app"),
     (grants_beyond_what_is_needed, "GRANT UPDATE (payload) ON core.outbox TO reli_work"),
     (grants_beyond_what_is_needed, "GRANT INSERT ON core.assets TO reli_app"),
+    (grants_beyond_what_is_needed, "GRANT SELECT ON core.leases TO reli_app"),
     (grants_beyond_what_is_needed, "GRANT SELECT ON core.trades TO PUBLIC"),
     (
         columns_that_row_security_makes_slow,
@@ -500,7 +509,7 @@ async def test_no_table_hides_from_the_lint(superuser: Connection) -> None:
     assert len(reached) > 15
     assert {"tenants", "accounts", "transfers", "trades", "outbox", "requests"} <= set(reached)
     assert len(await partitions(superuser)) >= 6 * (1 + MONTHS_AHEAD)
-    assert set(REFERENCE_TABLES) <= set(
+    assert set(WITHOUT_TENANT) <= set(
         await _names(
             superuser,
             "SELECT relname FROM pg_class WHERE relnamespace = 'core'::regnamespace",

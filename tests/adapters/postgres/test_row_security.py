@@ -10,12 +10,11 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
-import grpc
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -40,18 +39,11 @@ from domain.ledger.errors import AccountNotFound
 from ports.page import PageRequest
 from ports.request import RequestKey
 from ports.unit_of_work import UnitOfWork
-from reli.ledger.v1 import ledger_pb2
-from reli.ledger.v1 import ledger_service_pb2 as ledger_pb
-from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
-from reli.trade.v1 import trade_pb2
-from tests.support.audit import partitions, rows_of, tenant_tables, uuid_of
+from tests.support.audit import partitions, rows_of, tenant_tables
 from tests.support.builders import a_transfer, an_account, an_entry
+from tests.support.busy_tenant import BusyTenant, a_busy_tenant
 from tests.support.platform import (
-    Client,
     Platform,
-    amount,
-    new_request_id,
-    refusal_of,
 )
 
 ROLES: Final = ("reli_app", "reli_work")
@@ -60,6 +52,7 @@ VERBS: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
 SEEN_ACROSS_TENANTS: Final = {
     ("reli_work", "trade_queue"): "a worker asks for what is due before it knows whose it is",
     ("reli_work", "expiring_holds"): "a worker asks for what is due before it knows whose it is",
+    ("reli_work", "event_heads"): "the sequencer stamps the events of all tenants set-wise",
     ("reli_work", "outbox"): "the relay publishes the events of all tenants in one order",
 }
 """What a policy opens on purpose, each with the reason."""
@@ -69,31 +62,11 @@ UNSET: Final = (asyncpg.UndefinedObjectError, asyncpg.InvalidTextRepresentationE
 
 
 @dataclass(frozen=True)
-class Tenant:
-    """A tenant with rows in every table."""
-
-    id: str
-    client: Client
-    customer_id: str
-    quote_id: str
-    trade_id: str
-    api_key_id: str
-    entry_id: str
-    transfer_id: str
-    account_id: str
-    request_id: str
-
-    @property
-    def uuid(self) -> UUID:
-        return uuid_of(self.id)
-
-
-@dataclass(frozen=True)
 class Two:
     """Two tenants alike, every table, and what each role may do to each at all."""
 
-    a: Tenant
-    b: Tenant
+    a: BusyTenant
+    b: BusyTenant
     tables: list[str]
     partitions: list[str]
     rights: frozenset[tuple[str, str, str]]
@@ -106,7 +79,7 @@ class Two:
         """Return the tables that show a role nothing but the tenant in scope."""
         return [table for table in self.tables if (role, table) not in SEEN_ACROSS_TENANTS]
 
-    async def a_row(self, table: str, tenant: Tenant) -> str:
+    async def a_row(self, table: str, tenant: BusyTenant) -> str:
         """Return one of the tenant's rows, as JSON."""
         row: str = await self.owner.fetchval(
             f"SELECT to_jsonb(t)::text FROM core.{table} AS t WHERE tenant_id = $1 LIMIT 1",
@@ -119,8 +92,13 @@ class Two:
 async def two(platform: Platform) -> AsyncIterator[Two]:
     owner = platform.owner
     tables, parts = await tenant_tables(owner), await partitions(owner)
-    a, b = await _a_busy_tenant(platform), await _a_busy_tenant(platform)
-    added = [(part, await _fill(owner, part, tenant.uuid)) for part in parts for tenant in (a, b)]
+    a, b = await a_busy_tenant(platform), await a_busy_tenant(platform)
+    added = [
+        (table, row)
+        for table in (*tables, *parts)
+        for tenant in (a, b)
+        for row in await _fill(owner, table, tenant.uuid)
+    ]
     rights = await owner.fetch(
         """SELECT role, verb, relname FROM pg_class, unnest($1::text[]) AS role,
             unnest($2::text[]) AS verb
@@ -131,12 +109,8 @@ async def two(platform: Platform) -> AsyncIterator[Two]:
         list(VERBS),
     )
     yield Two(a, b, tables, parts, frozenset(map(tuple, rights)), owner)
-    for part, rows in added:
-        await _without_triggers(
-            owner,
-            f"DELETE FROM core.{part} AS t USING unnest($1::jsonb[]) AS r WHERE to_jsonb(t) = r",
-            rows,
-        )
+    for table, row in added:
+        await _as_superuser(owner, f"DELETE FROM core.{table} AS t WHERE to_jsonb(t) = $1", row)
 
 
 async def test_every_table_and_partition_has_rows_of_both_tenants(two: Two) -> None:
@@ -216,7 +190,7 @@ async def test_a_row_of_ones_own_cannot_be_given_to_another_tenant(
             tried.append(table)
             give = f"UPDATE core.{table} SET tenant_id = $2 WHERE tenant_id = $1"
             error = await _error(
-                db, lambda give=give: db.execute(give, two.a.uuid, two.b.uuid), scope=two.a.uuid
+                db, partial(db.execute, give, two.a.uuid, two.b.uuid), scope=two.a.uuid
             )
             assert _is_against_policy(error), f"{table}: {error!r}"
     assert {"accounts", "trades", "tenants"} <= set(tried)
@@ -266,13 +240,17 @@ async def test_no_table_can_be_emptied_or_loaded_past_its_policy(
     async with _session(platform, role) as db:
         for table in (*two.tables, *two.partitions):
             error = await _error(
-                db, lambda table=table: db.execute(f"TRUNCATE core.{table} CASCADE"), two.a.uuid
+                db, partial(db.execute, f"TRUNCATE core.{table} CASCADE"), two.a.uuid
             )
             assert _is_without_right(error), f"{table}: {error!r}"
             error = await _error(
                 db,
-                lambda table=table: db.copy_records_to_table(
-                    table, schema_name="core", records=[(two.b.uuid,)], columns=["tenant_id"]
+                partial(
+                    db.copy_records_to_table,
+                    table,
+                    schema_name="core",
+                    records=[(two.b.uuid,)],
+                    columns=["tenant_id"],
                 ),
                 two.a.uuid,
             )
@@ -302,9 +280,7 @@ async def test_no_role_turns_row_security_off(two: Two, platform: Platform) -> N
     for role in ROLES:
         async with _session(platform, role) as db:
             await db.execute("SET row_security = off")
-            error = await _error(
-                db, lambda db=db: db.fetch("SELECT * FROM core.customers"), two.a.uuid
-            )
+            error = await _error(db, partial(db.fetch, "SELECT * FROM core.customers"), two.a.uuid)
             assert isinstance(error, asyncpg.InsufficientPrivilegeError)
             for other in ("reli_owner", "reli_directory"):
                 with pytest.raises(asyncpg.InsufficientPrivilegeError):
@@ -363,7 +339,7 @@ async def _end(units_of_work: PostgresUnitOfWorkFactory, tenant_id: TenantId, en
     assert (outcome is None) == (end == "commit"), outcome
 
 
-Question = Callable[[UnitOfWork, Tenant], Awaitable[object]]
+Question = Callable[[UnitOfWork, BusyTenant], Awaitable[object]]
 
 MISSING: Final[dict[str, Question]] = {
     "customers.get": lambda uow, t: uow.customers.get(CustomerId.parse(t.customer_id)),
@@ -471,7 +447,7 @@ async def _scope(db: Any, tenant: UUID | None) -> AsyncIterator[None]:
 Run = Callable[[], Awaitable[object]]
 
 
-async def _attacks(two: Two, db: Any, table: str, victim: Tenant) -> list[tuple[str, Run]]:
+async def _attacks(two: Two, db: Any, table: str, victim: BusyTenant) -> list[tuple[str, Run]]:
     """Return every verb against the victim's rows; each fails here if it reaches one."""
     row = await two.a_row(table, victim)
     insert = f"INSERT INTO core.{table} SELECT * FROM jsonb_populate_record(NULL::core.{table}, $1)"
@@ -514,73 +490,6 @@ def _is_against_policy(error: object) -> bool:
     return is_refused and "row-level security policy" in str(error)
 
 
-async def _a_busy_tenant(platform: Platform) -> Tenant:
-    """Make a tenant to whom everything has happened that leaves a row."""
-    tenant_id, client = await platform.a_tenant()
-    customer_id = await platform.a_funded_customer(client)
-    settled = await client.accept((await client.quote(customer_id, "0.01")).id)
-    assert settled.state == trade_pb2.TRADE_STATE_SETTLED
-    rejected = await client.accept((await client.quote(customer_id, "0.00007722")).id)
-    assert rejected.state == trade_pb2.TRADE_STATE_REJECTED
-    await client.accept((await client.quote(customer_id, "0.00007791")).id)  # leaves a break
-    lost = await client.accept((await client.quote(customer_id, "0.00007761")).id)
-    assert lost.state == trade_pb2.TRADE_STATE_OUTCOME_UNKNOWN
-    key = await platform.operator.tenant_admin.CreateTenantApiKey(
-        tenant_pb.CreateTenantApiKeyRequest(tenant_id=tenant_id, name="another")
-    )
-    accounts = await platform.owner.fetch(
-        "SELECT kind, id FROM core.accounts WHERE tenant_id = $1 AND asset = 'NGN'",
-        uuid_of(tenant_id),
-    )
-    ids = {row["kind"]: str(AccountId(row["id"])) for row in accounts}
-    request_id = new_request_id()
-    held = _entry(platform, tenant_id, ids["customer"], ids["trade_clearing"], "1.00")
-    held.transfers[0].kind = ledger_pb2.TRANSFER_KIND_PENDING
-    held.transfers[0].expire_time.FromDatetime(await _in_a_day(platform))
-    held.request_id = request_id
-    await platform.operator.ledger_admin.CreateEntry(held)
-    with pytest.raises(grpc.aio.AioRpcError) as caught:  # burns its ids
-        await platform.operator.ledger_admin.CreateEntry(
-            _entry(platform, tenant_id, ids["platform_fee"], ids["customer"], "9999999.00")
-        )
-    assert refusal_of(caught.value).reason == "INSUFFICIENT_FUNDS"
-    return Tenant(
-        id=tenant_id,
-        client=client,
-        customer_id=customer_id,
-        quote_id=settled.quote_id,
-        trade_id=settled.id,
-        api_key_id=key.api_key.id,
-        entry_id=held.entry_id,
-        transfer_id=held.transfers[0].id,
-        account_id=ids["customer"],
-        request_id=request_id,
-    )
-
-
-def _entry(
-    platform: Platform, tenant_id: str, debit_id: str, credit_id: str, value: str
-) -> ledger_pb.CreateEntryRequest:
-    return ledger_pb.CreateEntryRequest(
-        tenant_id=tenant_id,
-        entry_id=str(platform.ids.new(EntryId)),
-        transfers=[
-            ledger_pb2.Transfer(
-                id=str(platform.ids.new(TransferId)),
-                debit_account_id=debit_id,
-                credit_account_id=credit_id,
-                amount=amount(value, "NGN"),
-            )
-        ],
-        request_id=new_request_id(),
-    )
-
-
-async def _in_a_day(platform: Platform) -> datetime:
-    tomorrow: datetime = await platform.owner.fetchval("SELECT core.now() + interval '1 day'")
-    return tomorrow
-
-
 _BOUND: Final = """
 SELECT p.inhparent::regclass::text AS parent, a.attname AS key,
     substring(pg_get_expr(c.relpartbound, c.oid) FROM 'FROM \\(''([^'']+)''\\)')::uuid AS lowest
@@ -591,26 +500,50 @@ WHERE p.inhrelid = ('core.' || $1)::regclass
 """
 
 
-async def _fill(owner: asyncpg.Pool, part: str, tenant: UUID) -> list[str]:
-    """Copy a row of the tenant into a month without any; return what was added, as JSON."""
-    if await owner.fetchval(f"SELECT true FROM core.{part} WHERE tenant_id = $1 LIMIT 1", tenant):
+async def _fill(owner: asyncpg.Pool, table: str, tenant: UUID) -> list[str]:
+    """Put a row of the tenant where there is none; return what was added, as JSON."""
+    if await owner.fetchval(f"SELECT true FROM core.{table} WHERE tenant_id = $1 LIMIT 1", tenant):
         return []
-    bound = await owner.fetchrow(_BOUND, part)
-    row = await owner.fetchval(
-        f"SELECT to_jsonb(t)::text FROM {bound['parent']} AS t WHERE tenant_id = $1 LIMIT 1", tenant
-    )
-    key = UUID(int=bound["lowest"].int + secrets.randbits(60))
-    added = json.dumps({**json.loads(row), bound["key"]: str(key)})
-    await _without_triggers(
+    bound = await owner.fetchrow(_BOUND, table)
+    if bound is None:
+        values = {row["name"]: _any(row["type"]) for row in await owner.fetch(_COLUMNS, table)}
+        values["tenant_id"] = str(tenant)
+    else:  # a copy, in another month
+        values = json.loads(
+            await owner.fetchval(
+                f"SELECT to_jsonb(t)::text FROM {bound['parent']} AS t "
+                "WHERE tenant_id = $1 LIMIT 1",
+                tenant,
+            )
+        )
+        values[bound["key"]] = str(UUID(int=bound["lowest"].int + secrets.randbits(60)))
+    added = await _as_superuser(
         owner,
-        f"INSERT INTO core.{part} SELECT * FROM jsonb_populate_record(NULL::core.{part}, $1)",
-        added,
+        f"INSERT INTO core.{table} AS t "
+        f"SELECT * FROM jsonb_populate_record(NULL::core.{table}, $1) RETURNING to_jsonb(t)::text",
+        json.dumps(values),
     )
     return [added]
 
 
-async def _without_triggers(owner: asyncpg.Pool, query: str, argument: object) -> None:
-    """Run a statement past the foreign keys, as only a superuser can."""
+_COLUMNS: Final = """
+SELECT attname AS name, atttypid::regtype::text AS type FROM pg_attribute
+WHERE attrelid = ('core.' || $1)::regclass AND attnum > 0 AND attnotnull AND NOT attisdropped
+"""
+
+
+def _any(type: str) -> object:
+    """Return some value of a type."""
+    return {
+        "uuid": str(UUID(int=secrets.randbits(128))),
+        "text": "some text",
+        "bigint": 1,
+        "timestamp with time zone": "2026-03-02T09:30:00Z",
+    }[type]
+
+
+async def _as_superuser(owner: asyncpg.Pool, query: str, argument: str) -> Any:
+    """Run a statement past the foreign keys."""
     async with owner.acquire() as connection, connection.transaction():
         await connection.execute("SET LOCAL session_replication_role = replica")
-        await connection.execute(query, argument)
+        return await connection.fetchval(query, argument)

@@ -1,0 +1,145 @@
+"""The README does not lie: what it shows is run, what it lists is compared with the code."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import typer
+
+from adapters.lp.sandbox.behavior import MAGIC_DIGITS
+from app.__main__ import cli
+from app.settings import Settings
+from app.stack.stack import ReadyStack
+from domain.errors import Retry
+from tests.support.golden import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+NOT_RUN = "not-run"
+"""In the info string of a block that starts the stack or runs these very tests."""
+
+_BLOCK = re.compile(r"^```(.*)\n((?:.*\n)*?)```\n", re.MULTILINE)
+_BETWEEN_BLOCKS = "\x1e"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Code and, where a `text` block follows at once, what it prints."""
+
+    language: str
+    code: str
+    output: str | None
+
+
+def _blocks() -> Iterator[Block]:
+    found = list(_BLOCK.finditer(README))
+    for match, follower in zip(found, [*found[1:], None], strict=True):
+        output = None
+        if follower and follower.start() == match.end() and follower[1] == "text":
+            output = follower[2]
+        yield Block(language=match[1], code=match[2], output=output)
+
+
+def _blocks_in(language: str) -> list[Block]:
+    return [block for block in _blocks() if block.language == language]
+
+
+def _run(argv: list[str], script: str, directory: Path) -> str:
+    """Return what the script prints."""
+    result = subprocess.run(
+        argv,
+        input=script,
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.fixture
+def beside_the_stack(running_stack: ReadyStack, tmp_path: Path) -> Path:
+    """A directory as it is after `reli up --ready-file ready.json`."""
+    (tmp_path / "ready.json").write_text(running_stack.to_json())
+    return tmp_path
+
+
+def test_only_what_starts_the_stack_is_not_run() -> None:
+    skipped = "".join(block.code for block in _blocks_in(f"bash {NOT_RUN}"))
+
+    assert re.findall(r"make \w+", skipped) == ["make demo", "make test", "make setup"]
+    assert {block.language for block in _blocks()} == {
+        *("bash", f"bash {NOT_RUN}", "python", "json", "text"),
+    }
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the walk-through is told with curl")
+def test_the_curl_walk_through_works_as_pasted(beside_the_stack: Path) -> None:
+    blocks = _blocks_in("bash")
+    script = f"printf '{_BETWEEN_BLOCKS}'\n".join(block.code for block in blocks)
+
+    printed = _run(["bash", "-euo", "pipefail"], script, beside_the_stack)
+
+    outputs = printed.split(_BETWEEN_BLOCKS)
+    assert len(outputs) == len(blocks) > 5
+    for block, output in zip(blocks, outputs, strict=True):
+        assert block.output in (None, output)
+
+
+def test_the_python_walk_through_works_as_pasted(beside_the_stack: Path) -> None:
+    (block,) = _blocks_in("python")
+
+    printed = _run([sys.executable, "-i", "-q"], block.code, beside_the_stack)
+
+    assert block.output == printed
+
+
+def test_every_link_leads_somewhere() -> None:
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
+
+    assert len(links) > 5
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_map_shows_every_folder_that_there_is() -> None:
+    lines = next(block.code for block in _blocks_in("text") if "domain/" in block.code)
+    drawn = {line.split()[0].partition("<")[0].strip("/") for line in lines.splitlines()}
+    packages = {
+        str(init.parent.relative_to(ROOT))
+        for floor in ("adapters", "app")
+        for init in ROOT.glob(f"{floor}/*/__init__.py")
+    }
+
+    assert [path for path in drawn if not (ROOT / path).is_dir()] == []
+    assert packages - drawn == {"adapters/lp"}  # drawn by the venue in it
+
+
+def test_every_variable_is_in_the_configuration_table() -> None:
+    names = {f"RELI_{name.upper()}" for name in Settings.model_fields}
+
+    assert names == set(re.findall(r"`(RELI_[A-Z_]+)`", README))
+
+
+def test_every_command_and_option_is_in_the_table() -> None:
+    commands = typer.main.get_command(cli).commands  # type: ignore[attr-defined]
+    rows = dict(re.findall(r"^\| `reli ([a-z-]+)` \| (.*) \|$", README, re.MULTILINE))
+
+    assert set(rows) == set(commands)
+    for name, row in rows.items():
+        if options := re.findall(r"--[a-z-]+", row):
+            known = {opt for param in commands[name].params for opt in param.opts}
+            assert set(options) == known
+
+
+def test_the_magic_digits_are_those_of_the_venue() -> None:
+    assert set(re.findall(r"^\| ([0-9]) \|", README, re.MULTILINE)) == set(MAGIC_DIGITS)
+
+
+def test_the_retry_classes_are_those_of_the_code() -> None:
+    assert re.findall(r"^\| `([a-z_]+)` \| ", README, re.MULTILINE) == list(Retry)

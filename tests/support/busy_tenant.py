@@ -1,0 +1,136 @@
+"""A tenant to whom everything has happened that leaves a row."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import grpc
+import pytest
+from google.protobuf.struct_pb2 import Struct
+
+from domain.ids import EntryId, TransferId
+from reli.auth.v1 import access_pb2
+from reli.ledger.v1 import ledger_pb2
+from reli.ledger.v1 import ledger_service_pb2 as ledger_pb
+from reli.tenant.v1 import tenant_pb2
+from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
+from reli.trade.v1 import trade_pb2
+from tests.support.audit import uuid_of
+from tests.support.platform import (
+    BUY,
+    Client,
+    Platform,
+    amount,
+    new_request_id,
+    refusal_of,
+)
+
+
+@dataclass(frozen=True)
+class BusyTenant:
+    """Its key, and one id of every kind that a request can name.
+
+    Attributes:
+        canary: stands in every text that the tenant could write.
+        request_id: of an entry that the operator made in its book.
+        open_quote_id: a quote that can be accepted for a few seconds.
+        transfer_id: a hold that nobody has resolved.
+    """
+
+    id: str
+    client: Client
+    canary: str
+    customer_id: str
+    quote_id: str
+    open_quote_id: str
+    trade_id: str
+    api_key_id: str
+    entry_id: str
+    transfer_id: str
+    account_id: str
+    request_id: str
+
+    @property
+    def uuid(self) -> UUID:
+        return uuid_of(self.id)
+
+
+async def a_busy_tenant(platform: Platform) -> BusyTenant:
+    """Trades settled, rejected, broken and lost, an expiring hold, an entry without funds."""
+    canary = f"canary-{new_request_id()}"
+    branding = Struct()
+    branding.update({"name": canary})
+    tenant = await platform.operator.tenant_admin.CreateTenant(
+        tenant_pb.CreateTenantRequest(
+            slug=canary,
+            display_name=canary,
+            branding=branding,
+            settings=tenant_pb2.TenantSettings(platform_fee_bps=20),
+        )
+    )
+    tenant_id: str = tenant.tenant.id
+    client = await platform.a_client(tenant_id)
+    await client.create_customer()
+    customer = await client.create_customer(canary)
+    await client.deposit(customer.id, "100000000.00", "NGN")
+    settled = await client.accept((await client.quote(customer.id, "0.01")).id)
+    assert settled.state == trade_pb2.TRADE_STATE_SETTLED
+    rejected = await client.accept((await client.quote(customer.id, "0.00007722")).id)
+    assert rejected.state == trade_pb2.TRADE_STATE_REJECTED
+    broken = await client.accept((await client.quote(customer.id, "0.00007791")).id)
+    assert broken.state == trade_pb2.TRADE_STATE_SETTLED
+    lost = await client.accept((await client.quote(customer.id, "0.00007761")).id)
+    assert lost.state == trade_pb2.TRADE_STATE_OUTCOME_UNKNOWN
+    key = await client.api_keys.CreateApiKey(
+        tenant_pb.CreateApiKeyRequest(name=canary, scopes=[access_pb2.SCOPE_READ], request_id=canary)
+    )
+    accounts = await client.ledger.ListAccounts(ledger_pb.ListAccountsRequest())
+    ids = {a.kind: a.id for a in accounts.accounts if a.asset == "NGN"}
+    held = _entry(platform, tenant_id, ids, "1.00")
+    held.description = canary
+    held.transfers[0].kind = ledger_pb2.TRANSFER_KIND_PENDING
+    held.transfers[0].expire_time.FromDatetime(await _in_a_day(platform))
+    await platform.operator.ledger_admin.CreateEntry(held)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:  # burns its ids
+        await platform.operator.ledger_admin.CreateEntry(
+            _entry(platform, tenant_id, ids, "999999999.00")
+        )
+    assert refusal_of(caught.value).reason == "INSUFFICIENT_FUNDS"
+    return BusyTenant(
+        id=tenant_id,
+        client=client,
+        canary=canary,
+        customer_id=customer.id,
+        quote_id=settled.quote_id,
+        open_quote_id=(await client.quote(customer.id, "0.01", side=BUY)).id,
+        trade_id=settled.id,
+        api_key_id=key.api_key.id,
+        entry_id=held.entry_id,
+        transfer_id=held.transfers[0].id,
+        account_id=ids[ledger_pb2.ACCOUNT_KIND_CUSTOMER],
+        request_id=held.request_id,
+    )
+
+
+def _entry(
+    platform: Platform, tenant_id: str, ids: dict[Any, str], value: str
+) -> ledger_pb.CreateEntryRequest:
+    return ledger_pb.CreateEntryRequest(
+        tenant_id=tenant_id,
+        entry_id=str(platform.ids.new(EntryId)),
+        transfers=[
+            ledger_pb2.Transfer(
+                id=str(platform.ids.new(TransferId)),
+                debit_account_id=ids[ledger_pb2.ACCOUNT_KIND_CUSTOMER],
+                credit_account_id=ids[ledger_pb2.ACCOUNT_KIND_PLATFORM_FEE],
+                amount=amount(value, "NGN"),
+            )
+        ],
+        request_id=new_request_id(),
+    )
+
+
+async def _in_a_day(platform: Platform) -> datetime:
+    tomorrow: datetime = await platform.owner.fetchval("SELECT core.now() + interval '1 day'")
+    return tomorrow
