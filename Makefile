@@ -15,12 +15,13 @@ BASE ?= main
 PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check --quiet
 say = @printf '\033[2m·\033[0m %s\n'
 
-.PHONY: help setup proto test check demo up lock bench-trade clean
+.PHONY: help setup proto test golden check demo up lock bench-trade clean
 
 help:
 	@printf '%s\n' \
 	  'make demo         set up, start the whole stack and watch a trade settle' \
 	  'make test         set up and run every test' \
+	  'make golden       rewrite the files that tests compare; then read the difference'
 	  'make up           run the stack in the foreground until Ctrl-C' \
 	  'make check        formatting, lint, types, layers, API lint and compatibility' \
 	  'make proto        refresh gen/ from proto/' \
@@ -52,6 +53,9 @@ gen/reli.binpb: $(PROTOS) hatch_build.py | $(VENV)/.locked
 
 test: setup proto
 	@$(BIN)/python -m pytest
+
+golden: setup proto
+	@RELI_GOLDEN=write $(BIN)/python -m pytest -q tests/architecture tests/scenario
 
 check: setup proto
 	$(say) 'ruff'
