@@ -20,10 +20,13 @@ class LedgerStore(Protocol):
         """Return the accounts of those names, opening those that do not exist yet."""
         ...
 
-    async def commit(self, entry: Entry) -> Decision:
+    async def commit(self, entry: Entry, *, is_new: bool = False) -> Decision:
         """Apply an entry under the locks of its accounts, taken in the order of their ids.
 
-        Raises the first `LedgerRefusal` in the stated order, having changed nothing.
+        `is_new` says that its ids were minted in this unit of work and that it resolves nothing,
+        so there is nothing to look up; it is then recorded at its effective time. Accounts are
+        shared by many units of work: commit soon after. Raises the first `LedgerRefusal` in the
+        stated order, having changed nothing.
         """
         ...
 
@@ -58,9 +61,7 @@ class LedgerStore(Protocol):
     async def has_balances(self, customer_id: CustomerId | None) -> bool:
         """Lock the customer's, or all, accounts and say whether any is not at rest.
 
-        At rest means: no pending units, and posted credits equal posted debits. Who moves money
-        looks at the states of tenant and customer after it has locked the accounts, so that
-        closing and moving cannot miss each other.
+        At rest means: no pending units, and posted credits equal posted debits.
         """
         ...
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from domain.ids import ApiKeyId, CustomerId, TenantId
+from domain.party import Party
 from domain.tenant.api_key import ApiKey, Scope
 from domain.tenant.customer import Customer
 from domain.tenant.tenant import Tenant, TenantState
@@ -15,6 +16,17 @@ class TenantRepository(Protocol):
 
     async def get(self, *, lock: bool = False) -> Tenant:
         """Return the tenant, locked until commit if asked, or raise `TenantNotFound`."""
+        ...
+
+    async def acting(self, party: Party) -> tuple[Tenant, Customer | None]:
+        """Return the tenant and the customer who act; neither can be closed before the commit.
+
+        Raises `TenantNotFound` or `CustomerNotFound`.
+        """
+        ...
+
+    async def wait_until_alone(self) -> None:
+        """Wait until no other unit of work of the tenant is open, and keep new ones waiting."""
         ...
 
     async def add(self, tenant: Tenant) -> None:

@@ -111,8 +111,8 @@ class TradeRunner(Protocol):
         """Return a place that was taken and not used."""
         ...
 
-    def start(self, lease: TradeLease) -> Awaitable[Trade | None]:
-        """Work on the trade in a place taken before.
+    def start(self, lease: TradeLease, accepted: Trade | None = None) -> Awaitable[Trade | None]:
+        """Work on the trade in a place taken before; `accepted` if it was accepted just now.
 
         The awaitable ends with the trade when it can go no further now, or with None if that is
         not known; canceling the awaitable does not cancel the work.

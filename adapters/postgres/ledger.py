@@ -42,11 +42,20 @@ _GET_TRANSFERS = """
 SELECT * FROM core.transfers WHERE tenant_id = $1 AND id = ANY($2)
 """
 
-_GET_RESOLUTIONS = """
-SELECT pending_id, kind FROM core.resolutions WHERE tenant_id = $1 AND pending_id = ANY($2)
+# One row at least, and one for each transfer that is known.
+_READ_BOOKS = """
+SELECT s.*, t.*, r.kind AS resolution
+FROM (
+    SELECT core.now() AS read_at,
+        EXISTS (SELECT FROM core.entries WHERE tenant_id = $1 AND id = $2) AS is_known,
+        ARRAY(SELECT id FROM core.burned_ids WHERE tenant_id = $1 AND id = ANY($3) ORDER BY id)
+            AS burned_ids,
+        ARRAY(SELECT reason FROM core.burned_ids WHERE tenant_id = $1 AND id = ANY($3)
+            ORDER BY id) AS burned_reasons
+) AS s
+LEFT JOIN core.transfers AS t ON t.tenant_id = $1 AND t.id = ANY($4)
+LEFT JOIN core.resolutions AS r ON r.tenant_id = $1 AND r.pending_id = t.id
 """
-
-_GET_BURNED = "SELECT id, reason FROM core.burned_ids WHERE tenant_id = $1 AND id = ANY($2)"
 
 _GET_ENTRY = """
 SELECT id, source, reference, description, effective_at, recorded_at
@@ -57,37 +66,36 @@ _GET_ENTRY_TRANSFERS = """
 SELECT * FROM core.transfers WHERE tenant_id = $1 AND entry_id = $2 ORDER BY ordinal
 """
 
-_UPDATE_ACCOUNTS = """
-UPDATE core.accounts AS a SET debits_pending = v.debits_pending, debits_posted = v.debits_posted,
-    credits_pending = v.credits_pending, credits_posted = v.credits_posted, version = v.version
-FROM unnest($2::uuid[], $3::numeric[], $4::numeric[], $5::numeric[], $6::numeric[], $7::bigint[])
-    AS v (id, debits_pending, debits_posted, credits_pending, credits_posted, version)
-WHERE a.tenant_id = $1 AND a.id = v.id
-"""
-
-_ADD_ENTRY = """
-INSERT INTO core.entries (tenant_id, id, source, reference, description, effective_at, recorded_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
-"""
-
-_ADD_TRANSFERS = """
-INSERT INTO core.transfers (tenant_id, entry_id, recorded_at, ordinal, id, kind, debit_account_id,
-    credit_account_id, asset, units, pending_id, expires_at, purpose, debit_held, debit_version,
-    debit_balance_after, credit_version, credit_balance_after)
-SELECT $1, $2, $3, ordinal, id, kind, debit_account_id, credit_account_id, asset, units,
-    pending_id, expires_at, purpose, debit_held, debit_version, debit_balance_after,
-    credit_version, credit_balance_after
-FROM unnest($4::uuid[], $5::text[], $6::uuid[], $7::uuid[], $8::text[], $9::numeric[],
-    $10::uuid[], $11::timestamptz[], $12::text[], $13::numeric[], $14::bigint[], $15::numeric[],
-    $16::bigint[], $17::numeric[]) WITH ORDINALITY
-    AS t (id, kind, debit_account_id, credit_account_id, asset, units, pending_id, expires_at,
-        purpose, debit_held, debit_version, debit_balance_after, credit_version,
-        credit_balance_after, ordinal)
-"""
-
-_ADD_RESOLUTIONS = """
+_WRITE = """
+WITH changed AS (
+    UPDATE core.accounts AS a SET debits_pending = v.debits_pending,
+        debits_posted = v.debits_posted, credits_pending = v.credits_pending,
+        credits_posted = v.credits_posted, version = v.version
+    FROM unnest($2::uuid[], $3::numeric[], $4::numeric[], $5::numeric[], $6::numeric[],
+        $7::bigint[])
+        AS v (id, debits_pending, debits_posted, credits_pending, credits_posted, version)
+    WHERE a.tenant_id = $1 AND a.id = v.id
+), entry AS (
+    INSERT INTO core.entries (tenant_id, id, source, reference, description, effective_at,
+        recorded_at)
+    VALUES ($1, $8, $9, $10, $11, $12, $13)
+), moved AS (
+    INSERT INTO core.transfers (tenant_id, entry_id, recorded_at, ordinal, id, kind,
+        debit_account_id, credit_account_id, asset, units, pending_id, expires_at, purpose,
+        debit_held, debit_version, debit_balance_after, credit_version, credit_balance_after)
+    SELECT $1, $8, $13, ordinal, id, kind, debit_account_id, credit_account_id, asset, units,
+        pending_id, expires_at, purpose, debit_held, debit_version, debit_balance_after,
+        credit_version, credit_balance_after
+    FROM unnest($14::uuid[], $15::text[], $16::uuid[], $17::uuid[], $18::text[], $19::numeric[],
+        $20::uuid[], $21::timestamptz[], $22::text[], $23::numeric[], $24::bigint[],
+        $25::numeric[], $26::bigint[], $27::numeric[]) WITH ORDINALITY
+        AS t (id, kind, debit_account_id, credit_account_id, asset, units, pending_id,
+            expires_at, purpose, debit_held, debit_version, debit_balance_after, credit_version,
+            credit_balance_after, ordinal)
+    RETURNING id, kind, pending_id
+)
 INSERT INTO core.resolutions (tenant_id, recorded_at, pending_id, kind, transfer_id)
-SELECT $1, $2, * FROM unnest($3::uuid[], $4::text[], $5::uuid[])
+SELECT $1, $13, pending_id, kind, id FROM moved WHERE pending_id IS NOT NULL
 """
 
 _ADD_EXPIRING = """
@@ -178,29 +186,14 @@ class PostgresLedger(LedgerStore):
             found = {**found, **committed, **opened}
         return {key: id for key, id in found.items() if id is not None}
 
-    async def commit(self, entry: Entry) -> Decision:
+    async def commit(self, entry: Entry, *, is_new: bool = False) -> Decision:
         account_ids = sorted(
             {transfer.debit_account_id.uuid for transfer in entry.transfers}
             | {transfer.credit_account_id.uuid for transfer in entry.transfers}
         )
         rows = await self._scope.driver.fetch(_LOCK_ACCOUNTS, self._scope.tenant, account_ids)
         accounts = {account.id: account for account in map(self._account, rows)}
-        # Everything below is read after the locks, so it includes what the previous holder of
-        # any of these accounts has committed.
-        transfer_ids = [transfer.id.uuid for transfer in entry.transfers]
-        pending_ids = [
-            transfer.pending_id.uuid for transfer in entry.transfers if transfer.pending_id
-        ]
-        books = Books(
-            accounts=accounts,
-            transfers=await self.get_transfers(
-                [TransferId(id) for id in (*transfer_ids, *pending_ids)]
-            ),
-            resolutions=await self._resolutions(pending_ids),
-            entry=await self._find_entry(entry.id),
-            failed=await self._burned([entry.id.uuid, *transfer_ids]),
-            now=await self._scope.now(),
-        )
+        books = await self._books(entry, accounts, is_new=is_new)
         decision = decide(entry, books)
         if not decision.is_replay:
             await self._write(decision, books.now)
@@ -215,7 +208,7 @@ class PostgresLedger(LedgerStore):
         await self._scope.driver.execute(_BURN, self._scope.tenant, ids, refusal.reason)
 
     async def get_entry(self, entry_id: EntryId) -> tuple[Entry, datetime]:
-        found = await self._find_entry_row(entry_id)
+        found = await self._find_entry(entry_id)
         if found is None:
             raise EntryNotFound("no such entry", entry_id=entry_id)
         return found
@@ -294,11 +287,7 @@ class PostgresLedger(LedgerStore):
         )
         return await self._find_accounts(ordered)
 
-    async def _find_entry(self, entry_id: EntryId) -> Entry | None:
-        found = await self._find_entry_row(entry_id)
-        return found[0] if found else None
-
-    async def _find_entry_row(self, entry_id: EntryId) -> tuple[Entry, datetime] | None:
+    async def _find_entry(self, entry_id: EntryId) -> tuple[Entry, datetime] | None:
         row = await self._scope.driver.fetchrow(_GET_ENTRY, self._scope.tenant, entry_id.uuid)
         if row is None:
             return None
@@ -315,45 +304,61 @@ class PostgresLedger(LedgerStore):
         )
         return entry, row["recorded_at"]
 
-    async def _resolutions(self, pending_ids: Sequence[UUID]) -> dict[TransferId, TransferKind]:
-        if not pending_ids:
-            return {}
-        rows = await self._scope.driver.fetch(_GET_RESOLUTIONS, self._scope.tenant, pending_ids)
-        return {TransferId(row["pending_id"]): TransferKind(row["kind"]) for row in rows}
-
-    async def _burned(self, ids: Sequence[UUID]) -> dict[UUID, str]:
-        rows = await self._scope.driver.fetch(_GET_BURNED, self._scope.tenant, ids)
-        return {row["id"]: row["reason"] for row in rows}
+    async def _books(
+        self, entry: Entry, accounts: Mapping[AccountId, Account], *, is_new: bool
+    ) -> Books:
+        """Read what is known of the entry's ids, after the locks: it then includes what the
+        previous holder of any of these accounts has committed.
+        """
+        if is_new:
+            now = entry.effective_at
+            return Books(
+                accounts=accounts, transfers={}, resolutions={}, entry=None, failed={}, now=now
+            )
+        own_ids = [transfer.id.uuid for transfer in entry.transfers]
+        pending_ids = [
+            transfer.pending_id.uuid for transfer in entry.transfers if transfer.pending_id
+        ]
+        rows = await self._scope.driver.fetch(
+            _READ_BOOKS,
+            self._scope.tenant,
+            entry.id.uuid,
+            [entry.id.uuid, *own_ids],
+            [*own_ids, *pending_ids],
+        )
+        first = rows[0]
+        known = [row for row in rows if row["id"] is not None]
+        return Books(
+            accounts=accounts,
+            transfers={transfer.id: transfer for transfer in map(self._transfer, known)},
+            resolutions={
+                TransferId(row["id"]): TransferKind(row["resolution"])
+                for row in known
+                if row["resolution"]
+            },
+            entry=(await self.get_entry(entry.id))[0] if first["is_known"] else None,
+            failed=dict(zip(first["burned_ids"], first["burned_reasons"], strict=True)),
+            now=first["read_at"],
+        )
 
     async def _write(self, decision: Decision, now: datetime) -> None:
-        driver, tenant, entry = self._scope.driver, self._scope.tenant, decision.entry
+        entry, transfers = decision.entry, decision.entry.transfers
         changed = sorted(decision.accounts.values(), key=lambda account: account.id)
-        await driver.execute(
-            _UPDATE_ACCOUNTS,
-            tenant,
+        debits, credits = decision.postings[::2], decision.postings[1::2]
+        await self._scope.driver.execute(
+            _WRITE,
+            self._scope.tenant,
             [account.id.uuid for account in changed],
             [account.debits_pending for account in changed],
             [account.debits_posted for account in changed],
             [account.credits_pending for account in changed],
             [account.credits_posted for account in changed],
             [account.version for account in changed],
-        )
-        await driver.execute(
-            _ADD_ENTRY,
-            tenant,
             entry.id.uuid,
             entry.source,
             entry.reference,
             entry.description,
             entry.effective_at,
-            now,
-        )
-        debits, credits = decision.postings[::2], decision.postings[1::2]
-        transfers = entry.transfers
-        await driver.execute(
-            _ADD_TRANSFERS,
-            tenant,
-            entry.id.uuid,
             now,
             [transfer.id.uuid for transfer in transfers],
             [transfer.kind for transfer in transfers],
@@ -370,16 +375,6 @@ class PostgresLedger(LedgerStore):
             [posting.version for posting in credits],
             [posting.balance_after.units for posting in credits],
         )
-        resolving = [transfer for transfer in transfers if transfer.pending_id]
-        if resolving:
-            await driver.execute(
-                _ADD_RESOLUTIONS,
-                tenant,
-                now,
-                [transfer.pending_id.uuid for transfer in resolving if transfer.pending_id],
-                [transfer.kind for transfer in resolving],
-                [transfer.id.uuid for transfer in resolving],
-            )
 
     async def _track_expiry(self, entry: Entry, books: Books) -> None:
         expiring = [transfer for transfer in entry.transfers if transfer.expires_at]

@@ -26,7 +26,7 @@ RETURNING true
 """
 
 _FIND = """
-SELECT fingerprint, resource_id, refusal FROM core.requests
+SELECT fingerprint, resource_id, refusal::text AS refusal FROM core.requests
 WHERE tenant_id = $1 AND rpc = $2 AND request_id = $3
 """
 

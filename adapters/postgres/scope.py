@@ -17,6 +17,11 @@ from ports.page import Page, PageRequest
 Item = TypeVar("Item")
 
 
+def tenant_lock(tenant_id: TenantId) -> int:
+    """Return the key of the tenant's advisory lock: every unit of work shares it."""
+    return int.from_bytes(tenant_id.uuid.bytes[8:], signed=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """One open transaction of one tenant.

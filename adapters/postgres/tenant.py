@@ -8,10 +8,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.errors import translated, violated_constraint
-from adapters.postgres.scope import Scope, page_of
+from adapters.postgres.scope import Scope, page_of, tenant_lock
 from adapters.postgres.tables import API_KEYS, CUSTOMERS, TENANTS
 from domain.errors import VersionConflict
 from domain.ids import ApiKeyId, CustomerId, TenantId
+from domain.party import Party
 from domain.tenant.api_key import ApiKey
 from domain.tenant.api_key import Scope as KeyScope
 from domain.tenant.customer import Customer, CustomerState
@@ -31,6 +32,17 @@ from ports.tenant import (
     TenantRepository,
 )
 
+_TENANT = "SELECT * FROM core.tenants WHERE tenant_id = $1"
+
+# The customer's row stays as it is until the commit; closing it takes the stronger lock.
+_TENANT_AND_CUSTOMER = """
+SELECT t.*, c.id AS customer_id, c.external_id, c.state AS customer_state,
+    c.version AS customer_version
+FROM core.tenants AS t JOIN core.customers AS c ON c.tenant_id = t.tenant_id
+WHERE t.tenant_id = $1 AND c.tenant_id = $1 AND c.id = $2
+FOR KEY SHARE OF c
+"""
+
 
 class PostgresTenants(TenantRepository):
     """The tenant in scope."""
@@ -45,7 +57,32 @@ class PostgresTenants(TenantRepository):
         ).one_or_none()
         if row is None:
             raise TenantNotFound("no such tenant", tenant_id=self._scope.tenant_id)
-        return _tenant(row)
+        return _tenant(row._mapping)
+
+    async def acting(self, party: Party) -> tuple[Tenant, Customer | None]:
+        driver, tenant = self._scope.driver, self._scope.tenant
+        if party.customer_id is None:
+            row = await driver.fetchrow(_TENANT, tenant)
+        else:
+            row = await driver.fetchrow(_TENANT_AND_CUSTOMER, tenant, party.customer_id.uuid)
+        if row is None and party.customer_id is not None:
+            raise CustomerNotFound("no such customer", customer_id=party.customer_id)
+        if row is None:
+            raise TenantNotFound("no such tenant", tenant_id=self._scope.tenant_id)
+        if party.customer_id is None:
+            return _tenant(row), None
+        return _tenant(row), Customer(
+            id=party.customer_id,
+            tenant_id=self._scope.tenant_id,
+            external_id=row["external_id"],
+            state=CustomerState(row["customer_state"]),
+            version=row["customer_version"],
+        )
+
+    async def wait_until_alone(self) -> None:
+        await self._scope.driver.execute(
+            "SELECT pg_advisory_xact_lock($1)", tenant_lock(self._scope.tenant_id)
+        )
 
     async def add(self, tenant: Tenant) -> None:
         try:
@@ -187,7 +224,7 @@ class PostgresTenantDirectory(TenantDirectory):
                         {"before": page.before, "size": page.size + 1},
                     )
                     rows = found.all()
-        return page_of([_tenant(row) for row in rows], [row.tenant_id for row in rows], page)
+        return page_of([_tenant(row._mapping) for row in rows], [row.tenant_id for row in rows], page)
 
 
 async def _replace(
@@ -222,19 +259,20 @@ def _tenant_row(tenant: Tenant) -> dict[str, Any]:
 
 
 def _tenant(row: Any) -> Tenant:
+    """Return the tenant of a mapping of columns, whichever way the row was read."""
     return Tenant(
-        id=TenantId(row.tenant_id),
-        slug=row.slug,
-        display_name=row.display_name,
-        branding=row.branding,
+        id=TenantId(row["tenant_id"]),
+        slug=row["slug"],
+        display_name=row["display_name"],
+        branding=row["branding"],
         settings=TenantSettings(
-            quote_ttl_ms=row.quote_ttl_ms,
-            markup_bps=row.markup_bps,
-            lp_order=tuple(row.lp_order),
-            platform_fee_bps=row.platform_fee_bps,
+            quote_ttl_ms=row["quote_ttl_ms"],
+            markup_bps=row["markup_bps"],
+            lp_order=tuple(row["lp_order"]),
+            platform_fee_bps=row["platform_fee_bps"],
         ),
-        state=TenantState(row.state),
-        version=row.version,
+        state=TenantState(row["state"]),
+        version=row["version"],
     )
 
 

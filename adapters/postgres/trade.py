@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 import asyncpg
@@ -38,19 +39,77 @@ from domain.trade.trade import LedgerIds, Trade, TradeState
 from ports.page import Page, PageRequest
 from ports.trade import TradeLease, TradeQueue, TradeRepository
 
-_GET = "SELECT * FROM core.trades WHERE tenant_id = $1 AND id = $2"
+_ATTEMPT_COLUMNS = (
+    "number",
+    "id",
+    "lp",
+    "state",
+    "lp_reference",
+    "lp_units",
+    "lp_expires_at",
+    "sent_at",
+    "venue_order_id",
+    "filled_units",
+    "reason",
+    "checks",
+    "next_check_at",
+)
 
-_ATTEMPTS = """
-SELECT * FROM core.attempts WHERE tenant_id = $1 AND trade_id = ANY($2) ORDER BY trade_id, number
+# A row for each attempt of a trade, the trade's own columns repeated.
+_SELECT = f"""
+SELECT t.*, {", ".join(f"a.{column} AS attempt_{column}" for column in _ATTEMPT_COLUMNS)}
+FROM core.trades AS t
+LEFT JOIN core.attempts AS a ON a.tenant_id = t.tenant_id AND a.trade_id = t.id
 """
 
-_LIST = """
-SELECT * FROM core.trades
-WHERE tenant_id = $1 AND ($2::uuid IS NULL OR id < $2) AND ($3::uuid IS NULL OR customer_id = $3)
-ORDER BY id DESC LIMIT $4
+_GET = _SELECT + "WHERE t.tenant_id = $1 AND t.id = $2 ORDER BY a.number"
+
+_LIST = f"""
+{_SELECT}
+WHERE t.tenant_id = $1 AND t.id = ANY(ARRAY(
+    SELECT id FROM core.trades
+    WHERE tenant_id = $1 AND ($2::uuid IS NULL OR id < $2)
+        AND ($3::uuid IS NULL OR customer_id = $3)
+    ORDER BY id DESC LIMIT $4
+))
+ORDER BY t.id DESC, a.number
 """
 
-_ADD = """
+# What every write of a trade ends with: the attempts it touched and the steps it took. FIRST is
+# the number of the first of their parameters.
+_STEPS = """
+attempts AS (
+    INSERT INTO core.attempts (tenant_id, trade_id, number, id, lp, state, lp_reference, lp_units,
+        lp_expires_at, sent_at, venue_order_id, filled_units, reason, checks, next_check_at)
+    SELECT $1, $2, * FROM unnest(${0}::smallint[], ${1}::uuid[], ${2}::text[], ${3}::text[],
+        ${4}::text[], ${5}::numeric[], ${6}::timestamptz[], ${7}::timestamptz[], ${8}::text[],
+        ${9}::numeric[], ${10}::text[], ${11}::int[], ${12}::timestamptz[])
+        WHERE EXISTS (SELECT FROM trade)
+    ON CONFLICT (tenant_id, trade_id, number) DO UPDATE SET
+        state = EXCLUDED.state, lp_reference = EXCLUDED.lp_reference,
+        lp_units = EXCLUDED.lp_units, lp_expires_at = EXCLUDED.lp_expires_at,
+        sent_at = EXCLUDED.sent_at, venue_order_id = EXCLUDED.venue_order_id,
+        filled_units = EXCLUDED.filled_units, reason = EXCLUDED.reason,
+        checks = EXCLUDED.checks, next_check_at = EXCLUDED.next_check_at
+), transitions AS (
+    INSERT INTO core.trade_transitions (tenant_id, trade_id, version, ordinal, attempt,
+        from_state, to_state, action, actor, evidence, correlation_id, recorded_at)
+    SELECT $1, $2, ${13}, ordinal, attempt, from_state, to_state, action, actor, evidence, ${14},
+        core.now()
+    FROM unnest(${15}::int[], ${16}::text[], ${17}::text[], ${18}::text[], ${19}::text[],
+        ${20}::text[]) WITH ORDINALITY
+        AS s (attempt, from_state, to_state, action, actor, evidence, ordinal)
+    WHERE EXISTS (SELECT FROM trade)
+)
+"""
+_STEP_PARAMETERS = 21
+
+
+def _steps_from(first: int) -> str:
+    return _STEPS.format(*range(first, first + _STEP_PARAMETERS))
+
+
+_ADD = f"""
 WITH trade AS (
     INSERT INTO core.trades (tenant_id, id, quote_id, customer_id, side, instrument, base_units,
         quote_units, lp_units, fee_units, markup_units, lp_order, tolerance_bps, accepted_at,
@@ -58,53 +117,39 @@ WITH trade AS (
         settlement_ids, release_entry_id, release_id, version)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
         $20, $21, $22, $23, $24)
-)
+    RETURNING id
+), {_steps_from(26)}
 INSERT INTO core.trade_queue (tenant_id, trade_id, due_at, leased_until)
 VALUES ($1, $2, $14, $14::timestamptz + $25::interval)
 RETURNING token
 """
 
-_SAVE = """
-UPDATE core.trades SET state = $4, rejection_reason = $5, unknown_since = $6, ended_at = $7,
-    version = $3 + 1
-WHERE tenant_id = $1 AND id = $2 AND version = $3
-RETURNING true
-"""
-
-_SAVE_ATTEMPT = """
-INSERT INTO core.attempts (tenant_id, trade_id, number, id, lp, state, lp_reference, lp_units,
-    lp_expires_at, sent_at, venue_order_id, filled_units, reason, checks, next_check_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
-ON CONFLICT (tenant_id, trade_id, number) DO UPDATE SET
-    state = EXCLUDED.state, lp_reference = EXCLUDED.lp_reference, lp_units = EXCLUDED.lp_units,
-    lp_expires_at = EXCLUDED.lp_expires_at, sent_at = EXCLUDED.sent_at,
-    venue_order_id = EXCLUDED.venue_order_id, filled_units = EXCLUDED.filled_units,
-    reason = EXCLUDED.reason, checks = EXCLUDED.checks, next_check_at = EXCLUDED.next_check_at
-"""
-
-_ADD_TRANSITIONS = """
-INSERT INTO core.trade_transitions (tenant_id, trade_id, version, ordinal, attempt, from_state,
-    to_state, action, actor, evidence, correlation_id, recorded_at)
-SELECT $1, $2, $3, ordinal, attempt, from_state, to_state, action, actor, evidence, $4, core.now()
-FROM unnest($5::int[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
-    WITH ORDINALITY AS t (attempt, from_state, to_state, action, actor, evidence, ordinal)
-"""
-
-_KEEP_LEASE = """
-UPDATE core.trade_queue SET due_at = coalesce($4, due_at),
-    leased_until = CASE WHEN $4::timestamptz IS NULL THEN leased_until ELSE core.now() END
-WHERE tenant_id = $1 AND trade_id = $2 AND token = $3
-RETURNING true
+# The lease is asked for first: without it not one row is written.
+_SAVE = f"""
+WITH lease AS (
+    UPDATE core.trade_queue SET due_at = coalesce($9, due_at),
+        leased_until = CASE WHEN $9::timestamptz IS NULL THEN leased_until ELSE core.now() END
+    WHERE tenant_id = $1 AND trade_id = $2 AND token = $8 AND $7::timestamptz IS NULL
+    RETURNING trade_id
+), ended AS (
+    DELETE FROM core.trade_queue
+    WHERE tenant_id = $1 AND trade_id = $2 AND token = $8 AND $7::timestamptz IS NOT NULL
+    RETURNING trade_id
+), trade AS (
+    UPDATE core.trades SET state = $4, rejection_reason = $5, unknown_since = $6, ended_at = $7,
+        version = $3 + 1
+    WHERE tenant_id = $1 AND id = $2 AND version = $3
+        AND (EXISTS (SELECT FROM lease) OR EXISTS (SELECT FROM ended))
+    RETURNING id
+), {_steps_from(10)}
+SELECT EXISTS (SELECT FROM lease) OR EXISTS (SELECT FROM ended) AS is_held,
+    EXISTS (SELECT FROM trade) AS is_saved
 """
 
 _RENEW_LEASE = """
 UPDATE core.trade_queue SET leased_until = core.now() + $4::interval
 WHERE tenant_id = $1 AND trade_id = $2 AND token = $3
 RETURNING true
-"""
-
-_END_LEASE = """
-DELETE FROM core.trade_queue WHERE tenant_id = $1 AND trade_id = $2 AND token = $3 RETURNING true
 """
 
 _CLAIM = """
@@ -162,12 +207,12 @@ class PostgresTrades(TradeRepository):
         self._scope = scope
 
     async def get(self, trade_id: TradeId, *, lock: bool = False) -> Trade:
-        row = await self._scope.driver.fetchrow(
-            _GET + " FOR UPDATE" if lock else _GET, self._scope.tenant, trade_id.uuid
+        rows = await self._scope.driver.fetch(
+            f"{_GET} FOR UPDATE OF t" if lock else _GET, self._scope.tenant, trade_id.uuid
         )
-        if row is None:
+        if not rows:
             raise TradeNotFound("no such trade", trade_id=trade_id)
-        return (await self._trades([row]))[0]
+        return self._trade(rows[0], rows)
 
     async def add(self, trade: Trade, *, lease_for: timedelta) -> TradeLease:
         ids, parts = trade.ledger_ids, trade.waterfall
@@ -198,21 +243,12 @@ class PostgresTrades(TradeRepository):
             ids.release.uuid,
             trade.version,
             lease_for,
+            *_steps(trade, trade.version),
         )
-        await self._add_steps(trade)
         return TradeLease(tenant_id=trade.tenant_id, trade_id=trade.id, token=token)
 
     async def save(self, trade: Trade, lease: TradeLease, *, due_at: datetime | None) -> Trade:
-        held = await (
-            self._scope.driver.fetchval(_END_LEASE, self._scope.tenant, trade.id.uuid, lease.token)
-            if trade.is_ended
-            else self._scope.driver.fetchval(
-                _KEEP_LEASE, self._scope.tenant, trade.id.uuid, lease.token, due_at
-            )
-        )
-        if not held:
-            raise StaleLease("somebody else works on the trade", trade_id=trade.id)
-        saved = await self._scope.driver.fetchval(
+        found = await self._scope.driver.fetchrow(
             _SAVE,
             self._scope.tenant,
             trade.id.uuid,
@@ -221,12 +257,15 @@ class PostgresTrades(TradeRepository):
             trade.rejection_reason,
             trade.unknown_since,
             trade.ended_at,
+            lease.token,
+            due_at,
+            *_steps(trade, trade.version + 1),
         )
-        if not saved:
+        if not found["is_held"]:
+            raise StaleLease("somebody else works on the trade", trade_id=trade.id)
+        if not found["is_saved"]:
             raise VersionConflict("somebody else changed the trade first", trade_id=trade.id)
-        stored = replace(trade, version=trade.version + 1)
-        await self._add_steps(stored)
-        return replace(stored, transitions=())
+        return replace(trade, version=trade.version + 1, transitions=())
 
     async def renew(self, lease: TradeLease, *, lease_for: timedelta) -> None:
         kept = await self._scope.driver.fetchval(
@@ -243,7 +282,9 @@ class PostgresTrades(TradeRepository):
             customer_id.uuid if customer_id else None,
             page.size + 1,
         )
-        return page_of(await self._trades(rows), [row["id"] for row in rows], page)
+        of_trade = {id: list(group) for id, group in groupby(rows, key=lambda row: row["id"])}
+        trades = [self._trade(group[0], group) for group in of_trade.values()]
+        return page_of(trades, list(of_trade), page)
 
     async def list_stuck(
         self, *, tenant_id: TenantId | None, skip: int, limit: int
@@ -342,41 +383,6 @@ class PostgresTrades(TradeRepository):
             detail,
         )
 
-    async def _add_steps(self, trade: Trade) -> None:
-        """Store the attempts that the new transitions touched, and the transitions."""
-        touched = {step.attempt for step in trade.transitions if step.attempt}
-        if trade.attempts and trade.attempt.state is AttemptState.UNKNOWN:
-            touched.add(trade.attempt.number)  # another check without an answer is no transition
-        for attempt in trade.attempts:
-            if attempt.number in touched:
-                await self._scope.driver.execute(
-                    _SAVE_ATTEMPT, self._scope.tenant, trade.id.uuid, *_attempt_row(attempt)
-                )
-        steps = trade.transitions
-        if steps:
-            await self._scope.driver.execute(
-                _ADD_TRANSITIONS,
-                self._scope.tenant,
-                trade.id.uuid,
-                trade.version,
-                trade.correlation_id,
-                [step.attempt for step in steps],
-                [step.from_state for step in steps],
-                [step.to_state for step in steps],
-                [step.action for step in steps],
-                [step.actor for step in steps],
-                [step.evidence for step in steps],
-            )
-
-    async def _trades(self, rows: Sequence[Any]) -> Sequence[Trade]:
-        attempts: dict[Any, list[Any]] = {row["id"]: [] for row in rows}
-        if rows:
-            for row in await self._scope.driver.fetch(
-                _ATTEMPTS, self._scope.tenant, list(attempts)
-            ):
-                attempts[row["trade_id"]].append(row)
-        return [self._trade(row, attempts[row["id"]]) for row in rows]
-
     def _trade(self, row: Any, attempt_rows: Sequence[Any]) -> Trade:
         instrument = self._scope.instrument(row["instrument"])
         base, waterfall = terms_of(row, instrument)
@@ -396,7 +402,11 @@ class PostgresTrades(TradeRepository):
             accepted_by=ApiKeyId(row["accepted_by"]),
             correlation_id=row["correlation_id"],
             state=TradeState(row["state"]),
-            attempts=tuple(_attempt(attempt, waterfall.lp) for attempt in attempt_rows),
+            attempts=tuple(
+                _attempt(attempt, waterfall.lp)
+                for attempt in attempt_rows
+                if attempt["attempt_number"] is not None
+            ),
             rejection_reason=row["rejection_reason"],
             unknown_since=row["unknown_since"],
             ended_at=row["ended_at"],
@@ -433,39 +443,53 @@ class PostgresTradeQueue(TradeQueue):
         ]
 
 
-def _attempt_row(attempt: Attempt) -> tuple[Any, ...]:
+def _steps(trade: Trade, version: int) -> tuple[Any, ...]:
+    """Return the parameters of the attempts that the new steps touched, and of the steps."""
+    steps = trade.transitions
+    touched = {step.attempt for step in steps}
+    if trade.attempts and trade.attempt.state is AttemptState.UNKNOWN:
+        touched.add(trade.attempt.number)  # another check without an answer is no step
+    attempts = [attempt for attempt in trade.attempts if attempt.number in touched]
     return (
-        attempt.number,
-        attempt.id.uuid,
-        attempt.lp,
-        attempt.state,
-        attempt.lp_reference,
-        attempt.lp_amount.units if attempt.lp_amount else None,
-        attempt.lp_expires_at,
-        attempt.sent_at,
-        attempt.venue_order_id,
-        attempt.filled_amount.units if attempt.filled_amount else None,
-        attempt.reason,
-        attempt.checks,
-        attempt.next_check_at,
+        [attempt.number for attempt in attempts],
+        [attempt.id.uuid for attempt in attempts],
+        [attempt.lp for attempt in attempts],
+        [attempt.state for attempt in attempts],
+        [attempt.lp_reference for attempt in attempts],
+        [attempt.lp_amount.units if attempt.lp_amount else None for attempt in attempts],
+        [attempt.lp_expires_at for attempt in attempts],
+        [attempt.sent_at for attempt in attempts],
+        [attempt.venue_order_id for attempt in attempts],
+        [attempt.filled_amount.units if attempt.filled_amount else None for attempt in attempts],
+        [attempt.reason for attempt in attempts],
+        [attempt.checks for attempt in attempts],
+        [attempt.next_check_at for attempt in attempts],
+        version,
+        trade.correlation_id,
+        [step.attempt for step in steps],
+        [step.from_state for step in steps],
+        [step.to_state for step in steps],
+        [step.action for step in steps],
+        [step.actor for step in steps],
+        [step.evidence for step in steps],
     )
 
 
 def _attempt(row: Any, in_asset: Amount) -> Attempt:
     asset = in_asset.asset
-    lp_units, filled = row["lp_units"], row["filled_units"]
+    lp_units, filled = row["attempt_lp_units"], row["attempt_filled_units"]
     return Attempt(
-        id=AttemptId(row["id"]),
-        number=row["number"],
-        lp=row["lp"],
-        state=AttemptState(row["state"]),
-        lp_reference=row["lp_reference"],
+        id=AttemptId(row["attempt_id"]),
+        number=row["attempt_number"],
+        lp=row["attempt_lp"],
+        state=AttemptState(row["attempt_state"]),
+        lp_reference=row["attempt_lp_reference"],
         lp_amount=None if lp_units is None else Amount(asset, lp_units),
-        lp_expires_at=row["lp_expires_at"],
-        sent_at=row["sent_at"],
-        venue_order_id=row["venue_order_id"],
+        lp_expires_at=row["attempt_lp_expires_at"],
+        sent_at=row["attempt_sent_at"],
+        venue_order_id=row["attempt_venue_order_id"],
         filled_amount=None if filled is None else Amount(asset, filled),
-        reason=row["reason"],
-        checks=row["checks"],
-        next_check_at=row["next_check_at"],
+        reason=row["attempt_reason"],
+        checks=row["attempt_checks"],
+        next_check_at=row["attempt_next_check_at"],
     )

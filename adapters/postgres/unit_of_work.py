@@ -16,7 +16,7 @@ from adapters.postgres.outbox import PostgresOutbox
 from adapters.postgres.quote import PostgresQuotes
 from adapters.postgres.request import PostgresRequests
 from adapters.postgres.sandbox import PostgresDeposits
-from adapters.postgres.scope import Scope
+from adapters.postgres.scope import Scope, tenant_lock
 from adapters.postgres.tenant import PostgresApiKeys, PostgresCustomers, PostgresTenants
 from adapters.postgres.trade import PostgresTrades
 from domain.ids import TenantId
@@ -113,8 +113,13 @@ class PostgresUnitOfWorkFactory(UnitOfWorkFactory):
 
 @asynccontextmanager
 async def _transaction(scope: Scope) -> AsyncIterator[None]:
-    # Built from a parsed UUID and nothing else: SET takes no parameters.
-    await scope.driver.execute(f"BEGIN; SET LOCAL app.tenant_id = '{scope.tenant_id.uuid}'")
+    # Built from a parsed UUID and nothing else: SET takes no parameters. The shared lock is one of
+    # memory, not of a row: it costs a tenant's writers nothing until somebody closes the tenant.
+    tenant = scope.tenant_id.uuid
+    await scope.driver.execute(
+        f"BEGIN; SET LOCAL app.tenant_id = '{tenant}'; "
+        f"SELECT pg_advisory_xact_lock_shared({tenant_lock(scope.tenant_id)})"
+    )
     try:
         yield
         await scope.driver.execute("COMMIT")

@@ -56,8 +56,9 @@ class SupervisedTrades(TradeRunner):
     def give_back(self) -> None:
         self._taken -= 1
 
-    def start(self, lease: TradeLease) -> Awaitable[Trade | None]:
-        task = asyncio.get_running_loop().create_task(self._run(lease), name=str(lease.trade_id))
+    def start(self, lease: TradeLease, accepted: Trade | None = None) -> Awaitable[Trade | None]:
+        running = self._run(lease, accepted)
+        task = asyncio.get_running_loop().create_task(running, name=str(lease.trade_id))
         self._running.add(task)
         task.add_done_callback(self._ended)
         return asyncio.shield(task)
@@ -67,10 +68,10 @@ class SupervisedTrades(TradeRunner):
         while self._running:
             await asyncio.wait(self._running)
 
-    async def _run(self, lease: TradeLease) -> Trade | None:
+    async def _run(self, lease: TradeLease, accepted: Trade | None) -> Trade | None:
         renewing = asyncio.create_task(self._renew(lease))
         try:
-            return await self._execute_trade(lease)
+            return await self._execute_trade(lease, accepted)
         except DomainError as error:
             # The lease runs out and a worker goes on from what the database knows.
             _log.warning("%s left to a worker: %s", lease.trade_id, error.message)

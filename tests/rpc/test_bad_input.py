@@ -197,7 +197,7 @@ async def a_world(platform: Platform) -> World:
     )
     await _add_customers_and_quotes(world, foreign)
     await _add_books(world)
-    await _add_stuck_trade(world)
+    await _add_stuck_trades(world)
     return world
 
 
@@ -292,9 +292,10 @@ async def _add_books(world: World) -> None:
     await _add_pending_and_burned(world)
 
 
-async def _add_stuck_trade(world: World) -> None:
-    """Both venues' part in it is over: the primary cut the line, and nobody asks it again here."""
-    trade = await world.client.accept((await world.client.quote(world.customer_id, STUCK)).id)
+async def _add_stuck_trades(world: World) -> None:
+    """The primary cut the line on them, and no worker is here to ask it again."""
+    quotes = [await world.client.quote(world.customer_id, STUCK) for _ in range(2)]
+    trade, _ = [await world.client.accept(quote.id) for quote in quotes]
     await world.platform.container.runner().drain()
     proposed = await world.call(
         "TradeAdminService/ProposeResolution",
@@ -557,16 +558,8 @@ def fields_of(*names: str) -> Iterator[tuple[str, str]]:
 ID_FIELDS: Final = [
     (rpc, path)
     for rpc, path in fields_of(
-        *("tenant_id", "customer_id", "api_key_id", "quote_id", "trade_id"),
-        *(
-            "resolution_id",
-            "account_id",
-            "entry_id",
-            "id",
-            "debit_account_id",
-            "credit_account_id",
-            "pending_id",
-        ),
+        *("tenant_id", "customer_id", "api_key_id", "quote_id", "trade_id", "resolution_id"),
+        *("account_id", "entry_id", "id", "debit_account_id", "credit_account_id", "pending_id"),
     )
 ]
 MAY_BE_EMPTY: Final = {
@@ -872,6 +865,8 @@ QUOTE: Final = "QuoteService/CreateQuote"
 ACCEPT: Final = "QuoteService/AcceptQuote"
 CANCEL: Final = "QuoteService/CancelQuote"
 DEPOSIT: Final = "SandboxService/CreateDeposit"
+PROPOSE: Final = "TradeAdminService/ProposeResolution"
+APPROVE: Final = "TradeAdminService/ApproveResolution"
 ENTRY: Final = "LedgerAdminService/CreateEntry"
 OPEN: Final = "LedgerAdminService/OpenAccount"
 LIMIT: Final = "LedgerAdminService/SetOverdraftLimit"
@@ -1024,9 +1019,14 @@ QUOTE_CASES: Final = [
         "",
         THE_REQUEST,
     ),
-    case(
-        "unknown", "TradeService/GetTrade", {"trade_id": lambda w: an_id(TradeId)}, MISSING,
-        "TRADE_NOT_FOUND",
+    *(
+        case("unknown", rpc, {"trade_id": lambda w: an_id(TradeId)}, MISSING, "TRADE_NOT_FOUND")
+        for rpc in ("TradeService/GetTrade", PROPOSE, APPROVE)
+    ),
+    *(
+        case(f"verdict {verdict}", PROPOSE, {"verdict": verdict}, INVALID, "INVALID_ARGUMENT",
+             "verdict")
+        for verdict in (0, 7, -1)
     ),
 ]  # fmt: skip
 

@@ -83,7 +83,9 @@ async def a_busy_tenant(platform: Platform) -> BusyTenant:
     lost = await client.accept((await client.quote(customer.id, "0.00007761")).id)
     assert lost.state == trade_pb2.TRADE_STATE_OUTCOME_UNKNOWN
     key = await client.api_keys.CreateApiKey(
-        tenant_pb.CreateApiKeyRequest(name=canary, scopes=[access_pb2.SCOPE_READ], request_id=canary)
+        tenant_pb.CreateApiKeyRequest(
+            name=canary, scopes=[access_pb2.SCOPE_READ], request_id=canary
+        )
     )
     accounts = await client.ledger.ListAccounts(ledger_pb.ListAccountsRequest())
     ids = {a.kind: a.id for a in accounts.accounts if a.asset == "NGN"}

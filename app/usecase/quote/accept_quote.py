@@ -75,15 +75,15 @@ class AcceptQuote:
         except QuoteAlreadyAccepted as error:
             error.metadata["trade_id"] = str(await uow.quotes.trade_of(quote_id))
             raise
-        trade = self._trade(call, accepted, trade_id, now)
-        await hold_funds(uow, trade, now=now)
-        # After the accounts are locked: whoever closes the party must see the hold, or we the end.
         await require_active(uow, quote.party)
+        trade = self._trade(call, accepted, trade_id, now)
         await uow.quotes.save(accepted, trade_id=trade_id)
         lease = await uow.trades.add(trade, lease_for=self.lease_for)
         await self.announce(
             uow, "trade.accepted", trade, correlation_id=call.correlation_id, now=now
         )
+        # Last: the clearing account is shared by all of the tenant's trades.
+        await hold_funds(uow, trade, now=now)
         return trade, lease
 
     def _trade(self, call: Call, quote: Quote, trade_id: TradeId, now: datetime) -> Trade:
@@ -122,7 +122,7 @@ class AcceptQuote:
         )
 
     async def _run(self, lease: TradeLease, accepted: Trade) -> Trade:
-        running = self.runner.start(lease)
+        running = self.runner.start(lease, accepted)
         try:
             async with asyncio.timeout(self.answer_within.total_seconds()):
                 return await running or accepted

@@ -35,8 +35,6 @@ class CreateDeposit:
 
         async def effect(uow: UnitOfWork) -> Deposit:
             now = await uow.now()
-            # Asked before and after the accounts are locked: before, so that no account is opened
-            # for a customer who does not exist; after, so that closing cannot miss the deposit.
             await require_active(uow, party)
             external = AccountKey(AccountKind.EXTERNAL, amount.asset, RAIL)
             own = party_key(party, amount.asset)
@@ -57,7 +55,6 @@ class CreateDeposit:
                     effective_at=now,
                 )
             )
-            await require_active(uow, party)
             deposit = Deposit(
                 id=deposit_id, party=party, amount=amount, entry_id=entry_id, created_at=now
             )

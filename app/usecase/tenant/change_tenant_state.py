@@ -26,6 +26,8 @@ class ChangeTenantState:
             raise InvalidArgument("the house stays active", field="tenant_id")
 
         async def effect(uow: UnitOfWork) -> Tenant:
+            if action is TenantAction.CLOSE:
+                await uow.tenants.wait_until_alone()
             tenant = (await uow.tenants.get(lock=True)).advance(action)
             if action is TenantAction.CLOSE and await uow.ledger.has_balances(None):
                 raise BalanceNotZero("every balance and hold must be zero", tenant_id=tenant.id)

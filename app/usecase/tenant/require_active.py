@@ -7,8 +7,8 @@ from ports.unit_of_work import UnitOfWork
 
 async def require_active(uow: UnitOfWork, party: Party) -> Tenant:
     """Return the tenant, or raise why the tenant or the customer may not act."""
-    tenant = await uow.tenants.get()
+    tenant, customer = await uow.tenants.acting(party)
     tenant.require_active()
-    if party.customer_id is not None:
-        (await uow.customers.get(party.customer_id)).require_active()
+    if customer is not None:
+        customer.require_active()
     return tenant

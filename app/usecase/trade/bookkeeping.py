@@ -26,7 +26,8 @@ async def hold_funds(uow: UnitOfWork, trade: Trade, *, now: datetime) -> None:
             source=EntrySource.TRADE,
             reference=str(trade.id),
             effective_at=now,
-        )
+        ),
+        is_new=True,
     )
 
 

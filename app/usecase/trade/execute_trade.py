@@ -53,14 +53,17 @@ class ExecuteTrade:
     actor: str
     patience: timedelta
 
-    async def __call__(self, lease: TradeLease) -> Trade:
+    async def __call__(self, lease: TradeLease, accepted: Trade | None = None) -> Trade:
         """Return the trade, ended or with its lease given back.
+
+        Who has just accepted the trade hands it over and spares reading it; whoever else comes by
+        the lease asks the database where the trade stands.
 
         Raises `StaleLease` when somebody else took the trade over, `VersionConflict`,
         `DatabaseBusy` or `DatabaseUnavailable`; the lease then runs out and the trade is picked up
         where the database knows it to be.
         """
-        trade = await self._update(lease, self._recover)
+        trade = accepted or await self._update(lease, self._recover)
         while not trade.is_ended:
             match trade.attempt.state:
                 case AttemptState.PREPARED:
@@ -179,7 +182,7 @@ class ExecuteTrade:
             before = await uow.trades.get(lease.trade_id, lock=True)
             now = await uow.now()
             found = await self._resolved(uow, before, now)
-            trade = await self._follow(uow, found or change(before, now), now)
+            trade = self._follow(found or change(before, now), now)
             if trade == before:
                 return trade
             saved = await uow.trades.save(trade, lease, due_at=self._due_at(trade, now))
@@ -191,6 +194,12 @@ class ExecuteTrade:
                     correlation_id=trade.correlation_id,
                     now=now,
                 )
+            # Last: the accounts but the party's are shared by all of the tenant's trades.
+            if trade.state is TradeState.SETTLED:
+                await self._raise_break(uow, trade)
+                await settle_funds(uow, trade, now=now)
+            elif trade.state is TradeState.REJECTED:
+                await release_funds(uow, trade, now=now)
             return saved
 
     async def _resolved(self, uow: UnitOfWork, trade: Trade, now: datetime) -> Trade | None:
@@ -203,7 +212,7 @@ class ExecuteTrade:
         actor = str(resolution.approved_by)
         return trade.conclude(resolution.outcome(trade), actor=actor, now=now)
 
-    async def _follow(self, uow: UnitOfWork, trade: Trade, now: datetime) -> Trade:
+    def _follow(self, trade: Trade, now: datetime) -> Trade:
         while True:
             match trade.next_step(now):
                 case Step.PREPARE:
@@ -212,11 +221,8 @@ class ExecuteTrade:
                     too_late = NotSent(reason=WINDOW_PASSED, evidence=f"at {now.isoformat()}")
                     trade = trade.conclude(too_late, actor=self.actor, now=now)
                 case Step.SETTLE:
-                    await settle_funds(uow, trade, now=now)
-                    await self._raise_break(uow, trade)
                     trade = trade.settle(actor=self.actor, now=now)
                 case Step.REJECT:
-                    await release_funds(uow, trade, now=now)
                     trade = trade.reject(actor=self.actor, now=now)
                 case Step.SEND | Step.MARK_LOST | Step.CHECK | Step.NOTHING:
                     return trade

@@ -1,0 +1,353 @@
+"""The books: transfers, accounts and holds, added up again."""
+
+from typing import Final
+
+from adapters.postgres.audit.probe import SqlProbe, typeid
+from domain.amount import MAX_UNITS
+from domain.ids import AccountId, ApiKeyId, CustomerId, DepositId, TransferId
+from ports.audit import Check
+
+BALANCED: Final = Check(
+    id="I1.balanced",
+    statement="each transfer moves one asset between two accounts of that asset",
+    source="money rules, section 1; invariant I1",
+)
+ENTRY: Final = Check(
+    id="I1.entry",
+    statement="each entry has its transfers, numbered from 1 without gaps",
+    source="money rules, section 1: transfers of an entry commit together",
+)
+HELD: Final = Check(
+    id="I2.held",
+    statement="each transfer holds or releases what its kind says",
+    source="money rules, sections 1 and 4; invariant I2",
+)
+COLUMNS: Final = Check(
+    id="I2.columns",
+    statement="each account's four columns and version are the sum of its transfers",
+    source="money rules, section 1; invariant I2",
+)
+ZERO: Final = Check(
+    id="I2.zero",
+    statement="the accounts of a tenant in one asset add up to zero, posted and pending",
+    source="money rules, section 1: a transfer never crosses books; invariant I2",
+)
+LINES: Final = Check(
+    id="I2.lines",
+    statement="each account's lines are versions 1, 2, 3 …, each balance follows from the last",
+    source="money rules, section 1; invariant I2",
+)
+LIMIT: Final = Check(
+    id="I3.limit",
+    statement="no account is below its overdraft limit, holds counted",
+    source="money rules, section 1; invariant I3",
+)
+PREFIX: Final = Check(
+    id="I3.prefix",
+    statement="no account without an overdraft was ever below zero, holds counted",
+    source="money rules, section 1; invariant I3: at every prefix",
+)
+DEPOSIT: Final = Check(
+    id="I4.deposit",
+    statement="each deposit credits its party once, with its amount, and nothing else is deposited",
+    source="money rules, sections 1 and 6; invariant I4",
+)
+RESOLVED_ONCE: Final = Check(
+    id="I6.resolution",
+    statement="each hold is posted, voided or expired at most once, within its amount and its time",
+    source="money rules, sections 4 and 8; invariant I6",
+)
+EXPIRING: Final = Check(
+    id="I6.expiring",
+    statement="the list of holds that may lapse has exactly the open ones with an expiry",
+    source="money rules, section 4; invariant I6",
+)
+SOURCE: Final = Check(
+    id="I12.source",
+    statement="each operator's entry names an API key, each expiry the hold it released",
+    source="money rules, sections 5 and 8; invariant I12",
+)
+BURNED: Final = Check(
+    id="I24.burned",
+    statement="an id that failed on balance was never committed",
+    source="money rules, section 6: a refused request changes no row but the failed id",
+)
+
+_MOVES: Final = "IN ('regular', 'post')"
+
+TRANSFERS: Final = SqlProbe(
+    checks=(BALANCED, HELD, RESOLVED_ONCE),
+    counted=("transfers",),
+    sql=f"""
+SELECT v.check_id, t.tenant_id, 'transfers' AS in_table, t.id, '' AS part, v.expected, v.found
+FROM (
+    SELECT t.*, d.asset AS debit_asset, c.asset AS credit_asset, p.kind AS pending_kind,
+        p.units AS pending_units, p.expires_at AS pending_expires_at, r.transfer_id AS resolved_by,
+        t.debit_account_id <> t.credit_account_id AND t.units BETWEEN 1 AND {MAX_UNITS}
+            AND coalesce(d.asset, t.asset) = t.asset AND coalesce(c.asset, t.asset) = t.asset
+            AS is_balanced,
+        t.debit_held = CASE t.kind WHEN 'regular' THEN 0 WHEN 'pending' THEN t.units
+            ELSE -coalesce(p.units, 0) END AS is_held,
+        CASE WHEN t.kind IN ('regular', 'pending') THEN t.pending_id IS NULL
+            ELSE coalesce(p.kind = 'pending' AND p.asset = t.asset
+                AND p.debit_account_id = t.debit_account_id
+                AND p.credit_account_id = t.credit_account_id
+                AND (t.units = p.units OR (t.kind = 'post' AND t.units < p.units))
+                AND r.transfer_id = t.id AND r.kind = t.kind
+                AND CASE t.kind WHEN 'expire' THEN p.expires_at <= t.recorded_at
+                    WHEN 'post' THEN p.expires_at IS NULL OR p.expires_at > t.recorded_at
+                    ELSE true END, false)
+        END AS is_resolution
+    FROM core.transfers AS t
+    LEFT JOIN core.accounts AS d ON d.tenant_id = t.tenant_id AND d.id = t.debit_account_id
+    LEFT JOIN core.accounts AS c ON c.tenant_id = t.tenant_id AND c.id = t.credit_account_id
+    LEFT JOIN core.transfers AS p ON p.tenant_id = t.tenant_id AND p.id = t.pending_id
+    LEFT JOIN core.resolutions AS r
+        ON r.tenant_id = t.tenant_id AND r.pending_id = t.pending_id
+) AS t
+CROSS JOIN LATERAL (VALUES
+    ('{BALANCED.id}', t.is_balanced, format('two accounts of %s', t.asset),
+        format('%s units of %s from an account of %s to an account of %s%s', t.units, t.asset,
+            t.debit_asset, t.credit_asset,
+            CASE WHEN t.debit_account_id = t.credit_account_id THEN ', the same one' ELSE '' END)),
+    ('{HELD.id}', t.is_held,
+        CASE t.kind WHEN 'regular' THEN '0' WHEN 'pending' THEN t.units::text
+            ELSE coalesce((-t.pending_units)::text, 'the pending amount') END || ' held',
+        format('%s held', t.debit_held)),
+    ('{RESOLVED_ONCE.id}', t.is_resolution,
+        'one resolution of a pending transfer between the same accounts, within amount and time',
+        format('a %s of %s units; the pending transfer is a %s of %s units%s, resolved by %s',
+            t.kind, t.units, coalesce(t.pending_kind, 'missing one'), t.pending_units,
+            ' until ' || t.pending_expires_at,
+            coalesce({typeid(TransferId, "t.resolved_by")}, 'nothing')))
+) AS v (check_id, is_kept, expected, found)
+WHERE NOT (t.is_balanced AND t.is_held AND t.is_resolution) AND NOT v.is_kept
+""",
+)
+
+ENTRIES: Final = SqlProbe(
+    checks=(ENTRY,),
+    counted=("entries",),
+    sql=f"""
+SELECT '{ENTRY.id}' AS check_id, e.tenant_id, 'entries' AS in_table, e.id, '' AS part,
+    format('transfers 1 to %s', greatest(t.transfers, 1)) AS expected,
+    coalesce(format('transfers %s to %s', t.first, t.last), 'no transfer') AS found
+FROM core.entries AS e
+LEFT JOIN (
+    SELECT tenant_id, entry_id, count(*) AS transfers, min(ordinal) AS first, max(ordinal) AS last,
+        sum(ordinal) AS total
+    FROM core.transfers GROUP BY tenant_id, entry_id
+) AS t ON t.tenant_id = e.tenant_id AND t.entry_id = e.id
+WHERE t.transfers IS NULL OR t.first <> 1 OR t.last <> t.transfers
+    OR t.total <> t.transfers * (t.transfers + 1) / 2
+""",
+)
+
+ACCOUNTS: Final = SqlProbe(
+    checks=(COLUMNS, LIMIT),
+    counted=("accounts",),
+    sql=f"""
+WITH debits AS (
+    SELECT tenant_id, debit_account_id AS account_id, sum(debit_held) AS pending,
+        sum(units) FILTER (WHERE kind {_MOVES}) AS posted, count(*) AS lines
+    FROM core.transfers GROUP BY tenant_id, debit_account_id
+), credits AS (
+    SELECT tenant_id, credit_account_id AS account_id, sum(debit_held) AS pending,
+        sum(units) FILTER (WHERE kind {_MOVES}) AS posted, count(*) AS lines
+    FROM core.transfers GROUP BY tenant_id, credit_account_id
+), added AS (
+    SELECT a.*, coalesce(d.pending, 0) AS dp, coalesce(d.posted, 0) AS dd,
+        coalesce(c.pending, 0) AS cp, coalesce(c.posted, 0) AS cc,
+        coalesce(d.lines, 0) + coalesce(c.lines, 0) AS lines
+    FROM core.accounts AS a
+    LEFT JOIN debits AS d ON d.tenant_id = a.tenant_id AND d.account_id = a.id
+    LEFT JOIN credits AS c ON c.tenant_id = a.tenant_id AND c.account_id = a.id
+)
+SELECT '{COLUMNS.id}' AS check_id, tenant_id, 'accounts' AS in_table, id, '' AS part,
+    format('debits %s pending %s posted, credits %s pending %s posted, version %s (%s)',
+        dp, dd, cp, cc, lines, asset) AS expected,
+    format('debits %s pending %s posted, credits %s pending %s posted, version %s', debits_pending,
+        debits_posted, credits_pending, credits_posted, version) AS found
+FROM added
+WHERE debits_pending <> dp OR debits_posted <> dd OR credits_pending <> cp OR credits_posted <> cc
+    OR version <> lines
+UNION ALL
+SELECT '{LIMIT.id}', tenant_id, 'accounts', id, '',
+    CASE WHEN kind IN ('lp', 'external', 'slippage') THEN 'no limit'
+        WHEN kind = 'treasury' THEN 'a limit, and no less than it'
+        ELSE 'at least 0 without an overdraft' END,
+    format('%s account: %s available, an overdraft of %s (%s)', kind,
+        credits_posted - debits_posted - debits_pending, coalesce(overdraft_limit::text, 'any'),
+        asset)
+FROM core.accounts
+WHERE (overdraft_limit IS NULL) <> (kind IN ('lp', 'external', 'slippage'))
+    OR (overdraft_limit <> 0 AND kind <> 'treasury')
+    OR credits_posted - debits_posted - debits_pending + overdraft_limit < 0
+""",
+)
+
+SUMS: Final = SqlProbe(
+    checks=(ZERO,),
+    counted=("accounts",),
+    sql=f"""
+SELECT '{ZERO.id}' AS check_id, tenant_id, 'tenants' AS in_table, tenant_id AS id, asset AS part,
+    format('0 posted and 0 pending of %s', asset) AS expected,
+    format('%s posted and %s pending', sum(credits_posted - debits_posted),
+        sum(credits_pending - debits_pending)) AS found
+FROM core.accounts GROUP BY tenant_id, asset
+HAVING sum(credits_posted - debits_posted) <> 0 OR sum(credits_pending - debits_pending) <> 0
+""",
+)
+
+# What a treasury's limit was in the past is not kept, so its past is not judged.
+HISTORY: Final = SqlProbe(
+    checks=(LINES, PREFIX),
+    counted=("transfers", "transfers"),
+    sql=f"""
+WITH lines AS (
+    SELECT tenant_id, debit_account_id AS account_id, debit_version AS version, id,
+        CASE WHEN kind {_MOVES} THEN -units ELSE 0 END AS change, debit_held AS held,
+        debit_balance_after AS balance_after
+    FROM core.transfers
+    UNION ALL
+    SELECT tenant_id, credit_account_id, credit_version, id,
+        CASE WHEN kind {_MOVES} THEN units ELSE 0 END, 0, credit_balance_after
+    FROM core.transfers
+), run AS (
+    SELECT *, lag(version, 1, 0::bigint) OVER w AS version_before,
+        lag(balance_after, 1, 0::numeric) OVER w AS balance_before, sum(held) OVER w AS held_after
+    FROM lines
+    WINDOW w AS (PARTITION BY tenant_id, account_id ORDER BY version
+        ROWS UNBOUNDED PRECEDING)
+), judged AS (
+    SELECT r.*, r.version = r.version_before + 1
+            AND r.balance_after = r.balance_before + r.change AS follows,
+        a.kind IS NULL OR a.kind IN ('lp', 'external', 'slippage', 'treasury')
+            OR r.balance_after - r.held_after >= 0 AS is_covered
+    FROM run AS r
+    LEFT JOIN core.accounts AS a ON a.tenant_id = r.tenant_id AND a.id = r.account_id
+)
+SELECT v.check_id, j.tenant_id, 'transfers' AS in_table, j.id, v.part, v.expected, v.found
+FROM judged AS j
+CROSS JOIN LATERAL (VALUES
+    ('{LINES.id}', j.follows, 'on ' || {typeid(AccountId, "j.account_id")},
+        format('version %s with a balance of %s', j.version_before + 1,
+            j.balance_before + j.change),
+        format('version %s with a balance of %s', j.version, j.balance_after)),
+    ('{PREFIX.id}', j.is_covered, 'on ' || {typeid(AccountId, "j.account_id")},
+        'at least 0 available',
+        format('%s available at version %s', j.balance_after - j.held_after, j.version))
+) AS v (check_id, is_kept, part, expected, found)
+WHERE NOT (j.follows AND j.is_covered) AND NOT v.is_kept
+""",
+)
+
+HOLDS: Final = SqlProbe(
+    checks=(EXPIRING,),
+    counted=("resolutions", "expiring_holds"),
+    sql=f"""
+SELECT '{RESOLVED_ONCE.id}' AS check_id, r.tenant_id, 'resolutions' AS in_table,
+    r.pending_id AS id, '' AS part, format('a transfer that is its %s', r.kind) AS expected,
+    coalesce(format('a %s of %s', t.kind, coalesce({typeid(TransferId, "t.pending_id")}, 'none')),
+        'no transfer') AS found
+FROM core.resolutions AS r
+LEFT JOIN core.transfers AS t ON t.tenant_id = r.tenant_id AND t.id = r.transfer_id
+WHERE t.id IS NULL OR t.kind <> r.kind OR t.pending_id IS DISTINCT FROM r.pending_id
+UNION ALL
+SELECT '{EXPIRING.id}', coalesce(h.tenant_id, x.tenant_id), 'expiring_holds',
+    coalesce(h.id, x.transfer_id), '',
+    coalesce('expires at ' || h.expires_at, 'not listed: no open hold with an expiry'),
+    coalesce('expires at ' || x.expires_at, 'not listed')
+FROM (
+    SELECT t.tenant_id, t.id, t.expires_at FROM core.transfers AS t
+    LEFT JOIN core.resolutions AS r ON r.tenant_id = t.tenant_id AND r.pending_id = t.id
+    WHERE t.kind = 'pending' AND t.expires_at IS NOT NULL AND r.pending_id IS NULL
+) AS h
+FULL JOIN core.expiring_holds AS x ON x.tenant_id = h.tenant_id AND x.transfer_id = h.id
+WHERE h.expires_at IS DISTINCT FROM x.expires_at
+""",
+)
+
+DEPOSITS: Final = SqlProbe(
+    checks=(DEPOSIT,),
+    counted=("sandbox_deposits",),
+    sql=f"""
+WITH made AS (
+    SELECT e.tenant_id, e.id, e.reference, count(*) AS transfers, min(t.units) AS units,
+        min(t.asset) AS asset, min(t.kind) AS kind, min(d.kind) AS debit_kind,
+        min(c.kind) AS credit_kind, min(c.owner) AS credit_owner
+    FROM core.entries AS e
+    LEFT JOIN core.transfers AS t ON t.tenant_id = e.tenant_id AND t.entry_id = e.id
+    LEFT JOIN core.accounts AS d ON d.tenant_id = t.tenant_id AND d.id = t.debit_account_id
+    LEFT JOIN core.accounts AS c ON c.tenant_id = t.tenant_id AND c.id = t.credit_account_id
+    WHERE e.source = 'deposit' GROUP BY e.tenant_id, e.id, e.reference
+), asked AS (
+    SELECT *, {typeid(DepositId, "id")} AS reference,
+        CASE WHEN customer_id IS NULL THEN 'treasury' ELSE 'customer' END AS party_kind,
+        CASE WHEN customer_id IS NULL THEN '' ELSE {typeid(CustomerId, "customer_id")} END
+            AS party_owner
+    FROM core.sandbox_deposits
+)
+SELECT '{DEPOSIT.id}' AS check_id, coalesce(a.tenant_id, m.tenant_id) AS tenant_id,
+    CASE WHEN a.id IS NULL THEN 'entries' ELSE 'sandbox_deposits' END AS in_table,
+    coalesce(a.id, m.id) AS id, '' AS part,
+    coalesce(format('one transfer of %s units of %s from external to %s', a.units, a.asset,
+        concat_ws(' ', a.party_kind, a.party_owner)), 'a deposit') AS expected,
+    coalesce(format('%s %s transfers of %s units of %s from %s to %s for %s', m.transfers, m.kind,
+        m.units, m.asset, m.debit_kind, concat_ws(' ', m.credit_kind, m.credit_owner),
+        m.reference), 'no entry') AS found
+FROM asked AS a FULL JOIN made AS m ON m.tenant_id = a.tenant_id AND m.id = a.entry_id
+WHERE (a.reference, 1::bigint, 'regular', a.units, a.asset, 'external', a.party_kind,
+        a.party_owner)
+    IS DISTINCT FROM (m.reference, m.transfers, m.kind, m.units, m.asset, m.debit_kind,
+        m.credit_kind, m.credit_owner)
+""",
+)
+
+SOURCES: Final = SqlProbe(
+    checks=(SOURCE,),
+    counted=("entries",),
+    sql=f"""
+SELECT '{SOURCE.id}' AS check_id, e.tenant_id, 'entries' AS in_table, e.id, '' AS part,
+    'an API key of the house' AS expected, 'reference ' || e.reference AS found
+FROM core.entries AS e
+LEFT JOIN core.api_keys AS k
+    ON k.tenant_id = :house AND {typeid(ApiKeyId, "k.id")} = e.reference
+WHERE e.source = 'operator' AND k.id IS NULL
+UNION ALL
+SELECT '{SOURCE.id}', t.tenant_id, 'transfers', t.id, '',
+    CASE WHEN t.kind = 'expire' THEN 'an entry of source expiry for '
+        || {typeid(TransferId, "t.pending_id")} ELSE 'an expire' END,
+    format('a %s in an entry of source %s for %s', t.kind, e.source, e.reference)
+FROM core.transfers AS t
+JOIN core.entries AS e ON e.tenant_id = t.tenant_id AND e.id = t.entry_id
+WHERE (t.kind = 'expire') <> (e.source = 'expiry')
+    OR (t.kind = 'expire' AND e.reference IS DISTINCT FROM {typeid(TransferId, "t.pending_id")})
+""",
+)
+
+FAILED_IDS: Final = SqlProbe(
+    checks=(BURNED,),
+    counted=("burned_ids",),
+    sql=f"""
+SELECT '{BURNED.id}' AS check_id, b.tenant_id, c.in_table, b.id, '' AS part,
+    'never committed: ' || b.reason AS expected, 'committed' AS found
+FROM core.burned_ids AS b
+JOIN (
+    SELECT 'entries' AS in_table, tenant_id, id FROM core.entries
+    UNION ALL SELECT 'transfers', tenant_id, id FROM core.transfers
+) AS c ON c.tenant_id = b.tenant_id AND c.id = b.id
+""",
+)
+
+PROBES: Final = (
+    TRANSFERS,
+    ENTRIES,
+    ACCOUNTS,
+    SUMS,
+    HISTORY,
+    DEPOSITS,
+    HOLDS,
+    SOURCES,
+    FAILED_IDS,
+)

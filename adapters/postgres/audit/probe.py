@@ -1,0 +1,101 @@
+"""A probe: one statement that returns the rows which break its checks."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from domain.ids import (
+    AccountId,
+    ApiKeyId,
+    AttemptId,
+    BreakId,
+    CustomerId,
+    DepositId,
+    EntryId,
+    EventId,
+    LpQuoteRequestId,
+    QuoteId,
+    ResolutionId,
+    TenantId,
+    TradeId,
+    TransferId,
+    TypedId,
+)
+from ports.audit import Check
+
+ID_OF: Final[dict[str, type[TypedId]]] = {
+    "accounts": AccountId,
+    "api_keys": ApiKeyId,
+    "attempts": AttemptId,
+    "breaks": BreakId,
+    "consumer_positions": TenantId,
+    "customers": CustomerId,
+    "dead_letters": EventId,
+    "entries": EntryId,
+    "event_heads": TenantId,
+    "expiring_holds": TransferId,
+    "inbox": EventId,
+    "lp_answers": LpQuoteRequestId,
+    "outbox": EventId,
+    "quotes": QuoteId,
+    "resolutions": TransferId,
+    "sandbox_deposits": DepositId,
+    "tenants": TenantId,
+    "trade_queue": TradeId,
+    "trade_resolutions": ResolutionId,
+    "trade_transitions": TradeId,
+    "trades": TradeId,
+    "transfers": TransferId,
+}
+"""What the id of a violation in a table is an id of; elsewhere it is shown as it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqlProbe:
+    """Attributes:
+    sql: returns `check_id, tenant_id, in_table, id, part, expected, found` for each violation.
+        `:now` stands for the instant of the snapshot, `:house` for the operator's own tenant.
+    counted: the tables whose rows were looked at.
+    """
+
+    checks: tuple[Check, ...]
+    sql: str
+    counted: tuple[str, ...]
+
+
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_DIGITS: Final = 26
+_BITS: Final = 5
+
+
+def typeid(kind: type[TypedId], column: str) -> str:
+    """Return SQL for the text of an id, as `domain.ids` writes it."""
+    return f"('{kind.prefix}_' || {' || '.join(_digit(n, column) for n in range(_DIGITS))})"
+
+
+def _digit(number: int, column: str) -> str:
+    # 26 digits are 130 bits, so the first digit begins two bits before the first byte.
+    first = number * _BITS - 2
+    byte, last = max(first, 0) // 8, first + _BITS - 1
+    two_bytes = f"(get_byte(uuid_send({column}), {byte}) << 8"
+    if byte + 1 < 16:
+        two_bytes += f" | get_byte(uuid_send({column}), {byte + 1})"
+    value = f"{two_bytes}) >> {byte * 8 + 15 - last} & 31"
+    if number == 0:
+        value = f"get_byte(uuid_send({column}), 0) >> 5"
+    return f"substr('{_ALPHABET}', 1 + ({value}), 1)"
+
+
+def texts(values: Iterable[str]) -> str:
+    """Return a list of words of our own for `IN`."""
+    words = sorted(values)
+    assert all(word.replace("_", "").isalnum() for word in words)
+    return "(" + ", ".join(f"'{word}'" for word in words) + ")"
+
+
+def rows(values: Iterable[tuple[str | int, ...]]) -> str:
+    """Return `VALUES` of words and numbers of our own."""
+    return "VALUES " + ", ".join(
+        "(" + ", ".join(str(v) if isinstance(v, int) else f"'{v}'" for v in row) + ")"
+        for row in values
+    )

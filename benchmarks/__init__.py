@@ -1,0 +1,1 @@
+"""How fast the platform is, beside a yardstick measured in the same minutes on the same machine."""

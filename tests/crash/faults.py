@@ -1,0 +1,125 @@
+"""What goes wrong in a run, when, and in which state of a trade it struck."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+from random import Random
+from typing import Final
+
+
+class Moment(StrEnum):
+    """Where an actor stands when it waits for its turn."""
+
+    BEFORE = "before"
+    AFTER = "after"
+    ASLEEP = "asleep"
+
+
+class Port(StrEnum):
+    """Kinds of ports, as far as faults tell them apart."""
+
+    UNIT = "unit of work"
+    LP = "LP call"
+    QUEUE = "claim"
+    EVENTS = "event log"
+    SLEEP = "sleep"
+
+
+class Fault(StrEnum):
+    CRASH = "crash"
+    CRASH_INSIDE = "crash before commit"
+    POWER_CUT = "power cut"
+    FREEZE = "freeze"
+    CANCEL = "call canceled"
+    DB_REFUSES = "database refuses"
+    COMMIT_UNHEARD = "commit unheard"
+
+
+class BusFault(StrEnum):
+    REFUSED = "bus refuses"
+    ACK_LOST = "bus ack lost"
+    CRASH = "crash while publishing"
+
+
+@dataclass(slots=True, kw_only=True)
+class Appetite:
+    """How much of what a run may suffer, drawn from its seed.
+
+    Attributes:
+        rate: the chance of a fault at a gate of the money path; elsewhere it is a tenth of it.
+        budget: how often each fault may strike.
+    """
+
+    rate: float
+    budget: Counter[Fault]
+    bus_rate: float
+    until: float
+
+    @classmethod
+    def draw(cls, random: Random) -> "Appetite":
+        rate = random.choice((0.0, 0.02, 0.05, 0.05, 0.1, 0.2))
+        budget = Counter(
+            {
+                Fault.CRASH: random.choice((0, 1, 1, 2, 3)),
+                Fault.CRASH_INSIDE: random.choice((0, 0, 1)),
+                Fault.POWER_CUT: random.choice((0, 0, 0, 1)),
+                Fault.FREEZE: random.choice((0, 0, 1, 1, 2)),
+                Fault.CANCEL: random.choice((0, 0, 1)),
+                Fault.DB_REFUSES: random.choice((0, 0, 1)),
+                Fault.COMMIT_UNHEARD: random.choice((0, 0, 1)),
+            }
+        )
+        return cls(
+            rate=rate,
+            budget=budget,
+            bus_rate=random.choice((0.0, 0.0, 0.1, 0.3)),
+            until=random.choice((5.0, 10.0, 20.0)),
+        )
+
+
+_AT_A_GATE: Final = (Fault.CRASH, Fault.POWER_CUT, Fault.FREEZE, Fault.CANCEL)
+_IN_A_TURN: Final = (Fault.CRASH_INSIDE, Fault.DB_REFUSES, Fault.COMMIT_UNHEARD)
+
+
+@dataclass(slots=True)
+class FaultPlan:
+    """Decides by the seed; `fired` counts fault by state."""
+
+    random: Random
+    appetite: Appetite
+    fired: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def at_gate(self, port: Port, moment: Moment, now: float) -> Fault | None:
+        """Return what strikes an actor that waits there."""
+        if moment is Moment.AFTER and port is Port.LP:
+            # Where an answer is known to the venue and not to us, most is at stake.
+            return self._draw(_AT_A_GATE, self._rate(port, now) * 2)
+        return self._draw(_AT_A_GATE, self._rate(port, now))
+
+    def in_turn(self, port: Port, now: float) -> Fault | None:
+        """Return what strikes inside the unit of work that begins."""
+        return self._draw(_IN_A_TURN, self._rate(port, now)) if port is Port.UNIT else None
+
+    def at_bus(self, now: float) -> BusFault | None:
+        if now >= self.appetite.until or self.random.random() >= self.appetite.bus_rate:
+            return None
+        return self.random.choice(tuple(BusFault))
+
+    def count(self, what: str, states: list[str]) -> None:
+        for state in states:
+            self.fired[what, state] += 1
+
+    def _rate(self, port: Port, now: float) -> float:
+        if now >= self.appetite.until:
+            return 0.0
+        return self.appetite.rate if port in (Port.UNIT, Port.LP) else self.appetite.rate / 10
+
+    def _draw(self, faults: tuple[Fault, ...], rate: float) -> Fault | None:
+        if self.random.random() >= rate:
+            return None
+        left = [fault for fault in faults if self.appetite.budget[fault]]
+        if not left:
+            return None
+        fault = self.random.choice(left)
+        self.appetite.budget[fault] -= 1
+        return fault
