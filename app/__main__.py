@@ -162,6 +162,28 @@ def demo(
         raise typer.Exit(1)
 
 
+@cli.command()
+def audit(
+    venue_books: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--venue-book",
+            metavar="NAME=URL",
+            help="A sandbox venue's admin port, to compare its book with ours. May be repeated.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Check all that must hold in the books: 0 it holds, 1 it does not, 2 could not look."""
+    settings = _settings("database_url")
+    books = dict(text.partition("=")[::2] for text in venue_books or ())
+    if not all(name and url.startswith("http") for name, url in books.items()):
+        raise _Misconfigured("--venue-book must be NAME=URL, such as alpha=http://127.0.0.1:7001")
+    from app.audit.command import command
+
+    raise typer.Exit(command(settings.database_url, books, as_json=as_json))
+
+
 def main() -> NoReturn:
     """Run the command line; what is wrong with it is said in one line."""
     try:

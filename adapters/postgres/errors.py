@@ -24,6 +24,7 @@ _GONE = (
     asyncpg.CrashShutdownError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that was cut off while nothing was asked of it
     OSError,
     TimeoutError,
 )
@@ -55,7 +56,13 @@ def translated() -> Iterator[None]:
         yield
     except PoolTimeout as error:
         raise DatabaseBusy("no database connection became free in time") from error
-    except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except (
+        DBAPIError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+        OSError,
+    ) as error:
         cause = driver_error(error)
         if isinstance(cause, _BUSY):
             raise DatabaseBusy("the database was busy; nothing was changed") from error

@@ -116,11 +116,11 @@ async def _transaction(scope: Scope) -> AsyncIterator[None]:
     # Built from a parsed UUID and nothing else: SET takes no parameters. The shared lock is one of
     # memory, not of a row: it costs a tenant's writers nothing until somebody closes the tenant.
     tenant = scope.tenant_id.uuid
-    await scope.driver.execute(
-        f"BEGIN; SET LOCAL app.tenant_id = '{tenant}'; "
-        f"SELECT pg_advisory_xact_lock_shared({tenant_lock(scope.tenant_id)})"
-    )
     try:
+        await scope.driver.execute(
+            f"BEGIN; SET LOCAL app.tenant_id = '{tenant}'; "
+            f"SELECT pg_advisory_xact_lock_shared({tenant_lock(scope.tenant_id)})"
+        )
         yield
         await scope.driver.execute("COMMIT")
     except BaseException:
@@ -129,12 +129,16 @@ async def _transaction(scope: Scope) -> AsyncIterator[None]:
 
 
 async def _roll_back(connection: AsyncConnection, driver: Any) -> None:
-    """Leave no open transaction behind: roll back, or drop the connection."""
+    """Leave no open transaction behind: roll back, or drop the connection.
+
+    The driver is not asked whether there is one: of a statement that was cut off it does not know
+    what it did. The caller hears why it came to this, not what then went wrong here.
+    """
     try:
         async with asyncio.timeout(2):
-            if driver.is_in_transaction():
-                await driver.execute("ROLLBACK")
-    except BaseException:
+            await driver.execute("ROLLBACK")
+    except BaseException as error:
         driver.terminate()
         await connection.invalidate()
-        raise
+        if not isinstance(error, Exception):
+            raise

@@ -17,11 +17,13 @@ from reli.tenant.v1 import tenant_service_pb2, tenant_service_pb2_grpc
 from reli.trade.v1 import trade_service_pb2, trade_service_pb2_grpc
 
 MAX_MESSAGE_BYTES: Final = 1 << 20
-MAX_METADATA_BYTES: Final = 8 << 10
+MAX_METADATA_BYTES: Final = 32 << 10
+"""More than the front door lets through: what it refuses itself, it refuses with a reason."""
 
 OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),

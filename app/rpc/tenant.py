@@ -44,6 +44,8 @@ MAX_DISPLAY_NAME: Final = 100
 MAX_KEY_NAME: Final = 64
 MAX_EXTERNAL_ID: Final = 64
 MAX_BRANDING_BYTES: Final = 8_192
+MAX_BRANDING_DEPTH: Final = 16
+"""Objects and lists inside of each other; from 32 on no REST answer could carry the tenant."""
 MAX_LIST: Final = 100
 SLUG: Final = r"[a-z0-9][a-z0-9-]{0,38}[a-z0-9]"
 PRINTABLE: Final = r"[\x20-\x7e]+"
@@ -334,9 +336,23 @@ def _branding(message: Struct) -> dict[str, object]:
         raise InvalidArgument(
             f"branding must be at most {MAX_BRANDING_BYTES} bytes as JSON", field="branding"
         )
+    if _depth(branding) > MAX_BRANDING_DEPTH:
+        raise InvalidArgument(
+            f"branding must be at most {MAX_BRANDING_DEPTH} levels deep", field="branding"
+        )
     if "\\u0000" in text:
         raise InvalidArgument("branding must have no NUL character", field="branding")
     return branding
+
+
+def _depth(value: object) -> int:
+    match value:
+        case dict():
+            return 1 + max(map(_depth, value.values()), default=0)
+        case list():
+            return 1 + max(map(_depth, value), default=0)
+        case _:
+            return 0
 
 
 def _markups(messages: Sequence[tenant_pb2.InstrumentMarkup]) -> dict[str, int]:

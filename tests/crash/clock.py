@@ -22,8 +22,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     @property
     def is_idle(self) -> bool:
-        """Say whether nothing but the caller is about to run."""
-        return not self._ready  # type: ignore[attr-defined]
+        """Say whether nothing but the caller is about to run: no callback and no timer."""
+        timers = self._scheduled  # type: ignore[attr-defined]
+        return not self._ready and (not timers or timers[0].when() > self.virtual)  # type: ignore[attr-defined]
 
 
 def this_month(today: datetime) -> datetime:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -40,13 +41,13 @@ _NEW_TENANT: Final = """
 WITH tenant AS (
     INSERT INTO core.tenants (tenant_id, slug, display_name, quote_ttl_ms, markup_bps, lp_order,
         platform_fee_bps, state, created_at)
-    VALUES ($1, 'crash-' || $1::text, 'Crash', $2, $3::jsonb, $4, $5, 'active', $6)
+    VALUES ($1::uuid, 'crash-' || $1::uuid::text, 'Crash', $2, $3::jsonb, $4, $5, 'active', $6)
 ), customer AS (
     INSERT INTO core.customers (tenant_id, id, external_id, state, created_at)
     VALUES ($1, $7, 'ada', 'active', $6)
 )
 INSERT INTO core.api_keys (tenant_id, id, name, hint, secret_hash, scopes, created_at)
-VALUES ($1, $8, 'crash', 'crash', sha256(convert_to($1::text, 'UTF8')), '{trades}', $6)
+VALUES ($1, $8, 'crash', 'crash', sha256(convert_to($1::uuid::text, 'UTF8')), '{trades}', $6)
 """
 
 _TABLES: Final = {
@@ -115,7 +116,7 @@ class PinnedConnection(asyncpg.Connection):  # type: ignore[misc]
             said = f"BEGIN; SET LOCAL crash.now = '{PinnedConnection.instant().isoformat()}';{rest}"
         result = str(await super().execute(said, timeout=timeout))
         if PinnedConnection.trace is not None:
-            PinnedConnection.trace.add("sql", query, result)
+            PinnedConnection.trace.add("sql", said[:5], result)
         return result
 
     async def _execute(self, query: str, args: tuple[object, ...], *rest: Any, **kw: Any) -> Any:
@@ -126,11 +127,16 @@ class PinnedConnection(asyncpg.Connection):  # type: ignore[misc]
             result = await super()._execute(query, args, *rest, **kw)
         except Exception as error:
             if trace is not None:
-                trace.add("sql", query, args, error)
+                trace.add("sql", _short(query), args, error)
             raise
         if trace is not None:
-            trace.add("sql", query, args, result)
+            trace.add("sql", _short(query), args, result)
         return result
+
+
+@cache
+def _short(query: str) -> str:
+    return " ".join(query.split())[:60]
 
 
 def pinned_engine(url: str, *, name: str) -> AsyncEngine:

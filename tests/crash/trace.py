@@ -14,6 +14,7 @@ _IDS = re.compile(
     r"[a-z]+_[0-7][0-9a-hjkmnp-tv-z]{25}"
     r"|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 )
+_SHORTEST_ID = 30
 
 
 class Trace:
@@ -38,6 +39,8 @@ class Trace:
 
     def _text(self, value: object) -> str:
         if isinstance(value, str):
+            if len(value) < _SHORTEST_ID:
+                return value
             return _IDS.sub(lambda found: self._name(found.group()), value)
         if value is None or isinstance(value, bool | int | float):
             return str(value)

@@ -92,6 +92,7 @@ class World:
         self.alarms: list[str] = []
         self.states: dict[str, str] = {}
         self.trade_of: dict[str, str] = {}
+        self.order_of: dict[str, tuple[str, str]] = {}
         self.is_over = False
 
     # Actors
@@ -172,29 +173,20 @@ class World:
 
     async def settle(self) -> None:
         """Let everybody run up to the next gate."""
-        while True:
+        while not self.loop.is_idle:
             await asyncio.sleep(0)
-            if self.loop.is_idle:
-                return
-
-    async def advance(self, seconds: float) -> None:
-        self.time.advance(seconds)
-        await self.settle()
 
     async def step(self, spawn: Callable[[str], None]) -> None:
         """Open one gate, or let time pass to where one can be opened."""
-        await self.advance(self.random.uniform(0.0005, 0.01))
+        self.time.advance(self.random.uniform(0.0005, 0.01))
         self._restart(spawn)
         await self.settle()
-        now = self.time.now
-        ready = [
-            gate
-            for gate in self.gates
-            if gate.ready_at <= now and (gate.actor is None or gate.actor.frozen_until <= now)
-        ]
+        await self._wake()
+        ready = self._ready()
         if not ready:
             await self._skip()
             return
+        now = self.time.now
         weights = [gate.actor.weight if gate.actor is not None else 8 for gate in ready]
         gate = self.random.choices(ready, weights)[0]
         self.turns += 1
@@ -205,6 +197,22 @@ class World:
             await self.settle()
             return
         await self._open(gate)
+
+    async def _wake(self) -> None:
+        """End all sleeps that are over: to wake has no effect on anybody else."""
+        rested = [gate for gate in self._ready() if gate.moment is Moment.ASLEEP]
+        for gate in rested:
+            gate.future.set_result(None)
+        if rested:
+            await self.settle()
+
+    def _ready(self) -> list[Gate]:
+        now = self.time.now
+        return [
+            gate
+            for gate in self.gates
+            if gate.ready_at <= now and (gate.actor is None or gate.actor.frozen_until <= now)
+        ]
 
     async def _open(self, gate: Gate) -> None:
         gate.future.set_result(None)
@@ -224,7 +232,8 @@ class World:
         ahead += [at for at, _ in self.restarts]
         if not ahead:
             raise Violation("everybody waits for nobody")
-        await self.advance(max(min(ahead) - now, 0.0) + 1e-6)
+        self.time.advance(max(min(ahead) - now, 0.0) + 1e-6)
+        await self.settle()
 
     def _restart(self, spawn: Callable[[str], None]) -> None:
         due = [one for one in self.restarts if one[0] <= self.time.now]
@@ -290,8 +299,6 @@ class World:
 
     def _fired(self, fault: Fault, gate: Gate) -> None:
         what = f"{fault} {gate.moment} {gate.port}" if fault in _PLACED else str(fault)
-        if fault in _PLACED and gate.moment is Moment.ASLEEP:
-            what = f"{fault} asleep"
         self.plan.count(what, self.states_of(gate.subject))
 
     def states_of(self, subject: str) -> list[str]:

@@ -75,6 +75,11 @@ def test_one_unit_more_than_the_largest_amount_is_refused(sign: str) -> None:
     )
 
 
+def test_text_longer_than_any_amount_is_not_even_read() -> None:
+    assert _refusal(lambda: Amount.parse("9" * 64, NGN))[0] == "AMOUNT_TOO_LARGE"
+    assert _refusal(lambda: Amount.parse("9" * 65, NGN))[0] == "MALFORMED_AMOUNT"
+
+
 @pytest.mark.parametrize("text", ["0", "0.00", "-0", "-0.01", "-5"])
 def test_zero_and_less_are_refused_where_something_must_move(text: str) -> None:
     assert _refusal(lambda: Amount.parse_positive(text, NGN, field="amount")) == (

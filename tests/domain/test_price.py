@@ -31,6 +31,7 @@ SCALES = st.integers(0, 18)
         (Amount(Asset("X", 0), 2), Amount(Asset("Y", 0), 200_000_000_003), "100000000002"),
         # Rounding that carries over makes a digit more before the point, not an odd price.
         (Amount(Asset("X", 0), 10), Amount(Asset("Y", 0), 9_999_999_999_999), "1000000000000"),
+        (Amount(Asset("X", 0), 10), Amount(Asset("Y", 0), 123_456_789_012), "12345678901.2"),
         (Amount(Asset("X", 0), 1), Amount(Asset("Y", 0), 1_234_567_890_123), "1234567890120"),
     ],
 )

@@ -842,6 +842,10 @@ def branding(**fields: Any) -> Struct:
     return made
 
 
+def a_nest(levels: int) -> list[Any]:
+    return [a_nest(levels - 1)] if levels > 1 else []
+
+
 def a_resolution(kind: str, name: str, **fields: Any) -> Callable[[World], list[Message]]:
     """Resolve a pending transfer of the world, with accounts and amount as it has them."""
     return lambda w: [
@@ -1079,6 +1083,7 @@ TENANT_CASES: Final = [
             ("with NUL deep inside", branding(a=[{"b": ["\0"]}])),
             ("NaN", branding(a=float("nan"))),
             ("infinite", branding(a=[float("-inf")])),
+            ("too deep", branding(a=a_nest(16))),
         )
     ),
     *(

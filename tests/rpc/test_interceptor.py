@@ -239,7 +239,7 @@ async def test_a_well_formed_correlation_id_is_kept(served: Served, given: str) 
     assert served.servicer.correlation_ids == [given]
 
 
-@pytest.mark.parametrize("given", [None, "", "x" * 65, "a b", "a/b", "a;b", "{}", "é"])
+@pytest.mark.parametrize("given", [None, "", "x" * 65, "a b", "a/b", "a;b", "{}"])
 async def test_any_other_is_replaced(served: Served, given: str | None) -> None:
     header = () if given is None else (("x-request-id", given),)
 

@@ -122,6 +122,14 @@ CROSS JOIN LATERAL (VALUES
             coalesce({typeid(TransferId, "t.resolved_by")}, 'nothing')))
 ) AS v (check_id, is_kept, expected, found)
 WHERE NOT (t.is_balanced AND t.is_held AND t.is_resolution) AND NOT v.is_kept
+UNION ALL
+SELECT '{RESOLVED_ONCE.id}', r.tenant_id, 'resolutions', r.pending_id, '',
+    format('a transfer that is its %s', r.kind),
+    CASE WHEN t.id IS NULL THEN 'no transfer' ELSE format('a %s of %s', t.kind,
+        coalesce({typeid(TransferId, "t.pending_id")}, 'nothing')) END
+FROM core.resolutions AS r
+LEFT JOIN core.transfers AS t ON t.tenant_id = r.tenant_id AND t.id = r.transfer_id
+WHERE t.id IS NULL OR t.kind <> r.kind OR t.pending_id IS DISTINCT FROM r.pending_id
 """,
 )
 
@@ -131,7 +139,8 @@ ENTRIES: Final = SqlProbe(
     sql=f"""
 SELECT '{ENTRY.id}' AS check_id, e.tenant_id, 'entries' AS in_table, e.id, '' AS part,
     format('transfers 1 to %s', greatest(t.transfers, 1)) AS expected,
-    coalesce(format('transfers %s to %s', t.first, t.last), 'no transfer') AS found
+    CASE WHEN t.transfers IS NULL THEN 'no transfer'
+        ELSE format('%s transfers, %s to %s', t.transfers, t.first, t.last) END AS found
 FROM core.entries AS e
 LEFT JOIN (
     SELECT tenant_id, entry_id, count(*) AS transfers, min(ordinal) AS first, max(ordinal) AS last,
@@ -244,20 +253,12 @@ WHERE NOT (j.follows AND j.is_covered) AND NOT v.is_kept
 
 HOLDS: Final = SqlProbe(
     checks=(EXPIRING,),
-    counted=("resolutions", "expiring_holds"),
+    counted=("expiring_holds",),
     sql=f"""
-SELECT '{RESOLVED_ONCE.id}' AS check_id, r.tenant_id, 'resolutions' AS in_table,
-    r.pending_id AS id, '' AS part, format('a transfer that is its %s', r.kind) AS expected,
-    coalesce(format('a %s of %s', t.kind, coalesce({typeid(TransferId, "t.pending_id")}, 'none')),
-        'no transfer') AS found
-FROM core.resolutions AS r
-LEFT JOIN core.transfers AS t ON t.tenant_id = r.tenant_id AND t.id = r.transfer_id
-WHERE t.id IS NULL OR t.kind <> r.kind OR t.pending_id IS DISTINCT FROM r.pending_id
-UNION ALL
-SELECT '{EXPIRING.id}', coalesce(h.tenant_id, x.tenant_id), 'expiring_holds',
-    coalesce(h.id, x.transfer_id), '',
-    coalesce('expires at ' || h.expires_at, 'not listed: no open hold with an expiry'),
-    coalesce('expires at ' || x.expires_at, 'not listed')
+SELECT '{EXPIRING.id}' AS check_id, coalesce(h.tenant_id, x.tenant_id) AS tenant_id,
+    'expiring_holds' AS in_table, coalesce(h.id, x.transfer_id) AS id, '' AS part,
+    coalesce('expires at ' || h.expires_at, 'not listed: no open hold with an expiry') AS expected,
+    coalesce('expires at ' || x.expires_at, 'not listed') AS found
 FROM (
     SELECT t.tenant_id, t.id, t.expires_at FROM core.transfers AS t
     LEFT JOIN core.resolutions AS r ON r.tenant_id = t.tenant_id AND r.pending_id = t.id
@@ -291,11 +292,13 @@ WITH made AS (
 SELECT '{DEPOSIT.id}' AS check_id, coalesce(a.tenant_id, m.tenant_id) AS tenant_id,
     CASE WHEN a.id IS NULL THEN 'entries' ELSE 'sandbox_deposits' END AS in_table,
     coalesce(a.id, m.id) AS id, '' AS part,
-    coalesce(format('one transfer of %s units of %s from external to %s', a.units, a.asset,
-        concat_ws(' ', a.party_kind, a.party_owner)), 'a deposit') AS expected,
-    coalesce(format('%s %s transfers of %s units of %s from %s to %s for %s', m.transfers, m.kind,
-        m.units, m.asset, m.debit_kind, concat_ws(' ', m.credit_kind, m.credit_owner),
-        m.reference), 'no entry') AS found
+    CASE WHEN a.id IS NULL THEN 'a deposit'
+        ELSE format('one transfer of %s units of %s from external to %s', a.units, a.asset,
+            concat_ws(' ', a.party_kind, a.party_owner)) END AS expected,
+    CASE WHEN m.id IS NULL THEN 'no entry'
+        ELSE format('%s %s transfers of %s units of %s from %s to %s for %s', m.transfers, m.kind,
+            m.units, m.asset, m.debit_kind, concat_ws(' ', m.credit_kind, m.credit_owner),
+            m.reference) END AS found
 FROM asked AS a FULL JOIN made AS m ON m.tenant_id = a.tenant_id AND m.id = a.entry_id
 WHERE (a.reference, 1::bigint, 'regular', a.units, a.asset, 'external', a.party_kind,
         a.party_owner)

@@ -59,6 +59,13 @@ def test_only_an_active_customer_passes() -> None:
         assert caught.value.metadata == {"customer_id": str(customer.id)}
 
 
+def test_a_quote_lives_half_a_minute_and_nobody_takes_a_share_unless_somebody_said_so() -> None:
+    settings = TenantSettings()
+
+    assert (settings.quote_ttl_ms, settings.platform_fee_bps) == (30_000, 0)
+    assert (settings.markup_bps, settings.lp_order) == ({}, ())
+
+
 @pytest.mark.parametrize(
     "settings",
     [

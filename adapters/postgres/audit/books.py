@@ -1,0 +1,194 @@
+"""The snapshot of all tenants' rows that an audit looks at."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from adapters.postgres.audit import event, house, ledger, quote, reference, request, trade
+from adapters.postgres.audit.probe import ID_OF, SqlProbe
+from domain.amount import Amount
+from domain.asset import Asset
+from domain.ids import AttemptId, TenantId, TradeId
+from domain.side import Side
+from domain.trade.attempt import AttemptState
+from ports.audit import (
+    SHOWN,
+    AuditableBooks,
+    AuditedAttempt,
+    AuditImpossible,
+    BooksSnapshot,
+    Finding,
+    Probe,
+    Violation,
+)
+
+PROBES: Final = (
+    *ledger.PROBES,
+    *quote.PROBES,
+    *trade.PROBES,
+    *request.PROBES,
+    *event.PROBES,
+    *house.PROBES,
+    *reference.PROBES,
+)
+
+# Every probe reads whole tables once. Statistics of the moment must not talk the planner into
+# loops that are fine for ten rows and endless for a million.
+_SETTINGS: Final = {
+    "enable_nestloop": "off",
+    "hash_mem_multiplier": "4",
+    "jit": "off",
+    "lock_timeout": "10s",
+    # Rather an error than rows that a policy leaves out.
+    "row_security": "off",
+    "statement_timeout": "0",
+    "transaction_timeout": "0",
+    "work_mem": "64MB",
+}
+
+_MAY_READ: Final = "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"
+
+# The worst offenders are counted on the server; only those that are shown come here.
+_SHOWN: Final = """
+SELECT * FROM (
+    SELECT v.*, count(*) OVER (PARTITION BY check_id) AS broken,
+        row_number() OVER (PARTITION BY check_id ORDER BY tenant_id, in_table, id, part) AS place
+    FROM ({probe}) AS v
+) AS v WHERE place <= {shown} ORDER BY check_id, place
+"""
+
+_LPS: Final = "SELECT DISTINCT lp FROM core.attempts WHERE sent_at IS NOT NULL ORDER BY lp"
+
+_ATTEMPTS: Final = """
+SELECT a.tenant_id, a.trade_id, a.id, a.state, a.venue_order_id, a.filled_units, t.side,
+    t.base_units, i.base_asset, b.scale AS base_scale, i.quote_asset, q.scale AS quote_scale,
+    coalesce(k.breaks, 0) AS breaks
+FROM core.attempts AS a
+JOIN core.trades AS t ON t.tenant_id = a.tenant_id AND t.id = a.trade_id
+JOIN core.instruments AS i ON i.code = t.instrument
+JOIN core.assets AS b ON b.code = i.base_asset
+JOIN core.assets AS q ON q.code = i.quote_asset
+LEFT JOIN (
+    SELECT tenant_id, trade_id, count(*) AS breaks FROM core.breaks
+    WHERE kind <> 'FILL_BEYOND_TOLERANCE' GROUP BY tenant_id, trade_id
+) AS k ON k.tenant_id = a.tenant_id AND k.trade_id = a.trade_id
+WHERE a.lp = $1
+"""
+
+
+class PostgresBooks(AuditableBooks):
+    """Looks with the URL of the migrations, whose role sees all tenants."""
+
+    def __init__(self, database_url: str) -> None:
+        self._database_url = database_url
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[BooksSnapshot]:
+        try:
+            connection = await asyncpg.connect(
+                self._database_url,
+                timeout=5,
+                server_settings={"application_name": "reli audit", "timezone": "UTC"},
+            )
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise AuditImpossible(f"the database cannot be reached: {error}") from error
+        try:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                yield await open_snapshot(connection)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise AuditImpossible(f"the database gave up: {error}") from error
+        finally:
+            await connection.close()
+
+
+async def open_snapshot(connection: Any) -> "PostgresSnapshot":
+    """Return what an open transaction sees, or raise `AuditImpossible`."""
+    if not await connection.fetchval(_MAY_READ):
+        raise AuditImpossible(
+            "the role of the database URL must be able to read all tenants: "
+            "a superuser, or one with BYPASSRLS"
+        )
+    if await connection.fetchval("SELECT to_regclass('core.environment') IS NULL"):
+        raise AuditImpossible("the database was never migrated")
+    for name, value in _SETTINGS.items():
+        await connection.execute(f"SET LOCAL {name} = '{value}'")
+    row = await connection.fetchrow("SELECT core.now() AS now, house_id FROM core.environment")
+    return PostgresSnapshot(connection, row["now"], row["house_id"])
+
+
+class PostgresSnapshot(BooksSnapshot):
+    """One open transaction."""
+
+    def __init__(self, connection: Any, now: datetime, house_id: UUID) -> None:
+        self._connection = connection
+        self._now = now
+        self._house_id = house_id
+        self._rows: dict[str, int] = {}
+
+    @property
+    def probes(self) -> Sequence[SqlProbe]:
+        return PROBES
+
+    async def examine(self, probe: Probe) -> Sequence[Finding]:
+        assert isinstance(probe, SqlProbe)
+        looked_at = sum([await self._count(table) for table in probe.counted])
+        query = _SHOWN.format(probe=probe.sql, shown=SHOWN)
+        query = query.replace(":now", f"'{self._now.isoformat()}'::timestamptz")
+        query = query.replace(":house", f"'{self._house_id}'::uuid")
+        found = await self._connection.fetch(query)
+        findings = []
+        for check in probe.checks:
+            rows = [row for row in found if row["check_id"] == check.id]
+            findings.append(
+                Finding(
+                    check=check,
+                    looked_at=looked_at,
+                    broken=rows[0]["broken"] if rows else 0,
+                    violations=tuple(map(_violation, rows)),
+                )
+            )
+        return findings
+
+    async def lps(self) -> Sequence[str]:
+        return [row["lp"] for row in await self._connection.fetch(_LPS)]
+
+    async def attempts(self, lp: str) -> AsyncIterator[AuditedAttempt]:
+        # A numeric comes as a Decimal, which is exact as long as nothing is computed with it.
+        async for row in self._connection.cursor(_ATTEMPTS, lp, prefetch=1_000):
+            filled = row["filled_units"]
+            quote = Asset(row["quote_asset"], row["quote_scale"])
+            yield AuditedAttempt(
+                tenant_id=TenantId(row["tenant_id"]),
+                trade_id=TradeId(row["trade_id"]),
+                id=AttemptId(row["id"]),
+                state=AttemptState(row["state"]),
+                venue_order_id=row["venue_order_id"],
+                side=Side(row["side"]),
+                base=Amount(Asset(row["base_asset"], row["base_scale"]), int(row["base_units"])),
+                filled=None if filled is None else Amount(quote, int(filled)),
+                breaks=row["breaks"],
+            )
+
+    async def _count(self, table: str) -> int:
+        if table not in self._rows:
+            self._rows[table] = await self._connection.fetchval(
+                f"SELECT count(*) FROM core.{table}"
+            )
+        return self._rows[table]
+
+
+def _violation(row: Any) -> Violation:
+    table, id, part = row["in_table"], row["id"], row["part"]
+    kind = ID_OF.get(table)
+    name = "" if id is None else str(kind(id) if kind else id)
+    return Violation(
+        tenant_id=TenantId(row["tenant_id"]) if row["tenant_id"] else None,
+        table=table,
+        id=" ".join(text for text in (name, part) if text),
+        expected=row["expected"] or "",
+        found=row["found"] or "",
+    )

@@ -1,0 +1,134 @@
+"""Events: stamped without gaps, told of every trade, dealt with once by every consumer."""
+
+from typing import Final
+
+from adapters.postgres.audit.probe import SqlProbe, typeid
+from domain.ids import TradeId
+from domain.trade.trade import TradeState
+from ports.audit import Check
+
+SEQUENCE: Final = Check(
+    id="I11.sequence",
+    statement="each tenant's stamped events are numbered from 1 to its head without gaps",
+    source="money rules, section 7: gapless; invariant I11",
+)
+PUBLISHED: Final = Check(
+    id="I11.published",
+    statement="no event was published before it was stamped",
+    source="money rules, section 7: readers see stamped rows only",
+)
+TOLD: Final = Check(
+    id="I11.trade",
+    statement="each trade has one event of its accept and one of its end, in that order",
+    source="money rules, section 7; invariant I11: no event lost, none without a commit",
+)
+POSITION: Final = Check(
+    id="I11.position",
+    statement="no consumer is ahead of the events",
+    source="money rules, section 7; invariant I11",
+)
+DEALT_WITH: Final = Check(
+    id="I11.inbox",
+    statement="each consumer dealt with each event up to its position, and with no other",
+    source="money rules, section 7: an inbox row in the transaction of the effect",
+)
+
+OUTBOX: Final = SqlProbe(
+    checks=(SEQUENCE, PUBLISHED),
+    counted=("outbox",),
+    sql=f"""
+WITH numbered AS (
+    SELECT tenant_id, id, sequence, lag(sequence, 1, 0::bigint)
+        OVER (PARTITION BY tenant_id ORDER BY sequence) + 1 AS due
+    FROM core.outbox WHERE sequence IS NOT NULL
+), latest AS (
+    SELECT tenant_id, max(sequence) AS last FROM core.outbox
+    WHERE sequence IS NOT NULL GROUP BY tenant_id
+)
+SELECT '{SEQUENCE.id}' AS check_id, tenant_id, 'outbox' AS in_table, id, '' AS part,
+    'sequence ' || due AS expected, 'sequence ' || sequence AS found
+FROM numbered WHERE sequence <> due
+UNION ALL
+SELECT '{SEQUENCE.id}', coalesce(h.tenant_id, l.tenant_id), 'event_heads',
+    coalesce(h.tenant_id, l.tenant_id), '', 'last ' || coalesce(l.last::text, 'absent'),
+    'last ' || coalesce(h.last::text, 'absent')
+FROM core.event_heads AS h FULL JOIN latest AS l ON l.tenant_id = h.tenant_id
+WHERE h.last IS DISTINCT FROM l.last
+UNION ALL
+SELECT '{PUBLISHED.id}', tenant_id, 'outbox', id, '', 'a sequence',
+    format('published at %s without one', published_at)
+FROM core.outbox WHERE published_at IS NOT NULL AND sequence IS NULL
+""",
+)
+
+TRADES: Final = SqlProbe(
+    checks=(TOLD,),
+    counted=("trades",),
+    sql=f"""
+WITH told AS (
+    SELECT tenant_id, subject, (array_agg(id))[1] AS id,
+        count(*) FILTER (WHERE type = 'trade.accepted') AS accepted,
+        count(*) FILTER (WHERE type = 'trade.settled') AS settled,
+        count(*) FILTER (WHERE type = 'trade.rejected') AS rejected,
+        min(sequence) FILTER (WHERE type = 'trade.accepted') AS accepted_as,
+        min(sequence) FILTER (WHERE type <> 'trade.accepted') AS ended_as
+    FROM core.outbox WHERE type IN ('trade.accepted', 'trade.settled', 'trade.rejected')
+    GROUP BY tenant_id, subject
+), traded AS MATERIALIZED (
+    SELECT tenant_id, id, state, {typeid(TradeId, "id")} AS name FROM core.trades
+)
+SELECT '{TOLD.id}' AS check_id, coalesce(t.tenant_id, e.tenant_id) AS tenant_id,
+    CASE WHEN t.id IS NULL THEN 'outbox' ELSE 'trades' END AS in_table, coalesce(t.id, e.id) AS id,
+    '' AS part,
+    CASE WHEN t.id IS NULL THEN 'a trade ' || e.subject
+        ELSE format('trade.accepted once, then what it is: %s', t.state) END AS expected,
+    CASE WHEN t.id IS NULL THEN 'no such trade'
+        ELSE format('%s accepted (sequence %s), %s settled, %s rejected (sequence %s)',
+            coalesce(e.accepted, 0), e.accepted_as, coalesce(e.settled, 0),
+            coalesce(e.rejected, 0), e.ended_as) END AS found
+FROM traded AS t FULL JOIN told AS e ON e.tenant_id = t.tenant_id AND e.subject = t.name
+WHERE t.id IS NULL OR e.id IS NULL OR e.accepted <> 1
+    OR e.settled <> CASE t.state WHEN '{TradeState.SETTLED}' THEN 1 ELSE 0 END
+    OR e.rejected <> CASE t.state WHEN '{TradeState.REJECTED}' THEN 1 ELSE 0 END
+    OR (e.ended_as IS NOT NULL AND e.accepted_as IS NULL) OR e.ended_as < e.accepted_as
+""",
+)
+
+CONSUMERS: Final = SqlProbe(
+    checks=(POSITION, DEALT_WITH),
+    counted=("consumer_positions", "inbox", "dead_letters"),
+    sql=f"""
+WITH dealt_with AS (
+    SELECT 'inbox' AS in_table, tenant_id, consumer, event_id, NULL::uuid AS of_tenant
+    FROM core.inbox
+    UNION ALL
+    SELECT 'dead_letters', tenant_id, consumer, event_id, source_tenant_id FROM core.dead_letters
+)
+SELECT '{POSITION.id}' AS check_id, p.source_tenant_id AS tenant_id,
+    'consumer_positions' AS in_table, p.source_tenant_id AS id, p.consumer AS part,
+    format('sequence 0 to %s', coalesce(h.last, 0)) AS expected, 'sequence ' || p.sequence AS found
+FROM core.consumer_positions AS p
+LEFT JOIN core.event_heads AS h ON h.tenant_id = p.source_tenant_id
+WHERE p.sequence NOT BETWEEN 0 AND coalesce(h.last, 0)
+UNION ALL
+SELECT '{DEALT_WITH.id}', d.tenant_id, d.in_table, d.event_id, d.consumer,
+    'an event up to the position of the consumer',
+    CASE WHEN o.id IS NULL THEN 'no such event' ELSE format('sequence %s, the consumer is at %s',
+        coalesce(o.sequence::text, 'absent'), coalesce(p.sequence, 0)) END
+FROM dealt_with AS d
+LEFT JOIN core.outbox AS o
+    ON o.id = d.event_id AND o.tenant_id = coalesce(d.of_tenant, o.tenant_id)
+LEFT JOIN core.consumer_positions AS p
+    ON p.consumer = d.consumer AND p.source_tenant_id = o.tenant_id
+WHERE o.id IS NULL OR o.sequence IS NULL OR o.sequence > coalesce(p.sequence, 0)
+UNION ALL
+SELECT '{DEALT_WITH.id}', o.tenant_id, 'outbox', o.id, p.consumer, 'dealt with once',
+    'not dealt with, and the consumer is at ' || p.sequence
+FROM core.consumer_positions AS p
+JOIN core.outbox AS o ON o.tenant_id = p.source_tenant_id AND o.sequence <= p.sequence
+LEFT JOIN dealt_with AS d ON d.consumer = p.consumer AND d.event_id = o.id
+WHERE d.event_id IS NULL
+""",
+)
+
+PROBES: Final = (OUTBOX, TRADES, CONSUMERS)

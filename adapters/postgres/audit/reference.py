@@ -1,0 +1,97 @@
+"""References: every id that a row names is there, in the same tenant."""
+
+from typing import Final
+
+from adapters.postgres.audit.probe import SqlProbe, typeid
+from domain.ids import CustomerId
+from ports.audit import Check
+
+SCOPE: Final = Check(
+    id="I12.scope",
+    statement="each id that a row names belongs to a row of the same tenant",
+    source="money rules, section 1: a transfer never crosses books; invariant I12",
+)
+
+REFERENCES: Final = {
+    ("accounts", "tenant_id"): "tenants",
+    ("api_keys", "tenant_id"): "tenants",
+    ("attempts", "trade_id"): "trades",
+    ("breaks", "trade_id"): "trades",
+    ("burned_ids", "tenant_id"): "tenants",
+    ("customers", "tenant_id"): "tenants",
+    ("dead_letters", "tenant_id"): "tenants",
+    ("entries", "tenant_id"): "tenants",
+    ("event_heads", "tenant_id"): "tenants",
+    ("expiring_holds", "transfer_id"): "transfers",
+    ("inbox", "tenant_id"): "tenants",
+    ("lp_answers", "quote_id"): "quotes",
+    ("outbox", "tenant_id"): "tenants",
+    ("quotes", "tenant_id"): "tenants",
+    ("quotes", "customer_id"): "customers",
+    ("quotes", "trade_id"): "trades",
+    ("requests", "tenant_id"): "tenants",
+    ("resolutions", "pending_id"): "transfers",
+    ("resolutions", "transfer_id"): "transfers",
+    ("sandbox_deposits", "customer_id"): "customers",
+    ("sandbox_deposits", "entry_id"): "entries",
+    ("trade_queue", "trade_id"): "trades",
+    ("trade_resolutions", "trade_id"): "trades",
+    ("trade_transitions", "trade_id"): "trades",
+    ("trades", "accepted_by"): "api_keys",
+    ("trades", "customer_id"): "customers",
+    ("trades", "hold_entry_id"): "entries",
+    ("trades", "hold_id"): "transfers",
+    ("trades", "quote_id"): "quotes",
+    ("transfers", "credit_account_id"): "accounts",
+    ("transfers", "debit_account_id"): "accounts",
+    ("transfers", "entry_id"): "entries",
+    ("transfers", "pending_id"): "transfers",
+}
+"""By table and column, the table whose id it is. Of tables whose other references lead to a tenant
+the tenant itself is not listed. What may name another tenant's row has checks of its own: who
+proposed a resolution, what a consumer has seen."""
+
+_ID: Final = {
+    "dead_letters": "event_id",
+    "event_heads": "tenant_id",
+    "expiring_holds": "transfer_id",
+    "inbox": "event_id",
+    "requests": None,
+    "resolutions": "pending_id",
+    "trade_queue": "trade_id",
+    "trade_transitions": "trade_id",
+}
+
+
+def _missing(table: str, column: str, parent: str) -> str:
+    id = _ID.get(table, "id")
+    row = f"c.{id}" if id else "NULL::uuid"
+    parent_id = "tenant_id" if parent == "tenants" else "id"
+    return f"""
+SELECT '{SCOPE.id}' AS check_id, c.tenant_id, '{table}' AS in_table, {row} AS id,
+    '{column}' AS part, format('%s in {parent} of the tenant', c.{column}) AS expected,
+    'no such row' AS found
+FROM core.{table} AS c
+LEFT JOIN core.{parent} AS p ON p.tenant_id = c.tenant_id AND p.{parent_id} = c.{column}
+WHERE c.{column} IS NOT NULL AND p.tenant_id IS NULL
+"""
+
+
+OWNERS: Final = f"""
+SELECT '{SCOPE.id}' AS check_id, a.tenant_id, 'accounts' AS in_table, a.id, 'owner' AS part,
+    format('%s in customers of the tenant', a.owner) AS expected, 'no such row' AS found
+FROM core.accounts AS a
+LEFT JOIN (SELECT tenant_id, {typeid(CustomerId, "id")} AS name FROM core.customers) AS c
+    ON c.tenant_id = a.tenant_id AND c.name = a.owner
+WHERE a.kind = 'customer' AND c.name IS NULL
+"""
+
+SCOPES: Final = SqlProbe(
+    checks=(SCOPE,),
+    counted=tuple(table for table, _ in REFERENCES),
+    sql="UNION ALL".join(
+        [*(_missing(*child, parent) for child, parent in REFERENCES.items()), OWNERS]
+    ),
+)
+
+PROBES: Final = (SCOPES,)

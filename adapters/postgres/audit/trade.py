@@ -1,0 +1,444 @@
+"""Trades: their holds, attempts, transitions, terms and postings."""
+
+from typing import Final
+
+from adapters.postgres.audit.probe import SqlProbe, rows, texts, typeid
+from adapters.postgres.audit.settlement import rules
+from domain.ids import ApiKeyId, CustomerId, ResolutionId, TradeId, TransferId
+from domain.trade.attempt import TRANSITIONS as ATTEMPT_TRANSITIONS
+from domain.trade.attempt import WITHOUT_FILL, AttemptState
+from domain.trade.settlement import Role
+from domain.trade.trade import TERMINAL, TradeState
+from domain.trade.trade import TRANSITIONS as TRADE_TRANSITIONS
+from ports.audit import Check
+
+HOLD: Final = Check(
+    id="I6.hold",
+    statement="each trade's hold is posted if settled, voided if rejected, and open while it lives",
+    source="money rules, sections 3 and 4; invariant I6",
+)
+OPEN_HOLD: Final = Check(
+    id="I6.open",
+    statement="each open hold for a trade is the hold of a live trade",
+    source="money rules, section 4; invariant I6",
+)
+EVIDENCE: Final = Check(
+    id="I7.evidence",
+    statement="nothing left the unknown without evidence",
+    source="money rules, section 5; invariant I7",
+)
+TWO_KEYS: Final = Check(
+    id="I7.two_keys",
+    statement="each resolution in force has two operator keys, and its attempt went by it",
+    source="money rules, sections 5 and 6; invariant I7",
+)
+ONE_FILL: Final = Check(
+    id="I8.fill",
+    statement="a filled or settled trade has one filled attempt, every other trade none",
+    source="money rules, section 5; invariant I8",
+)
+BACKUP: Final = Check(
+    id="I8.backup",
+    statement="another LP was asked only after proof that no earlier one executed",
+    source="money rules, section 5; invariant I8",
+)
+ONE_TRADE: Final = Check(
+    id="I8.execution",
+    statement="one execution of a venue settles one trade, over all tenants",
+    source="money rules, section 5; invariants I5 and I8",
+)
+LEGAL: Final = Check(
+    id="I9.legal",
+    statement="each transition is in the domain's table",
+    source="money rules, section 5; invariant I9",
+)
+CONTIGUOUS: Final = Check(
+    id="I9.contiguous",
+    statement="each transition begins where the one before it ended",
+    source="money rules, section 5; invariant I9",
+)
+FINAL_STATE: Final = Check(
+    id="I9.state",
+    statement="the state of each trade and attempt is where its transitions lead",
+    source="money rules, section 5; invariant I9",
+)
+VERSIONS: Final = Check(
+    id="I9.versions",
+    statement="each trade's version counts its changes without gaps",
+    source="invariant I9: version +1; another check without an answer is a change too",
+)
+UNKNOWN: Final = Check(
+    id="I9.unknown",
+    statement="a trade's outcome is unknown exactly while an attempt of it is",
+    source="money rules, section 5: and back",
+)
+POSTINGS: Final = Check(
+    id="I13.postings",
+    statement="each trade's transfers are its hold and its waterfall plus slippage, or its release",
+    source="money rules, section 4; invariant I13",
+)
+CLEARING: Final = Check(
+    id="I13.clearing",
+    statement="trade clearing has nothing posted and holds exactly what live trades hold",
+    source="money rules, section 4",
+)
+QUEUED: Final = Check(
+    id="I16.queue",
+    statement="each trade that has not ended is in the queue, and no other",
+    source="invariant I16: a named wait state",
+)
+DUE: Final = Check(
+    id="I16.due",
+    statement="no trade has been due for more than a minute without a worker",
+    source="invariant I16: liveness",
+)
+EXPIRED_HOLD: Final = Check(
+    id="I16.expired",
+    statement="no hold has been over for more than a minute and is still held",
+    source="invariant I16: liveness",
+)
+
+_ENDED: Final = texts(TERMINAL)
+_FILLED: Final = texts((TradeState.FILLED, TradeState.SETTLED))
+_WITHOUT_FILL: Final = texts(WITHOUT_FILL)
+_TABLES: Final = rows(
+    (machine, state, action, to)
+    for machine, table in (("trade", TRADE_TRANSITIONS), ("attempt", ATTEMPT_TRANSITIONS))
+    for (state, action), to in table.items()
+)
+_RULES: Final = rows(
+    (r.side, r.entry, r.place, r.kind, r.debit, r.credit, r.part, r.asset, r.purpose)
+    for r in rules()
+)
+
+HOLDS: Final = SqlProbe(
+    checks=(HOLD, OPEN_HOLD),
+    counted=("trades",),
+    sql=f"""
+SELECT '{HOLD.id}' AS check_id, t.tenant_id, 'trades' AS in_table, t.id, '' AS part,
+    CASE t.state
+        WHEN 'settled' THEN 'posted by ' || {typeid(TransferId, "t.settlement_ids[1]")}
+        WHEN 'rejected' THEN 'voided by ' || {typeid(TransferId, "t.release_id")}
+        ELSE 'open' END AS expected,
+    format('%s, and its hold is %s', t.state, CASE WHEN r.kind IS NULL THEN 'open'
+        ELSE format('resolved: %s by %s', r.kind, {typeid(TransferId, "r.transfer_id")}) END)
+        AS found
+FROM core.trades AS t
+LEFT JOIN core.resolutions AS r ON r.tenant_id = t.tenant_id AND r.pending_id = t.hold_id
+WHERE NOT CASE t.state
+    WHEN 'settled' THEN coalesce(r.kind = 'post' AND r.transfer_id = t.settlement_ids[1], false)
+    WHEN 'rejected' THEN coalesce(r.kind = 'void' AND r.transfer_id = t.release_id, false)
+    ELSE r.kind IS NULL END
+UNION ALL
+SELECT '{OPEN_HOLD.id}', p.tenant_id, 'transfers', p.id, '', 'the hold of a live trade',
+    coalesce('the hold of a trade that is ' || t.state, 'no trade')
+FROM core.transfers AS p
+JOIN core.accounts AS c ON c.tenant_id = p.tenant_id AND c.id = p.credit_account_id
+LEFT JOIN core.resolutions AS r ON r.tenant_id = p.tenant_id AND r.pending_id = p.id
+LEFT JOIN core.trades AS t ON t.tenant_id = p.tenant_id AND t.hold_id = p.id
+WHERE p.kind = 'pending' AND c.kind = 'trade_clearing' AND r.pending_id IS NULL
+    AND (t.id IS NULL OR t.state IN {_ENDED})
+""",
+)
+
+ATTEMPTS: Final = SqlProbe(
+    checks=(ONE_FILL, UNKNOWN, BACKUP, ONE_TRADE),
+    counted=("trades", "attempts"),
+    sql=f"""
+WITH counted AS (
+    SELECT tenant_id, trade_id, count(*) FILTER (WHERE state = 'filled') AS filled,
+        count(*) FILTER (WHERE state = 'unknown') AS unknown
+    FROM core.attempts GROUP BY tenant_id, trade_id
+), numbered AS (
+    SELECT *, row_number() OVER w AS place, lead(number) OVER w AS next_number
+    FROM core.attempts WINDOW w AS (PARTITION BY tenant_id, trade_id ORDER BY number)
+), settled_by AS (
+    SELECT *, count(*) OVER (PARTITION BY lp, venue_order_id) AS trades
+    FROM core.attempts WHERE venue_order_id <> ''
+)
+SELECT v.check_id, t.tenant_id, 'trades' AS in_table, t.id, '' AS part, v.expected, v.found
+FROM core.trades AS t
+LEFT JOIN counted AS c ON c.tenant_id = t.tenant_id AND c.trade_id = t.id
+CROSS JOIN LATERAL (VALUES
+    ('{ONE_FILL.id}', coalesce(c.filled, 0) = CASE WHEN t.state IN {_FILLED} THEN 1 ELSE 0 END,
+        format('%s filled attempts', CASE WHEN t.state IN {_FILLED} THEN 1 ELSE 0 END),
+        format('%s, with %s filled attempts', t.state, coalesce(c.filled, 0))),
+    ('{UNKNOWN.id}', (coalesce(c.unknown, 0) > 0) = (t.state = '{TradeState.OUTCOME_UNKNOWN}'),
+        CASE WHEN c.unknown > 0 THEN '{TradeState.OUTCOME_UNKNOWN}' ELSE 'an unknown attempt' END,
+        format('%s, with %s unknown attempts', t.state, coalesce(c.unknown, 0)))
+) AS v (check_id, is_kept, expected, found)
+WHERE NOT v.is_kept
+UNION ALL
+SELECT '{BACKUP.id}', tenant_id, 'attempts', id, '',
+    format('attempt %s, the last one or proven without a fill', place),
+    format('attempt %s, %s, before attempt %s', number, state,
+        coalesce(next_number::text, 'none'))
+FROM numbered
+WHERE number <> place OR (next_number IS NOT NULL AND state NOT IN {_WITHOUT_FILL})
+UNION ALL
+SELECT '{ONE_TRADE.id}', tenant_id, 'attempts', id, '',
+    format('no other trade settled by %s of %s', venue_order_id, lp),
+    format('%s attempts settled by it', trades)
+FROM settled_by WHERE trades > 1
+""",
+)
+
+STEPS: Final = SqlProbe(
+    checks=(LEGAL, CONTIGUOUS, FINAL_STATE, VERSIONS, EVIDENCE),
+    counted=("trade_transitions",),
+    sql=f"""
+WITH tables (machine, from_state, action, to_state) AS ({_TABLES}
+    UNION ALL SELECT 'attempt', '', 'prepare', '{AttemptState.PREPARED}'
+), steps AS MATERIALIZED (
+    SELECT s.*, lag(to_state) OVER w AS came_from, lead(version) OVER w IS NULL AS is_last
+    FROM core.trade_transitions AS s
+    WINDOW w AS (PARTITION BY tenant_id, trade_id, attempt ORDER BY version, ordinal)
+), judged AS (
+    SELECT s.*, l.action IS NOT NULL AS is_legal,
+        coalesce(s.came_from, CASE s.attempt WHEN 0 THEN '{TradeState.PENDING}' ELSE '' END)
+            AS begins,
+        s.from_state NOT IN ('{AttemptState.UNKNOWN}', '{TradeState.OUTCOME_UNKNOWN}')
+            OR s.evidence <> '' AS has_evidence
+    FROM steps AS s
+    LEFT JOIN tables AS l
+        ON l.machine = CASE s.attempt WHEN 0 THEN 'trade' ELSE 'attempt' END
+        AND l.from_state = s.from_state AND l.action = s.action AND l.to_state = s.to_state
+), totals AS (
+    SELECT tenant_id, trade_id, count(DISTINCT version) AS versions, min(version) AS first,
+        count(*) FILTER (WHERE attempt > 0 AND action = 'lose') AS losses
+    FROM steps GROUP BY tenant_id, trade_id
+), checked AS (
+    SELECT tenant_id, trade_id, sum(checks) AS checks FROM core.attempts
+    GROUP BY tenant_id, trade_id
+)
+SELECT v.check_id, j.tenant_id, 'trade_transitions' AS in_table, j.trade_id AS id,
+    format('version %s, step %s, %s', j.version, j.ordinal,
+        CASE j.attempt WHEN 0 THEN 'the trade' ELSE 'attempt ' || j.attempt END) AS part,
+    v.expected, v.found
+FROM judged AS j
+CROSS JOIN LATERAL (VALUES
+    ('{LEGAL.id}', j.is_legal, 'a transition of the table',
+        format('%s by %s to %s', j.from_state, j.action, j.to_state)),
+    ('{CONTIGUOUS.id}', j.from_state = j.begins, format('from %s', j.begins),
+        format('from %s', j.from_state)),
+    ('{EVIDENCE.id}', j.has_evidence, 'evidence', 'none')
+) AS v (check_id, is_kept, expected, found)
+WHERE NOT (j.is_legal AND j.from_state = j.begins AND j.has_evidence) AND NOT v.is_kept
+UNION ALL
+SELECT '{FINAL_STATE.id}', coalesce(a.tenant_id, s.tenant_id),
+    CASE WHEN a.id IS NULL THEN 'trade_transitions' ELSE 'attempts' END,
+    coalesce(a.id, s.trade_id), CASE WHEN a.id IS NULL THEN 'attempt ' || s.attempt ELSE '' END,
+    coalesce(s.to_state, 'a transition'), coalesce(a.state, 'no such attempt')
+FROM core.attempts AS a
+FULL JOIN (SELECT * FROM steps WHERE is_last AND attempt > 0) AS s
+    ON s.tenant_id = a.tenant_id AND s.trade_id = a.trade_id AND s.attempt = a.number
+WHERE a.state IS DISTINCT FROM s.to_state
+UNION ALL
+SELECT '{FINAL_STATE.id}', t.tenant_id, 'trades', t.id, '',
+    coalesce(s.to_state, '{TradeState.PENDING}'), t.state
+FROM core.trades AS t
+LEFT JOIN (SELECT * FROM steps WHERE is_last AND attempt = 0) AS s
+    ON s.tenant_id = t.tenant_id AND s.trade_id = t.id
+WHERE t.state <> coalesce(s.to_state, '{TradeState.PENDING}')
+UNION ALL
+SELECT '{VERSIONS.id}', t.tenant_id, 'trades', t.id, '',
+    format('version %s, from version 1', s.versions + c.checks - s.losses),
+    format('version %s, from version %s', t.version, s.first)
+FROM core.trades AS t
+LEFT JOIN totals AS s ON s.tenant_id = t.tenant_id AND s.trade_id = t.id
+LEFT JOIN checked AS c ON c.tenant_id = t.tenant_id AND c.trade_id = t.id
+WHERE s.first IS DISTINCT FROM 1 OR t.version IS DISTINCT FROM s.versions + c.checks - s.losses
+""",
+)
+
+RESOLUTIONS: Final = SqlProbe(
+    checks=(TWO_KEYS,),
+    counted=("trade_resolutions",),
+    sql=f"""
+WITH named AS (
+    SELECT r.*, {typeid(ResolutionId, "r.id")} AS name, a.state,
+        a.venue_order_id AS filled_by, a.filled_units AS filled_for
+    FROM core.trade_resolutions AS r
+    LEFT JOIN core.attempts AS a ON a.tenant_id = r.tenant_id AND a.trade_id = r.trade_id
+        AND a.number = r.attempt
+)
+SELECT '{TWO_KEYS.id}' AS check_id, r.tenant_id, 'trade_resolutions' AS in_table, r.id,
+    '' AS part, 'two keys of the house' AS expected,
+    format('proposed by %s, approved by %s', {typeid(ApiKeyId, "r.proposed_by")},
+        {typeid(ApiKeyId, "r.approved_by")}) AS found
+FROM named AS r
+LEFT JOIN core.api_keys AS p ON p.tenant_id = :house AND p.id = r.proposed_by
+LEFT JOIN core.api_keys AS a ON a.tenant_id = :house AND a.id = r.approved_by
+WHERE p.id IS NULL
+    OR (r.approved_by IS NOT NULL AND (a.id IS NULL OR r.approved_by = r.proposed_by))
+UNION ALL
+SELECT '{TWO_KEYS.id}', r.tenant_id, 'trade_resolutions', r.id, '',
+    CASE r.verdict WHEN 'filled' THEN format('filled by %s for %s units', r.venue_order_id,
+        r.filled_units) ELSE 'absent' END,
+    format('attempt %s is %s%s', r.attempt, coalesce(r.state, 'missing'),
+        ', filled by ' || r.filled_by || ' for ' || r.filled_for || ' units')
+FROM named AS r
+WHERE r.approved_by IS NOT NULL AND r.state IS DISTINCT FROM 'unknown'
+    AND NOT coalesce(CASE r.verdict WHEN 'filled' THEN r.state = 'filled'
+        AND r.filled_by = r.venue_order_id AND r.filled_for = r.filled_units
+        ELSE r.state = 'absent' END, false)
+UNION ALL
+SELECT '{TWO_KEYS.id}', s.tenant_id, 'trade_transitions', s.trade_id,
+    format('version %s, step %s', s.version, s.ordinal), 'an approved resolution',
+    coalesce('a resolution that nobody approved', 'no such resolution')
+FROM core.trade_transitions AS s
+LEFT JOIN named AS r ON r.tenant_id = s.tenant_id AND r.trade_id = s.trade_id
+    AND r.name = split_part(s.evidence, ',', 1)
+WHERE s.evidence LIKE '{ResolutionId.prefix}\\_%' AND r.approved_by IS NULL
+""",
+)
+
+_PARTS: Final = ("base_units", "quote_units", "lp_units", "fee_units", "markup_units")
+
+
+def _owner(kind: str) -> str:
+    return (
+        f"CASE r.{kind} WHEN '{Role.PARTY}' THEN t.party_owner WHEN '{Role.LP}' THEN t.lp "
+        "ELSE '' END"
+    )
+
+
+PLANNED: Final = f"""
+rules (side, entry, place, kind, debit, credit, part, asset, purpose) AS ({_RULES}),
+filled AS (
+    SELECT tenant_id, trade_id, min(lp) AS lp, min(filled_units) AS units FROM core.attempts
+    WHERE state = 'filled' GROUP BY tenant_id, trade_id
+), terms AS MATERIALIZED (
+    SELECT t.*, i.base_asset, i.quote_asset, coalesce(f.lp, '') AS lp,
+        {typeid(TradeId, "t.id")} AS name,
+        CASE t.side WHEN 'buy' THEN t.lp_units - f.units ELSE f.units - t.lp_units END AS gain,
+        CASE WHEN t.customer_id IS NULL THEN 'treasury' ELSE 'customer' END AS party_kind,
+        CASE WHEN t.customer_id IS NULL THEN '' ELSE {typeid(CustomerId, "t.customer_id")} END
+            AS party_owner
+    FROM core.trades AS t
+    JOIN core.instruments AS i ON i.code = t.instrument
+    LEFT JOIN filled AS f ON f.tenant_id = t.tenant_id AND f.trade_id = t.id
+), planned AS (
+    SELECT t.tenant_id, t.id AS trade_id, t.name, t.state, r.entry, r.place, r.kind, r.purpose,
+        CASE r.debit WHEN '{Role.PARTY}' THEN t.party_kind ELSE r.debit END AS debit_kind,
+        {_owner("debit")} AS debit_owner,
+        CASE r.credit WHEN '{Role.PARTY}' THEN t.party_kind ELSE r.credit END AS credit_kind,
+        {_owner("credit")} AS credit_owner,
+        CASE r.asset WHEN 'base_asset' THEN t.base_asset ELSE t.quote_asset END AS asset,
+        CASE r.part {" ".join(f"WHEN '{part}' THEN t.{part}" for part in _PARTS)}
+            WHEN 'gain' THEN greatest(t.gain, 0) ELSE greatest(-t.gain, 0) END AS units,
+        t.hold_id, t.hold_entry_id, t.settlement_ids, t.settlement_entry_id, t.release_id,
+        t.release_entry_id
+    FROM terms AS t JOIN rules AS r ON r.side = t.side
+    WHERE r.entry = 'hold' OR (r.entry = 'settlement' AND t.state = '{TradeState.SETTLED}')
+        OR (r.entry = 'release' AND t.state = '{TradeState.REJECTED}')
+)
+"""
+"""`planned`: every transfer that trades must have, those of zero units too."""
+
+TRADE_POSTINGS: Final = SqlProbe(
+    checks=(POSTINGS,),
+    counted=("trades",),
+    sql=f"""
+WITH {PLANNED}, expected AS (
+    SELECT p.tenant_id, p.name, p.kind, p.purpose, p.debit_kind, p.debit_owner, p.credit_kind,
+        p.credit_owner, p.asset, p.units, p.ordinal,
+        CASE p.entry WHEN 'hold' THEN p.hold_id WHEN 'release' THEN p.release_id
+            ELSE p.settlement_ids[p.ordinal] END AS id,
+        CASE p.entry WHEN 'hold' THEN p.hold_entry_id WHEN 'release' THEN p.release_entry_id
+            ELSE p.settlement_entry_id END AS entry_id,
+        CASE WHEN p.kind IN ('post', 'void') THEN p.hold_id END AS pending_id
+    FROM (
+        SELECT *, row_number() OVER (PARTITION BY tenant_id, trade_id, entry ORDER BY place)
+            AS ordinal
+        FROM planned WHERE units > 0
+    ) AS p
+), found AS (
+    SELECT t.tenant_id, e.reference AS name, t.kind, t.purpose, d.kind AS debit_kind,
+        d.owner AS debit_owner, c.kind AS credit_kind, c.owner AS credit_owner, t.asset, t.units,
+        t.ordinal, t.id, t.entry_id, t.pending_id
+    FROM core.transfers AS t
+    JOIN core.entries AS e ON e.tenant_id = t.tenant_id AND e.id = t.entry_id
+    LEFT JOIN core.accounts AS d ON d.tenant_id = t.tenant_id AND d.id = t.debit_account_id
+    LEFT JOIN core.accounts AS c ON c.tenant_id = t.tenant_id AND c.id = t.credit_account_id
+    -- What the house's book mirrors is against an external account, which no trade touches.
+    WHERE e.source = 'trade'
+        AND NOT (t.tenant_id = :house AND 'external' IN (d.kind, c.kind))
+)
+SELECT '{POSTINGS.id}' AS check_id, coalesce(x.tenant_id, f.tenant_id) AS tenant_id,
+    'transfers' AS in_table, coalesce(x.id, f.id) AS id, '' AS part,
+    CASE WHEN x.name IS NULL THEN 'no transfer of a trade' ELSE format(
+        '%s for %s: %s %s of %s units of %s from %s to %s', x.ordinal, x.name, x.kind, x.purpose,
+        x.units, x.asset, concat_ws(' ', x.debit_kind, nullif(x.debit_owner, '')),
+        concat_ws(' ', x.credit_kind, nullif(x.credit_owner, ''))) END AS expected,
+    CASE WHEN f.id IS NULL THEN 'no transfer' ELSE format(
+        '%s for %s: %s %s of %s units of %s from %s to %s', f.ordinal, f.name, f.kind, f.purpose,
+        f.units, f.asset, concat_ws(' ', f.debit_kind, nullif(f.debit_owner, '')),
+        concat_ws(' ', f.credit_kind, nullif(f.credit_owner, ''))) END AS found
+FROM expected AS x FULL JOIN found AS f ON f.tenant_id = x.tenant_id AND f.id = x.id
+WHERE (x.name, x.kind, x.purpose, x.debit_kind, x.debit_owner, x.credit_kind, x.credit_owner,
+        x.asset, x.units, x.ordinal, x.entry_id, x.pending_id)
+    IS DISTINCT FROM (f.name, f.kind, f.purpose, f.debit_kind, f.debit_owner, f.credit_kind,
+        f.credit_owner, f.asset, f.units, f.ordinal, f.entry_id, f.pending_id)
+""",
+)
+
+CLEARING_ACCOUNTS: Final = SqlProbe(
+    checks=(CLEARING,),
+    counted=("trades",),
+    sql=f"""
+WITH live AS (
+    SELECT t.tenant_id,
+        CASE t.side WHEN 'buy' THEN i.quote_asset ELSE i.base_asset END AS asset,
+        sum(CASE t.side WHEN 'buy' THEN t.quote_units ELSE t.base_units END) AS held
+    FROM core.trades AS t JOIN core.instruments AS i ON i.code = t.instrument
+    WHERE t.state NOT IN {_ENDED} GROUP BY 1, 2
+), clearing AS (
+    SELECT * FROM core.accounts WHERE kind = 'trade_clearing'
+)
+SELECT '{CLEARING.id}' AS check_id, coalesce(a.tenant_id, l.tenant_id) AS tenant_id,
+    CASE WHEN a.id IS NULL THEN 'tenants' ELSE 'accounts' END AS in_table,
+    coalesce(a.id, l.tenant_id) AS id, CASE WHEN a.id IS NULL THEN l.asset ELSE '' END AS part,
+    format('0 posted, %s held of %s', coalesce(l.held, 0), coalesce(a.asset, l.asset)) AS expected,
+    CASE WHEN a.id IS NULL THEN 'no account' ELSE format('%s posted, %s held, %s owed',
+        a.credits_posted - a.debits_posted, a.credits_pending, a.debits_pending) END AS found
+FROM clearing AS a FULL JOIN live AS l ON l.tenant_id = a.tenant_id AND l.asset = a.asset
+WHERE a.id IS NULL OR a.credits_posted <> a.debits_posted OR a.debits_pending <> 0
+    OR a.credits_pending <> coalesce(l.held, 0)
+""",
+)
+
+QUEUE: Final = SqlProbe(
+    checks=(QUEUED, DUE, EXPIRED_HOLD),
+    counted=("trades", "expiring_holds"),
+    sql=f"""
+SELECT '{QUEUED.id}' AS check_id, coalesce(t.tenant_id, q.tenant_id) AS tenant_id,
+    CASE WHEN t.id IS NULL THEN 'trade_queue' ELSE 'trades' END AS in_table,
+    coalesce(t.id, q.trade_id) AS id, '' AS part,
+    CASE WHEN t.id IS NULL THEN 'a trade' WHEN q.trade_id IS NULL THEN 'queued'
+        ELSE 'not queued' END AS expected,
+    format('%s, %s', coalesce(t.state, 'no trade'),
+        CASE WHEN q.trade_id IS NULL THEN 'not queued' ELSE 'queued' END) AS found
+FROM core.trades AS t
+FULL JOIN core.trade_queue AS q ON q.tenant_id = t.tenant_id AND q.trade_id = t.id
+WHERE t.id IS NULL OR (t.state IN {_ENDED}) <> (q.trade_id IS NULL)
+UNION ALL
+SELECT '{DUE.id}', tenant_id, 'trade_queue', trade_id, '', 'taken by a worker within a minute',
+    format('due at %s, leased until %s', due_at, leased_until)
+FROM core.trade_queue WHERE greatest(due_at, leased_until) < :now - interval '1 minute'
+UNION ALL
+SELECT '{EXPIRED_HOLD.id}', tenant_id, 'expiring_holds', transfer_id, '',
+    'released within a minute', format('over since %s', expires_at)
+FROM core.expiring_holds WHERE expires_at < :now - interval '1 minute'
+""",
+)
+
+PROBES: Final = (
+    HOLDS,
+    RESOLUTIONS,
+    ATTEMPTS,
+    STEPS,
+    TRADE_POSTINGS,
+    CLEARING_ACCOUNTS,
+    QUEUE,
+)

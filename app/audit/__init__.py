@@ -1,0 +1,1 @@
+"""The `reli audit` command."""

@@ -1,0 +1,1 @@
+"""Looking at the books from above."""

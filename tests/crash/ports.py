@@ -1,0 +1,247 @@
+"""Every port of one actor; each call is a turn."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from domain.amount import Amount
+from domain.asset import Instrument
+from domain.ids import AttemptId, TenantId
+from domain.side import Side
+from ports.bus import Bus, BusUnavailable, OutboxReader, Sequencer, StampedEvent
+from ports.clock import Clock
+from ports.consumer import EventFeed, LoggedEvent
+from ports.errors import DatabaseUnavailable
+from ports.lease import Lease, LeaseStore
+from ports.liquidity import (
+    ExecutionOutcome,
+    LiquidityProvider,
+    LpCapabilities,
+    LpQuote,
+    LpQuoteRequest,
+    LpStatus,
+)
+from ports.market import Catalogue, Market
+from ports.trade import TradeLease, TradeQueue
+from ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
+from reli.event.v1 import event_pb2
+from tests.crash.faults import BusFault, Fault, Port
+from tests.crash.venue import Venue
+from tests.crash.watch import COMMITTED
+from tests.crash.world import Actor, Crashed, World
+
+
+@dataclass(frozen=True, slots=True)
+class TurnClock(Clock):
+    """The actor's own clock, which may be off; sleeping is waiting for a turn."""
+
+    world: World
+    actor: Actor
+
+    def now(self) -> datetime:
+        return self.world.time.instant(self.actor.skew)
+
+    def monotonic(self) -> float:
+        return self.world.time.now
+
+    async def sleep(self, seconds: float) -> None:
+        await self.world.pause(self.actor, seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class SteadyMarket(Market):
+    """Reference data, read once."""
+
+    known: Catalogue
+
+    async def catalogue(self) -> Catalogue:
+        return self.known
+
+
+@dataclass(frozen=True, slots=True)
+class TurnUnits(UnitOfWorkFactory):
+    """A unit of work is one turn, its commit included."""
+
+    world: World
+    actor: Actor
+    inner: UnitOfWorkFactory
+
+    @asynccontextmanager
+    async def begin(self, tenant_id: TenantId) -> AsyncIterator[UnitOfWork]:
+        async with self.world.call(self.actor, Port.UNIT, "unit") as turn:
+            if turn.fault is Fault.DB_REFUSES:
+                raise DatabaseUnavailable("the connection was refused")
+            COMMITTED.begin()
+            async with self.inner.begin(tenant_id) as uow:
+                yield uow
+                if turn.fault is Fault.CRASH_INSIDE:
+                    self.world.crash(self.actor)
+                    raise Crashed
+            COMMITTED.end(self.world)
+            if turn.fault is Fault.COMMIT_UNHEARD:
+                raise DatabaseUnavailable("the connection broke after COMMIT was sent")
+
+
+@dataclass(frozen=True, slots=True)
+class TurnQueue(TradeQueue):
+    world: World
+    actor: Actor
+    inner: TradeQueue
+
+    async def claim(self, *, limit: int, lease_for: timedelta) -> Sequence[TradeLease]:
+        async with self.world.call(self.actor, Port.QUEUE, "claim"):
+            return await self.inner.claim(limit=limit, lease_for=lease_for)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnLeases(LeaseStore):
+    world: World
+    actor: Actor
+    inner: LeaseStore
+
+    async def acquire(self, name: str, *, lease_for: timedelta) -> Lease | None:
+        async with self.world.call(self.actor, Port.EVENTS, f"acquire {name}"):
+            return await self.inner.acquire(name, lease_for=lease_for)
+
+    async def renew(self, lease: Lease, *, lease_for: timedelta) -> bool:
+        async with self.world.call(self.actor, Port.EVENTS, f"renew {lease.name}"):
+            return await self.inner.renew(lease, lease_for=lease_for)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnSequencer(Sequencer):
+    world: World
+    actor: Actor
+    inner: Sequencer
+
+    async def stamp(self, lease: Lease, *, limit: int) -> int:
+        async with self.world.call(self.actor, Port.EVENTS, "stamp"):
+            return await self.inner.stamp(lease, limit=limit)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnReader(OutboxReader):
+    """The relay publishes inside its transaction, so that is one turn with faults inside."""
+
+    world: World
+    actor: Actor
+    inner: OutboxReader
+
+    async def relay(self, lease: Lease, bus: Bus, *, limit: int) -> int:
+        async with self.world.call(self.actor, Port.EVENTS, "relay"):
+            return await self.inner.relay(lease, bus, limit=limit)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFeed(EventFeed):
+    world: World
+    actor: Actor
+    inner: EventFeed
+
+    async def next_events(self, consumer: str, *, limit: int) -> Sequence[LoggedEvent]:
+        async with self.world.call(self.actor, Port.EVENTS, "next events"):
+            return await self.inner.next_events(consumer, limit=limit)
+
+    async def count_failure(self, consumer: str, event: LoggedEvent) -> None:
+        async with self.world.call(self.actor, Port.EVENTS, "count failure"):
+            await self.inner.count_failure(consumer, event)
+
+
+@dataclass(slots=True)
+class Stream:
+    """What the bus has stored, and what it still hands out."""
+
+    stored: list[StampedEvent] = field(default_factory=list)
+    to_deliver: list[LoggedEvent] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class FakeBus(Bus):
+    """Stores, refuses, or stores and fails to say so; hands out each event up to three times."""
+
+    world: World
+    actor: Actor
+    stream: Stream
+
+    async def publish(self, event: StampedEvent) -> None:
+        fault = self.world.plan.at_bus(self.world.time.now)
+        if fault is not None:
+            self.world.plan.count(fault, self.world.states_of(""))
+        if fault is BusFault.REFUSED:
+            raise BusUnavailable("the bus is away")
+        self.stream.stored.append(event)
+        copies = self.world.plan.random.choice((0, 1, 1, 2, 3))
+        self.stream.to_deliver += [_logged(event)] * copies
+        self.world.trace.add("publish", event.sequence, event.type, fault, copies)
+        if fault is BusFault.ACK_LOST:
+            raise BusUnavailable("the bus did not answer")
+        if fault is BusFault.CRASH:
+            self.world.crash(self.actor)
+            raise Crashed
+
+
+def _logged(event: StampedEvent) -> LoggedEvent:
+    return LoggedEvent(
+        id=event.id,
+        tenant_id=event.tenant_id,
+        sequence=event.sequence,
+        type=event.type,
+        subject=event_pb2.Event.FromString(event.payload).subject,
+        failures=0,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TurnLp(LiquidityProvider):
+    """One actor's line to a venue."""
+
+    world: World
+    actor: Actor
+    venue: Venue
+
+    @property
+    def name(self) -> str:
+        return self.venue.name
+
+    @property
+    def capabilities(self) -> LpCapabilities:
+        return self.venue.capabilities
+
+    async def request_quote(self, request: LpQuoteRequest) -> LpQuote:
+        async with self.world.call(self.actor, Port.LP, "request quote") as turn:
+            turn.delay = self.venue.latency()
+            given = self.venue.give_quote(request)
+            self.world.trace.add("quote", self.name, request, given)
+        return given
+
+    async def execute(
+        self,
+        *,
+        client_order_id: AttemptId,
+        reference: str,
+        instrument: Instrument,
+        side: Side,
+        base: Amount,
+        quote: Amount,
+    ) -> ExecutionOutcome:
+        async with self.world.call(self.actor, Port.LP, "execute") as turn:
+            turn.delay = self.venue.latency()
+            outcome = self.venue.take_order(client_order_id, reference)
+            self.world.trace.add("execute", self.name, client_order_id, reference, outcome)
+        return outcome
+
+    async def get_status(
+        self,
+        *,
+        client_order_id: AttemptId,
+        instrument: Instrument,
+        side: Side,
+        lp_quote_expires_at: datetime,
+    ) -> LpStatus:
+        async with self.world.call(self.actor, Port.LP, "status") as turn:
+            turn.delay = self.venue.latency()
+            expires_at = self.world.time.seconds(lp_quote_expires_at)
+            status = self.venue.tell_status(client_order_id, expires_at)
+            self.world.trace.add("status", self.name, client_order_id, status)
+        return status

@@ -1,0 +1,209 @@
+"""What `serve` and `work` run, wired to ports that wait for their turns."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from random import Random
+from typing import Any, Final
+
+from adapters.postgres.consumer import PostgresEventFeed
+from adapters.postgres.lease import PostgresLeases
+from adapters.postgres.ledger import AccountIdCache
+from adapters.postgres.outbox import PostgresOutboxReader, PostgresSequencer
+from adapters.postgres.tenant import PostgresTenantDirectory
+from adapters.postgres.trade import PostgresTradeQueue
+from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
+from app.container import ANSWER_WITHIN, LEASE, LIVE_TRADES, PATIENCE
+from app.usecase.announce import Announce
+from app.usecase.call import Call
+from app.usecase.house.mirror_trade import MirrorTrade
+from app.usecase.once import Once
+from app.usecase.quote.accept_quote import AcceptQuote
+from app.usecase.quote.create_quote import CreateQuote, QuotedAnswers, QuoteOrder
+from app.usecase.trade.execute_trade import ExecuteTrade
+from app.worker.event_sequencer import EventSequencer
+from app.worker.house_book import HouseBook
+from app.worker.leased import Leased
+from app.worker.loop import run_for_ever
+from app.worker.outbox_relay import OutboxRelay
+from app.worker.trade_runner import SupervisedTrades
+from app.worker.trade_worker import TradeWorker
+from domain.ids import QuoteId, TenantId
+from domain.trade.trade import Trade
+from ports.liquidity import LiquidityProvider
+from ports.market import Catalogue
+from ports.trade import TradeQueue
+from tests.crash.canary import Canary
+from tests.crash.clock import SeededIds
+from tests.crash.database import Database
+from tests.crash.ports import (
+    FakeBus,
+    SteadyMarket,
+    Stream,
+    TurnClock,
+    TurnFeed,
+    TurnLeases,
+    TurnLp,
+    TurnQueue,
+    TurnReader,
+    TurnSequencer,
+    TurnUnits,
+)
+from tests.crash.venue import Venue
+from tests.crash.world import Actor, World
+
+QUOTE_BUDGET: Final = timedelta(milliseconds=800)
+TRADES_REST_S: Final = 0.9
+EVENTS_REST_S: Final = 2.4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What is there whichever process runs."""
+
+    world: World
+    database: Database
+    catalogue: Catalogue
+    house_id: TenantId
+    venues: Mapping[str, Venue]
+    stream: Stream
+    canary: Canary
+    nonce: int
+
+
+@dataclass(slots=True)
+class Server:
+    """A serving process."""
+
+    actor: Actor
+    world: World
+    create_quote: CreateQuote
+    accept_quote: AcceptQuote
+
+    def quote(self, call: Call, order: QuoteOrder) -> "asyncio.Task[QuotedAnswers]":
+        return self._handle(self.create_quote(call, order))
+
+    def accept(self, call: Call, quote_id: QuoteId) -> "asyncio.Task[Trade]":
+        return self._handle(self.accept_quote(call, quote_id))
+
+    def _handle(self, handler: Any) -> "asyncio.Task[Any]":
+        task = self.world.spawn(self.actor, handler)
+        self.actor.calls[task] = None
+        task.add_done_callback(lambda done: self.actor.calls.pop(done, None))
+        return task
+
+
+@dataclass(slots=True)
+class _Parts:
+    clock: TurnClock
+    ids: SeededIds
+    units: TurnUnits
+    announce: Announce
+    once: Once
+    lps: Mapping[str, LiquidityProvider]
+    runner: SupervisedTrades
+
+
+def _parts(around: Surroundings, actor: Actor, random: Random, *, engine: Any) -> _Parts:
+    world = around.world
+    clock = TurnClock(world, actor)
+    ids = SeededIds(world.time, random, nonce=around.nonce, skew=actor.skew)
+    units = TurnUnits(
+        world,
+        actor,
+        PostgresUnitOfWorkFactory(engine, SteadyMarket(around.catalogue), AccountIdCache()),
+    )
+    announce = Announce(ids)
+    lps = {
+        name: around.canary.wrap_lp(TurnLp(world, actor, venue), ids)
+        for name, venue in around.venues.items()
+    }
+    execute = ExecuteTrade(
+        units_of_work=units,
+        ids=ids,
+        clock=clock,
+        announce=announce,
+        providers=lps,
+        actor=actor.name,
+        patience=PATIENCE,
+    )
+    runner = SupervisedTrades(execute, units, clock, lease_for=LEASE, places=LIVE_TRADES)
+    return _Parts(clock, ids, units, announce, Once(units), lps, runner)
+
+
+def start_server(around: Surroundings, actor: Actor, random: Random) -> Server:
+    parts = _parts(around, actor, random, engine=around.database.app)
+    around.world.start(actor)
+    return Server(
+        actor,
+        around.world,
+        CreateQuote(
+            units_of_work=parts.units,
+            once=parts.once,
+            ids=parts.ids,
+            clock=parts.clock,
+            announce=parts.announce,
+            market=SteadyMarket(around.catalogue),
+            providers=parts.lps,
+            budget=QUOTE_BUDGET,
+        ),
+        AcceptQuote(
+            units_of_work=parts.units,
+            once=parts.once,
+            ids=parts.ids,
+            announce=parts.announce,
+            runner=parts.runner,
+            lease_for=LEASE,
+            answer_within=ANSWER_WITHIN,
+        ),
+    )
+
+
+def start_worker(around: Surroundings, actor: Actor, random: Random) -> None:
+    world, database = around.world, around.database
+    engine = database.work
+    parts = _parts(around, actor, random, engine=engine)
+    leases = TurnLeases(world, actor, PostgresLeases(engine))
+    queue: TradeQueue = TurnQueue(world, actor, PostgresTradeQueue(engine))
+    directory = PostgresTenantDirectory(engine, around.house_id)
+    mirror = MirrorTrade(units_of_work=parts.units, ids=parts.ids, directory=directory)
+    sequencer = Leased(
+        "sequencer",
+        leases,
+        parts.clock,
+        EventSequencer(TurnSequencer(world, actor, PostgresSequencer(engine))),
+        lease_for=LEASE,
+    )
+    relay = Leased(
+        "relay",
+        leases,
+        parts.clock,
+        OutboxRelay(
+            TurnReader(world, actor, PostgresOutboxReader(engine)),
+            FakeBus(world, actor, around.stream),
+        ),
+        lease_for=LEASE,
+    )
+    house = HouseBook(TurnFeed(world, actor, PostgresEventFeed(engine)), mirror)
+    trades = TradeWorker(queue, parts.runner, LEASE)
+
+    async def follow_stream() -> bool:
+        """A consumer of the bus: what was handed out twice or too early comes to it as well."""
+        if not around.stream.to_deliver:
+            return False
+        position = random.randrange(len(around.stream.to_deliver))
+        await mirror(around.stream.to_deliver.pop(position))
+        return True
+
+    loops = (
+        ("trades", trades, TRADES_REST_S),
+        ("sequencer", sequencer, EVENTS_REST_S),
+        ("relay", relay, EVENTS_REST_S),
+        ("house book", house, EVENTS_REST_S),
+        ("stream", follow_stream, EVENTS_REST_S),
+    )
+    world.start(
+        actor,
+        *(run_for_ever(name, parts.clock, work, rest_s=rest) for name, work, rest in loops),
+    )

@@ -1,0 +1,318 @@
+"""One run: a little market, its faults, healing, and the question whether all is well."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from random import Random
+from typing import Final
+
+from adapters.postgres.environment import read_environment
+from adapters.postgres.ledger import AccountIdCache
+from adapters.postgres.market import PostgresMarket
+from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
+from adapters.system.clock import SystemClock
+from app.usecase.house.mirror_trade import CONSUMER
+from domain.amount import Amount
+from domain.ids import ApiKeyId, CustomerId, EntryId, TenantId, TransferId
+from domain.ledger.account import AccountKey, AccountKind
+from domain.ledger.entry import Entry, EntrySource
+from domain.ledger.transfer import Transfer
+from ports.market import Catalogue
+from tests.crash.canary import Canary
+from tests.crash.clock import SeededIds, VirtualLoop, VirtualTime, this_month
+from tests.crash.database import Database, PinnedConnection
+from tests.crash.faults import Appetite, FaultPlan
+from tests.crash.oracle import ENDED, Evidence, violations
+from tests.crash.ports import SteadyMarket, Stream
+from tests.crash.processes import Server, Surroundings, start_server, start_worker
+from tests.crash.trace import Trace
+from tests.crash.venue import Traits, Venue
+from tests.crash.workload import BASE, QUOTE, Market
+from tests.crash.watch import watched_trades
+from tests.crash.world import Actor, Violation, World
+
+RATE: Final = 150
+"""Kobo for one satoshi."""
+
+REST_WITHIN_S: Final = 240.0
+LOOK_EVERY_S: Final = 1.0
+STUCK: Final = "outcome_unknown/unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What came of a run."""
+
+    number: int
+    violations: list[str]
+    digest: str
+    turns: int
+    fired: Counter[tuple[str, str]]
+    behaviors: Counter[str]
+    states: Counter[str]
+    lines: list[str] | None
+
+
+@dataclass(slots=True)
+class Theatre:
+    """What all runs of one process share."""
+
+    loop: VirtualLoop
+    database: Database
+    catalogue: Catalogue
+    house_id: TenantId
+    start: datetime
+    alarms: "Alarms"
+    executions: int = 0
+    nonces: Random = field(default_factory=Random)
+
+    @classmethod
+    async def open(cls, loop: VirtualLoop, url: str) -> "Theatre":
+        database = Database(url)
+        await database.open()
+        clock = SystemClock()
+        start = this_month(clock.now())
+        PinnedConnection.instant = lambda: start
+        return cls(
+            loop,
+            database,
+            await PostgresMarket(database.app, clock).catalogue(),
+            (await read_environment(database.app)).house_id,
+            start,
+            Alarms(),
+        )
+
+    async def play(
+        self, seed: int, number: int, canary: Canary, *, keep_lines: bool = False
+    ) -> Result:
+        """Play one run; the same seed and number give the same trace."""
+        with ExitStack() as stack:
+            # Last in is first called, so the canary's code is what is watched over.
+            stack.enter_context(canary.planted())
+            stack.enter_context(watched_trades())
+            return await self._play(seed, number, canary, keep_lines=keep_lines)
+
+    async def _play(self, seed: int, number: int, canary: Canary, *, keep_lines: bool) -> Result:
+        def stream(name: str) -> Random:
+            return Random(f"{seed}:{number}:{name}")
+
+        time = VirtualTime(self.loop, self.start)
+        trace = Trace(self.start, keep_lines=keep_lines)
+        plan = FaultPlan(stream("faults"), Appetite.draw(stream("appetite")))
+        world = World(self.loop, time, plan, stream("schedule"), trace)
+        PinnedConnection.instant = time.instant
+        PinnedConnection.trace = None
+        self.alarms.told = world.alarms
+        await self.database.forget_queues()
+        stage = await _Stage.set_up(self, world, stream, canary, self.nonces.getrandbits(32))
+        PinnedConnection.trace = trace
+        found: list[str] = []
+        try:
+            await stage.perform()
+        except Violation as violation:
+            found.append(str(violation))
+        PinnedConnection.trace = None
+        for actor in list(world.actors):
+            world.kill(actor)
+        for task in stage.customers:
+            task.cancel()
+        await world.settle()
+        found += world.alarms
+        found += violations(await stage.evidence())
+        trace.add(sorted(set(found)))
+        behaviors: Counter[str] = Counter()
+        for venue in stage.around.venues.values():
+            behaviors += venue.fired
+        return Result(
+            number=number,
+            violations=sorted(set(found)),
+            digest=trace.digest,
+            turns=world.turns,
+            fired=plan.fired,
+            behaviors=behaviors,
+            states=Counter(world.states.values()),
+            lines=trace.lines,
+        )
+
+
+@dataclass(slots=True)
+class _Stage:
+    """One run's cast."""
+
+    theatre: Theatre
+    world: World
+    around: Surroundings
+    market: Market
+    random: Random
+    servers: list[Server]
+    deposits: dict[str, int] = field(default_factory=dict)
+    customers: "list[asyncio.Task[None]]" = field(default_factory=list)
+    incarnations: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    async def set_up(
+        cls,
+        theatre: Theatre,
+        world: World,
+        stream: Callable[[str], Random],
+        canary: Canary,
+        nonce: int,
+    ) -> "_Stage":
+        random = stream("cast")
+        ids = SeededIds(world.time, stream("ids"), nonce=nonce)
+        venues = {
+            name: Venue(name, Traits.draw(random), world.time, stream(f"venue {name}"), RATE)
+            for name in ("alpha", "beta")
+        }
+        around = Surroundings(
+            world=world,
+            database=theatre.database,
+            catalogue=theatre.catalogue,
+            house_id=theatre.house_id,
+            venues=venues,
+            stream=Stream(),
+            canary=canary,
+            nonce=nonce,
+        )
+        servers: list[Server] = []
+        market = Market(
+            world=world,
+            random=stream("customers"),
+            ids=ids,
+            catalogue=theatre.catalogue,
+            tenant_id=ids.new(TenantId),
+            customer_id=ids.new(CustomerId),
+            api_key_id=ids.new(ApiKeyId),
+            servers=lambda: servers,
+        )
+        stage = cls(theatre, world, around, market, random, servers)
+        await stage._open_books(ids)
+        return stage
+
+    async def perform(self) -> None:
+        """Play until everything is at rest, or say what does not come to rest."""
+        for role in ("serve-1", "serve-2", "work-1", "work-2"):
+            self._start(role)
+        for number in range(self.random.choice((1, 1, 2))):
+            self.customers.append(self.world.loop.create_task(self.market.trade(number)))
+        while self.world.time.now < self.world.plan.appetite.until and not self._is_quiet():
+            await self.world.step(self._start)
+        self.world.heal()
+        for venue in self.around.venues.values():
+            venue.behaves = True
+        give_up_at = self.world.time.now + REST_WITHIN_S
+        look_at = self.world.time.now
+        while self.world.time.now < give_up_at:
+            await self.world.step(self._start)
+            if self.world.time.now < look_at or not self._is_quiet():
+                continue
+            if not await self.theatre.database.backlog(self.market.tenant_id, CONSUMER):
+                return
+            look_at = self.world.time.now + LOOK_EVERY_S
+        raise Violation("no rest within the time")
+
+    async def evidence(self) -> Evidence:
+        return Evidence(
+            tenant_id=self.market.tenant_id,
+            rows=await self.theatre.database.snapshot(self.market.tenant_id),
+            venues=self.around.venues,
+            heard=self.market.heard,
+            stream=self.around.stream,
+            deposits=self.deposits,
+            base=BASE,
+            quote=QUOTE,
+        )
+
+    def _is_quiet(self) -> bool:
+        """Say whether nobody asks for anything and no trade can go further."""
+        return all(customer.done() for customer in self.customers) and all(
+            state in ENDED or (state == STUCK and self._can_never_end(trade_id))
+            for trade_id, state in self.world.states.items()
+        )
+
+    def _can_never_end(self, trade_id: str) -> bool:
+        lp, order = self.world.order_of[trade_id]
+        return self.around.venues[lp].can_never_tell(order)
+
+    def _start(self, role: str) -> None:
+        self.incarnations[role] += 1
+        name = f"{role}.{self.incarnations[role]}"
+        random = Random(f"{self.world.random.random()} {name}")
+        actor = Actor(
+            name=name,
+            skew=random.choice((0.0, 0.0, random.uniform(-2, 2))),
+            weight=2 ** random.randint(0, 4),
+        )
+        if role.startswith("serve"):
+            self.servers[:] = [one for one in self.servers if one.actor.is_alive]
+            self.servers.append(start_server(self.around, actor, random))
+        else:
+            start_worker(self.around, actor, random)
+
+    async def _open_books(self, ids: SeededIds) -> None:
+        random, market = self.random, self.market
+        await self.theatre.database.new_tenant(
+            market.tenant_id,
+            market.customer_id,
+            market.api_key_id,
+            quote_ttl_ms=random.choice((1_000, 3_000, 10_000)),
+            markup_bps={f"{BASE}-{QUOTE}": random.choice((0, 50))},
+            lp_order=tuple(random.sample(list(self.around.venues), k=random.choice((1, 2, 2)))),
+            fee_bps=random.choice((0, 20)),
+            at=self.world.time.instant(),
+        )
+        much = random.random() < 0.9
+        self.deposits = {
+            BASE: 100_000_000 if much else 1_000_000,
+            QUOTE: 10**13 if much else 10**8,
+        }
+        units = PostgresUnitOfWorkFactory(
+            self.theatre.database.app, SteadyMarket(self.theatre.catalogue), AccountIdCache()
+        )
+        async with units.begin(market.tenant_id) as uow:
+            transfers = []
+            for code, amount in self.deposits.items():
+                asset = self.theatre.catalogue.assets[code]
+                outside = AccountKey(AccountKind.EXTERNAL, asset, "sandbox")
+                own = (
+                    AccountKey(AccountKind.CUSTOMER, asset, str(market.customer_id)),
+                    AccountKey(AccountKind.TREASURY, asset),
+                )
+                accounts = await uow.ledger.open_accounts([outside, *own])
+                transfers += [
+                    Transfer(
+                        id=ids.new(TransferId),
+                        debit_account_id=accounts[outside],
+                        credit_account_id=accounts[key],
+                        amount=Amount(asset, amount),
+                        purpose="deposit",
+                    )
+                    for key in own
+                ]
+            await uow.ledger.commit(
+                Entry(
+                    id=ids.new(EntryId),
+                    transfers=tuple(transfers),
+                    source=EntrySource.DEPOSIT,
+                    reference="crash",
+                    effective_at=self.world.time.instant(),
+                )
+            )
+
+
+class Alarms(logging.Handler):
+    """Collects what the platform itself did not expect."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.told: list[str] = []
+        logging.getLogger("reli").addHandler(self)
+        logging.getLogger("reli").propagate = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        self.told.append(f"{record.getMessage()}: {type(error).__name__}: {error}")

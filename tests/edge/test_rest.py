@@ -1,0 +1,785 @@
+"""The REST face as a partner meets it: through the real Envoy, on the whole stack."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import aiohttp
+import grpc
+import nats
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from nats.js.api import ConsumerConfig, DeliverPolicy
+
+from adapters.envoy.descriptor import descriptor_set_path
+from adapters.envoy.public_api import PublicApi, RestPath
+from adapters.system.clock import SystemClock
+from adapters.system.ids import RandomIds
+from app.stack.stack import ReadyStack
+from domain.ids import CustomerId, EntryId, QuoteId, TransferId
+from reli.event.v1 import event_pb2
+from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
+from tests.support.platform import new_request_id, refusal_of
+from tests.support.rpc import RPCS
+
+PATHS: Final[Sequence[RestPath]] = PublicApi.read(descriptor_set_path().read_bytes()).paths
+ROUTES: Final = {(method, path.template) for path in PATHS for method in path.methods}
+OPERATOR_PATHS: Final = [
+    ("POST", "/v1/tenants"),
+    ("GET", "/v1/tenants"),
+    ("GET", "/v1/tenants/{tenant_id}"),
+    ("PATCH", "/v1/tenants/{tenant_id}/terms"),
+    ("POST", "/v1/tenants/{tenant_id}:suspend"),
+    ("POST", "/v1/tenants/{tenant_id}:activate"),
+    ("POST", "/v1/tenants/{tenant_id}:close"),
+    ("POST", "/v1/tenants/{tenant_id}/apiKeys"),
+    ("POST", "/v1/tenants/{tenant_id}/apiKeys/{api_key_id}:revoke"),
+    ("POST", "/v1/ledger/entries"),
+    ("GET", "/v1/ledger/entries/{entry_id}"),
+    ("POST", "/v1/ledger/accounts"),
+    ("POST", "/v1/ledger/accounts/{account_id}:setOverdraftLimit"),
+    ("GET", "/v1/stuckTrades"),
+    ("POST", "/v1/trades/{trade_id}:proposeResolution"),
+    ("POST", "/v1/trades/{trade_id}:approveResolution"),
+]
+
+STUCK: Final = "0.00007761"
+"""At this amount the primary venue cuts the line."""
+REFUSED_EVERYWHERE: Final = "0.00007788"
+"""At this amount neither venue gives a price."""
+
+RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3,9})?Z")
+SNAKE_CASE: Final = re.compile(r"[a-z][a-z0-9_]*")
+INNER_WORDS: Final = re.compile(
+    r"Traceback|\b\w+Error\b|Exception|<class|\.py\b|asyncpg|sqlalchemy|SELECT |INSERT |UPDATE "
+)
+ERROR_INFO: Final = "type.googleapis.com/google.rpc.ErrorInfo"
+RETRY_INFO: Final = "type.googleapis.com/google.rpc.RetryInfo"
+
+IDS: Final = RandomIds(SystemClock())
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    text: str
+    headers: Mapping[str, str]
+
+    @property
+    def body(self) -> Any:
+        return json.loads(self.text)
+
+    @property
+    def reason(self) -> str:
+        """The reason of a refusal, whose envelope must be ours and nothing else."""
+        assert self.headers["content-type"] == "application/json"
+        body = self.body
+        assert body.keys() == {"code", "message", "details"}
+        assert isinstance(body["code"], int)
+        assert body["message"]
+        assert not INNER_WORDS.search(self.text), self.text
+        info, *rest = body["details"]
+        assert info.keys() == {"@type", "reason", "domain", "metadata"}
+        assert (info["@type"], info["domain"]) == (ERROR_INFO, "reli.dev")
+        assert info["metadata"]["retry"] in ("never", "same_request", "later")
+        assert [one["@type"] for one in rest] in ([], [RETRY_INFO])
+        return str(info["reason"])
+
+    @property
+    def refusal(self) -> tuple[int, str]:
+        return self.status, self.reason
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        assert self.reason
+        metadata: Mapping[str, str] = self.body["details"][0]["metadata"]
+        return metadata
+
+
+@dataclass
+class Partner:
+    """Somebody with a key and an HTTP client."""
+
+    session: aiohttp.ClientSession
+    key: str
+    used: set[tuple[str, str]] = field(default_factory=set)
+    """Routes that answered with success."""
+
+    async def send(
+        self, method: str, path: str, body: Any = None, *, raw: Any = None, **headers: str
+    ) -> Answer:
+        sent = {"authorization": f"Bearer {self.key}"} if self.key else {}
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        if body is not None:
+            raw, sent = json.dumps(body), {"content-type": "application/json"} | sent
+        async with self.session.request(
+            method, path, data=raw, headers=sent, skip_auto_headers=["content-type"]
+        ) as response:
+            answer = Answer(response.status, await response.text(), response.headers)
+        if answer.status == 200:
+            self.used.add(route_of(method, path))
+        return answer
+
+    async def get(self, path: str) -> Any:
+        answer = await self.send("GET", path)
+        assert answer.status == 200, answer
+        return answer.body
+
+    async def post(self, path: str, body: Any = None, method: str = "POST") -> Any:
+        answer = await self.send(method, path, {} if body is None else body)
+        assert answer.status == 200, answer
+        return answer.body
+
+
+def route_of(method: str, path: str) -> tuple[str, str]:
+    """Return method and template of the path; a fixed template goes before one with variables."""
+    bare = path.partition("?")[0]
+    fitting = [one for one in PATHS if method in one.methods and re.fullmatch(one.regex, bare)]
+    return method, min(fitting, key=lambda one: not one.is_fixed).template
+
+
+def an_amount(value: str, asset: str) -> dict[str, str]:
+    return {"value": value, "asset": asset}
+
+
+def a_quote(customer_id: str, base: str = "0.01", **fields: Any) -> dict[str, Any]:
+    return {
+        "customer_id": customer_id,
+        "side": "SIDE_BUY",
+        "base_asset": "BTC",
+        "quote_asset": "NGN",
+        "base_amount": an_amount(base, "BTC"),
+    } | fields
+
+
+@pytest.fixture(scope="module")
+async def session(running_stack: ReadyStack) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(
+        running_stack.rest_url, timeout=aiohttp.ClientTimeout(20)
+    ) as session:
+        yield session
+
+
+@pytest.fixture(scope="module")
+def operator(session: aiohttp.ClientSession, running_stack: ReadyStack) -> Partner:
+    return Partner(session, running_stack.operator_key)
+
+
+async def a_partner(operator: Partner) -> tuple[str, Partner]:
+    """Make a tenant and its first key; return its id and who holds the key."""
+    made = await operator.post(
+        "/v1/tenants",
+        {
+            "slug": f"t-{new_request_id()}",
+            "display_name": "Savanna Pay",
+            "branding": {"color": "#0a7", "nested": {"Camel": [1, True, None]}},
+            "settings": {"platform_fee_bps": 20},
+        },
+    )
+    tenant_id = made["tenant"]["id"]
+    key = await operator.post(f"/v1/tenants/{tenant_id}/apiKeys", {"name": "first"})
+    return tenant_id, Partner(operator.session, key["secret"])
+
+
+@dataclass(frozen=True)
+class Funded:
+    """A tenant with a customer who can pay."""
+
+    tenant_id: str
+    partner: Partner
+    customer_id: str
+
+
+@pytest.fixture(scope="module")
+async def funded(operator: Partner) -> Funded:
+    tenant_id, partner = await a_partner(operator)
+    made = await partner.post("/v1/customers", {"external_id": "ada"})
+    customer_id = made["customer"]["id"]
+    await partner.post(
+        "/v1/sandbox/deposits",
+        {
+            "customer_id": customer_id,
+            "amount": an_amount("100000000.00", "NGN"),
+            "request_id": "fund",
+        },
+    )
+    return Funded(tenant_id, partner, customer_id)
+
+
+async def test_a_partner_walks_every_path(operator: Partner) -> None:
+    tenant_id, partner = await a_partner(operator)
+    await _walk_through_the_office(operator, partner, tenant_id)
+    customer_id = await _walk_through_customers(partner)
+    await _walk_through_a_trade(partner, customer_id)
+    await _walk_through_the_books(operator, partner, tenant_id, customer_id)
+    await _walk_through_a_resolution(operator, partner, tenant_id, customer_id)
+
+    assert operator.used | partner.used == ROUTES
+
+
+async def _walk_through_the_office(operator: Partner, partner: Partner, tenant_id: str) -> None:
+    tenant = (await partner.get("/v1/tenants/current"))["tenant"]
+    assert tenant["id"] == tenant_id
+    assert tenant["state"] == "TENANT_STATE_ACTIVE"
+    assert tenant["branding"] == {"color": "#0a7", "nested": {"Camel": [1, True, None]}}
+    assert tenant["settings"]["quote_ttl"] == "30s"
+    changed = await partner.post(
+        "/v1/tenants/current",
+        {"markups": [{"instrument": "BTC-NGN", "bps": 50}], "quote_ttl": "20s"},
+        "PATCH",
+    )
+    assert changed["tenant"]["settings"]["markups"] == [{"instrument": "BTC-NGN", "bps": 50}]
+    key = await partner.post("/v1/apiKeys", {"name": "reader", "scopes": ["SCOPE_READ"]})
+    assert key["secret"].startswith(key["api_key"]["hint"])
+    listed = (await partner.get("/v1/apiKeys"))["api_keys"]
+    assert [one["name"] for one in listed] == ["reader", "first"]
+    assert "secret" not in json.dumps(listed)
+    revoked = await partner.post(f"/v1/apiKeys/{key['api_key']['id']}:revoke")
+    assert RFC_3339.fullmatch(revoked["api_key"]["revoke_time"])
+
+    path = f"/v1/tenants/{tenant_id}"
+    terms = await operator.post(f"{path}/terms", {"lp_order": ["alpha", "beta"]}, "PATCH")
+    assert terms["tenant"]["settings"]["platform_fee_bps"] == 20, "what is absent stays"
+    assert (await operator.get(path))["tenant"] == terms["tenant"]
+    assert tenant_id in [one["id"] for one in (await operator.get("/v1/tenants"))["tenants"]]
+    other = await operator.post("/v1/tenants", {"slug": new_request_id(), "display_name": "B"})
+    path = f"/v1/tenants/{other['tenant']['id']}"
+    spare = await operator.post(f"{path}/apiKeys", {"name": "spare"})
+    await operator.post(f"{path}/apiKeys/{spare['api_key']['id']}:revoke")
+    for step, state in (("suspend", "SUSPENDED"), ("activate", "ACTIVE"), ("close", "CLOSED")):
+        stepped = await operator.post(f"{path}:{step}")
+        assert stepped["tenant"]["state"] == f"TENANT_STATE_{state}"
+
+
+async def _walk_through_customers(partner: Partner) -> str:
+    customer = (await partner.post("/v1/customers", {"external_id": "ada"}))["customer"]
+    path = f"/v1/customers/{customer['id']}"
+    assert (await partner.get(path))["customer"] == customer
+    assert (await partner.get("/v1/customers"))["customers"] == [customer]
+    for step, state in (("suspend", "SUSPENDED"), ("activate", "ACTIVE")):
+        stepped = await partner.post(f"{path}:{step}")
+        assert stepped["customer"]["state"] == f"CUSTOMER_STATE_{state}"
+    gone = (await partner.post("/v1/customers", {"external_id": "bo"}))["customer"]
+    closed = await partner.post(f"/v1/customers/{gone['id']}:close")
+    assert closed["customer"]["state"] == "CUSTOMER_STATE_CLOSED"
+    return str(customer["id"])
+
+
+async def _walk_through_a_trade(partner: Partner, customer_id: str) -> None:
+    assets = {one["code"]: one for one in (await partner.get("/v1/assets"))["assets"]}
+    assert assets["ETH"] == {"code": "ETH", "scale": 18, "display_name": "Ether"}
+    instruments = (await partner.get("/v1/instruments"))["instruments"]
+    assert {"code": "BTC-NGN", "base_asset": "BTC", "quote_asset": "NGN", "tolerance_bps": 10,
+            "open": True} in instruments  # fmt: skip
+    deposit = await partner.post(
+        "/v1/sandbox/deposits",
+        {
+            "customer_id": customer_id,
+            "amount": an_amount("5000000", "NGN"),
+            "request_id": "deposit",
+        },
+    )
+    assert deposit["deposit"]["amount"] == an_amount("5000000.00", "NGN")
+
+    quoted = await partner.post("/v1/quotes", a_quote(customer_id))
+    quote = quoted["quote"]
+    assert quote["base_amount"] == an_amount("0.01000000", "BTC")
+    assert quote["quote_amount"] == an_amount("1513521.00", "NGN")
+    assert quote["waterfall"] == {
+        "lp": an_amount("1503000.00", "NGN"),
+        "fee": an_amount("3006.00", "NGN"),
+        "markup": an_amount("7515.00", "NGN"),
+        "total": quote["quote_amount"],
+    }
+    assert (quote["side"], quote["state"]) == ("SIDE_BUY", "QUOTE_STATE_OPEN")
+    assert [one["verdict"] for one in quoted["lp_answers"]] == [
+        "LP_VERDICT_USED",
+        "LP_VERDICT_OUTBID",
+    ]
+    assert (await partner.get(f"/v1/quotes/{quote['id']}"))["quote"] == quote
+    accepted = await partner.post(f"/v1/quotes/{quote['id']}:accept", {"request_id": "accept"})
+    trade = accepted["trade"]
+    assert (trade["state"], trade["quote_amount"]) == ("TRADE_STATE_SETTLED", quote["quote_amount"])
+    assert (await partner.get(f"/v1/trades/{trade['id']}"))["trade"] == trade
+    assert (await partner.get("/v1/trades"))["trades"] == [trade]
+
+    other = (await partner.post("/v1/quotes", a_quote(customer_id, side="SIDE_SELL")))["quote"]
+    canceled = await partner.post(f"/v1/quotes/{other['id']}:cancel")
+    assert canceled["quote"]["state"] == "QUOTE_STATE_CANCELED"
+    listed = (await partner.get(f"/v1/quotes?customer_id={customer_id}"))["quotes"]
+    assert [one["id"] for one in listed] == [other["id"], quote["id"]]
+
+
+async def _walk_through_the_books(
+    operator: Partner, partner: Partner, tenant_id: str, customer_id: str
+) -> None:
+    balances = (await partner.get(f"/v1/customers/{customer_id}/balances"))["accounts"]
+    assert {one["asset"]: one["balance"]["available"]["value"] for one in balances} == {
+        "BTC": "0.01000000",
+        "NGN": "3486479.00",
+    }
+    naira = next(one for one in balances if one["asset"] == "NGN")
+    assert naira["kind"] == "ACCOUNT_KIND_CUSTOMER"
+    assert naira["version"] == "3", "64 bits are text in JSON"
+    assert naira in (await partner.get("/v1/ledger/accounts"))["accounts"]
+    assert (await partner.get(f"/v1/ledger/accounts/{naira['id']}"))["account"] == naira
+    postings = (await partner.get(f"/v1/ledger/accounts/{naira['id']}/postings"))["postings"]
+    assert [(one["kind"], one["change"]["value"], one["version"]) for one in postings] == [
+        ("TRANSFER_KIND_POST", "-1513521.00", "3"),
+        ("TRANSFER_KIND_PENDING", "0.00", "2"),
+        ("TRANSFER_KIND_REGULAR", "5000000.00", "1"),
+    ]
+
+    opened = [
+        (await operator.post("/v1/ledger/accounts", {"tenant_id": tenant_id, **account}))["account"]
+        for account in (
+            {"kind": "ACCOUNT_KIND_TREASURY", "asset": "NGN"},
+            {"kind": "ACCOUNT_KIND_EXTERNAL", "owner": "bank", "asset": "NGN"},
+        )
+    ]
+    treasury, external = (one["id"] for one in opened)
+    assert "overdraft_limit" not in opened[1], "without bound"
+    limited = await operator.post(
+        f"/v1/ledger/accounts/{treasury}:setOverdraftLimit",
+        {"tenant_id": tenant_id, "overdraft_limit": an_amount("25", "NGN")},
+    )
+    assert limited["account"]["overdraft_limit"] == an_amount("25.00", "NGN")
+    entry_id = str(IDS.new(EntryId))
+    transfer = {
+        "id": str(IDS.new(TransferId)),
+        "debit_account_id": treasury,
+        "credit_account_id": external,
+        "amount": an_amount("25.00", "NGN"),
+    }
+    entered = await operator.post(
+        "/v1/ledger/entries",
+        {
+            "tenant_id": tenant_id,
+            "entry_id": entry_id,
+            "transfers": [transfer],
+            "request_id": new_request_id(),
+        },
+    )
+    assert entered["entry"]["source"] == "ENTRY_SOURCE_OPERATOR"
+    assert entered["entry"]["transfers"][0]["kind"] == "TRANSFER_KIND_REGULAR"
+    found = await operator.get(f"/v1/ledger/entries/{entry_id}?tenant_id={tenant_id}")
+    assert found == entered
+
+
+async def _walk_through_a_resolution(
+    operator: Partner, partner: Partner, tenant_id: str, customer_id: str
+) -> None:
+    quote = (await partner.post("/v1/quotes", a_quote(customer_id, STUCK)))["quote"]
+    accepted = await partner.post(f"/v1/quotes/{quote['id']}:accept", {"request_id": "stuck"})
+    trade = accepted["trade"]
+    assert trade["state"] == "TRADE_STATE_OUTCOME_UNKNOWN"
+    stuck = (await operator.get(f"/v1/stuckTrades?tenant_id={tenant_id}"))["stuck_trades"]
+    assert [one["trade"]["id"] for one in stuck] == [trade["id"]]
+    proposed = await operator.post(
+        f"/v1/trades/{trade['id']}:proposeResolution",
+        {
+            "tenant_id": tenant_id,
+            "verdict": "RESOLUTION_VERDICT_FILLED",
+            "venue_order_id": f"statement-{new_request_id()}",
+            "filled_amount": trade["waterfall"]["lp"],
+            "evidence": "line 7 of the statement",
+            "request_id": new_request_id(),
+        },
+    )
+    house_id = (await operator.get("/v1/tenants/current"))["tenant"]["id"]
+    key = await operator.post(f"/v1/tenants/{house_id}/apiKeys", {"name": "second person"})
+    approved = await Partner(operator.session, key["secret"], operator.used).post(
+        f"/v1/trades/{trade['id']}:approveResolution",
+        {
+            "tenant_id": tenant_id,
+            "resolution_id": proposed["resolution"]["id"],
+            "request_id": new_request_id(),
+        },
+    )
+    assert approved["trade"]["state"] == "TRADE_STATE_SETTLED"
+
+
+async def test_names_are_snake_case_and_times_are_rfc_3339(funded: Funded) -> None:
+    partner = funded.partner
+    quote = (await partner.post("/v1/quotes", a_quote(funded.customer_id)))["quote"]
+    accepted = await partner.post(f"/v1/quotes/{quote['id']}:accept", {"request_id": quote["id"]})
+    bodies = [
+        accepted,
+        *[await partner.get(f"/v1/quotes/{quote['id']}"), await partner.get("/v1/trades")],
+        *[await partner.get("/v1/ledger/accounts"), await partner.get("/v1/apiKeys")],
+    ]
+    times = 0
+
+    for name, value in _members(bodies):
+        assert SNAKE_CASE.fullmatch(name), name
+        if name.endswith("_time") and value is not None:
+            assert RFC_3339.fullmatch(value), (name, value)
+            times += 1
+        if name.endswith("amount") and value is not None:
+            assert value.keys() == {"value", "asset"}
+            assert isinstance(value["value"], str)
+
+    assert times > 5
+
+
+def _members(value: Any) -> Sequence[tuple[str, Any]]:
+    """Return every member of every object inside of a JSON value."""
+    if isinstance(value, list):
+        return [member for item in value for member in _members(item)]
+    if isinstance(value, dict):
+        return [*value.items(), *(m for item in value.values() for m in _members(item))]
+    return []
+
+
+async def test_the_idempotency_key_header_makes_a_call_the_same_call(funded: Funded) -> None:
+    body = {"amount": an_amount("1.00", "NGN")}
+    path, key = "/v1/sandbox/deposits", new_request_id()
+
+    first = await funded.partner.send("POST", path, body, idempotency_key=key)
+    again = await funded.partner.send("POST", path, body, idempotency_key=key)
+    both = await funded.partner.send("POST", path, body | {"request_id": key}, idempotency_key=key)
+    neither = await funded.partner.send("POST", path, body)
+    differing = await funded.partner.send(
+        "POST", path, body | {"request_id": "other"}, idempotency_key=key
+    )
+    reused = await funded.partner.send(
+        "POST", path, {"amount": an_amount("2.00", "NGN")}, idempotency_key=key
+    )
+
+    assert first.status == 200
+    assert first.body == again.body == both.body
+    assert neither.refusal == (400, "REQUEST_ID_REQUIRED")
+    assert differing.refusal == (400, "REQUEST_ID_MISMATCH")
+    assert reused.refusal == (409, "REQUEST_ID_REUSED")
+
+
+@pytest.mark.parametrize("key", ["é", "x" * 65, "a\tb"])
+async def test_an_idempotency_key_that_is_none_is_refused(funded: Funded, key: str) -> None:
+    answer = await funded.partner.send(
+        "POST",
+        "/v1/sandbox/deposits",
+        {"amount": an_amount("1.00", "NGN")},
+        idempotency_key=key,
+    )
+
+    assert answer.status == 400
+    assert answer.reason in ("REQUEST_ID_INVALID", "MALFORMED_REQUEST")
+
+
+async def test_every_kind_of_refusal_has_its_status(funded: Funded) -> None:
+    partner, deposits = funded.partner, "/v1/sandbox/deposits"
+    nobody = Partner(partner.session, "")
+    made = await partner.post("/v1/customers", {"external_id": new_request_id()})
+    poor = made["customer"]["id"]
+    unaffordable = (await partner.post("/v1/quotes", a_quote(poor)))["quote"]["id"]
+    await partner.post("/v1/customers", {"external_id": "taken"})
+
+    answers = {
+        "API_KEY_MISSING": (401, await nobody.send("GET", "/v1/customers")),
+        "API_KEY_UNKNOWN": (401, await Partner(partner.session, "x").send("GET", "/v1/trades")),
+        "OPERATOR_ONLY": (403, await partner.send("GET", "/v1/tenants")),
+        "INVALID_ID": (400, await partner.send("GET", "/v1/quotes/quote_1")),
+        "CUSTOMER_NOT_FOUND": (
+            404,
+            await partner.send("GET", f"/v1/customers/{IDS.new(CustomerId)}"),
+        ),
+        "QUOTE_NOT_FOUND": (
+            404,
+            await partner.send(
+                "POST", f"/v1/quotes/{IDS.new(QuoteId)}:accept", {"request_id": "x"}
+            ),
+        ),
+        "CUSTOMER_EXISTS": (
+            409,
+            await partner.send("POST", "/v1/customers", {"external_id": "taken"}),
+        ),
+        "INSUFFICIENT_FUNDS": (
+            400,
+            await partner.send(
+                "POST", f"/v1/quotes/{unaffordable}:accept", {"request_id": "unaffordable"}
+            ),
+        ),
+        "TOO_MANY_DIGITS": (
+            400,
+            await partner.send(
+                "POST", deposits, {"amount": an_amount("0.001", "NGN"), "request_id": "x"}
+            ),
+        ),
+        "AMOUNT_TOO_LARGE": (
+            400,
+            await partner.send(
+                "POST", deposits, {"amount": an_amount("1" + "0" * 30, "NGN"), "request_id": "x"}
+            ),
+        ),
+        "NO_LIQUIDITY": (
+            503,
+            await partner.send("POST", "/v1/quotes", a_quote(poor, REFUSED_EVERYWHERE)),
+        ),
+    }
+
+    for reason, (status, answer) in answers.items():
+        assert answer.refusal == (status, reason)
+    details = answers["NO_LIQUIDITY"][1].body["details"]
+    assert details[1:] == [{"@type": RETRY_INFO, "retry_delay": "0.500s"}]
+    assert all(len(answer.body["details"]) == 1 for _, answer in list(answers.values())[:-1])
+
+
+BRACES: Final = '{"branding": ' + '{"a": ' * 200 + "1" + "}" * 200 + "}"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "raw", "status", "reason"),
+    [
+        ("POST", "/v1/quotes", "{bad", 400, "MALFORMED_REQUEST"),
+        ("POST", "/v1/quotes", '{"base_amount": 5}', 400, "MALFORMED_REQUEST"),
+        ("POST", "/v1/quotes", '{"base_amount": "0.01 BTC"}', 400, "MALFORMED_REQUEST"),
+        ("POST", "/v1/quotes", '{"base_amount": {"value": {}}}', 400, "MALFORMED_REQUEST"),
+        ("POST", "/v1/quotes", '{"base_amount": []}', 400, "MALFORMED_REQUEST"),
+        ("POST", "/v1/quotes", '{"side": "SIDEWAYS"}', 400, "MALFORMED_REQUEST"),
+        ("POST", "/v1/quotes", '{"side": "side_buy"}', 400, "MALFORMED_REQUEST"),
+        ("POST", "/v1/quotes", '{"ttl": 5}', 400, "MALFORMED_REQUEST"),
+        ("POST", "/v1/quotes", '{"ttl": "5"}', 400, "MALFORMED_REQUEST"),
+        ("POST", "/v1/customers", '{"external_id": ["a"]}', 400, "MALFORMED_REQUEST"),
+        ("POST", "/v1/customers", "[]", 400, "MALFORMED_REQUEST"),
+        ("PATCH", "/v1/tenants/current", BRACES, 400, "MALFORMED_REQUEST"),
+        ("POST", "/v1/customers", "[" * 10_000, 400, "MALFORMED_REQUEST"),
+        ("POST", "/v1/customers", '{"external_id": "' + "x" * 70_000 + '"}', 413, "BODY_TOO_LARGE"),
+        ("GET", "/v1/customers?nope=1", None, 400, "MALFORMED_REQUEST"),
+        ("GET", "/v1/customers?page_size=x", None, 400, "MALFORMED_REQUEST"),
+        ("GET", "/v1/nope", None, 404, "ROUTE_NOT_FOUND"),
+        ("GET", "/v1/quotes/quote_1:nope", None, 404, "ROUTE_NOT_FOUND"),
+        ("DELETE", "/v1/customers", None, 405, "METHOD_NOT_ALLOWED"),
+        ("PUT", "/v1/tenants/current", "{}", 405, "METHOD_NOT_ALLOWED"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+async def test_what_the_front_door_refuses_has_the_same_envelope(
+    funded: Funded, method: str, path: str, raw: str | None, status: int, reason: str
+) -> None:
+    answer = await funded.partner.send(method, path, raw=raw, content_type="application/json")
+
+    assert answer.refusal == (status, reason)
+    assert answer.metadata == {"retry": "never"}
+
+
+async def test_a_body_must_be_json_and_needs_not_say_so(funded: Funded) -> None:
+    body = json.dumps({"external_id": new_request_id()})
+    send = funded.partner.send
+
+    plain = await send("POST", "/v1/customers", raw=body, content_type="text/plain")
+    silent = await send("POST", "/v1/customers", raw=body.encode())
+
+    assert plain.refusal == (415, "UNSUPPORTED_MEDIA_TYPE")
+    assert silent.status == 200
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason", "named"),
+    [
+        ("side", 7, "INVALID_ARGUMENT", "side"),
+        ("side", None, "INVALID_ARGUMENT", "side"),
+        ("ttl", "0.5s", "INVALID_ARGUMENT", "ttl"),
+        ("ttl", "-1s", "INVALID_ARGUMENT", "ttl"),
+        ("base_amount", an_amount("1e2", "BTC"), "MALFORMED_AMOUNT", "base_amount.value"),
+        ("base_amount", an_amount("1\0", "BTC"), "MALFORMED_AMOUNT", "base_amount.value"),
+        ("base_amount", {"value": "1"}, "UNKNOWN_ASSET", "base_amount.asset"),
+        ("customer_id", "\0", "INVALID_ID", "customer_id"),
+        ("customer_id", "😀", "INVALID_ID", "customer_id"),
+        ("request_id", "é", "REQUEST_ID_INVALID", "request_id"),
+    ],
+)
+async def test_what_only_we_can_refuse_names_the_field(
+    funded: Funded, field: str, value: Any, reason: str, named: str
+) -> None:
+    body = a_quote(funded.customer_id) | {field: value}
+
+    answer = await funded.partner.send("POST", "/v1/quotes", body)
+
+    assert answer.refusal == (400, reason)
+    assert answer.metadata["field"] == named
+
+
+@pytest.mark.parametrize("wrap", [lambda inner: {"a": inner}, lambda inner: [inner]])
+async def test_branding_comes_back_as_it_went_or_is_refused(
+    funded: Funded, wrap: Callable[[Any], Any]
+) -> None:
+    """A tenant whose branding no answer can carry would be lost, and every list it is in."""
+    inner: Any = "x"
+    deepest = 0
+    for depth in range(1, 100):
+        branding = {"a": inner}
+        answer = await funded.partner.send("PATCH", "/v1/tenants/current", {"branding": branding})
+        if answer.status == 200:
+            deepest = depth
+            assert answer.body["tenant"]["branding"] == branding
+        else:
+            assert answer.status == 400
+            assert answer.reason in ("INVALID_ARGUMENT", "MALFORMED_REQUEST")
+        inner = wrap(inner)
+
+    assert deepest == 16
+    assert (await funded.partner.get("/v1/tenants/current"))["tenant"]["id"] == funded.tenant_id
+
+
+@pytest.mark.parametrize("size", [1_000, 7_000, 9_000, 14_000, 40_000])
+async def test_a_large_header_is_carried_or_refused(funded: Funded, size: int) -> None:
+    answer = await funded.partner.send("GET", "/v1/tenants/current", x_trace="x" * size)
+
+    assert answer.status in (200, 431)
+    if answer.status == 431:
+        assert answer.reason == "HEADERS_TOO_LARGE"
+
+
+async def test_nobody_outside_can_say_who_they_are_but_by_their_key(
+    funded: Funded, operator: Partner
+) -> None:
+    other_id, _ = await a_partner(operator)
+    answer = await funded.partner.send(
+        "GET",
+        "/v1/tenants/current",
+        x_tenant_id=other_id,
+        x_reli_tenant_id=other_id,
+        x_reli_caller="operator",
+        x_reli_scopes="operator",
+    )
+
+    assert answer.body["tenant"]["id"] == funded.tenant_id
+    claims = {"x_tenant_id": other_id, "x_reli_scopes": "operator"}
+    listed = await funded.partner.send("GET", "/v1/tenants", **claims)
+    assert listed.refusal == (403, "OPERATOR_ONLY")
+
+
+async def test_a_list_is_read_page_by_page(operator: Partner) -> None:
+    _, partner = await a_partner(operator)
+    for number in range(5):
+        await partner.post("/v1/customers", {"external_id": str(number)})
+    sizes: list[int] = []
+    found: list[str] = []
+    token = ""
+    while not sizes or token:
+        page = await partner.get(f"/v1/customers?page_size=2&page_token={token}")
+        found += [one["external_id"] for one in page["customers"]]
+        sizes.append(len(page["customers"]))
+        token = page["next_page_token"]
+
+    assert sizes == [2, 2, 1]
+    assert found == ["4", "3", "2", "1", "0"]
+    first = await partner.get("/v1/customers?page_size=1")
+    forged = await partner.send("GET", f"/v1/quotes?page_token={first['next_page_token']}")
+    assert forged.refusal == (400, "INVALID_PAGE_TOKEN")
+
+
+@pytest.mark.parametrize(("method", "template"), OPERATOR_PATHS)
+async def test_an_operators_path_is_closed_to_a_tenants_key(
+    funded: Funded, method: str, template: str
+) -> None:
+    assert (method, template) in ROUTES
+    path = re.sub(r"\{\w+\}", "x", template)
+
+    answer = await funded.partner.send(method, path, None if method == "GET" else {})
+
+    assert answer.refusal == (403, "OPERATOR_ONLY")
+
+
+def test_every_operators_path_is_tried() -> None:
+    operators = {rpc.path for rpc in RPCS.values() if rpc.is_for_operators}
+
+    assert len(OPERATOR_PATHS) == len(operators)
+
+
+async def test_our_own_tools_see_health_and_services(running_stack: ReadyStack) -> None:
+    async with grpc.aio.insecure_channel(running_stack.grpc_target) as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        reflection: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+        checked = await health.Check(health_pb2.HealthCheckRequest(), timeout=5)
+        call = reflection.ServerReflectionInfo(
+            iter([reflection_pb2.ServerReflectionRequest(list_services="")]), timeout=5
+        )
+        listed = [answer async for answer in call]
+
+    assert checked.status == health_pb2.HealthCheckResponse.SERVING
+    [answer] = listed
+    names = {service.name for service in answer.list_services_response.service}
+    assert {rpc.path.split("/")[1] for rpc in RPCS.values()} <= names
+    assert "grpc.health.v1.Health" in names
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/grpc.health.v1.Health/Check",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        "/reli.quote.v1.Nope/CreateQuote",
+    ],
+)
+async def test_what_is_not_listed_does_not_exist_for_partners(
+    running_stack: ReadyStack, funded: Funded, path: str
+) -> None:
+    target = running_stack.rest_url.removeprefix("http://")
+    metadata = (("authorization", f"Bearer {funded.partner.key}"),)
+
+    async with grpc.aio.insecure_channel(target) as channel:
+        unary: Any = channel.unary_unary
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await unary(path)(b"", metadata=metadata, timeout=5)
+        refusal = refusal_of(caught.value)
+        current = await RPCS["TenantService/GetCurrentTenant"].call(
+            channel, tenant_pb.GetCurrentTenantRequest(), metadata
+        )
+
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNIMPLEMENTED, "ROUTE_NOT_FOUND")
+    assert current.tenant.id == funded.tenant_id, "a listed one works on the same port"
+
+
+async def test_events_of_a_tenant_arrive_on_its_subject(
+    running_stack: ReadyStack, operator: Partner
+) -> None:
+    tenant_id, partner = await a_partner(operator)
+    made = await partner.post("/v1/customers", {"external_id": "ada"})
+    customer_id = made["customer"]["id"]
+    amount = an_amount("5000000.00", "NGN")
+    await partner.post(
+        "/v1/sandbox/deposits",
+        {"customer_id": customer_id, "amount": amount, "request_id": "fund"},
+    )
+    quote = (await partner.post("/v1/quotes", a_quote(customer_id)))["quote"]
+    accepted = await partner.post(f"/v1/quotes/{quote['id']}:accept", {"request_id": "a"})
+
+    events = await _events_until(running_stack.nats_url, tenant_id, "trade.settled")
+
+    assert {event.tenant_id for event in events} == {tenant_id}
+    assert len({event.id for event in events}) == len(events)
+    by_type = {event.type: event for event in events}
+    assert by_type.keys() >= {
+        *("tenant.created", "api_key.created", "customer.created", "deposit.created"),
+        *("quote.created", "trade.accepted", "trade.settled"),
+    }
+    settled = by_type["trade.settled"]
+    assert settled.subject == settled.trade.id == accepted["trade"]["id"]
+    assert settled.trade.quote_amount.value == quote["quote_amount"]["value"]
+    assert settled.correlation_id == by_type["trade.accepted"].correlation_id != ""
+
+
+async def _events_until(nats_url: str, tenant_id: str, last: str) -> list[event_pb2.Event]:
+    client = await nats.connect(nats_url, connect_timeout=5)
+    try:
+        subscription = await client.jetstream().subscribe(
+            f"reli.events.{tenant_id}.>",
+            stream="RELI_EVENTS",
+            config=ConsumerConfig(deliver_policy=DeliverPolicy.ALL),
+        )
+        events: list[event_pb2.Event] = []
+        async with asyncio.timeout(10):
+            while not events or events[-1].type != last:
+                message = await subscription.next_msg(timeout=10)
+                event = event_pb2.Event.FromString(message.data)
+                assert message.subject == f"reli.events.{tenant_id}.{event.type}"
+                events.append(event)
+        return events
+    finally:
+        await client.close()

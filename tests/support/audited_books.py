@@ -1,0 +1,250 @@
+"""A database of its own whose books hold all that the platform can do, for an audit to look at."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID
+
+import asyncpg
+import grpc
+import pytest
+
+from adapters.postgres.consumer import PostgresEventFeed
+from adapters.postgres.engine import make_engine
+from adapters.postgres.lease import PostgresLeases
+from adapters.postgres.outbox import PostgresSequencer
+from app.worker.house_book import HouseBook
+from domain.amount import Amount
+from domain.ids import ApiKeyId, EntryId, TenantId, TransferId
+from domain.ledger.account import AccountKey, AccountKind
+from domain.ledger.entry import Entry, EntrySource
+from domain.ledger.transfer import Transfer, TransferKind
+from reli.auth.v1 import access_pb2
+from reli.quote.v1 import quote_service_pb2 as quote_pb
+from reli.trade.v1 import trade_pb2
+from reli.trade.v1 import trade_service_pb2 as trade_pb
+from tests.support.busy_tenant import BusyTenant, a_busy_tenant
+from tests.support.platform import (
+    SELL,
+    Client,
+    Platform,
+    a_platform,
+    new_request_id,
+    refusal_of,
+)
+from tests.support.stack import migrate
+
+SETTLED = trade_pb2.TRADE_STATE_SETTLED
+REJECTED = trade_pb2.TRADE_STATE_REJECTED
+UNKNOWN = trade_pb2.TRADE_STATE_OUTCOME_UNKNOWN
+
+
+@dataclass(frozen=True)
+class AuditedBooks:
+    """Attributes:
+    settled: a bought trade at the quoted price, of a customer.
+    rejected: a trade that both LPs refused.
+    failed_over: a trade that the second LP filled.
+    unknown: a trade whose outcome nobody knows.
+    hold: an operator's hold that expires in a day.
+    """
+
+    platform: Platform
+    url: str
+    tenant: BusyTenant
+    other_tenant_id: UUID
+    settled: UUID
+    rejected: UUID
+    failed_over: UUID
+    unknown: UUID
+    hold: UUID
+
+    @property
+    def venue_books(self) -> dict[str, str]:
+        return {venue.name: venue.admin_url for venue in (self.platform.alpha, self.platform.beta)}
+
+
+async def a_database(server_url: str, name: str) -> str:
+    """Make a migrated database beside the shared one and return its owner's URL."""
+    connection = await asyncpg.connect(server_url)
+    try:
+        await connection.execute(f"CREATE DATABASE {name}")
+    finally:
+        await connection.close()
+    url = urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
+    migrate(url)
+    return url
+
+
+@asynccontextmanager
+async def audited_books(url: str, home: Path) -> AsyncIterator[AuditedBooks]:
+    async with a_platform(url, home) as platform:
+        tenant = await a_busy_tenant(platform)
+        other_id, other = await platform.a_tenant(fee_bps=10, markup_bps=30)
+        await _settle_all_ways(platform, other)
+        await _resolve(platform, other_id, other)
+        await _holds(platform, other_id)
+        await _refusals(other)
+        await follow_events(platform)
+        # Nobody works here; a trade that nobody knows about waits for its next check for a day.
+        await platform.owner.execute(
+            "UPDATE core.trade_queue SET due_at = core.now() + interval '1 day'"
+        )
+        yield AuditedBooks(
+            platform=platform,
+            url=url,
+            tenant=tenant,
+            other_tenant_id=TenantId.parse(other_id).uuid,
+            settled=await _trade(platform, "t.state = 'settled' AND t.lp_units = a.filled_units"),
+            rejected=await _trade(platform, "t.state = 'rejected'"),
+            failed_over=await _trade(platform, "a.number = 2 AND a.state = 'filled'"),
+            unknown=await _trade(platform, "t.state = 'outcome_unknown'"),
+            hold=await platform.owner.fetchval("SELECT transfer_id FROM core.expiring_holds"),
+        )
+
+
+async def _settle_all_ways(platform: Platform, client: Client) -> None:
+    customer_id = await platform.a_funded_customer(client)
+    await client.deposit(customer_id, "1.00000000", "BTC")
+    await client.deposit("", "50000000.00", "NGN")
+    for state, base_amount, side, party in (
+        (SETTLED, "0.01", None, customer_id),
+        (SETTLED, "0.01", SELL, customer_id),
+        (SETTLED, "0.01", None, ""),
+        (SETTLED, "0.00007721", None, customer_id),
+        (SETTLED, "0.00007771", None, customer_id),
+        (SETTLED, "0.00007771", SELL, customer_id),
+        (SETTLED, "0.00007791", None, customer_id),
+        (SETTLED, "0.00007751", None, customer_id),
+        (REJECTED, "0.00007722", SELL, customer_id),
+    ):
+        quote = await (
+            client.quote(party, base_amount, side=side)
+            if side is not None
+            else client.quote(party, base_amount)
+        )
+        trade = await client.accept(quote.id)
+        if trade.state == UNKNOWN:
+            await platform.run_due_trades()
+            trade = await client.trade(trade.id)
+        assert trade.state == state, (base_amount, trade)
+
+
+async def _resolve(platform: Platform, tenant_id: str, client: Client) -> None:
+    """Let two operators find that an unknown attempt was not filled; the other LP fills it."""
+    customer_id = await platform.a_funded_customer(client)
+    trade = await client.accept((await client.quote(customer_id, "0.00007761")).id)
+    assert trade.state == UNKNOWN
+    second = await platform.a_client(
+        str(platform.environment.house_id), [access_pb2.SCOPE_OPERATOR]
+    )
+    proposed = await platform.operator.trade_admin.ProposeResolution(
+        trade_pb.ProposeResolutionRequest(
+            tenant_id=tenant_id,
+            trade_id=trade.id,
+            verdict=trade_pb2.RESOLUTION_VERDICT_NOT_FILLED,
+            evidence="the statement of the day",
+            request_id=new_request_id(),
+        )
+    )
+    approved = await second.trade_admin.ApproveResolution(
+        trade_pb.ApproveResolutionRequest(
+            tenant_id=tenant_id,
+            trade_id=trade.id,
+            resolution_id=proposed.resolution.id,
+            request_id=new_request_id(),
+        )
+    )
+    assert approved.trade.state == SETTLED
+
+
+async def _holds(platform: Platform, tenant_id: str) -> None:
+    """Post a hold in part, void one, and let one expire."""
+    catalogue = await platform.container.market().catalogue()
+    ngn = catalogue.assets["NGN"]
+    operator = await platform.owner.fetchval(
+        "SELECT id FROM core.api_keys WHERE tenant_id = $1 ORDER BY id LIMIT 1",
+        platform.environment.house_id.uuid,
+    )
+    new = platform.ids.new
+    tenant = TenantId.parse(tenant_id)
+    for units, kind in ((60, TransferKind.POST), (100, TransferKind.VOID), (100, None)):
+        async with platform.container.units_of_work().begin(tenant) as uow:
+            treasury = AccountKey(AccountKind.TREASURY, ngn)
+            bank = AccountKey(AccountKind.EXTERNAL, ngn, "bank")
+            accounts = await uow.ledger.open_accounts([treasury, bank])
+            now = await uow.now()
+            pending = Transfer(
+                id=new(TransferId),
+                debit_account_id=accounts[treasury],
+                credit_account_id=accounts[bank],
+                amount=Amount(ngn, 100),
+                kind=TransferKind.PENDING,
+                expires_at=now + timedelta(hours=1 if kind else -1),
+                purpose="withdrawal",
+            )
+            resolution = Transfer(
+                id=new(TransferId),
+                debit_account_id=accounts[treasury],
+                credit_account_id=accounts[bank],
+                amount=Amount(ngn, units),
+                kind=kind or TransferKind.EXPIRE,
+                pending_id=pending.id,
+                purpose="withdrawal",
+            )
+            for transfer in (pending, resolution) if kind else (pending,):
+                await uow.ledger.commit(
+                    Entry(
+                        id=new(EntryId),
+                        transfers=(transfer,),
+                        source=EntrySource.OPERATOR,
+                        reference=str(ApiKeyId(operator)),
+                        effective_at=now,
+                    )
+                )
+        if kind is None:
+            assert await platform.container.expire_hold()(tenant, pending.id)
+
+
+async def _refusals(client: Client) -> None:
+    """Leave a request that was refused for good, and a canceled quote."""
+    poor = await client.create_customer()
+    quote = await client.quote(poor.id, "0.01")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await client.accept(quote.id)
+    assert refusal_of(caught.value).reason == "INSUFFICIENT_FUNDS"
+    await client.quotes.CancelQuote(
+        quote_pb.CancelQuoteRequest(quote_id=quote.id, request_id=new_request_id())
+    )
+
+
+async def follow_events(platform: Platform) -> None:
+    """Stamp all events and let the house's book see them."""
+    engine = make_engine(platform.settings.work_database_url, pool_size=4)
+    try:
+        leases, sequencer = PostgresLeases(engine), PostgresSequencer(engine)
+        lease = await leases.acquire("sequencer", lease_for=timedelta(seconds=30))
+        assert lease is not None
+        while await sequencer.stamp(lease, limit=1_000):
+            pass
+        await leases.renew(lease, lease_for=timedelta(0))
+        book = HouseBook(PostgresEventFeed(engine), platform.work_container.mirror_trade())
+        while await book():
+            pass
+    finally:
+        await engine.dispose()
+
+
+async def _trade(platform: Platform, condition: str) -> UUID:
+    """Return the first bought trade of a customer of which the condition is true."""
+    found: Any = await platform.owner.fetchval(
+        "SELECT t.id FROM core.trades AS t JOIN core.attempts AS a "
+        "ON a.tenant_id = t.tenant_id AND a.trade_id = t.id "
+        f"WHERE t.customer_id IS NOT NULL AND t.side = 'buy' AND {condition} ORDER BY t.id LIMIT 1"
+    )
+    assert isinstance(found, UUID)
+    return found
