@@ -16,6 +16,7 @@ from adapters.lp.sandbox.provider import SandboxLp
 from adapters.postgres.credential import PostgresCredentials
 from adapters.postgres.ledger import AccountIdCache
 from adapters.postgres.market import PostgresMarket
+from adapters.postgres.settings import PostgresSettings
 from adapters.postgres.tenant import PostgresTenantDirectory
 from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from adapters.system.clock import SystemClock
@@ -171,6 +172,7 @@ class Container(containers.DeclarativeContainer):
             clock,
             announce,
             market,
+            providers.Singleton(PostgresSettings, units_of_work, clock),
             lps,
             providers.Singleton(timedelta, milliseconds=settings.provided.lp_quote_budget_ms),
         ),

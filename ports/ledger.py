@@ -20,13 +20,16 @@ class LedgerStore(Protocol):
         """Return the accounts of those names, opening those that do not exist yet."""
         ...
 
-    async def commit(self, entry: Entry, *, is_new: bool = False) -> Decision:
+    async def commit(
+        self, entry: Entry, *, is_new: bool = False, pending: Sequence[Transfer] = ()
+    ) -> Decision:
         """Apply an entry under the locks of its accounts, taken in the order of their ids.
 
-        `is_new` says that its ids were minted in this unit of work and that it resolves nothing,
-        so there is nothing to look up; it is then recorded at its effective time. Accounts are
-        shared by many units of work: commit soon after. Raises the first `LedgerRefusal` in the
-        stated order, having changed nothing.
+        `is_new` says that nothing can be known of the entry's ids, and that `pending` holds every
+        transfer it resolves, unresolved so far; then there is nothing to look up, and it is
+        recorded at its effective time. That a hold is resolved once is held by a key even if that
+        was wrong. Accounts are shared by many units of work: commit soon after. Raises the first
+        `LedgerRefusal` in the stated order, having changed nothing.
         """
         ...
 

@@ -1,14 +1,30 @@
 """Where tenants, customers and keys are kept."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from domain.ids import ApiKeyId, CustomerId, TenantId
 from domain.party import Party
 from domain.tenant.api_key import ApiKey, Scope
 from domain.tenant.customer import Customer
-from domain.tenant.tenant import Tenant, TenantState
+from domain.tenant.tenant import Tenant, TenantSettings, TenantState
 from ports.page import Page, PageRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """Who acts, as the database knew them at `now`."""
+
+    tenant: Tenant
+    customer: Customer | None
+    now: datetime
+
+    def require_active(self) -> None:
+        """Raise why the tenant or the customer may not act."""
+        self.tenant.require_active()
+        if self.customer is not None:
+            self.customer.require_active()
 
 
 class TenantRepository(Protocol):
@@ -18,8 +34,8 @@ class TenantRepository(Protocol):
         """Return the tenant, locked until commit if asked, or raise `TenantNotFound`."""
         ...
 
-    async def acting(self, party: Party) -> tuple[Tenant, Customer | None]:
-        """Return the tenant and the customer who act; neither can be closed before the commit.
+    async def acting(self, party: Party) -> Acting:
+        """Return who acts, and the database's clock; neither can be closed before the commit.
 
         Raises `TenantNotFound` or `CustomerNotFound`.
         """
@@ -94,6 +110,14 @@ class CredentialStore(Protocol):
 
     async def find(self, secret_hash: bytes) -> Credential | None:
         """Return what the secret stands for, at most half a second old."""
+        ...
+
+
+class SettingsStore(Protocol):
+    """Tenants' settings for pricing, which need no transaction."""
+
+    async def get(self, tenant_id: TenantId) -> TenantSettings:
+        """Return the settings, at most a second old, or raise `TenantNotFound`."""
         ...
 
 

@@ -186,14 +186,20 @@ class PostgresLedger(LedgerStore):
             found = {**found, **committed, **opened}
         return {key: id for key, id in found.items() if id is not None}
 
-    async def commit(self, entry: Entry, *, is_new: bool = False) -> Decision:
+    async def commit(
+        self, entry: Entry, *, is_new: bool = False, pending: Sequence[Transfer] = ()
+    ) -> Decision:
         account_ids = sorted(
             {transfer.debit_account_id.uuid for transfer in entry.transfers}
             | {transfer.credit_account_id.uuid for transfer in entry.transfers}
         )
         rows = await self._scope.driver.fetch(_LOCK_ACCOUNTS, self._scope.tenant, account_ids)
         accounts = {account.id: account for account in map(self._account, rows)}
-        books = await self._books(entry, accounts, is_new=is_new)
+        books = (
+            _books_of_new(entry, accounts, pending)
+            if is_new
+            else await self._books(entry, accounts)
+        )
         decision = decide(entry, books)
         if not decision.is_replay:
             await self._write(decision, books.now)
@@ -304,17 +310,10 @@ class PostgresLedger(LedgerStore):
         )
         return entry, row["recorded_at"]
 
-    async def _books(
-        self, entry: Entry, accounts: Mapping[AccountId, Account], *, is_new: bool
-    ) -> Books:
+    async def _books(self, entry: Entry, accounts: Mapping[AccountId, Account]) -> Books:
         """Read what is known of the entry's ids, after the locks: it then includes what the
         previous holder of any of these accounts has committed.
         """
-        if is_new:
-            now = entry.effective_at
-            return Books(
-                accounts=accounts, transfers={}, resolutions={}, entry=None, failed={}, now=now
-            )
         own_ids = [transfer.id.uuid for transfer in entry.transfers]
         pending_ids = [
             transfer.pending_id.uuid for transfer in entry.transfers if transfer.pending_id
@@ -448,6 +447,19 @@ class PostgresExpiringHolds(ExpiringHolds):
                 driver: Any = (await connection.get_raw_connection()).driver_connection
                 rows = await driver.fetch(_DUE_HOLDS, limit)
         return [(TenantId(row["tenant_id"]), TransferId(row["transfer_id"])) for row in rows]
+
+
+def _books_of_new(
+    entry: Entry, accounts: Mapping[AccountId, Account], pending: Sequence[Transfer]
+) -> Books:
+    return Books(
+        accounts=accounts,
+        transfers={transfer.id: transfer for transfer in pending},
+        resolutions={},
+        entry=None,
+        failed={},
+        now=entry.effective_at,
+    )
 
 
 def _columns(keys: Sequence[AccountKey]) -> tuple[list[str], list[str], list[str]]:

@@ -26,18 +26,19 @@ from domain.tenant.errors import (
 from domain.tenant.tenant import Tenant, TenantSettings, TenantState
 from ports.page import Page, PageRequest
 from ports.tenant import (
+    Acting,
     ApiKeyRepository,
     CustomerRepository,
     TenantDirectory,
     TenantRepository,
 )
 
-_TENANT = "SELECT * FROM core.tenants WHERE tenant_id = $1"
+_TENANT = "SELECT *, core.now() AS read_at FROM core.tenants WHERE tenant_id = $1"
 
 # The customer's row stays as it is until the commit; closing it takes the stronger lock.
 _TENANT_AND_CUSTOMER = """
 SELECT t.*, c.id AS customer_id, c.external_id, c.state AS customer_state,
-    c.version AS customer_version
+    c.version AS customer_version, core.now() AS read_at
 FROM core.tenants AS t JOIN core.customers AS c ON c.tenant_id = t.tenant_id
 WHERE t.tenant_id = $1 AND c.tenant_id = $1 AND c.id = $2
 FOR KEY SHARE OF c
@@ -59,7 +60,7 @@ class PostgresTenants(TenantRepository):
             raise TenantNotFound("no such tenant", tenant_id=self._scope.tenant_id)
         return _tenant(row._mapping)
 
-    async def acting(self, party: Party) -> tuple[Tenant, Customer | None]:
+    async def acting(self, party: Party) -> Acting:
         driver, tenant = self._scope.driver, self._scope.tenant
         if party.customer_id is None:
             row = await driver.fetchrow(_TENANT, tenant)
@@ -70,14 +71,15 @@ class PostgresTenants(TenantRepository):
         if row is None:
             raise TenantNotFound("no such tenant", tenant_id=self._scope.tenant_id)
         if party.customer_id is None:
-            return _tenant(row), None
-        return _tenant(row), Customer(
+            return Acting(_tenant(row), None, row["read_at"])
+        customer = Customer(
             id=party.customer_id,
             tenant_id=self._scope.tenant_id,
             external_id=row["external_id"],
             state=CustomerState(row["customer_state"]),
             version=row["customer_version"],
         )
+        return Acting(_tenant(row), customer, row["read_at"])
 
     async def wait_until_alone(self) -> None:
         await self._scope.driver.execute(
@@ -224,7 +226,9 @@ class PostgresTenantDirectory(TenantDirectory):
                         {"before": page.before, "size": page.size + 1},
                     )
                     rows = found.all()
-        return page_of([_tenant(row._mapping) for row in rows], [row.tenant_id for row in rows], page)
+        return page_of(
+            [_tenant(row._mapping) for row in rows], [row.tenant_id for row in rows], page
+        )
 
 
 async def _replace(

@@ -8,6 +8,7 @@ from typing import Final
 from domain.amount import Amount
 from domain.errors import InvalidArgument
 from domain.ids import AccountId, EntryId, TransferId
+from domain.ledger.errors import PendingTransferNotFound
 
 
 class TransferKind(StrEnum):
@@ -88,12 +89,21 @@ class NewTransfer:
     purpose: str
 
     def completed(self, pending: Transfer | None) -> Transfer:
-        """Fill in from the pending transfer, or raise `InvalidArgument` for what is missing."""
+        """Fill in from the pending transfer.
+
+        Raises `PendingTransferNotFound` if there is none to fill in from, or `InvalidArgument` for
+        what else is missing.
+        """
         debit, credit, amount = self.debit_account_id, self.credit_account_id, self.amount
         if pending is not None:
             debit = debit or pending.debit_account_id
             credit = credit or pending.credit_account_id
             amount = amount or pending.amount
+        is_whole = debit is not None and credit is not None and amount is not None
+        if self.pending_id is not None and pending is None and not is_whole:
+            raise PendingTransferNotFound(
+                "no such pending transfer", transfer_id=self.id, pending_id=self.pending_id
+            )
         for field, value in (
             ("debit_account_id", debit),
             ("credit_account_id", credit),

@@ -242,6 +242,7 @@ class Trade:
 
     def is_within_tolerance(self, lp_amount: Amount) -> bool:
         """Say whether an LP's amount is at most the tolerance worse than the quoted one."""
+        assert lp_amount.asset == self.waterfall.lp.asset
         quoted = self.waterfall.lp.units
         if self.side is Side.BUY:
             return lp_amount.units * _WHOLE <= quoted * (_WHOLE + self.tolerance_bps)
@@ -308,7 +309,18 @@ class Trade:
         return trade
 
     def conclude(self, outcome: Outcome, *, actor: str, now: datetime) -> "Trade":
-        """Record what became of the latest attempt; the outcome is the evidence."""
+        """Record what became of the latest attempt; the outcome is the evidence.
+
+        Where the venue has shown a fill that nobody asked for, its later "no" proves nothing:
+        only a fill as asked, or two operators by `resolve`, lead out of that.
+        """
+        is_doubtful = self.attempt.reason == UNEXPECTED_FILL
+        if is_doubtful and not isinstance(outcome, Filled):
+            return self._lost(UNEXPECTED_FILL, outcome.evidence, actor=actor, now=now)
+        return self.resolve(outcome, actor=actor, now=now)
+
+    def resolve(self, outcome: Outcome, *, actor: str, now: datetime) -> "Trade":
+        """Record an outcome that is beyond doubt."""
         match outcome:
             case Filled():
                 return self._filled(outcome, actor=actor, now=now)

@@ -11,6 +11,7 @@ from adapters.postgres.consumer import PostgresEventFeed
 from adapters.postgres.lease import PostgresLeases
 from adapters.postgres.ledger import AccountIdCache
 from adapters.postgres.outbox import PostgresOutboxReader, PostgresSequencer
+from adapters.postgres.settings import PostgresSettings
 from adapters.postgres.tenant import PostgresTenantDirectory
 from adapters.postgres.trade import PostgresTradeQueue
 from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
@@ -54,8 +55,8 @@ from tests.crash.venue import Venue
 from tests.crash.world import Actor, World
 
 QUOTE_BUDGET: Final = timedelta(milliseconds=800)
-TRADES_REST_S: Final = 0.9
-EVENTS_REST_S: Final = 2.4
+TRADES_REST_S: Final = 1.1
+EVENTS_REST_S: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +146,7 @@ def start_server(around: Surroundings, actor: Actor, random: Random) -> Server:
             clock=parts.clock,
             announce=parts.announce,
             market=SteadyMarket(around.catalogue),
+            settings=PostgresSettings(parts.units, parts.clock),
             providers=parts.lps,
             budget=QUOTE_BUDGET,
         ),

@@ -259,7 +259,7 @@ class _Stage:
             market.tenant_id,
             market.customer_id,
             market.api_key_id,
-            quote_ttl_ms=random.choice((1_000, 3_000, 10_000)),
+            quote_ttl_ms=random.choice((1_000, 1_500, 4_000)),
             markup_bps={f"{BASE}-{QUOTE}": random.choice((0, 50))},
             lp_order=tuple(random.sample(list(self.around.venues), k=random.choice((1, 2, 2)))),
             fee_bps=random.choice((0, 20)),
@@ -274,29 +274,30 @@ class _Stage:
             self.theatre.database.app, SteadyMarket(self.theatre.catalogue), AccountIdCache()
         )
         async with units.begin(market.tenant_id) as uow:
-            transfers = []
-            for code, amount in self.deposits.items():
-                asset = self.theatre.catalogue.assets[code]
-                outside = AccountKey(AccountKind.EXTERNAL, asset, "sandbox")
-                own = (
+            assets = [self.theatre.catalogue.assets[code] for code in self.deposits]
+            pairs = [
+                (AccountKey(AccountKind.EXTERNAL, asset, "sandbox"), own)
+                for asset in assets
+                for own in (
                     AccountKey(AccountKind.CUSTOMER, asset, str(market.customer_id)),
                     AccountKey(AccountKind.TREASURY, asset),
                 )
-                accounts = await uow.ledger.open_accounts([outside, *own])
-                transfers += [
-                    Transfer(
-                        id=ids.new(TransferId),
-                        debit_account_id=accounts[outside],
-                        credit_account_id=accounts[key],
-                        amount=Amount(asset, amount),
-                        purpose="deposit",
-                    )
-                    for key in own
-                ]
+            ]
+            accounts = await uow.ledger.open_accounts([*dict.fromkeys(sum(pairs, ()))])
+            transfers = tuple(
+                Transfer(
+                    id=ids.new(TransferId),
+                    debit_account_id=accounts[outside],
+                    credit_account_id=accounts[own],
+                    amount=Amount(own.asset, self.deposits[own.asset.code]),
+                    purpose="deposit",
+                )
+                for outside, own in pairs
+            )
             await uow.ledger.commit(
                 Entry(
                     id=ids.new(EntryId),
-                    transfers=tuple(transfers),
+                    transfers=transfers,
                     source=EntrySource.DEPOSIT,
                     reference="crash",
                     effective_at=self.world.time.instant(),

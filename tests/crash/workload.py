@@ -61,7 +61,7 @@ class Market:
     async def trade(self, number: int) -> None:
         """Get one quote and accept it, perhaps more than once and perhaps too late."""
         random = self.random
-        await self.world.pause(None, random.uniform(0.0, 1.0))
+        await self.world.pause(None, random.uniform(0.0, 0.5))
         quote = await self._quote(number)
         if quote is None:
             return

@@ -17,38 +17,38 @@ UNIQUE: Final = Check(
 )
 
 MAKES: Final = {
-    "/reli.quote.v1.QuoteService/CreateQuote": "quotes",
-    "/reli.quote.v1.QuoteService/AcceptQuote": "trades",
-    "/reli.sandbox.v1.SandboxService/CreateDeposit": "sandbox_deposits",
-    "/reli.tenant.v1.ApiKeyService/CreateApiKey": "api_keys",
-    "/reli.tenant.v1.CustomerService/CreateCustomer": "customers",
-    "/reli.tenant.v1.TenantAdminService/CreateTenant": "tenants",
-    "/reli.tenant.v1.TenantAdminService/CreateTenantApiKey": "api_keys",
-    "/reli.trade.v1.TradeAdminService/ProposeResolution": "trade_resolutions",
+    "reli.quote.v1.QuoteService/CreateQuote": "quotes",
+    "reli.quote.v1.QuoteService/AcceptQuote": "trades",
+    "reli.sandbox.v1.SandboxService/CreateDeposit": "sandbox_deposits",
+    "reli.tenant.v1.ApiKeyService/CreateApiKey": "api_keys",
+    "reli.tenant.v1.CustomerService/CreateCustomer": "customers",
+    "reli.tenant.v1.TenantAdminService/CreateTenant": "tenants",
+    "reli.tenant.v1.TenantAdminService/CreateTenantApiKey": "api_keys",
+    "reli.trade.v1.TradeAdminService/ProposeResolution": "trade_resolutions",
 }
 """The table of what an RPC makes: a new row for each request."""
 
 CHANGES: Final = {
-    "/reli.ledger.v1.LedgerAdminService/SetOverdraftLimit": "accounts",
-    "/reli.quote.v1.QuoteService/CancelQuote": "quotes",
-    "/reli.tenant.v1.ApiKeyService/RevokeApiKey": "api_keys",
-    "/reli.tenant.v1.CustomerService/ActivateCustomer": "customers",
-    "/reli.tenant.v1.CustomerService/CloseCustomer": "customers",
-    "/reli.tenant.v1.CustomerService/SuspendCustomer": "customers",
-    "/reli.tenant.v1.TenantAdminService/ActivateTenant": "tenants",
-    "/reli.tenant.v1.TenantAdminService/CloseTenant": "tenants",
-    "/reli.tenant.v1.TenantAdminService/RevokeTenantApiKey": "api_keys",
-    "/reli.tenant.v1.TenantAdminService/SuspendTenant": "tenants",
-    "/reli.tenant.v1.TenantAdminService/UpdateTenantTerms": "tenants",
-    "/reli.tenant.v1.TenantService/UpdateCurrentTenant": "tenants",
-    "/reli.trade.v1.TradeAdminService/ApproveResolution": "trade_resolutions",
+    "reli.ledger.v1.LedgerAdminService/SetOverdraftLimit": "accounts",
+    "reli.quote.v1.QuoteService/CancelQuote": "quotes",
+    "reli.tenant.v1.ApiKeyService/RevokeApiKey": "api_keys",
+    "reli.tenant.v1.CustomerService/ActivateCustomer": "customers",
+    "reli.tenant.v1.CustomerService/CloseCustomer": "customers",
+    "reli.tenant.v1.CustomerService/SuspendCustomer": "customers",
+    "reli.tenant.v1.TenantAdminService/ActivateTenant": "tenants",
+    "reli.tenant.v1.TenantAdminService/CloseTenant": "tenants",
+    "reli.tenant.v1.TenantAdminService/RevokeTenantApiKey": "api_keys",
+    "reli.tenant.v1.TenantAdminService/SuspendTenant": "tenants",
+    "reli.tenant.v1.TenantAdminService/UpdateTenantTerms": "tenants",
+    "reli.tenant.v1.TenantService/UpdateCurrentTenant": "tenants",
+    "reli.trade.v1.TradeAdminService/ApproveResolution": "trade_resolutions",
     # The caller chooses the entry's id, so the same entry may be asked for under two request ids.
-    "/reli.ledger.v1.LedgerAdminService/CreateEntry": "entries",
+    "reli.ledger.v1.LedgerAdminService/CreateEntry": "entries",
 }
 """The table of what an RPC changes: several requests may change the same row."""
 
 # A tenant's id is claimed in a unit of work of the house before the tenant's own begins.
-_CLAIMS: Final = "/reli.tenant.v1.TenantAdminService/CreateTenant"
+_CLAIMS: Final = "reli.tenant.v1.TenantAdminService/CreateTenant"
 
 _TABLES: Final = sorted({*MAKES.values(), *CHANGES.values()} - {"tenants"})
 

@@ -8,7 +8,6 @@ from uuid import UUID
 from app.usecase.announce import Announce
 from app.usecase.call import Call
 from app.usecase.once import Once
-from app.usecase.tenant.require_active import require_active
 from app.usecase.trade.bookkeeping import hold_funds
 from domain.ids import AttemptId, EntryId, QuoteId, TradeId, TransferId
 from domain.quote.errors import QuoteAlreadyAccepted
@@ -69,13 +68,15 @@ class AcceptQuote:
         self, uow: UnitOfWork, call: Call, quote_id: QuoteId, trade_id: TradeId
     ) -> tuple[Trade, TradeLease]:
         quote = await uow.quotes.get(quote_id, lock=True)
-        now = await uow.now()
+        # Asked after the quote's row is locked, and with it the clock that judges its expiry.
+        acting = await uow.tenants.acting(quote.party)
+        now = acting.now
         try:
             accepted = quote.accept(now=now)
         except QuoteAlreadyAccepted as error:
             error.metadata["trade_id"] = str(await uow.quotes.trade_of(quote_id))
             raise
-        await require_active(uow, quote.party)
+        acting.require_active()
         trade = self._trade(call, accepted, trade_id, now)
         await uow.quotes.save(accepted, trade_id=trade_id)
         lease = await uow.trades.add(trade, lease_for=self.lease_for)
@@ -112,10 +113,21 @@ class AcceptQuote:
                 release=new(TransferId),
             ),
         )
-        return trade.prepare(
+        actor = str(call.api_key_id)
+        trade = trade.prepare(
             new(AttemptId),
-            actor=str(call.api_key_id),
+            actor=actor,
             lp=quote.lp,
+            lp_reference=quote.lp_reference,
+            lp_amount=quote.waterfall.lp,
+            lp_expires_at=quote.lp_expires_at,
+        )
+        if trade.attempt.needs_new_lp_quote(now):
+            return trade
+        # The commit of the accept is the intent that must stand before the first byte leaves.
+        return trade.send(
+            actor=actor,
+            now=now,
             lp_reference=quote.lp_reference,
             lp_amount=quote.waterfall.lp,
             lp_expires_at=quote.lp_expires_at,

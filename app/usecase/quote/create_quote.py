@@ -10,7 +10,6 @@ from uuid import UUID
 from app.usecase.announce import Announce
 from app.usecase.call import Call
 from app.usecase.once import Once
-from app.usecase.tenant.require_active import require_active
 from domain.amount import Amount, AmountTooLarge
 from domain.asset import Instrument, InstrumentHalted, InstrumentNotFound
 from domain.errors import DomainError
@@ -31,6 +30,7 @@ from ports.liquidity import (
     LpUnavailable,
 )
 from ports.market import Market
+from ports.tenant import SettingsStore
 from ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 
 
@@ -92,6 +92,7 @@ class CreateQuote:
     clock: Clock
     announce: Announce
     market: Market
+    settings: SettingsStore
     providers: Mapping[str, LiquidityProvider]
     budget: timedelta
 
@@ -102,17 +103,16 @@ class CreateQuote:
         `CustomerSuspended`, `TenantSuspended`, `AmountTooSmall`, `AmountTooLarge`, `NoLiquidity`.
         """
         instrument = await self._instrument(order)
-        async with self.units_of_work.begin(call.tenant_id) as uow:
-            known = await uow.requests.find(call.key) if call.key is not None else None
-            tenant = await require_active(uow, order.party)
-        answers: list[_Answer] = []
-        if known is None:
-            answers = await self._ask_all(order, instrument, tenant.settings)
+        settings = await self.settings.get(call.tenant_id)
+        is_known = await self._is_known(call)
+        answers = [] if is_known else await self._ask_all(order, instrument, settings)
         quote_id = self.ids.new(QuoteId)
 
         async def effect(uow: UnitOfWork) -> QuotedAnswers:
-            now = await uow.now()
-            quoted = self._quote(call, quote_id, order, instrument, tenant.settings, answers, now)
+            acting = await uow.tenants.acting(order.party)
+            acting.require_active()
+            now = acting.now
+            quoted = self._quote(call, quote_id, order, instrument, settings, answers, now)
             await uow.quotes.add(quoted.quote, quoted.answers)
             await self.announce(
                 uow, "quote.created", quoted.quote, correlation_id=call.correlation_id, now=now
@@ -128,6 +128,13 @@ class CreateQuote:
             )
 
         return await self.once(call, quote_id, effect, replay)
+
+    async def _is_known(self, call: Call) -> bool:
+        """Say whether this is a replay, for which no LP needs to be asked."""
+        if call.key is None:
+            return False
+        async with self.units_of_work.begin(call.tenant_id) as uow:
+            return await uow.requests.find(call.key) is not None
 
     async def _instrument(self, order: QuoteOrder) -> Instrument:
         if order.base_asset == order.quote_asset:

@@ -6,7 +6,6 @@ from uuid import UUID
 from app.usecase.announce import Announce
 from app.usecase.call import Call
 from app.usecase.once import Once
-from app.usecase.tenant.require_active import require_active
 from app.usecase.trade.bookkeeping import party_key
 from domain.amount import Amount
 from domain.ids import DepositId, EntryId, TransferId
@@ -34,8 +33,9 @@ class CreateDeposit:
         deposit_id, entry_id = self.ids.new(DepositId), self.ids.new(EntryId)
 
         async def effect(uow: UnitOfWork) -> Deposit:
-            now = await uow.now()
-            await require_active(uow, party)
+            acting = await uow.tenants.acting(party)
+            acting.require_active()
+            now = acting.now
             external = AccountKey(AccountKind.EXTERNAL, amount.asset, RAIL)
             own = party_key(party, amount.asset)
             accounts = await uow.ledger.open_accounts([external, own])
@@ -53,7 +53,8 @@ class CreateDeposit:
                     source=EntrySource.DEPOSIT,
                     reference=str(deposit_id),
                     effective_at=now,
-                )
+                ),
+                is_new=True,
             )
             deposit = Deposit(
                 id=deposit_id, party=party, amount=amount, entry_id=entry_id, created_at=now

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from domain.asset import Asset
-from domain.ids import AccountId, TransferId
+from domain.ids import AccountId, EntryId, TransferId
 from domain.ledger.account import AccountKey, AccountKind
 from domain.ledger.entry import Entry, EntrySource
 from domain.ledger.transfer import Transfer, TransferKind
@@ -16,45 +16,34 @@ from ports.unit_of_work import UnitOfWork
 
 async def hold_funds(uow: UnitOfWork, trade: Trade, *, now: datetime) -> None:
     """Reserve all that the party gives, or raise `InsufficientFunds`."""
-    movement = hold(trade)
-    accounts = await _accounts(uow, trade, [movement])
-    transfer = _transfer(trade.ledger_ids.hold, movement, accounts, TransferKind.PENDING)
-    await uow.ledger.commit(
-        Entry(
-            id=trade.ledger_ids.hold_entry,
-            transfers=(transfer,),
-            source=EntrySource.TRADE,
-            reference=str(trade.id),
-            effective_at=now,
-        ),
-        is_new=True,
-    )
+    accounts = await _accounts(uow, trade, [hold(trade)])
+    entry = _entry(trade, trade.ledger_ids.hold_entry, [_hold(trade, accounts)], now)
+    await uow.ledger.commit(entry, is_new=True)
 
 
 async def release_funds(uow: UnitOfWork, trade: Trade, *, now: datetime) -> None:
-    """Give the hold back in full."""
+    """Give the hold back in full.
+
+    It is written with the trade's one rejection, so its ids are new and the hold unresolved.
+    """
     movement = release(trade)
     accounts = await _accounts(uow, trade, [movement])
-    transfer = _transfer(
+    void = _transfer(
         trade.ledger_ids.release,
         movement,
         accounts,
         TransferKind.VOID,
         pending_id=trade.ledger_ids.hold,
     )
-    await uow.ledger.commit(
-        Entry(
-            id=trade.ledger_ids.release_entry,
-            transfers=(transfer,),
-            source=EntrySource.TRADE,
-            reference=str(trade.id),
-            effective_at=now,
-        )
-    )
+    entry = _entry(trade, trade.ledger_ids.release_entry, [void], now)
+    await uow.ledger.commit(entry, is_new=True, pending=[_hold(trade, accounts)])
 
 
 async def settle_funds(uow: UnitOfWork, trade: Trade, *, now: datetime) -> None:
-    """Post the hold and everything that follows from the fill, as one entry."""
+    """Post the hold and everything that follows from the fill, as one entry.
+
+    It is written with the trade's one settlement, so its ids are new and the hold unresolved.
+    """
     movements = settlement(trade)
     accounts = await _accounts(uow, trade, movements)
     first, *others = movements
@@ -67,14 +56,21 @@ async def settle_funds(uow: UnitOfWork, trade: Trade, *, now: datetime) -> None:
         ),
     ]
     assert len(transfers) == len(movements)
-    await uow.ledger.commit(
-        Entry(
-            id=trade.ledger_ids.settlement_entry,
-            transfers=tuple(transfers),
-            source=EntrySource.TRADE,
-            reference=str(trade.id),
-            effective_at=now,
-        )
+    entry = _entry(trade, trade.ledger_ids.settlement_entry, transfers, now)
+    await uow.ledger.commit(entry, is_new=True, pending=[_hold(trade, accounts)])
+
+
+def _hold(trade: Trade, accounts: Mapping[tuple[Role, Asset], AccountId]) -> Transfer:
+    return _transfer(trade.ledger_ids.hold, hold(trade), accounts, TransferKind.PENDING)
+
+
+def _entry(trade: Trade, id: EntryId, transfers: Sequence[Transfer], now: datetime) -> Entry:
+    return Entry(
+        id=id,
+        transfers=tuple(transfers),
+        source=EntrySource.TRADE,
+        reference=str(trade.id),
+        effective_at=now,
     )
 
 

@@ -63,7 +63,12 @@ class ExecuteTrade:
         `DatabaseBusy` or `DatabaseUnavailable`; the lease then runs out and the trade is picked up
         where the database knows it to be.
         """
-        trade = accepted or await self._update(lease, self._recover)
+        if accepted is None:
+            trade = await self._update(lease, self._recover)
+        elif accepted.attempt.state is AttemptState.SENT:
+            trade = await self._execute(lease, accepted)
+        else:
+            trade = accepted
         while not trade.is_ended:
             match trade.attempt.state:
                 case AttemptState.PREPARED:
@@ -106,15 +111,23 @@ class ExecuteTrade:
         attempt = trade.attempt
         if attempt.number != number or attempt.state is not AttemptState.SENT:
             return trade
+        return await self._execute(lease, trade)
+
+    async def _execute(self, lease: TradeLease, trade: Trade) -> Trade:
+        """Call the LP; that it is about to be called is committed."""
+        attempt = trade.attempt
         assert attempt.lp_amount is not None
-        outcome = await self.providers[attempt.lp].execute(
-            client_order_id=attempt.id,
-            reference=attempt.lp_reference,
-            instrument=trade.instrument,
-            side=trade.side,
-            base=trade.base_amount,
-            quote=attempt.lp_amount,
-        )
+        provider = self.providers.get(attempt.lp)
+        outcome: Outcome = NotSent(reason=LP_UNUSABLE, evidence="the LP is not connected any more")
+        if provider is not None:
+            outcome = await provider.execute(
+                client_order_id=attempt.id,
+                reference=attempt.lp_reference,
+                instrument=trade.instrument,
+                side=trade.side,
+                base=trade.base_amount,
+                quote=attempt.lp_amount,
+            )
         return await self._update(lease, self._concluding(outcome))
 
     async def _lp_quote(self, trade: Trade) -> LpQuote | NotSent:
@@ -210,7 +223,7 @@ class ExecuteTrade:
         if resolution is None:
             return None
         actor = str(resolution.approved_by)
-        return trade.conclude(resolution.outcome(trade), actor=actor, now=now)
+        return trade.resolve(resolution.outcome(trade), actor=actor, now=now)
 
     def _follow(self, trade: Trade, now: datetime) -> Trade:
         while True:

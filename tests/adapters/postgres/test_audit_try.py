@@ -1,13 +1,19 @@
-from pathlib import Path
-import pytest, json
+import os, time
+import asyncpg
 from app.audit.run import audit
-from app.audit.screen import Screen, to_json
+from app.audit.screen import Screen
 from rich.console import Console
-from tests.support.audited_books import a_database, audited_books
-async def test_clean(postgres_server, tmp_path):
-    url = await a_database(postgres_server.url, "audited_try")
-    async with audited_books(url, tmp_path) as books:
-        with Screen(Console(width=200, force_terminal=False)) as s:
-            r = await audit(url, books.venue_books, watcher=s)
-        s.summary(r)
-        assert r.is_clean
+from tests.support.audited_books import a_database
+from tests.support.bulk_books import write_bulk
+async def test_bulk(postgres_server):
+    url = await a_database(postgres_server.url, "audited_bulk")
+    c = await asyncpg.connect(url)
+    n = int(os.environ.get("N", "12500"))
+    t = time.monotonic()
+    await write_bulk(c, trades=n)
+    print("written", time.monotonic() - t, await c.fetchval("select count(*) from core.transfers"))
+    await c.close()
+    with Screen(Console(width=200, force_terminal=False)) as s:
+        r = await audit(url, watcher=s)
+    s.summary(r)
+    assert r.is_clean

@@ -6,6 +6,7 @@ import pytest
 
 from domain.errors import InvalidArgument
 from domain.ids import TransferId
+from domain.ledger.errors import PendingTransferNotFound
 from domain.ledger.transfer import NewTransfer, Transfer, TransferKind
 from tests.support.builders import NOW, a_transfer, an_account, an_id, ngn
 
@@ -58,12 +59,19 @@ def test_what_nobody_says_is_missing(field: str) -> None:
     given = {
         name: getattr(GIVEN, name) for name in ("debit_account_id", "credit_account_id", "amount")
     }
-    asked = replace(POST, **{**given, field: None})
+    asked = replace(POST, kind=TransferKind.REGULAR, pending_id=None, **{**given, field: None})
 
     with pytest.raises(InvalidArgument) as caught:
         asked.completed(None)
 
     assert caught.value.metadata == {"field": field, "transfer_id": str(POST.id)}
+
+
+def test_an_unknown_pending_transfer_cannot_fill_in_anything() -> None:
+    with pytest.raises(PendingTransferNotFound) as caught:
+        POST.completed(None)
+
+    assert caught.value.metadata["pending_id"] == str(HOLD.id)
 
 
 def test_only_posts_voids_and_expiries_resolve() -> None:

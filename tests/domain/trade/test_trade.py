@@ -562,3 +562,21 @@ def _with_attempt_in(state: AttemptState) -> Trade:
     if state is AttemptState.SENT:
         return trade
     return trade.conclude(outcomes[state], actor="worker", now=NOW)
+
+
+def test_after_a_fill_that_nobody_asked_for_a_venues_no_proves_nothing() -> None:
+    trade = a_sent_trade()
+    less = Amount(BTC, trade.base_amount.units - 1)
+    doubtful = trade.conclude(a_fill(trade, base=less), actor="test", now=NOW)
+
+    for answer in (
+        Rejected(reason="NO", evidence="no"),
+        Absent(evidence="no such order"),
+        Unknown(reason="LP_TIMEOUT", evidence="nothing"),
+    ):
+        later = doubtful.conclude(answer, actor="test", now=NOW)
+        assert later.state is TradeState.OUTCOME_UNKNOWN
+        assert later.attempt.reason == "UNEXPECTED_FILL"
+
+    resolved = doubtful.resolve(Absent(evidence="two operators"), actor="test", now=NOW)
+    assert resolved.attempt.state is AttemptState.ABSENT

@@ -1,0 +1,540 @@
+"""What every ledger store does: as the domain decides, and however many write at once.
+
+A store joins by one more parameter of the fixture `rig`.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any, Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.amount import Amount
+from domain.errors import DomainError
+from domain.ids import AccountId, EntryId, TenantId, TransferId
+from domain.ledger.account import Account, AccountKey, AccountKind
+from domain.ledger.entry import Entry, EntrySource
+from domain.ledger.errors import (
+    AccountNotFound,
+    EntryAlreadyFailed,
+    EntryConflict,
+    EntryNotFound,
+    InsufficientFunds,
+    LedgerRefusal,
+    PendingAlreadyPosted,
+    PendingAlreadyVoided,
+    TransferAlreadyFailed,
+    TransferConflict,
+)
+from domain.ledger.posting import Decision
+from domain.ledger.transfer import Posting, Transfer, TransferKind
+from domain.tenant.tenant import Tenant, TenantSettings
+from ports.page import PageRequest
+from ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
+from tests.support.book import Book
+from tests.support.builders import NGN, USD
+from tests.support.platform import Platform
+
+REGULAR, PENDING, POST, VOID, EXPIRE = TransferKind
+
+KEYS: Final = {
+    "ada": AccountKey(AccountKind.CUSTOMER, NGN, "ada"),
+    "bob": AccountKey(AccountKind.CUSTOMER, NGN, "bob"),
+    "clearing": AccountKey(AccountKind.TRADE_CLEARING, NGN),
+    "treasury": AccountKey(AccountKind.TREASURY, NGN),
+    "lp": AccountKey(AccountKind.LP, NGN, "alpha"),
+    "ada in dollars": AccountKey(AccountKind.CUSTOMER, USD, "ada"),
+    "lp in dollars": AccountKey(AccountKind.LP, USD, "alpha"),
+}
+CREDIT_LINE: Final = 300
+
+
+@dataclass(frozen=True)
+class Rig:
+    """The book of a tenant of its own, with an account of every name."""
+
+    units_of_work: UnitOfWorkFactory
+    tenant_id: TenantId
+    platform: Platform
+    ids: dict[str, AccountId]
+
+    def begin(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        return self.units_of_work.begin(self.tenant_id)
+
+    def transfer(self, debit: str, credit: str, units: int = 1, **changes: Any) -> Transfer:
+        return replace(
+            Transfer(
+                id=self.platform.ids.new(TransferId),
+                debit_account_id=self.ids[debit],
+                credit_account_id=self.ids[credit],
+                amount=Amount(KEYS[debit].asset, units),
+            ),
+            **changes,
+        )
+
+    def resolution(self, hold: Transfer, kind: TransferKind, **changes: Any) -> Transfer:
+        new_id = self.platform.ids.new(TransferId)
+        made = replace(hold, id=new_id, kind=kind, pending_id=hold.id, expires_at=None)
+        return replace(made, **changes)
+
+    def entry(self, *transfers: Transfer, **changes: Any) -> Entry:
+        id = self.platform.ids.new(EntryId)
+        made = Entry(
+            id=id,
+            transfers=transfers,
+            source=EntrySource.TRADE,
+            reference="a reference",
+            description="some words",
+            effective_at=id.created_at,
+        )
+        return replace(made, **changes)
+
+    async def commit(self, entry: Entry) -> Decision:
+        async with self.begin() as uow:
+            return await uow.ledger.commit(entry)
+
+    async def enter(self, *transfers: Transfer) -> Entry:
+        entry = self.entry(*transfers)
+        assert not (await self.commit(entry)).is_replay
+        return entry
+
+    async def burn(self, entry: Entry, refusal: LedgerRefusal) -> None:
+        async with self.begin() as uow:
+            await uow.ledger.burn(entry, refusal)
+
+    async def account(self, name: str) -> Account:
+        async with self.begin() as uow:
+            return await uow.ledger.get_account(self.ids[name])
+
+    async def accounts(self) -> dict[AccountId, Account]:
+        async with self.begin() as uow:
+            page = await uow.ledger.list_accounts(PageRequest(size=200))
+        return {account.id: account for account in page.items}
+
+    async def lines(self, name: str, size: int = 200) -> list[Posting]:
+        """Return an account's lines through pages of that size."""
+        lines: list[Posting] = []
+        before: Any = None
+        while True:
+            async with self.begin() as uow:
+                request = PageRequest(size=size, before=before)
+                page = await uow.ledger.list_postings(self.ids[name], request)
+            assert len(page.items) <= size
+            lines += page.items
+            before = page.next_before
+            if before is None:
+                return lines
+
+
+async def a_rig(platform: Platform) -> Rig:
+    units_of_work = platform.container.units_of_work()
+    id = platform.ids.new(TenantId)
+    async with units_of_work.begin(id) as uow:
+        await uow.tenants.add(
+            Tenant(
+                id=id,
+                slug=str(id).replace("_", "-"),
+                display_name="A book",
+                branding={},
+                settings=TenantSettings(),
+            )
+        )
+        opened = await uow.ledger.open_accounts(list(KEYS.values()))
+        treasury = await uow.ledger.get_account(opened[KEYS["treasury"]], lock=True)
+        await uow.ledger.set_overdraft_limit(replace(treasury, overdraft_limit=CREDIT_LINE))
+    return Rig(units_of_work, id, platform, {name: opened[key] for name, key in KEYS.items()})
+
+
+@pytest.fixture(params=["postgres"])
+async def rig(platform: Platform) -> Rig:
+    return await a_rig(platform)
+
+
+async def test_an_account_is_opened_once_by_its_name(rig: Rig) -> None:
+    key = AccountKey(AccountKind.EXTERNAL, NGN, "rail")
+
+    async def open_account() -> AccountId:
+        async with rig.begin() as uow:
+            opened = await uow.ledger.open_accounts([key, KEYS["ada"]])
+            assert opened[KEYS["ada"]] == rig.ids["ada"]
+            return opened[key]
+
+    (id,) = set(await asyncio.gather(*(open_account() for _ in range(8))))
+
+    async with rig.begin() as uow:
+        account = await uow.ledger.get_account(id)
+    assert account == Account(id=id, key=key, overdraft_limit=None)
+    assert (await rig.account("ada")).overdraft_limit == 0
+
+
+async def test_an_account_whose_opening_was_undone_is_opened_again(rig: Rig) -> None:
+    key = AccountKey(AccountKind.CUSTOMER, NGN, "eve")
+
+    async def open_in_vain() -> None:
+        async with rig.begin() as uow:
+            first = await uow.ledger.open_accounts([key])
+            assert await uow.ledger.open_accounts([key]) == first
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await open_in_vain()
+    async with rig.begin() as uow:
+        opened = await uow.ledger.open_accounts([key])
+    async with rig.begin() as uow:
+        assert (await uow.ledger.get_account(opened[key])).key == key
+
+
+async def test_a_committed_entry_reads_back_as_it_was(rig: Rig) -> None:
+    hold = rig.transfer("lp", "clearing", 7, kind=PENDING, purpose="hold")
+    expires_at = hold.id.created_at + timedelta(hours=1)
+    other = rig.transfer("lp", "ada", 9, kind=PENDING, expires_at=expires_at)
+    entry = rig.entry(rig.transfer("lp", "ada", 5), hold, rig.resolution(hold, POST), other)
+
+    decision = await rig.commit(entry)
+
+    async with rig.begin() as uow:
+        assert (await uow.ledger.get_entry(entry.id))[0] == entry
+        found = await uow.ledger.get_transfers([t.id for t in entry.transfers] + [_nobodys(rig)])
+        assert found == {transfer.id: transfer for transfer in entry.transfers}
+    accounts = await rig.accounts()
+    assert {id: accounts[id] for id in decision.accounts} == decision.accounts
+    lines = await rig.lines("lp") + await rig.lines("ada") + await rig.lines("clearing")
+    assert sorted(lines, key=repr) == sorted(decision.postings, key=repr)
+
+
+async def test_what_does_not_exist_is_not_found(rig: Rig) -> None:
+    async with rig.begin() as uow:
+        with pytest.raises(EntryNotFound):
+            await uow.ledger.get_entry(rig.platform.ids.new(EntryId))
+        with pytest.raises(AccountNotFound):
+            await uow.ledger.get_account(rig.platform.ids.new(AccountId))
+        assert await uow.ledger.get_transfers([]) == {}
+
+
+async def test_the_same_entry_again_is_a_replay_and_another_one_a_conflict(rig: Rig) -> None:
+    entry = await rig.enter(rig.transfer("lp", "ada", 5))
+    before = await rig.accounts()
+
+    again = await rig.commit(replace(entry, effective_at=entry.effective_at + timedelta(seconds=1)))
+    with pytest.raises(EntryConflict):
+        await rig.commit(rig.entry(rig.transfer("lp", "ada", 5), id=entry.id))
+    with pytest.raises(TransferConflict):
+        await rig.commit(rig.entry(*entry.transfers))
+
+    assert again.is_replay
+    assert again.entry == entry
+    assert await rig.accounts() == before
+
+
+async def test_a_refused_entry_changes_nothing_not_even_by_its_good_transfers(rig: Rig) -> None:
+    await rig.enter(rig.transfer("lp", "ada", 100))
+    before = await rig.accounts()
+    entry = rig.entry(
+        rig.transfer("ada", "bob", 60), rig.transfer("lp", "bob"), rig.transfer("ada", "bob", 60)
+    )
+
+    with pytest.raises(InsufficientFunds):
+        await rig.commit(entry)
+
+    assert await rig.accounts() == before
+    async with rig.begin() as uow:
+        assert await uow.ledger.get_transfers([t.id for t in entry.transfers]) == {}
+        with pytest.raises(EntryNotFound):
+            await uow.ledger.get_entry(entry.id)
+
+
+async def test_burned_ids_stay_failed_when_the_funds_are_there(rig: Rig) -> None:
+    failing = rig.transfer("ada", "bob", 5)
+    entry = rig.entry(rig.transfer("lp", "bob"), failing)
+    with pytest.raises(InsufficientFunds) as caught:
+        await rig.commit(entry)
+    await rig.burn(entry, caught.value)
+    await rig.burn(entry, caught.value)
+    await rig.enter(rig.transfer("lp", "ada", 100))
+
+    with pytest.raises(EntryAlreadyFailed) as again:
+        await rig.commit(entry)
+    assert again.value.metadata["first_reason"] == "INSUFFICIENT_FUNDS"
+    with pytest.raises(TransferAlreadyFailed):
+        await rig.commit(rig.entry(failing))
+    # The transfer before the failing one is as good as new.
+    await rig.enter(entry.transfers[0], replace(failing, id=rig.platform.ids.new(TransferId)))
+
+
+async def test_a_treasury_goes_below_zero_as_far_as_its_credit_line(rig: Rig) -> None:
+    await rig.enter(rig.transfer("treasury", "bob", CREDIT_LINE - 1))
+    await rig.enter(rig.transfer("treasury", "clearing", 1, kind=PENDING))
+
+    with pytest.raises(InsufficientFunds):
+        await rig.enter(rig.transfer("treasury", "bob", 1))
+
+
+async def test_who_moves_money_both_ways_at_once_never_deadlocks(rig: Rig) -> None:
+    names = ("ada", "bob", "lp")
+    for name in names[:2]:
+        await rig.enter(rig.transfer("lp", name, 1_000))
+    rounds = [(a, b) for a in names for b in names if a != b] * 10
+
+    await asyncio.gather(*(rig.enter(rig.transfer(*pair)) for pair in rounds))
+
+    balances = [(await rig.account(name)).balance for name in names]
+    assert balances == [1_000, 1_000, -2_000], "every way was gone as often as its opposite"
+    assert (await rig.account("ada")).version == 1 + 40
+
+
+async def test_no_two_spend_the_same_funds(rig: Rig) -> None:
+    await rig.enter(rig.transfer("lp", "ada", 10 * 7 + 6))
+
+    results = await asyncio.gather(
+        *(_result(rig.enter(rig.transfer("ada", "bob", 7))) for _ in range(30))
+    )
+
+    assert sorted(results) == ["INSUFFICIENT_FUNDS"] * 20 + ["done"] * 10
+    assert (await rig.account("ada")).balance == 6
+
+
+async def test_of_twenty_who_resolve_one_hold_exactly_one_does(rig: Rig) -> None:
+    await rig.enter(rig.transfer("lp", "ada", 100))
+    for _ in range(5):
+        hold = rig.transfer("ada", "clearing", 10, kind=PENDING)
+        await rig.enter(hold)
+        before = (await rig.account("ada")).balance
+        kinds = [POST, VOID] * 10
+        attempts = [rig.entry(rig.resolution(hold, kind)) for kind in kinds]
+
+        results = await asyncio.gather(*(_result(rig.commit(entry)) for entry in attempts))
+
+        (winner,) = [kind for kind, result in zip(kinds, results, strict=True) if result == "done"]
+        heard = PendingAlreadyPosted if winner is POST else PendingAlreadyVoided
+        assert sorted(results) == sorted([heard.reason] * 19 + ["done"])
+        ada = await rig.account("ada")
+        assert ada.held == 0
+        assert ada.balance == before - (10 if winner is POST else 0)
+
+
+async def test_twenty_times_the_same_entry_at_once_is_one_entry(rig: Rig) -> None:
+    entry = rig.entry(rig.transfer("lp", "ada", 5), rig.transfer("lp", "bob", 7))
+
+    decisions = await asyncio.gather(*(rig.commit(entry) for _ in range(20)))
+
+    assert sorted(decision.is_replay for decision in decisions) == [False] + [True] * 19
+    assert (await rig.account("ada")).balance == 5
+    assert (await rig.account("lp")).version == 2
+
+
+@pytest.mark.parametrize("shared", ["entry", "transfer"])
+async def test_of_two_entries_with_one_id_on_different_accounts_one_is_a_conflict(
+    rig: Rig, shared: str
+) -> None:
+    for _ in range(5):
+        one = rig.entry(rig.transfer("lp", "ada"))
+        other = rig.entry(rig.transfer("lp in dollars", "ada in dollars"))
+        if shared == "entry":
+            other = replace(other, id=one.id)
+        else:
+            other = replace(other, transfers=(replace(other.transfers[0], id=one.transfers[0].id),))
+
+        results = await asyncio.gather(_result(rig.commit(one)), _result(rig.commit(other)))
+
+        assert sorted(results) == [f"{shared.upper()}_CONFLICT", "done"]
+
+
+@pytest.mark.parametrize("size", [1, 7, 200])
+async def test_the_pages_of_an_account_tell_its_story_without_gap_or_repeat(
+    rig: Rig, size: int
+) -> None:
+    await rig.enter(rig.transfer("lp", "ada", 100))
+    for units in range(1, 5):
+        hold = rig.transfer("ada", "clearing", units, kind=PENDING)
+        await rig.enter(hold)
+        await rig.enter(rig.resolution(hold, POST), rig.transfer("ada", "bob", units))
+        await rig.enter(rig.transfer("bob", "ada", units))
+
+    lines = await rig.lines("ada", size)
+
+    assert [line.version for line in lines] == list(range(1 + 4 * 4, 0, -1))
+    assert {line.account_id for line in lines} == {rig.ids["ada"]}
+    for after, before in pairwise(lines):
+        assert after.balance_after == before.balance_after + after.change
+    ada = await rig.account("ada")
+    assert (lines[0].balance_after.units, lines[0].version) == (ada.balance, ada.version)
+    assert sum(line.held_change.units for line in lines) == ada.held
+
+
+async def test_pages_stay_whole_while_lines_are_added(rig: Rig) -> None:
+    for _ in range(6):
+        await rig.enter(rig.transfer("lp", "ada"))
+    async with rig.begin() as uow:
+        first = await uow.ledger.list_postings(rig.ids["ada"], PageRequest(size=3))
+    await rig.enter(rig.transfer("lp", "ada"))
+
+    async with rig.begin() as uow:
+        request = PageRequest(size=3, before=first.next_before)
+        second = await uow.ledger.list_postings(rig.ids["ada"], request)
+
+    assert [line.version for line in (*first.items, *second.items)] == [6, 5, 4, 3, 2, 1]
+    assert second.next_before is None
+
+
+async def test_the_pages_of_accounts_hold_each_of_them_once_the_newest_first(rig: Rig) -> None:
+    found: list[AccountId] = []
+    before: Any = None
+    while True:
+        async with rig.begin() as uow:
+            page = await uow.ledger.list_accounts(PageRequest(size=2, before=before))
+        found += [account.id for account in page.items]
+        before = page.next_before
+        if before is None:
+            break
+
+    assert sorted(found) == sorted(rig.ids.values())
+    assert found == sorted(found, reverse=True)
+
+
+# --- The store against the pure decision --------------------------------------------------------
+
+NAMES: Final = list(KEYS)
+NUMBERS: Final = st.integers(0, 99)
+PAIRS: Final = st.one_of(
+    st.sampled_from([("lp", "ada"), ("lp", "bob"), ("lp in dollars", "ada in dollars")]),
+    st.tuples(st.sampled_from(NAMES[:5]), st.sampled_from(NAMES[:5])),
+    st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES)),
+)
+LIVES: Final = st.sampled_from([None, timedelta(hours=1), timedelta(hours=-1)])
+
+Draft = tuple[str, tuple[str, str], int, Any]
+DRAFTS: Final = st.one_of(
+    st.tuples(st.just("move"), PAIRS, st.integers(0, 400), st.none()),
+    st.tuples(st.just("hold"), PAIRS, st.integers(1, 200), LIVES),
+    st.tuples(
+        st.just("resolve"),
+        PAIRS,
+        NUMBERS,
+        st.tuples(st.sampled_from([POST, VOID, EXPIRE]), st.sampled_from([0, 0, 0, -1, 1])),
+    ),
+    st.tuples(st.just("known transfer"), PAIRS, NUMBERS, st.none()),
+)
+AGES: Final = st.sampled_from([timedelta(), timedelta(), timedelta(), timedelta(days=2)])
+BATCHES: Final = st.lists(
+    st.tuples(
+        st.lists(DRAFTS, min_size=1, max_size=4),
+        st.sampled_from(EntrySource),
+        AGES,
+        st.sampled_from(["new", "new", "new", "again", "changed"]),
+        NUMBERS,
+    ),
+    min_size=1,
+    max_size=10,
+)
+
+
+class Twins:
+    """One book in memory and one in the store, to which the same is done."""
+
+    def __init__(self, rig: Rig, accounts: dict[AccountId, Account]) -> None:
+        self.rig = rig
+        self.book = Book(accounts=accounts)
+        self.tried: list[Entry] = []
+
+    def draft(self, entry: Sequence[Draft], source: EntrySource, age: timedelta) -> Entry:
+        transfers: list[Transfer] = []
+        for what, pair, number, detail in entry:
+            known = [*self.book.transfers.values(), *transfers]
+            transfers.append(self._transfer(what, pair, number, detail, known))
+        made = self.rig.entry(*transfers, source=source)
+        return replace(made, id=_older(made.id, age)) if age else made
+
+    def _transfer(
+        self, what: str, pair: tuple[str, str], number: int, detail: Any, known: list[Transfer]
+    ) -> Transfer:
+        if what == "hold":
+            expires_at = self.book.now + detail if detail else None
+            return self.rig.transfer(*pair, number, kind=PENDING, expires_at=expires_at)
+        if what == "move" or not known:
+            return self.rig.transfer(*pair, number)
+        holds = [transfer for transfer in known if transfer.kind is PENDING]
+        target = (holds or known)[number % len(holds or known)]
+        if what == "known transfer":
+            return known[number % len(known)]
+        kind, more = detail
+        amount = Amount(target.amount.asset, target.amount.units + more)
+        return self.rig.resolution(target, kind, amount=amount)
+
+    async def enter(self, entry: Entry) -> None:
+        """Assert that both decide the same, and are the same afterwards."""
+        self.tried.append(entry)
+        expected: Decision | LedgerRefusal | DomainError
+        found: Decision | LedgerRefusal | DomainError
+        try:
+            expected = self.book.commit(entry)
+        except DomainError as refusal:
+            expected = refusal
+        try:
+            found = await self.rig.commit(entry)
+        except DomainError as refusal:
+            found = refusal
+            if isinstance(refusal, LedgerRefusal) and refusal.burns_ids:
+                await self.rig.burn(entry, refusal)
+        assert _told(found) == _told(expected)
+        if isinstance(found, Decision):
+            assert found.accounts == expected.accounts  # type: ignore[union-attr]
+            async with self.rig.begin() as uow:
+                assert (await uow.ledger.get_entry(entry.id))[0] == self.book.entries[entry.id]
+        assert await self.rig.accounts() == self.book.accounts
+
+
+@settings(max_examples=30, deadline=None)
+@given(batch=BATCHES)
+async def test_the_store_decides_and_keeps_what_the_domain_does(
+    platform: Platform, batch: list[Any]
+) -> None:
+    rig = await a_rig(platform)
+    twins = Twins(rig, await rig.accounts())
+    async with rig.begin() as uow:
+        twins.book.now = await uow.now()
+    for drafts, source, age, twist, number in batch:
+        entry = twins.draft(drafts, source, age)
+        if twist != "new" and twins.tried:
+            entry = twins.tried[number % len(twins.tried)]
+        if twist == "changed":
+            entry = replace(entry, reference="another reference", transfers=entry.transfers[::-1])
+        await twins.enter(entry)
+
+    for name in NAMES:
+        of_account = [line for line in twins.book.postings if line.account_id == rig.ids[name]]
+        assert _lines(await rig.lines(name)) == _lines(of_account[::-1])
+
+
+def _told(result: object) -> object:
+    """Return what a caller is told, but for the instant."""
+    if isinstance(result, DomainError):
+        return type(result), result.message, result.metadata
+    assert isinstance(result, Decision)
+    return result.is_replay, result.entry, _lines(result.postings)
+
+
+def _lines(postings: Sequence[Posting]) -> list[Posting]:
+    return [replace(posting, recorded_at=datetime.min) for posting in postings]
+
+
+def _older(id: EntryId, age: timedelta) -> EntryId:
+    milliseconds = age // timedelta(milliseconds=1)
+    return EntryId(type(id.uuid)(int=id.uuid.int - (milliseconds << 80)))
+
+
+def _nobodys(rig: Rig) -> TransferId:
+    return rig.platform.ids.new(TransferId)
+
+
+async def _result(work: Coroutine[Any, Any, object]) -> str:
+    try:
+        await work
+    except DomainError as error:
+        return error.reason
+    return "done"
