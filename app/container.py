@@ -31,7 +31,7 @@ from app.rpc.tenant import ApiKeyServicer, CustomerServicer, TenantAdminServicer
 from app.rpc.trade import TradeAdminServicer, TradeServicer
 from app.settings import LpSettings, Settings
 from app.usecase.announce import Announce
-from app.usecase.house.mirror_trade import MirrorTrade
+from app.usecase.house.mirror_trades import MirrorTrades
 from app.usecase.ledger.create_entry import CreateEntry
 from app.usecase.ledger.expire_hold import ExpireHold
 from app.usecase.ledger.open_account import OpenAccount
@@ -127,7 +127,7 @@ class Container(containers.DeclarativeContainer):
         places=LIVE_TRADES,
     )
 
-    mirror_trade = providers.Singleton(MirrorTrade, units_of_work, ids, directory)
+    mirror_trades = providers.Singleton(MirrorTrades, units_of_work, ids, directory)
     expire_hold = providers.Singleton(ExpireHold, units_of_work, ids, announce)
 
     interceptor = providers.Singleton(

@@ -67,7 +67,7 @@ async def work(settings: Settings) -> None:
             OutboxRelay(PostgresOutboxReader(engine), NatsBus(nats)),
             lease_for=LEASE,
         )
-        house = HouseBook(PostgresEventFeed(engine), container.mirror_trade())
+        house = HouseBook(PostgresEventFeed(engine), container.mirror_trades())
         holds = HoldExpiry(PostgresExpiringHolds(engine), container.expire_hold())
         partitions = PartitionMaker(PostgresPartitions(engine))
         _log.info("working")

@@ -94,6 +94,10 @@ async def _measure(client: Client, traders: list[Trader], options: argparse.Name
             "yardstick": _median_cores(yardstick),
             "trades": _median_cores(trades),
         },
+        "processor_ms": {
+            "one call": _processor_ms(yardstick, "calls_per_s"),
+            "one trade": _processor_ms(trades, "trades_per_s"),
+        },
         "slices": {"yardstick": yardstick, "trades": trades},
     }
 
@@ -109,6 +113,13 @@ def _median_cores(slices: list[Json]) -> dict[str, float]:
         part: round(median(one["cores"].get(part, 0) for one in slices), 2)
         for part in sorted(slices[0]["cores"])
     }
+
+
+def _processor_ms(slices: list[Json], rate: str) -> dict[str, float]:
+    """Return what one operation costs each part; other work on the machine changes it little."""
+    parts = sorted(slices[0]["cores"])
+    costs = {part: [one["cores"].get(part, 0) / one[rate] for one in slices] for part in parts}
+    return {part: round(median(cost) * 1000, 2) for part, cost in costs.items()}
 
 
 def _latencies(times: list[TradeTimes]) -> Json:
@@ -263,9 +274,9 @@ def report(result: Json) -> str:
         *_quantile_lines(f"{result['half_load']['trades_per_s']:.0f} trades/s",
                          result["half_load"]),
         "",
-        f"{'cores busy':<22}" + "".join(f"{part:>10}" for part in result["cores"]["trades"]),
-        *(f"{of:<22}" + "".join(f"{used:>10.2f}" for used in cores.values())
-          for of, cores in result["cores"].items()),
+        *_part_lines("cores busy", result["cores"]),
+        "",
+        *_part_lines("processor ms of", result["processor_ms"]),
         "",
         f"{result['settled']} trades settled, {sum(result['failures'].values())} failures, "
         "the books balance",
@@ -277,6 +288,13 @@ def report(result: Json) -> str:
 
 def _rates(what: str, of: float, slices: list[float]) -> str:
     return f"{what:<22}{of:>10.1f}   " + "  ".join(f"{one:.1f}" for one in slices)
+
+
+def _part_lines(what: str, of: Json) -> Iterator[str]:
+    parts = list(next(iter(of.values())))
+    yield f"{what:<22}" + "".join(f"{part:>10}" for part in parts)
+    for name, figures in of.items():
+        yield f"{name:<22}" + "".join(f"{figures[part]:>10.2f}" for part in parts)
 
 
 def _quantile_lines(what: str, of: Json) -> Iterator[str]:

@@ -39,10 +39,13 @@ class EventFeed(Protocol):
 class Inbox(Protocol):
     """What consumers have dealt with, written with the effect."""
 
-    async def receive(self, consumer: str, event: LoggedEvent) -> bool:
-        """Move the consumer past the event; return whether it had not seen it before.
+    async def receive(
+        self, consumer: str, events: Sequence[LoggedEvent], *, noted: Sequence[LoggedEvent]
+    ) -> bool:
+        """Move the consumer past successive events of one tenant and note some of them as seen.
 
-        False means that another worker was first: there must be no effect.
+        Return whether it stood right before the first one. If not, another worker was first and
+        there must be no effect.
         """
         ...
 

@@ -1,5 +1,6 @@
 """Events on JetStream."""
 
+import asyncio
 from datetime import timedelta
 from typing import Final
 
@@ -30,14 +31,16 @@ class NatsBus(Bus):
     def __init__(self, connection: NatsConnection) -> None:
         self._connection = connection
         self._prepared: Client | None = None
+        self._preparing = asyncio.Lock()
 
     async def publish(self, event: StampedEvent) -> None:
         try:
             client = await self._connection.client()
             jetstream = client.jetstream(timeout=PUBLISH_TIMEOUT_S)
-            if client is not self._prepared:
-                await _ensure_stream(jetstream)
-                self._prepared = client
+            async with self._preparing:
+                if client is not self._prepared:
+                    await _ensure_stream(jetstream)
+                    self._prepared = client
             await jetstream.publish(
                 subject_of(event.tenant_id, event.type),
                 event.payload,

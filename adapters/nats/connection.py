@@ -1,5 +1,6 @@
 """The connection to NATS: made when it is needed, and again whenever it is lost."""
 
+import asyncio
 import logging
 
 import nats
@@ -17,18 +18,20 @@ class NatsConnection:
         self._url = url
         self._name = name
         self._client: Client | None = None
+        self._connecting = asyncio.Lock()
 
     async def client(self) -> Client:
         """Return a connected client, or raise one of nats-py's errors."""
-        if self._client is None or self._client.is_closed:
-            self._client = await nats.connect(
-                self._url,
-                name=self._name,
-                error_cb=_report,
-                allow_reconnect=False,
-                connect_timeout=CONNECT_TIMEOUT_S,
-            )
-        return self._client
+        async with self._connecting:
+            if self._client is None or self._client.is_closed:
+                self._client = await nats.connect(
+                    self._url,
+                    name=self._name,
+                    error_cb=_report,
+                    allow_reconnect=False,
+                    connect_timeout=CONNECT_TIMEOUT_S,
+                )
+            return self._client
 
     async def close(self) -> None:
         if self._client is not None:

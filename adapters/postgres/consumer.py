@@ -38,15 +38,14 @@ WHERE consumer = $1 AND source_tenant_id = $2 AND sequence = $3 - 1
 
 # The row lock makes two workers at the same event take turns; the second one moves nothing.
 _ADVANCE = """
-UPDATE core.consumer_positions SET sequence = $3, failures = 0
+UPDATE core.consumer_positions SET sequence = $4, failures = 0
 WHERE consumer = $1 AND source_tenant_id = $2 AND sequence = $3 - 1
 RETURNING true
 """
 
 _RECEIVE = """
 INSERT INTO core.inbox (tenant_id, consumer, event_id, recorded_at)
-VALUES ($1, $2, $3, core.now()) ON CONFLICT DO NOTHING
-RETURNING true
+SELECT $1, $2, event_id, core.now() FROM unnest($3::uuid[]) AS e (event_id)
 """
 
 _BURY = """
@@ -94,15 +93,19 @@ class PostgresInbox(Inbox):
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
 
-    async def receive(self, consumer: str, event: LoggedEvent) -> bool:
-        if not await self._advance(consumer, event):
+    async def receive(
+        self, consumer: str, events: Sequence[LoggedEvent], *, noted: Sequence[LoggedEvent]
+    ) -> bool:
+        if not await self._advance(consumer, events):
             return False
-        return bool(
-            await self._scope.driver.fetchval(_RECEIVE, self._scope.tenant, consumer, event.id.uuid)
-        )
+        if noted:
+            await self._scope.driver.execute(
+                _RECEIVE, self._scope.tenant, consumer, [event.id.uuid for event in noted]
+            )
+        return True
 
     async def bury(self, consumer: str, event: LoggedEvent, *, reason: str) -> None:
-        if await self._advance(consumer, event):
+        if await self._advance(consumer, [event]):
             await self._scope.driver.execute(
                 _BURY,
                 self._scope.tenant,
@@ -112,11 +115,13 @@ class PostgresInbox(Inbox):
                 reason[:500],
             )
 
-    async def _advance(self, consumer: str, event: LoggedEvent) -> bool:
-        await _start(self._scope.driver, consumer, event)
+    async def _advance(self, consumer: str, events: Sequence[LoggedEvent]) -> bool:
+        first, last = events[0], events[-1]
+        assert last.sequence - first.sequence == len(events) - 1, "events come without gaps"
+        await _start(self._scope.driver, consumer, first)
         return bool(
             await self._scope.driver.fetchval(
-                _ADVANCE, consumer, event.tenant_id.uuid, event.sequence
+                _ADVANCE, consumer, first.tenant_id.uuid, first.sequence, last.sequence
             )
         )
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.errors import translated
@@ -14,7 +15,13 @@ from domain.amount import Amount
 from domain.ids import AccountId, CustomerId, EntryId, TenantId, TransferId
 from domain.ledger.account import UNLIMITED_KINDS, Account, AccountKey, AccountKind
 from domain.ledger.entry import Entry, EntrySource
-from domain.ledger.errors import AccountNotFound, EntryNotFound, LedgerRefusal
+from domain.ledger.errors import (
+    AccountNotFound,
+    EntryConflict,
+    EntryNotFound,
+    LedgerRefusal,
+    TransferConflict,
+)
 from domain.ledger.posting import Books, Decision, decide
 from domain.ledger.transfer import Posting, Transfer, TransferKind
 from ports.ledger import ExpiringHolds, LedgerStore
@@ -202,7 +209,10 @@ class PostgresLedger(LedgerStore):
         )
         decision = decide(entry, books)
         if not decision.is_replay:
-            await self._write(decision, books.now)
+            try:
+                await self._write(decision, books.now)
+            except asyncpg.UniqueViolationError as error:
+                raise _conflict(entry, error) from error
             await self._track_expiry(entry, books)
         return decision
 
@@ -460,6 +470,15 @@ def _books_of_new(
         failed={},
         now=entry.effective_at,
     )
+
+
+def _conflict(entry: Entry, error: asyncpg.UniqueViolationError) -> LedgerRefusal:
+    """Return what an id means that somebody used meanwhile for other accounts, past our locks."""
+    table = str(error.table_name)
+    if table.startswith("entries"):
+        return EntryConflict("this entry id is known with other content", entry_id=entry.id)
+    assert table.startswith("transfers"), f"the locks of the accounts let {table} be written twice"
+    return TransferConflict("a transfer id belongs to another entry", entry_id=entry.id)
 
 
 def _columns(keys: Sequence[AccountKey]) -> tuple[list[str], list[str], list[str]]:

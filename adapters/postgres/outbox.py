@@ -1,5 +1,6 @@
 """The outbox: written in the change's transaction, stamped after it, read by the relay."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -127,12 +128,17 @@ def _event(row: Any) -> StampedEvent:
 
 async def _publish(
     bus: Bus, events: Sequence[StampedEvent]
-) -> tuple[list[StampedEvent], BusUnavailable | None]:
-    published: list[StampedEvent] = []
-    for event in events:
-        try:
-            await bus.publish(event)
-        except BusUnavailable as error:
-            return published, error
-        published.append(event)
-    return published, None
+) -> tuple[Sequence[StampedEvent], BusUnavailable | None]:
+    """Publish all at once, in order; return those up to the first that the bus did not take.
+
+    What the bus took after that one is published again, and dropped there by its id.
+    """
+    answers = await asyncio.gather(
+        *(bus.publish(event) for event in events), return_exceptions=True
+    )
+    for position, answer in enumerate(answers):
+        if isinstance(answer, BusUnavailable):
+            return events[:position], answer
+        if answer is not None:
+            raise answer
+    return events, None

@@ -1,13 +1,15 @@
 """Follows the event log into the house's book."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
-from app.usecase.house.mirror_trade import CONSUMER, MirrorTrade
+from app.usecase.house.mirror_trades import CONSUMER, MirrorTrades
 from domain.errors import DomainError, Retry
 from ports.consumer import EventFeed, LoggedEvent
 
-BATCH = 200
+BATCH = 500
 MAX_FAILURES = 10
 
 _log = logging.getLogger("reli.house")
@@ -17,31 +19,41 @@ _log = logging.getLogger("reli.house")
 class HouseBook:
     """Reads the table and not the bus: a bus that lost everything costs nothing but time.
 
-    An event that fails ten times is buried as a dead letter, so that it does not hold up the rest.
+    A tenant's events are dealt with together while that works, and one by one when it does not. An
+    event that fails ten times is buried as a dead letter, so that it does not hold up the rest.
     """
 
     feed: EventFeed
-    mirror_trade: MirrorTrade
+    mirror_trades: MirrorTrades
 
     async def __call__(self) -> bool:
         events = await self.feed.next_events(CONSUMER, limit=BATCH)
-        stuck = set()
-        for event in events:
-            if event.tenant_id not in stuck and not await self._deal_with(event):
-                stuck.add(event.tenant_id)
-        return len(events) == BATCH and not stuck
+        all_went_well = True
+        for _, group in groupby(events, key=lambda event: event.tenant_id):
+            all_went_well &= await self._deal_with(list(group))
+        return len(events) == BATCH and all_went_well
 
-    async def _deal_with(self, event: LoggedEvent) -> bool:
-        """Return whether the tenant's next event may follow."""
+    async def _deal_with(self, events: Sequence[LoggedEvent]) -> bool:
+        """Return whether every event of the tenant was dealt with."""
         try:
-            await self.mirror_trade(event)
+            await self.mirror_trades(events)
         except Exception as error:
             if isinstance(error, DomainError) and error.retry is not Retry.NEVER:
-                return False  # the database was busy or away; that is no fault of the event
-            _log.warning("%s failed at %s: %s", CONSUMER, event.id, error)
-            await self.feed.count_failure(CONSUMER, event)
-            if event.failures + 1 < MAX_FAILURES:
-                return False
-            _log.error("ALERT %s cannot deal with %s: it is a dead letter now", CONSUMER, event.id)
-            await self.mirror_trade.give_up(event, f"{type(error).__name__}: {error}")
+                _log.warning("%s waits: %s", CONSUMER, error.message)
+                return False  # the database was busy or away; that is no fault of the events
+            if len(events) == 1:
+                return await self._fail(events[0], error)
+            for event in events:
+                if not await self._deal_with([event]):
+                    return False
+        return True
+
+    async def _fail(self, event: LoggedEvent, error: Exception) -> bool:
+        """Count the failure; return whether the event is buried and the next one may follow."""
+        _log.warning("%s failed at %s: %s", CONSUMER, event.id, error)
+        await self.feed.count_failure(CONSUMER, event)
+        if event.failures + 1 < MAX_FAILURES:
+            return False
+        _log.error("ALERT %s cannot deal with %s: it is a dead letter now", CONSUMER, event.id)
+        await self.mirror_trades.give_up(event, f"{type(error).__name__}: {error}")
         return True

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any, Final
 
@@ -38,7 +38,7 @@ from domain.tenant.tenant import Tenant, TenantSettings
 from ports.page import PageRequest
 from ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from tests.support.book import Book
-from tests.support.builders import NGN, USD
+from tests.support.builders import NGN, NOW, USD
 from tests.support.platform import Platform
 
 REGULAR, PENDING, POST, VOID, EXPIRE = TransferKind
@@ -520,7 +520,7 @@ def _told(result: object) -> object:
 
 
 def _lines(postings: Sequence[Posting]) -> list[Posting]:
-    return [replace(posting, recorded_at=datetime.min) for posting in postings]
+    return [replace(posting, recorded_at=NOW) for posting in postings]
 
 
 def _older(id: EntryId, age: timedelta) -> EntryId:

@@ -1,6 +1,6 @@
 """Every port of one actor; each call is a turn."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -34,10 +34,15 @@ from tests.crash.world import Actor, Crashed, World
 
 @dataclass(frozen=True, slots=True)
 class TurnClock(Clock):
-    """The actor's own clock, which may be off; sleeping is waiting for a turn."""
+    """The actor's own clock, which may be off; sleeping is waiting for a turn.
+
+    Attributes:
+        pace: how much longer than asked a sleep takes; nobody is promised to be woken in time.
+    """
 
     world: World
     actor: Actor
+    pace: Callable[[World], float] = lambda _: 1.0
 
     def now(self) -> datetime:
         return self.world.time.instant(self.actor.skew)
@@ -46,7 +51,7 @@ class TurnClock(Clock):
         return self.world.time.now
 
     async def sleep(self, seconds: float) -> None:
-        await self.world.pause(self.actor, seconds)
+        await self.world.pause(self.actor, seconds * self.pace(self.world))
 
 
 @dataclass(frozen=True, slots=True)

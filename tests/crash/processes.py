@@ -18,7 +18,7 @@ from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from app.container import ANSWER_WITHIN, LEASE, LIVE_TRADES, PATIENCE
 from app.usecase.announce import Announce
 from app.usecase.call import Call
-from app.usecase.house.mirror_trade import MirrorTrade
+from app.usecase.house.mirror_trades import MirrorTrades
 from app.usecase.once import Once
 from app.usecase.quote.accept_quote import AcceptQuote
 from app.usecase.quote.create_quote import CreateQuote, QuotedAnswers, QuoteOrder
@@ -55,8 +55,18 @@ from tests.crash.venue import Venue
 from tests.crash.world import Actor, World
 
 QUOTE_BUDGET: Final = timedelta(milliseconds=800)
-TRADES_REST_S: Final = 1.1
-EVENTS_REST_S: Final = 4.0
+TRADES_REST_S: Final = 1.0
+EVENTS_REST_S: Final = 0.3
+
+
+def _while_trading(world: World) -> float:
+    """Look for trades while there are any, and hardly ever afterwards."""
+    return 20.0 if world.is_quiet else 1.0
+
+
+def _after_trading(world: World) -> float:
+    """Carry events now and then, and quickly once nothing else is left to do."""
+    return 1.0 if world.is_quiet else 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,18 +179,20 @@ def start_worker(around: Surroundings, actor: Actor, random: Random) -> None:
     leases = TurnLeases(world, actor, PostgresLeases(engine))
     queue: TradeQueue = TurnQueue(world, actor, PostgresTradeQueue(engine))
     directory = PostgresTenantDirectory(engine, around.house_id)
-    mirror = MirrorTrade(units_of_work=parts.units, ids=parts.ids, directory=directory)
+    mirror = MirrorTrades(units_of_work=parts.units, ids=parts.ids, directory=directory)
+    trades_clock = TurnClock(world, actor, _while_trading)
+    events_clock = TurnClock(world, actor, _after_trading)
     sequencer = Leased(
         "sequencer",
         leases,
-        parts.clock,
+        events_clock,
         EventSequencer(TurnSequencer(world, actor, PostgresSequencer(engine))),
         lease_for=LEASE,
     )
     relay = Leased(
         "relay",
         leases,
-        parts.clock,
+        events_clock,
         OutboxRelay(
             TurnReader(world, actor, PostgresOutboxReader(engine)),
             FakeBus(world, actor, around.stream),
@@ -198,14 +210,14 @@ def start_worker(around: Surroundings, actor: Actor, random: Random) -> None:
         await mirror(around.stream.to_deliver.pop(position))
         return True
 
-    loops = (
-        ("trades", trades, TRADES_REST_S),
-        ("sequencer", sequencer, EVENTS_REST_S),
-        ("relay", relay, EVENTS_REST_S),
-        ("house book", house, EVENTS_REST_S),
-        ("stream", follow_stream, EVENTS_REST_S),
+    carrying = (
+        ("sequencer", sequencer),
+        ("relay", relay),
+        ("house book", house),
+        ("stream", follow_stream),
     )
     world.start(
         actor,
-        *(run_for_ever(name, parts.clock, work, rest_s=rest) for name, work, rest in loops),
+        run_for_ever("trades", trades_clock, trades, rest_s=TRADES_REST_S),
+        *(run_for_ever(name, events_clock, work, rest_s=EVENTS_REST_S) for name, work in carrying),
     )

@@ -39,7 +39,7 @@ RATE: Final = 150
 """Kobo for one satoshi."""
 
 REST_WITHIN_S: Final = 240.0
-LOOK_EVERY_S: Final = 1.0
+LOOK_EVERY_S: Final = 0.5
 STUCK: Final = "outcome_unknown/unknown"
 
 
@@ -199,21 +199,26 @@ class _Stage:
             self._start(role)
         for number in range(self.random.choice((1, 1, 2))):
             self.customers.append(self.world.loop.create_task(self.market.trade(number)))
-        while self.world.time.now < self.world.plan.appetite.until and not self._is_quiet():
-            await self.world.step(self._start)
+        if await self._rests_within(self.world.plan.appetite.until):
+            return
         self.world.heal()
         for venue in self.around.venues.values():
             venue.behaves = True
-        give_up_at = self.world.time.now + REST_WITHIN_S
-        look_at = self.world.time.now
-        while self.world.time.now < give_up_at:
-            await self.world.step(self._start)
-            if self.world.time.now < look_at or not self._is_quiet():
-                continue
-            if not await self.theatre.database.backlog(self.market.tenant_id, CONSUMER):
-                return
-            look_at = self.world.time.now + LOOK_EVERY_S
+        if await self._rests_within(self.world.time.now + REST_WITHIN_S):
+            return
         raise Violation("no rest within the time")
+
+    async def _rests_within(self, end: float) -> bool:
+        """Play on until `end`; return early, with True, when there is nothing left to do."""
+        world, look_at = self.world, 0.0
+        while world.time.now < end:
+            await world.step(self._start)
+            world.is_quiet = self._is_quiet()
+            if world.is_quiet and world.time.now >= look_at:
+                if not await self.theatre.database.backlog(self.market.tenant_id, CONSUMER):
+                    return True
+                look_at = world.time.now + LOOK_EVERY_S
+        return False
 
     async def evidence(self) -> Evidence:
         return Evidence(

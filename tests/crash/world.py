@@ -93,7 +93,7 @@ class World:
         self.states: dict[str, str] = {}
         self.trade_of: dict[str, str] = {}
         self.order_of: dict[str, tuple[str, str]] = {}
-        self.is_over = False
+        self.is_quiet = False
 
     # Actors
 

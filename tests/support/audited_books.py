@@ -232,7 +232,7 @@ async def follow_events(platform: Platform) -> None:
         while await sequencer.stamp(lease, limit=1_000):
             pass
         await leases.renew(lease, lease_for=timedelta(0))
-        book = HouseBook(PostgresEventFeed(engine), platform.work_container.mirror_trade())
+        book = HouseBook(PostgresEventFeed(engine), platform.work_container.mirror_trades())
         while await book():
             pass
     finally:

@@ -12,7 +12,7 @@ from adapters.postgres.engine import make_engine
 from adapters.postgres.lease import PostgresLeases
 from adapters.postgres.outbox import PostgresSequencer
 from app.container import Container
-from app.usecase.house.mirror_trade import CONSUMER
+from app.usecase.house.mirror_trades import CONSUMER
 from app.worker.house_book import MAX_FAILURES, HouseBook
 from domain.ids import TenantId
 from ports.consumer import LoggedEvent
@@ -74,7 +74,7 @@ async def house(platform: Platform) -> AsyncIterator[House]:
     container: Container = platform.work_container
     yield House(
         platform=platform,
-        book=HouseBook(feed, container.mirror_trade()),
+        book=HouseBook(feed, container.mirror_trades()),
         feed=feed,
         leases=PostgresLeases(engine),
         sequencer=PostgresSequencer(engine),
@@ -112,7 +112,8 @@ async def test_events_seen_again_or_by_several_workers_have_one_effect(house: Ho
 
     async def one_worker() -> None:
         for event in events:
-            await house.book.mirror_trade(event)
+            await house.book.mirror_trades([event])
+        await house.book.mirror_trades(events)
 
     await asyncio.gather(*(one_worker() for _ in range(4)))
     await one_worker()
@@ -164,7 +165,7 @@ async def test_an_event_is_dealt_with_in_its_turn_only(house: House) -> None:
         if str(event.tenant_id) == tenant_id
     ]
 
-    await house.book.mirror_trade(events[-1])
+    await house.book.mirror_trades(events[-1:])
 
     assert events[-1].type == "trade.settled"
     assert await house.mirrored(tenant_id) == {}

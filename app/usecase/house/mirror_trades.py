@@ -1,5 +1,6 @@
 """Keeping the house's book: what every settled trade earned, cost and left at an LP."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from domain.amount import Amount
@@ -26,8 +27,8 @@ _KIND = {
 
 
 @dataclass(frozen=True, slots=True)
-class MirrorTrade:
-    """Mirrors a trade against the tenant's external account in the house's book, once.
+class MirrorTrades:
+    """Mirrors trades against the tenant's external account in the house's book, each once.
 
     A transfer never crosses books, so the house's book says the same again: its accounts of a kind
     are the sum of the tenants' accounts of that kind.
@@ -37,16 +38,20 @@ class MirrorTrade:
     ids: IdSource
     directory: TenantDirectory
 
-    async def __call__(self, event: LoggedEvent) -> None:
-        """Deal with one event of the log; every type but a settled trade is passed over."""
-        trade: Trade | None = None
-        if event.type == SETTLED:
-            async with self.units_of_work.begin(event.tenant_id) as uow:
-                trade = await uow.trades.get(TradeId.parse(event.subject))
+    async def __call__(self, events: Sequence[LoggedEvent]) -> None:
+        """Deal with successive events of one tenant; only settled trades have an effect."""
+        settled = [event for event in events if event.type == SETTLED]
+        trades = await self._trades(events[0].tenant_id, settled)
         async with self.units_of_work.begin(self.directory.house_id) as uow:
-            is_new = await uow.inbox.receive(CONSUMER, event)
-            if is_new and trade is not None:
-                await self._mirror(uow, trade)
+            if await uow.inbox.receive(CONSUMER, events, noted=settled):
+                for trade in trades:
+                    await self._mirror(uow, trade)
+
+    async def _trades(self, tenant_id: TenantId, settled: Sequence[LoggedEvent]) -> Sequence[Trade]:
+        if not settled:
+            return []
+        async with self.units_of_work.begin(tenant_id) as uow:
+            return [await uow.trades.get(TradeId.parse(event.subject)) for event in settled]
 
     async def give_up(self, event: LoggedEvent, reason: str) -> None:
         """Pass over an event that cannot be dealt with, and keep that for a person."""
@@ -73,8 +78,9 @@ class MirrorTrade:
                 ),
                 source=EntrySource.TRADE,
                 reference=str(trade.id),
-                effective_at=trade.ended_at or await uow.now(),
-            )
+                effective_at=await uow.now(),
+            ),
+            is_new=True,
         )
 
     def _transfer(
