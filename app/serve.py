@@ -12,11 +12,12 @@ from grpc_health.v1._async import HealthServicer
 from adapters.lp.sandbox.client import open_lp_sessions
 from adapters.postgres.engine import make_engine
 from adapters.postgres.environment import read_environment
+from app.collector import settle_down
 from app.container import Container
 from app.rpc.server import add_servicers, make_server
 from app.settings import Settings
 
-POOL_SIZE: Final = 20
+POOL_SIZE: Final = 16
 GRACE_S: Final = 5.0
 
 _log = logging.getLogger("reli.serve")
@@ -40,6 +41,7 @@ async def serve(settings: Settings) -> None:
         add_servicers(server, [*container.servicers(), health])
         port = server.add_insecure_port(f"{settings.grpc_host}:{settings.grpc_port}")
         await server.start()
+        settle_down()
         await health.set("", health_pb2.HealthCheckResponse.SERVING)
         _log.info("serving gRPC on %s:%d", settings.grpc_host, port)
         try:

@@ -18,6 +18,7 @@ from adapters.postgres.ledger import PostgresExpiringHolds
 from adapters.postgres.outbox import PostgresOutboxReader, PostgresSequencer
 from adapters.postgres.partition import PostgresPartitions
 from adapters.postgres.trade import PostgresTradeQueue
+from app.collector import settle_down
 from app.container import LEASE, Container
 from app.settings import Settings
 from app.worker.event_sequencer import EventSequencer
@@ -70,6 +71,7 @@ async def work(settings: Settings) -> None:
         house = HouseBook(PostgresEventFeed(engine), container.mirror_trades())
         holds = HoldExpiry(PostgresExpiringHolds(engine), container.expire_hold())
         partitions = PartitionMaker(PostgresPartitions(engine))
+        settle_down()
         _log.info("working")
         try:
             async with asyncio.TaskGroup() as group:

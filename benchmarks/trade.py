@@ -118,7 +118,8 @@ def _median_cores(slices: list[Json]) -> dict[str, float]:
 def _processor_ms(slices: list[Json], rate: str) -> dict[str, float]:
     """Return what one operation costs each part; other work on the machine changes it little."""
     parts = sorted(slices[0]["cores"])
-    costs = {part: [one["cores"].get(part, 0) / one[rate] for one in slices] for part in parts}
+    busy = [one for one in slices if one[rate]]
+    costs = {part: [one["cores"].get(part, 0) / one[rate] for one in busy] for part in parts}
     return {part: round(median(cost) * 1000, 2) for part, cost in costs.items()}
 
 

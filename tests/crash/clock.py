@@ -1,6 +1,7 @@
 """Virtual time: one loop, one clock, and ids that come from a seed."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Final
@@ -35,10 +36,14 @@ def this_month(today: datetime) -> datetime:
 class VirtualTime:
     """Seconds since the start of a run; one `start` for all runs."""
 
-    def __init__(self, loop: VirtualLoop, start: datetime) -> None:
+    def __init__(
+        self, loop: VirtualLoop, start: datetime, tell: Callable[[datetime], None]
+    ) -> None:
         self._loop = loop
+        self._tell = tell
         self.start = start
         self.begun_at = loop.virtual
+        tell(self.instant())
 
     @property
     def now(self) -> float:
@@ -47,9 +52,11 @@ class VirtualTime:
     def advance(self, seconds: float) -> None:
         assert seconds >= 0
         self._loop.virtual += seconds
+        self._tell(self.instant())
 
     def instant(self, skew: float = 0.0) -> datetime:
-        return self.start + timedelta(microseconds=round((self.now + skew) * 1e6))
+        # Never a whole second: every instant is written in the same number of bytes.
+        return self.start + timedelta(microseconds=round((self.now + skew) * 1e6) | 1)
 
     def seconds(self, instant: datetime) -> float:
         return (instant - self.start) / timedelta(seconds=1)

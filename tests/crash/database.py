@@ -1,14 +1,17 @@
 """The one real part: PostgreSQL, with the clock that money is judged by pinned from outside.
 
-`core.now()` is replaced, in the harness's own databases only, by a function that reads a setting
-of the session; every session of a run is given the run's virtual time before it says anything.
+`core.now()` is replaced, in the harness's own databases only, by a function that reads a file;
+whoever moves the virtual time writes it there. So every session of a run sees one time, and no
+round trip is spent on telling it.
 """
 
 import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -22,9 +25,9 @@ from domain.ids import ApiKeyId, CustomerId, TenantId
 from tests.crash.trace import Trace
 
 _PIN: Final = """
-CREATE OR REPLACE FUNCTION core.now() RETURNS timestamptz LANGUAGE sql VOLATILE
-    RETURN coalesce(nullif(current_setting('crash.now', true), '')::timestamptz,
-        clock_timestamp())
+CREATE OR REPLACE FUNCTION core.now() RETURNS timestamptz LANGUAGE sql VOLATILE SECURITY DEFINER
+    RETURN pg_read_file({path})::timestamptz;
+ALTER FUNCTION core.now() OWNER TO CURRENT_USER;
 """
 
 _FORGET: Final = """
@@ -101,28 +104,19 @@ SELECT (SELECT count(*) FROM core.outbox WHERE tenant_id = $1 AND published_at I
 Row = Mapping[str, Any]
 
 
-class PinnedConnection(asyncpg.Connection):  # type: ignore[misc]
-    """Tells the session the virtual time, and the trace what was said."""
+class TracedConnection(asyncpg.Connection):  # type: ignore[misc]
+    """Tells the trace what was said."""
 
-    instant: ClassVar[Callable[[], datetime]]
     trace: ClassVar[Trace | None] = None
 
     async def execute(self, query: str, *args: object, timeout: float | None = None) -> str:
-        if args:
-            return str(await super().execute(query, *args, timeout=timeout))
-        said = query
-        if query.startswith("BEGIN"):
-            _, _, rest = query.partition(";")
-            said = f"BEGIN; SET LOCAL crash.now = '{PinnedConnection.instant().isoformat()}';{rest}"
-        result = str(await super().execute(said, timeout=timeout))
-        if PinnedConnection.trace is not None:
-            PinnedConnection.trace.add("sql", said[:5], result)
+        result = str(await super().execute(query, *args, timeout=timeout))
+        if not args and TracedConnection.trace is not None:
+            TracedConnection.trace.add("sql", result)
         return result
 
     async def _execute(self, query: str, args: tuple[object, ...], *rest: Any, **kw: Any) -> Any:
-        if not self.is_in_transaction():
-            await super().execute(f"SET crash.now = '{PinnedConnection.instant().isoformat()}'")
-        trace = PinnedConnection.trace
+        trace = TracedConnection.trace
         try:
             result = await super()._execute(query, args, *rest, **kw)
         except Exception as error:
@@ -139,14 +133,33 @@ def _short(query: str) -> str:
     return " ".join(query.split())[:60]
 
 
-def pinned_engine(url: str, *, name: str) -> AsyncEngine:
+def traced_engine(url: str, *, name: str) -> AsyncEngine:
     engine = make_engine(url, pool_size=2, name=name)
 
     @event.listens_for(engine.sync_engine, "do_connect")
-    def _use_pinned(_dialect: Any, _record: Any, _args: Any, parameters: dict[str, Any]) -> None:
-        parameters["connection_class"] = PinnedConnection
+    def _use_traced(_dialect: Any, _record: Any, _args: Any, parameters: dict[str, Any]) -> None:
+        parameters["connection_class"] = TracedConnection
 
     return engine
+
+
+class PinnedClock:
+    """The file that `core.now()` reads."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
+        path.chmod(0o644)
+
+    def set(self, instant: datetime) -> None:
+        text = instant.isoformat(timespec="microseconds").encode()
+        assert len(text) == _INSTANT_BYTES
+        os.pwrite(self._file, text, 0)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+_INSTANT_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +175,11 @@ class Snapshot:
 class Database:
     """One database, used by one process."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, clock: Path) -> None:
         self._url = url
-        self.app = pinned_engine(role_url(url, APP_ROLE), name="crash serve")
-        self.work = pinned_engine(role_url(url, WORK_ROLE), name="crash work")
+        self.clock = PinnedClock(clock)
+        self.app = traced_engine(role_url(url, APP_ROLE), name="crash serve")
+        self.work = traced_engine(role_url(url, WORK_ROLE), name="crash work")
         self.owner: Any = None
 
     async def open(self) -> None:
@@ -176,6 +190,7 @@ class Database:
         await self.app.dispose()
         await self.work.dispose()
         await self.owner.close()
+        self.clock.close()
 
     async def forget_queues(self) -> None:
         await self.owner.execute(_FORGET)
@@ -213,18 +228,32 @@ class Database:
         return Snapshot(json.loads(found))
 
 
-async def prepare(url: str, copies: int) -> list[str]:
-    """Pin the clock of a migrated database and copy it; return the URL of each copy."""
-    owner = await asyncpg.connect(url)
-    await owner.execute("SET ROLE reli_owner; " + _PIN)
-    await owner.close()
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one process plays: a database and the file of its clock."""
+
+    url: str
+    clock: Path
+
+
+async def prepare(url: str, home: Path, copies: int) -> list[Place]:
+    """Copy a migrated database and pin the clock of each copy."""
     admin = await asyncpg.connect(_named(url, "postgres"))
-    names = [f"crash_{number}" for number in range(copies)]
     source = urlsplit(url).path.lstrip("/")
-    for name in names:
+    places = []
+    for number in range(copies):
+        name = f"crash_{number}"
         await admin.execute(f"CREATE DATABASE {name} TEMPLATE {source}")
+        place = Place(_named(url, name), home / f"{name}.clock")
+        clock = PinnedClock(place.clock)
+        clock.set(datetime.now(UTC))
+        clock.close()
+        owner = await asyncpg.connect(place.url)
+        await owner.execute(_PIN.format(path=f"'{place.clock}'"))
+        await owner.close()
+        places.append(place)
     await admin.close()
-    return [_named(url, name) for name in names]
+    return places
 
 
 def _named(url: str, database: str) -> str:

@@ -47,17 +47,19 @@ class Appetite:
 
     Attributes:
         rate: the chance of a fault at a gate of the money path; elsewhere it is a tenth of it.
+        early: the share of that chance before there is a trade to harm.
         budget: how often each fault may strike.
     """
 
     rate: float
+    early: float
     budget: Counter[Fault]
     bus_rate: float
     until: float
 
     @classmethod
     def draw(cls, random: Random) -> "Appetite":
-        rate = random.choice((0.0, 0.02, 0.05, 0.05, 0.1, 0.2))
+        rate = random.choice((0.0, 0.03, 0.06, 0.1, 0.2, 0.3))
         budget = Counter(
             {
                 Fault.CRASH: random.choice((0, 1, 1, 2, 3)),
@@ -71,6 +73,7 @@ class Appetite:
         )
         return cls(
             rate=rate,
+            early=random.choice((0.05, 0.05, 0.3, 1.0)),
             budget=budget,
             bus_rate=random.choice((0.0, 0.0, 0.1, 0.3)),
             until=random.choice((5.0, 10.0, 20.0)),
@@ -89,16 +92,18 @@ class FaultPlan:
     appetite: Appetite
     fired: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    def at_gate(self, port: Port, moment: Moment, now: float) -> Fault | None:
+    def at_gate(self, port: Port, moment: Moment, now: float, *, early: bool) -> Fault | None:
         """Return what strikes an actor that waits there."""
+        rate = self._rate(port, now, early=early)
         if moment is Moment.AFTER and port is Port.LP:
-            # Where an answer is known to the venue and not to us, most is at stake.
-            return self._draw(_AT_A_GATE, self._rate(port, now) * 2)
-        return self._draw(_AT_A_GATE, self._rate(port, now))
+            rate *= 2  # where the venue knows an answer and we do not, most is at stake
+        return self._draw(_AT_A_GATE, rate)
 
-    def in_turn(self, port: Port, now: float) -> Fault | None:
+    def in_turn(self, port: Port, now: float, *, early: bool) -> Fault | None:
         """Return what strikes inside the unit of work that begins."""
-        return self._draw(_IN_A_TURN, self._rate(port, now)) if port is Port.UNIT else None
+        if port is not Port.UNIT:
+            return None
+        return self._draw(_IN_A_TURN, self._rate(port, now, early=early))
 
     def at_bus(self, now: float) -> BusFault | None:
         if now >= self.appetite.until or self.random.random() >= self.appetite.bus_rate:
@@ -109,10 +114,11 @@ class FaultPlan:
         for state in states:
             self.fired[what, state] += 1
 
-    def _rate(self, port: Port, now: float) -> float:
+    def _rate(self, port: Port, now: float, *, early: bool) -> float:
         if now >= self.appetite.until:
             return 0.0
-        return self.appetite.rate if port in (Port.UNIT, Port.LP) else self.appetite.rate / 10
+        rate = self.appetite.rate * (self.appetite.early if early else 1.0)
+        return rate if port in (Port.UNIT, Port.LP) else rate / 10
 
     def _draw(self, faults: tuple[Fault, ...], rate: float) -> Fault | None:
         if self.random.random() >= rate:

@@ -1,6 +1,6 @@
 """Every port of one actor; each call is a turn."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -37,12 +37,13 @@ class TurnClock(Clock):
     """The actor's own clock, which may be off; sleeping is waiting for a turn.
 
     Attributes:
-        pace: how much longer than asked a sleep takes; nobody is promised to be woken in time.
+        longest: how long a sleep may last, while there is something better to do than what
+            comes after it; nobody is promised to be woken in time.
     """
 
     world: World
     actor: Actor
-    pace: Callable[[World], float] = lambda _: 1.0
+    longest: float = 0.0
 
     def now(self) -> datetime:
         return self.world.time.instant(self.actor.skew)
@@ -51,7 +52,7 @@ class TurnClock(Clock):
         return self.world.time.now
 
     async def sleep(self, seconds: float) -> None:
-        await self.world.pause(self.actor, seconds * self.pace(self.world))
+        await self.world.pause(self.actor, seconds, longest=self.longest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,17 +56,8 @@ from tests.crash.world import Actor, World
 
 QUOTE_BUDGET: Final = timedelta(milliseconds=800)
 TRADES_REST_S: Final = 1.0
-EVENTS_REST_S: Final = 0.3
-
-
-def _while_trading(world: World) -> float:
-    """Look for trades while there are any, and hardly ever afterwards."""
-    return 20.0 if world.is_quiet else 1.0
-
-
-def _after_trading(world: World) -> float:
-    """Carry events now and then, and quickly once nothing else is left to do."""
-    return 1.0 if world.is_quiet else 15.0
+EVENTS_REST_S: Final = 0.5
+EVENTS_REST_AT_MOST_S: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,8 +171,7 @@ def start_worker(around: Surroundings, actor: Actor, random: Random) -> None:
     queue: TradeQueue = TurnQueue(world, actor, PostgresTradeQueue(engine))
     directory = PostgresTenantDirectory(engine, around.house_id)
     mirror = MirrorTrades(units_of_work=parts.units, ids=parts.ids, directory=directory)
-    trades_clock = TurnClock(world, actor, _while_trading)
-    events_clock = TurnClock(world, actor, _after_trading)
+    events_clock = TurnClock(world, actor, EVENTS_REST_AT_MOST_S)
     sequencer = Leased(
         "sequencer",
         leases,
@@ -207,7 +197,7 @@ def start_worker(around: Surroundings, actor: Actor, random: Random) -> None:
         if not around.stream.to_deliver:
             return False
         position = random.randrange(len(around.stream.to_deliver))
-        await mirror(around.stream.to_deliver.pop(position))
+        await mirror([around.stream.to_deliver.pop(position)])
         return True
 
     carrying = (
@@ -218,6 +208,6 @@ def start_worker(around: Surroundings, actor: Actor, random: Random) -> None:
     )
     world.start(
         actor,
-        run_for_ever("trades", trades_clock, trades, rest_s=TRADES_REST_S),
+        run_for_ever("trades", parts.clock, trades, rest_s=TRADES_REST_S),
         *(run_for_ever(name, events_clock, work, rest_s=EVENTS_REST_S) for name, work in carrying),
     )

@@ -15,7 +15,7 @@ from adapters.postgres.ledger import AccountIdCache
 from adapters.postgres.market import PostgresMarket
 from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from adapters.system.clock import SystemClock
-from app.usecase.house.mirror_trade import CONSUMER
+from app.usecase.house.mirror_trades import CONSUMER
 from domain.amount import Amount
 from domain.ids import ApiKeyId, CustomerId, EntryId, TenantId, TransferId
 from domain.ledger.account import AccountKey, AccountKind
@@ -24,7 +24,7 @@ from domain.ledger.transfer import Transfer
 from ports.market import Catalogue
 from tests.crash.canary import Canary
 from tests.crash.clock import SeededIds, VirtualLoop, VirtualTime, this_month
-from tests.crash.database import Database, PinnedConnection
+from tests.crash.database import Database, Place, TracedConnection
 from tests.crash.faults import Appetite, FaultPlan
 from tests.crash.oracle import ENDED, Evidence, violations
 from tests.crash.ports import SteadyMarket, Stream
@@ -71,12 +71,11 @@ class Theatre:
     nonces: Random = field(default_factory=Random)
 
     @classmethod
-    async def open(cls, loop: VirtualLoop, url: str) -> "Theatre":
-        database = Database(url)
+    async def open(cls, loop: VirtualLoop, place: Place) -> "Theatre":
+        database = Database(place.url, place.clock)
         await database.open()
         clock = SystemClock()
         start = this_month(clock.now())
-        PinnedConnection.instant = lambda: start
         return cls(
             loop,
             database,
@@ -85,6 +84,9 @@ class Theatre:
             start,
             Alarms(),
         )
+
+    async def close(self) -> None:
+        await self.database.close()
 
     async def play(
         self, seed: int, number: int, canary: Canary, *, keep_lines: bool = False
@@ -100,22 +102,21 @@ class Theatre:
         def stream(name: str) -> Random:
             return Random(f"{seed}:{number}:{name}")
 
-        time = VirtualTime(self.loop, self.start)
+        time = VirtualTime(self.loop, self.start, self.database.clock.set)
         trace = Trace(self.start, keep_lines=keep_lines)
         plan = FaultPlan(stream("faults"), Appetite.draw(stream("appetite")))
         world = World(self.loop, time, plan, stream("schedule"), trace)
-        PinnedConnection.instant = time.instant
-        PinnedConnection.trace = None
+        TracedConnection.trace = None
         self.alarms.told = world.alarms
         await self.database.forget_queues()
         stage = await _Stage.set_up(self, world, stream, canary, self.nonces.getrandbits(32))
-        PinnedConnection.trace = trace
+        TracedConnection.trace = trace
         found: list[str] = []
         try:
             await stage.perform()
         except Violation as violation:
             found.append(str(violation))
-        PinnedConnection.trace = None
+        TracedConnection.trace = None
         for actor in list(world.actors):
             world.kill(actor)
         for task in stage.customers:
@@ -213,11 +214,14 @@ class _Stage:
         world, look_at = self.world, 0.0
         while world.time.now < end:
             await world.step(self._start)
-            world.is_quiet = self._is_quiet()
-            if world.is_quiet and world.time.now >= look_at:
+            if world.time.now < look_at or not self._is_quiet():
+                continue
+            if not world.is_quiet:
+                world.hurry()
+            else:
                 if not await self.theatre.database.backlog(self.market.tenant_id, CONSUMER):
                     return True
-                look_at = world.time.now + LOOK_EVERY_S
+            look_at = world.time.now + LOOK_EVERY_S
         return False
 
     async def evidence(self) -> Evidence:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from math import inf
 from random import Random
 from typing import Any, Final
 
@@ -61,6 +62,7 @@ class Gate:
     ready_at: float
     future: "asyncio.Future[None]"
     subject: str
+    soonest: float
 
 
 @dataclass(eq=False, slots=True)
@@ -120,15 +122,25 @@ class World:
 
     # Gates, as the actors see them
 
-    async def pause(self, actor: Actor | None, seconds: float) -> None:
-        await self._wait(actor, Port.SLEEP, "sleep", Moment.ASLEEP, seconds)
+    async def pause(self, actor: Actor | None, seconds: float, *, longest: float = 0.0) -> None:
+        """Sleep; up to `longest`, if that is more, while there is something better to do."""
+        now = self.time.now
+        delay = seconds if self.is_quiet else max(seconds, longest)
+        await self._wait(actor, Port.SLEEP, "sleep", Moment.ASLEEP, delay, now + seconds)
+
+    def hurry(self) -> None:
+        """From here on nobody sleeps longer than asked."""
+        self.is_quiet = True
+        for gate in self.gates:
+            gate.ready_at = min(gate.ready_at, gate.soonest)
 
     @asynccontextmanager
     async def call(self, actor: Actor, port: Port, what: str) -> AsyncIterator[Turn]:
         """Make one port call as one turn; the caller hears of it in another."""
         gate = await self._wait(actor, port, what, Moment.BEFORE, 0.0)
         assert self.turn is None, f"{what} inside of {self.turn}"
-        self.turn = turn = Turn(gate, self.plan.in_turn(port, self.time.now))
+        early = self._is_early(gate)
+        self.turn = turn = Turn(gate, self.plan.in_turn(port, self.time.now, early=early))
         if turn.fault is not None:
             self._fired(turn.fault, gate)
         try:
@@ -143,7 +155,13 @@ class World:
         await self._wait(actor, port, what, Moment.AFTER, turn.delay)
 
     async def _wait(
-        self, actor: Actor | None, port: Port, what: str, moment: Moment, delay: float
+        self,
+        actor: Actor | None,
+        port: Port,
+        what: str,
+        moment: Moment,
+        delay: float,
+        soonest: float = inf,
     ) -> Gate:
         if actor is not None and not actor.is_alive:
             raise Crashed
@@ -155,6 +173,7 @@ class World:
             self.time.now + delay,
             self.loop.create_future(),
             self._subject(),
+            soonest,
         )
         self.gates.append(gate)
         try:
@@ -191,7 +210,10 @@ class World:
         gate = self.random.choices(ready, weights)[0]
         self.turns += 1
         name = gate.actor.name if gate.actor is not None else "client"
-        fault = self.plan.at_gate(gate.port, gate.moment, now) if gate.actor is not None else None
+        fault = None
+        if gate.actor is not None:
+            early = self._is_early(gate)
+            fault = self.plan.at_gate(gate.port, gate.moment, now, early=early)
         self.trace.add("open", round(now * 1e6), name, gate.what, gate.moment, fault)
         if fault is not None and self._strike(fault, gate):
             await self.settle()
@@ -300,6 +322,9 @@ class World:
     def _fired(self, fault: Fault, gate: Gate) -> None:
         what = f"{fault} {gate.moment} {gate.port}" if fault in _PLACED else str(fault)
         self.plan.count(what, self.states_of(gate.subject))
+
+    def _is_early(self, gate: Gate) -> bool:
+        return self.states_of(gate.subject) == [NO_TRADE]
 
     def states_of(self, subject: str) -> list[str]:
         """Return the states of the trade that a gate is about, or of all trades of the run."""

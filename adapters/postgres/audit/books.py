@@ -37,8 +37,9 @@ PROBES: Final = (
 )
 
 # Every probe reads whole tables once. Statistics of the moment must not talk the planner into
-# loops that are fine for ten rows and endless for a million.
+# joins that are fine for ten rows and endless for a million.
 _SETTINGS: Final = {
+    "enable_mergejoin": "off",
     "enable_nestloop": "off",
     "hash_mem_multiplier": "4",
     "jit": "off",
