@@ -8,7 +8,7 @@ hangs up, grpc.aio cancels the call at any await, and a transaction must not end
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 import grpc
@@ -90,11 +90,14 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         scope = scope_of(method)
         servicer: Any = handler.unary_unary
 
+        async def call(content: bytes, context: Context) -> Any:
+            metadata = dict(context.invocation_metadata())
+            CALLER.set(await self._caller(method, scope, metadata))
+            return await servicer(_read(handler.request_deserializer, content), context)
+
         async def answer(content: bytes, context: Context) -> Any:
             try:
-                caller = await self._caller(method, scope, dict(context.invocation_metadata()))
-                request = _read(handler.request_deserializer, content)
-                return await self._run(servicer, request, context, caller)
+                return await self._protected(call(content, context), context.time_remaining())
             except DomainError as error:
                 refusal = error
             except Exception as error:
@@ -141,16 +144,9 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             raise TenantClosed("the tenant is closed")
         return credential
 
-    async def _run(
-        self,
-        servicer: Callable[[Any, Any], Awaitable[Any]],
-        request: Any,
-        context: Context,
-        caller: Caller,
-    ) -> Any:
-        remaining = context.time_remaining()
-        CALLER.set(caller)
-        task: asyncio.Task[Any] = asyncio.ensure_future(servicer(request, context))
+    async def _protected(self, call: Coroutine[Any, Any, Any], remaining: float | None) -> Any:
+        """Wait for the call for as long as its deadline allows; it goes on after that."""
+        task = asyncio.get_running_loop().create_task(call)
         self._running.add(task)
         task.add_done_callback(self._forget)
         seconds = DEFAULT_DEADLINE_S if remaining is None else remaining

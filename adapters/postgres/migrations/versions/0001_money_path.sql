@@ -292,7 +292,7 @@ SELECT core.protect('core.lp_answers');
 -- Trades. A trade carries the terms of its quote, so that old quotes can be detached.
 
 CREATE TABLE core.trades (
-    tenant_id uuid NOT NULL REFERENCES core.tenants,
+    tenant_id uuid NOT NULL,
     id uuid NOT NULL,
     source text NOT NULL DEFAULT 'quote' CHECK (source IN ('quote')),
     quote_id uuid NOT NULL,
@@ -324,7 +324,6 @@ CREATE TABLE core.trades (
     PRIMARY KEY (tenant_id, id),
     CONSTRAINT trades_quote_key UNIQUE (tenant_id, quote_id),
     FOREIGN KEY (tenant_id, customer_id) REFERENCES core.customers,
-    FOREIGN KEY (tenant_id, accepted_by) REFERENCES core.api_keys,
     CHECK ((state IN ('settled', 'rejected')) = (ended_at IS NOT NULL)),
     CHECK ((state = 'outcome_unknown') = (unknown_since IS NOT NULL)),
     CHECK ((state = 'rejected') = (rejection_reason <> ''))
