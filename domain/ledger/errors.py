@@ -100,6 +100,13 @@ class AccountNotFound(LedgerRefusal):
     reason = "ACCOUNT_NOT_FOUND"
 
 
+class AccountReserved(LedgerRefusal):
+    """The clearing account holds what live trades are about, and moves with its trades only."""
+
+    kind = Kind.REFUSED
+    reason = "ACCOUNT_RESERVED"
+
+
 class AssetMismatch(LedgerRefusal):
     """The amount and both accounts must be of one asset."""
 

@@ -5,8 +5,8 @@ Refusals come in a stated order, so that the same request always hears the same 
 1. the shape of the entry, then of each transfer;
 2. the entry's id: failed before, known with the same content (a replay), known with other content;
 3. then transfer by transfer, each seeing the effect of those before it: its id failed before, its
-   id known, ids out of the window, accounts, asset, the pending transfer it resolves, overflow,
-   and funds last.
+   id known, ids out of the window, accounts, whether they are reserved, asset, the pending transfer
+   it resolves, overflow, and funds last.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from domain.amount import MAX_UNITS, AmountNotPositive, AmountTooLarge
 from domain.errors import DomainError
 from domain.ids import AccountId, EntryId, TransferId, TypedId
 from domain.ledger import errors
-from domain.ledger.account import Account
+from domain.ledger.account import Account, AccountKind
 from domain.ledger.entry import MAX_TRANSFERS, Entry, EntrySource
 from domain.ledger.transfer import Posting, Transfer, TransferKind
 
@@ -167,6 +167,8 @@ def _apply(
         _check_window(transfer.id, books.now)
     debit = _account(accounts, transfer.debit_account_id, "debit_account_id", transfer)
     credit = _account(accounts, transfer.credit_account_id, "credit_account_id", transfer)
+    if entry.source is not EntrySource.TRADE:
+        _check_reserved(transfer, debit, credit)
     if not transfer.amount.asset == debit.asset == credit.asset:
         raise errors.AssetMismatch(
             "the amount and both accounts must be of one asset",
@@ -270,6 +272,16 @@ def _account(
             "no such account", field=field, account_id=id, transfer_id=transfer.id
         )
     return account
+
+
+def _check_reserved(transfer: Transfer, *accounts: Account) -> None:
+    for account in accounts:
+        if account.key.kind is AccountKind.TRADE_CLEARING:
+            raise errors.AccountReserved(
+                "the clearing account moves with its trades only",
+                transfer_id=transfer.id,
+                account_id=account.id,
+            )
 
 
 def _check_window(id: TypedId, now: datetime) -> None:

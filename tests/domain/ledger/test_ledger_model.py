@@ -29,7 +29,7 @@ RESOLVED = {
     VOID: "PENDING_ALREADY_VOIDED",
     EXPIRE: "PENDING_EXPIRED",
 }
-NAIRA = ("ada", "bob", "clearing", "treasury", "lp")
+NAIRA = ("ada", "bob", "markup", "treasury", "lp")
 DOLLARS = ("ada in dollars", "lp in dollars")
 
 NUMBERS = st.integers(0, 1_000)
@@ -129,7 +129,7 @@ class LedgerAgainstModel(RuleBasedStateMachine):
         accounts = [
             an_account(owner="ada"),
             an_account(owner="bob"),
-            an_account(kind=AccountKind.TRADE_CLEARING, owner=""),
+            an_account(kind=AccountKind.TENANT_MARKUP, owner=""),
             an_account(kind=AccountKind.TREASURY, owner="", overdraft_limit=300),
             an_account(kind=AccountKind.LP, owner="alpha", overdraft_limit=None),
             an_account(asset=USD, owner="ada"),

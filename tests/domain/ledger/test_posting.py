@@ -50,7 +50,7 @@ class Case:
     transfer_id: TransferId = field(default_factory=lambda: an_id(TransferId))
     debit: Account = field(default_factory=lambda: an_account(posted=100, held=100))
     credit: Account = field(
-        default_factory=lambda: an_account(kind=AccountKind.TRADE_CLEARING, incoming=100)
+        default_factory=lambda: an_account(kind=AccountKind.TENANT_MARKUP, incoming=100)
     )
     other: Account = field(default_factory=an_account)
     source: EntrySource = EntrySource.OPERATOR
@@ -112,6 +112,10 @@ class Case:
         self.kind, self.has_pending_id = TransferKind.REGULAR, False
         self.debit = replace(self.debit, credits_posted=199)
 
+    def credit_the_clearing(self) -> None:
+        key = replace(self.credit.key, kind=AccountKind.TRADE_CLEARING)
+        self.credit = replace(self.credit, key=key)
+
     def overflow(self) -> None:
         self.credit = replace(self.credit, credits_posted=MAX_COLUMN - 99)
 
@@ -157,6 +161,7 @@ FAULTS: Final = [
     _fault("ID_OUT_OF_WINDOW", "entry_id", entry_id=an_id(EntryId, at=NOW - timedelta(days=2))),
     Fault("ACCOUNT_NOT_FOUND", lambda c: c.missing.add("debit"), frozenset()),
     Fault("ACCOUNT_NOT_FOUND", lambda c: c.missing.add("credit"), frozenset({"credit"})),
+    Fault("ACCOUNT_RESERVED", Case.credit_the_clearing, frozenset({"credit", "transfer"})),
     _fault("ASSET_MISMATCH", "asset", is_in_usd=True),
     _fault("PENDING_TRANSFER_NOT_FOUND", "hold", pending_is_known=False),
     _fault("TRANSFER_NOT_PENDING", "hold pending_kind", pending_kind=TransferKind.REGULAR),
@@ -229,6 +234,16 @@ def test_every_refusal_of_the_ledger_has_its_place_in_the_order() -> None:
     assert {cls.reason for cls in refusals} | shared == set(stated)
     burning = {cls.reason for cls in refusals if cls.burns_ids}
     assert burning == {"BALANCE_OVERFLOW", "INSUFFICIENT_FUNDS"}
+
+
+@pytest.mark.parametrize("source", [s for s in EntrySource if s is not EntrySource.TRADE])
+def test_only_its_trade_resolves_a_hold_on_the_clearing_account(source: EntrySource) -> None:
+    case = Case(source=source)
+    case.credit_the_clearing()
+    assert _reason(case.decide) == "ACCOUNT_RESERVED"
+
+    case.source = EntrySource.TRADE
+    case.decide()
 
 
 def test_the_shape_of_every_transfer_is_looked_at_before_any_balance() -> None:
@@ -672,7 +687,7 @@ def _book_with_hold(
 ) -> tuple[Book, Account, Account, Transfer]:
     book = Book()
     ada = book.open(an_account(posted=150))
-    clearing = book.open(an_account(kind=AccountKind.TRADE_CLEARING, owner=""))
+    clearing = book.open(an_account(kind=AccountKind.TENANT_MARKUP, owner=""))
     hold = a_transfer(ada, clearing, units, kind=PENDING, expires_at=expires_at)
     book.commit(an_entry(hold))
     return book, ada, clearing, hold
