@@ -15,17 +15,19 @@ BASE ?= main
 PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check --quiet
 say = @printf '\033[2m·\033[0m %s\n'
 
-.PHONY: help setup proto test golden check demo up lock bench-trade clean
+.PHONY: help setup proto test golden check demo up lock bench-trade chaos crash clean
 
 help:
 	@printf '%s\n' \
 	  'make demo         set up, start the whole stack and watch a trade settle' \
 	  'make test         set up and run every test' \
-	  'make golden       rewrite the files that tests compare; then read the difference'
+	  'make golden       rewrite the files that tests compare; then read the difference' \
 	  'make up           run the stack in the foreground until Ctrl-C' \
+	  'make crash        RUNS=10000 SEED=1: trade while processes die; CANARIES=1: planted bugs' \
 	  'make check        formatting, lint, types, layers, API lint and compatibility' \
 	  'make proto        refresh gen/ from proto/' \
 	  'make bench-trade  measure quote, accept and settle through the front door' \
+	  'make chaos        kill and cut the real processes under load; MINUTES=10 SEED=… CUSTOMERS=200' \
 	  'make lock         pin the newest dependencies that pyproject.toml allows' \
 	  'make clean        remove everything that make made, the local stack included'
 
@@ -76,8 +78,19 @@ demo: setup proto
 up: setup proto
 	@$(BIN)/reli up
 
+crash: setup proto
+	@$(BIN)/python -m tests.crash $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) \
+	  $(if $(RUN),--run $(RUN)) $(if $(CANARY),--canary $(CANARY)) $(if $(CANARIES),--canaries) \
+	  $(if $(TRACE),--trace $(TRACE))
+
 bench-trade: setup proto
 	@$(BIN)/python -m benchmarks.trade
+
+MINUTES ?= 10
+CUSTOMERS ?= 200
+chaos: setup proto
+	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) --customers $(CUSTOMERS) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON))
 
 # pip-tools lives apart: its own needs must not decide what the product is pinned to.
 lock:

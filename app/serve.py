@@ -11,7 +11,8 @@ from grpc_health.v1._async import HealthServicer
 
 from adapters.lp.sandbox.client import open_lp_sessions
 from adapters.postgres.engine import make_engine
-from adapters.postgres.environment import read_environment
+from adapters.postgres.environment import await_environment
+from adapters.system.clock import SystemClock
 from app.collector import settle_down
 from app.container import Container
 from app.rpc.server import add_servicers, make_server
@@ -28,7 +29,7 @@ async def serve(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         engine = make_engine(settings.app_database_url, pool_size=POOL_SIZE, name="reli serve")
         stack.push_async_callback(engine.dispose)
-        environment = await read_environment(engine)
+        environment = await await_environment(engine, SystemClock())
         container = Container(
             settings=providers.Object(settings),
             engine=providers.Object(engine),

@@ -12,12 +12,13 @@ from adapters.nats.bus import NatsBus
 from adapters.nats.connection import NatsConnection
 from adapters.postgres.consumer import PostgresEventFeed
 from adapters.postgres.engine import make_engine
-from adapters.postgres.environment import read_environment
+from adapters.postgres.environment import await_environment
 from adapters.postgres.lease import PostgresLeases
 from adapters.postgres.ledger import PostgresExpiringHolds
 from adapters.postgres.outbox import PostgresOutboxReader, PostgresSequencer
 from adapters.postgres.partition import PostgresPartitions
 from adapters.postgres.trade import PostgresTradeQueue
+from adapters.system.clock import SystemClock
 from app.collector import settle_down
 from app.container import LEASE, Container
 from app.settings import Settings
@@ -41,7 +42,7 @@ async def work(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         engine = make_engine(settings.work_database_url, pool_size=POOL_SIZE, name="reli work")
         stack.push_async_callback(engine.dispose)
-        environment = await read_environment(engine)
+        environment = await await_environment(engine, SystemClock())
         container = Container(
             settings=providers.Object(settings),
             engine=providers.Object(engine),

@@ -1,11 +1,15 @@
 """The way of events: stamped after the commit, carried by the bus."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from datetime import timedelta
+from typing import Final, Protocol
 
 from domain.errors import DomainError, Kind
 from domain.ids import EventId, TenantId
 from ports.lease import Lease
+
+REPUBLISHED: Final = timedelta(days=30)
+"""What a bus that lost everything is given again; no bus keeps events for longer."""
 
 
 class BusUnavailable(DomainError):
@@ -13,6 +17,10 @@ class BusUnavailable(DomainError):
 
     kind = Kind.UPSTREAM
     reason = "BUS_UNAVAILABLE"
+
+
+class BusEmpty(BusUnavailable):
+    """The bus has lost all that it ever stored, or was never used; it takes nothing as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +42,17 @@ class StampedEvent:
 class Bus(Protocol):
     """Publishes, and answers only when the message is stored."""
 
+    async def open(self) -> None:
+        """Raise `BusUnavailable` if the bus is away, or `BusEmpty`."""
+        return
+
     async def publish(self, event: StampedEvent) -> None:
-        """Publish one event, or raise `BusUnavailable`. Publishing again has no effect."""
+        """Publish one event, or raise as `open` does. Publishing again has no effect."""
         ...
+
+    async def begin_anew(self) -> None:
+        """Let an empty bus take events from now on, or raise `BusUnavailable`."""
+        return
 
 
 class Sequencer(Protocol):
@@ -57,7 +73,8 @@ class OutboxReader(Protocol):
     async def relay(self, lease: Lease, bus: Bus, *, limit: int) -> int:
         """Publish up to `limit` unpublished events, each tenant's in order; return how many.
 
-        Raises `BusUnavailable`; what was published before it stays published. Under a lease that
-        was lost nothing is published.
+        A bus that has lost everything is made to begin anew, and the events of the last
+        `REPUBLISHED` count as unpublished again. Raises `BusUnavailable`; what was published
+        before it stays published. Under a lease that was lost nothing is published.
         """
         ...

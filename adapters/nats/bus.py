@@ -1,7 +1,8 @@
 """Events on JetStream."""
 
 import asyncio
-from datetime import timedelta
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 from nats.aio.client import Client
@@ -12,13 +13,12 @@ from nats.js.errors import NotFoundError
 
 from adapters.nats.connection import NatsConnection
 from domain.ids import TenantId
-from ports.bus import Bus, BusUnavailable, StampedEvent
+from ports.bus import REPUBLISHED, Bus, BusEmpty, BusUnavailable, StampedEvent
 
 STREAM: Final = "RELI_EVENTS"
 SUBJECT_ROOT: Final = "reli.events"
-MAX_AGE: Final = timedelta(days=30)
 MAX_BYTES: Final = 2 * 1024**3
-PUBLISH_TIMEOUT_S: Final = 5.0
+TIMEOUT_S: Final = 5.0
 
 
 class NatsBus(Bus):
@@ -33,27 +33,56 @@ class NatsBus(Bus):
         self._prepared: Client | None = None
         self._preparing = asyncio.Lock()
 
+    async def open(self) -> None:
+        async with self._jetstream():
+            pass
+
     async def publish(self, event: StampedEvent) -> None:
-        try:
-            client = await self._connection.client()
-            jetstream = client.jetstream(timeout=PUBLISH_TIMEOUT_S)
-            async with self._preparing:
-                if client is not self._prepared:
-                    await _ensure_stream(jetstream)
-                    self._prepared = client
+        async with self._jetstream() as jetstream:
             await jetstream.publish(
                 subject_of(event.tenant_id, event.type),
                 event.payload,
                 headers={"Nats-Msg-Id": str(event.id)},
             )
-        except (NatsError, OSError, TimeoutError) as error:
-            # A wiped server has forgotten the stream: look again before the next event.
+
+    async def begin_anew(self) -> None:
+        with _unavailable():
+            client = await self._connection.client()
+            await client.jetstream(timeout=TIMEOUT_S).add_stream(_stream())
+
+    @asynccontextmanager
+    async def _jetstream(self) -> AsyncIterator[JetStreamContext]:
+        """Lend a JetStream whose stream is there, and look again after each failure."""
+        client: Client | None = None
+        try:
+            with _unavailable():
+                client = await self._connection.client()
+                jetstream = client.jetstream(timeout=TIMEOUT_S)
+                async with self._preparing:
+                    if client is not self._prepared:
+                        await jetstream.update_stream(_stream())
+                        self._prepared = client
+                yield jetstream
+        except BusUnavailable as error:
             self._prepared = None
-            raise BusUnavailable("the bus did not take the event") from error
+            if client is not None and isinstance(error.__cause__, TimeoutError):
+                await self._connection.drop(client)
+            raise
 
 
-async def _ensure_stream(jetstream: JetStreamContext) -> None:
-    config = StreamConfig(
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    """Raise ours for what NATS means by its errors."""
+    try:
+        yield
+    except NotFoundError as error:
+        raise BusEmpty("the bus has no stream") from error
+    except (NatsError, OSError, TimeoutError) as error:
+        raise BusUnavailable("the bus did not answer") from error
+
+
+def _stream() -> StreamConfig:
+    return StreamConfig(
         name=STREAM,
         subjects=[f"{SUBJECT_ROOT}.>"],
         storage=StorageType.FILE,
@@ -61,14 +90,10 @@ async def _ensure_stream(jetstream: JetStreamContext) -> None:
         # A full stream refuses what is new and the outbox keeps it; the default would drop
         # the oldest without a word.
         discard=DiscardPolicy.NEW,
-        max_age=MAX_AGE.total_seconds(),
+        max_age=REPUBLISHED.total_seconds(),
         max_bytes=MAX_BYTES,
         duplicate_window=120,
     )
-    try:
-        await jetstream.update_stream(config)
-    except NotFoundError:
-        await jetstream.add_stream(config)
 
 
 def subject_of(tenant_id: TenantId, type: str) -> str:

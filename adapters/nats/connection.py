@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 
 import nats
 from nats.aio.client import Client
 
 CONNECT_TIMEOUT_S = 2
+CLOSE_TIMEOUT_S = 1
 
 _log = logging.getLogger("reli.nats")
 
@@ -33,9 +35,21 @@ class NatsConnection:
                 )
             return self._client
 
+    async def drop(self, client: Client) -> None:
+        """Give up a connection on which nobody answers; nothing else would end it for minutes."""
+        if self._client is client:
+            self._client = None
+            await _close(client)
+
     async def close(self) -> None:
         if self._client is not None:
-            await self._client.close()
+            await _close(self._client)
+
+
+async def _close(client: Client) -> None:
+    with suppress(TimeoutError, OSError):
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await client.close()
 
 
 async def _report(error: Exception) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.postgres.errors import translated
+from adapters.postgres.engine import borrowed_driver
 from adapters.postgres.scope import Scope
 from domain.ids import EventId, TenantId
 from ports.consumer import EventFeed, Inbox, LoggedEvent
@@ -63,10 +63,8 @@ class PostgresEventFeed(EventFeed):
         self._engine = engine
 
     async def next_events(self, consumer: str, *, limit: int) -> Sequence[LoggedEvent]:
-        with translated():
-            async with self._engine.connect() as connection:
-                driver: Any = (await connection.get_raw_connection()).driver_connection
-                rows = await driver.fetch(_NEXT, consumer, limit)
+        async with borrowed_driver(self._engine) as driver:
+            rows = await driver.fetch(_NEXT, consumer, limit)
         return [
             LoggedEvent(
                 id=EventId(row["id"]),
@@ -80,11 +78,9 @@ class PostgresEventFeed(EventFeed):
         ]
 
     async def count_failure(self, consumer: str, event: LoggedEvent) -> None:
-        with translated():
-            async with self._engine.connect() as connection:
-                driver: Any = (await connection.get_raw_connection()).driver_connection
-                await _start(driver, consumer, event)
-                await driver.execute(_COUNT_FAILURE, consumer, event.tenant_id.uuid, event.sequence)
+        async with borrowed_driver(self._engine) as driver:
+            await _start(driver, consumer, event)
+            await driver.execute(_COUNT_FAILURE, consumer, event.tenant_id.uuid, event.sequence)
 
 
 class PostgresInbox(Inbox):

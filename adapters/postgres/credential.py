@@ -1,11 +1,11 @@
 """What a secret stands for, asked before the tenant is known."""
 
 from collections import OrderedDict
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.postgres.errors import translated
+from adapters.postgres.engine import borrowed_driver
 from domain.ids import ApiKeyId, TenantId
 from domain.tenant.api_key import Scope
 from domain.tenant.tenant import TenantState
@@ -43,10 +43,8 @@ class PostgresCredentials(CredentialStore):
         return credential
 
     async def _ask(self, secret_hash: bytes) -> Credential | None:
-        with translated():
-            async with self._engine.connect() as connection:
-                driver: Any = (await connection.get_raw_connection()).driver_connection
-                row = await driver.fetchrow("SELECT * FROM core.find_api_key($1)", secret_hash)
+        async with borrowed_driver(self._engine) as driver:
+            row = await driver.fetchrow("SELECT * FROM core.find_api_key($1)", secret_hash)
         if row is None:
             return None
         return Credential(

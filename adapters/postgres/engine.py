@@ -1,10 +1,16 @@
-"""Connections: one pool a process, numbers as exact ints."""
+"""Connections: one pool a process, numbers as exact ints, and none that is dead lent twice."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
 from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from adapters.postgres.errors import translated
 
 
 def make_engine(
@@ -33,7 +39,37 @@ def make_engine(
     def _use_exact_numbers(connection: Any, _record: Any) -> None:
         connection.run_async(_set_numeric_codec)
 
+    @event.listens_for(engine.sync_engine, "checkout")
+    def _replace_closed(connection: Any, _record: Any, _proxy: Any) -> None:
+        # What the driver was told while nobody used the connection; no round trip is spent.
+        if connection.driver_connection.is_closed():
+            raise DisconnectionError("the server has closed it")
+
     return engine
+
+
+@asynccontextmanager
+async def borrowed_driver(engine: AsyncEngine) -> AsyncIterator[Any]:
+    """Lend the driver of a connection, for statements outside a unit of work.
+
+    Only what the server itself refused leaves the connection as good as it was. SQLAlchemy does
+    not see the driver's errors, and would lend a dead connection again.
+    """
+    with translated():
+        async with engine.connect() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            try:
+                yield driver
+            except BaseException as error:
+                if driver.is_closed() or not isinstance(error, asyncpg.PostgresError):
+                    await drop(connection, driver)
+                raise
+
+
+async def drop(connection: AsyncConnection, driver: Any) -> None:
+    """Close a connection without asking the server, and let nobody have it again."""
+    driver.terminate()
+    await connection.invalidate()
 
 
 async def _set_numeric_codec(driver: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.postgres.errors import translated
+from adapters.postgres.engine import borrowed_driver
 from ports.lease import Lease, LeaseStore
 
 _ACQUIRE = """
@@ -26,6 +26,11 @@ FOR UPDATE
 """
 
 
+_PROLONG = """
+UPDATE core.leases SET leased_until = core.now() + $3::interval WHERE name = $1 AND token = $2
+"""
+
+
 class PostgresLeases(LeaseStore):
     """Its engine connects as the work role."""
 
@@ -40,12 +45,15 @@ class PostgresLeases(LeaseStore):
         return bool(await self._ask(_RENEW, lease.name, lease.token, lease_for))
 
     async def _ask(self, query: str, *arguments: object) -> Any:
-        with translated():
-            async with self._engine.connect() as connection:
-                driver: Any = (await connection.get_raw_connection()).driver_connection
-                return await driver.fetchval(query, *arguments)
+        async with borrowed_driver(self._engine) as driver:
+            return await driver.fetchval(query, *arguments)
 
 
 async def hold(driver: Any, lease: Lease) -> bool:
     """Say whether the lease is still ours, and keep it from being taken until the commit."""
     return bool(await driver.fetchval(_HOLD, lease.name, lease.token))
+
+
+async def prolong(driver: Any, lease: Lease, *, lease_for: timedelta) -> None:
+    """Renew a lease that this transaction holds, however long it has taken meanwhile."""
+    await driver.execute(_PROLONG, lease.name, lease.token, lease_for)

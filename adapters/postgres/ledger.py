@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.postgres.errors import translated
+from adapters.postgres.engine import borrowed_driver
 from adapters.postgres.scope import Scope, page_of
 from domain.amount import Amount
 from domain.ids import AccountId, CustomerId, EntryId, TenantId, TransferId
@@ -452,10 +452,8 @@ class PostgresExpiringHolds(ExpiringHolds):
         self._engine = engine
 
     async def due(self, *, limit: int) -> Sequence[tuple[TenantId, TransferId]]:
-        with translated():
-            async with self._engine.connect() as connection:
-                driver: Any = (await connection.get_raw_connection()).driver_connection
-                rows = await driver.fetch(_DUE_HOLDS, limit)
+        async with borrowed_driver(self._engine) as driver:
+            rows = await driver.fetch(_DUE_HOLDS, limit)
         return [(TenantId(row["tenant_id"]), TransferId(row["transfer_id"])) for row in rows]
 
 

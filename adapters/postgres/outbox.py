@@ -1,20 +1,42 @@
 """The outbox: written in the change's transaction, stamped after it, read by the relay."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.postgres.errors import translated
-from adapters.postgres.lease import hold
+from adapters.postgres.engine import borrowed_driver
+from adapters.postgres.lease import hold, prolong
 from adapters.postgres.scope import Scope
 from adapters.wire.event import event_bytes, with_sequence
 from domain.event import Event
 from domain.ids import EventId, TenantId
-from ports.bus import Bus, BusUnavailable, OutboxReader, Sequencer, StampedEvent
+from ports.bus import (
+    REPUBLISHED,
+    Bus,
+    BusEmpty,
+    BusUnavailable,
+    OutboxReader,
+    Sequencer,
+    StampedEvent,
+)
 from ports.lease import Lease
 from ports.outbox import Outbox
+
+_A_DAY: Final = timedelta(days=1)
+_BETWEEN_DAYS: Final = timedelta(seconds=3)
+
+# A day of events may be many; the role's own limits are for calls that somebody waits for.
+_PATIENCE_S: Final = 120
+_PATIENTLY: Final = (
+    f"SET LOCAL statement_timeout = '{_PATIENCE_S}s'; "
+    f"SET LOCAL transaction_timeout = '{_PATIENCE_S}s'"
+)
+
+_log = logging.getLogger("reli.outbox")
 
 _ADD = """
 INSERT INTO core.outbox (tenant_id, id, type, subject, payload, recorded_at)
@@ -56,6 +78,13 @@ WHERE outbox.tenant_id = p.tenant_id AND outbox.id = p.id
 """
 
 
+# By day: keys are UUIDv7, so each statement reads one partition and locks the rows of one day.
+_PUBLISH_AGAIN = """
+UPDATE core.outbox SET published_at = NULL
+WHERE id >= core.uuid_at($1) AND id < core.uuid_at($2) AND published_at IS NOT NULL
+"""
+
+
 class PostgresOutbox(Outbox):
     """The outbox of the tenant in scope, to write."""
 
@@ -80,14 +109,11 @@ class PostgresSequencer(Sequencer):
         self._engine = engine
 
     async def stamp(self, lease: Lease, *, limit: int) -> int:
-        with translated():
-            async with self._engine.connect() as connection:
-                driver: Any = (await connection.get_raw_connection()).driver_connection
-                async with driver.transaction():
-                    if not await hold(driver, lease):
-                        return 0
-                    status: str = await driver.execute(_STAMP, limit)
-        return int(status.rpartition(" ")[2])
+        async with borrowed_driver(self._engine) as driver, driver.transaction():
+            if not await hold(driver, lease):
+                return 0
+            status: str = await driver.execute(_STAMP, limit)
+        return _rows(status)
 
 
 class PostgresOutboxReader(OutboxReader):
@@ -97,23 +123,56 @@ class PostgresOutboxReader(OutboxReader):
         self._engine = engine
 
     async def relay(self, lease: Lease, bus: Bus, *, limit: int) -> int:
-        with translated():
-            async with self._engine.connect() as connection:
-                driver: Any = (await connection.get_raw_connection()).driver_connection
-                async with driver.transaction():
-                    if not await hold(driver, lease):
-                        return 0
-                    events = [_event(row) for row in await driver.fetch(_UNPUBLISHED, limit)]
-                    published, failure = await _publish(bus, events)
-                    if published:
-                        await driver.execute(
-                            _PUBLISHED,
-                            [event.tenant_id.uuid for event in published],
-                            [event.id.uuid for event in published],
-                        )
+        try:
+            # Also when there is nothing to publish: a bus that was wiped is to be filled again.
+            await bus.open()
+            return await self._relay(lease, bus, limit=limit)
+        except BusEmpty:
+            # In this order: whoever dies in between leaves a bus that is still seen to be empty.
+            if await self._publish_again(lease):
+                await bus.begin_anew()
+            return 0
+
+    async def _relay(self, lease: Lease, bus: Bus, *, limit: int) -> int:
+        async with borrowed_driver(self._engine) as driver, driver.transaction():
+            if not await hold(driver, lease):
+                return 0
+            events = [_event(row) for row in await driver.fetch(_UNPUBLISHED, limit)]
+            published, failure = await _publish(bus, events)
+            if published:
+                await driver.execute(
+                    _PUBLISHED,
+                    [event.tenant_id.uuid for event in published],
+                    [event.id.uuid for event in published],
+                )
         if failure is not None:
             raise failure
         return len(published)
+
+    async def _publish_again(self, lease: Lease) -> bool:
+        """Make what was published unpublished; return whether the lease was ours to the end."""
+        lost = 0
+        async with borrowed_driver(self._engine) as driver:
+            now: datetime = await driver.fetchval("SELECT core.now()")
+            begin = now - REPUBLISHED
+            while begin < now + _A_DAY:
+                async with driver.transaction():
+                    await driver.execute(_PATIENTLY)
+                    if not await hold(driver, lease):
+                        return False
+                    status = await driver.execute(
+                        _PUBLISH_AGAIN, begin, begin + _A_DAY, timeout=_PATIENCE_S
+                    )
+                    await prolong(driver, lease, lease_for=_BETWEEN_DAYS)
+                lost += _rows(status)
+                begin += _A_DAY
+        if lost:
+            _log.warning("the bus was empty: %d events are published again", lost)
+        return True
+
+
+def _rows(status: str) -> int:
+    return int(status.rpartition(" ")[2])
 
 
 def _event(row: Any) -> StampedEvent:

@@ -1,10 +1,8 @@
 """Partitions, made by the one function that may."""
 
-from typing import Any
-
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.postgres.errors import translated
+from adapters.postgres.engine import borrowed_driver
 from ports.partition import Partitions
 
 
@@ -15,8 +13,6 @@ class PostgresPartitions(Partitions):
         self._engine = engine
 
     async def make(self, *, months_ahead: int) -> int:
-        with translated():
-            async with self._engine.connect() as connection:
-                driver: Any = (await connection.get_raw_connection()).driver_connection
-                made: int = await driver.fetchval("SELECT core.make_partitions($1)", months_ahead)
+        async with borrowed_driver(self._engine) as driver:
+            made: int = await driver.fetchval("SELECT core.make_partitions($1)", months_ahead)
         return made

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.postgres.errors import translated
+from adapters.postgres.engine import borrowed_driver
 from adapters.postgres.quote import customer_uuid, party_of, terms_of
 from adapters.postgres.scope import Scope, page_of
 from domain.amount import Amount
@@ -146,9 +146,10 @@ SELECT EXISTS (SELECT FROM lease) OR EXISTS (SELECT FROM ended) AS is_held,
     EXISTS (SELECT FROM trade) AS is_saved
 """
 
+# A lease that was given back, or has run out, is nobody's to renew.
 _RENEW_LEASE = """
 UPDATE core.trade_queue SET leased_until = core.now() + $4::interval
-WHERE tenant_id = $1 AND trade_id = $2 AND token = $3
+WHERE tenant_id = $1 AND trade_id = $2 AND token = $3 AND leased_until > core.now()
 RETURNING true
 """
 
@@ -429,10 +430,8 @@ class PostgresTradeQueue(TradeQueue):
         self._engine = engine
 
     async def claim(self, *, limit: int, lease_for: timedelta) -> Sequence[TradeLease]:
-        with translated():
-            async with self._engine.connect() as connection:
-                driver: Any = (await connection.get_raw_connection()).driver_connection
-                rows = await driver.fetch(_CLAIM, limit, lease_for)
+        async with borrowed_driver(self._engine) as driver:
+            rows = await driver.fetch(_CLAIM, limit, lease_for)
         return [
             TradeLease(
                 tenant_id=TenantId(row["tenant_id"]),

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from adapters.postgres.consumer import PostgresInbox
+from adapters.postgres.engine import drop
 from adapters.postgres.errors import translated
 from adapters.postgres.ledger import AccountIdCache, PostgresLedger
 from adapters.postgres.outbox import PostgresOutbox
@@ -138,7 +139,6 @@ async def _roll_back(connection: AsyncConnection, driver: Any) -> None:
         async with asyncio.timeout(2):
             await driver.execute("ROLLBACK")
     except BaseException as error:
-        driver.terminate()
-        await connection.invalidate()
+        await drop(connection, driver)
         if not isinstance(error, Exception):
             raise

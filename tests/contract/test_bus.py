@@ -10,14 +10,16 @@ from nats.aio.client import Client
 from adapters.nats.bus import STREAM, NatsBus, subject_of
 from adapters.nats.connection import NatsConnection
 from domain.ids import EventId, TenantId
-from ports.bus import BusUnavailable, StampedEvent
+from ports.bus import BusEmpty, BusUnavailable, StampedEvent
 from tests.support.stack import running_nats
 
 
 @pytest.fixture
 async def bus(nats_url: str) -> AsyncIterator[NatsBus]:
     connection = NatsConnection(nats_url, name="test")
-    yield NatsBus(connection)
+    bus = NatsBus(connection)
+    await bus.begin_anew()
+    yield bus
     await connection.close()
 
 
@@ -56,15 +58,33 @@ async def test_publishing_again_stores_nothing_more(bus: NatsBus, listener: Clie
     assert (await listener.jetstream().stream_info(STREAM)).state.messages == before
 
 
-async def test_a_stream_that_was_deleted_is_made_again(bus: NatsBus, listener: Client) -> None:
+async def test_a_stream_that_was_deleted_is_missed_until_somebody_begins_anew(
+    bus: NatsBus, listener: Client
+) -> None:
     await bus.publish(an_event())
     await listener.jetstream().delete_stream(STREAM)
     with pytest.raises(BusUnavailable):
         await bus.publish(an_event())
 
-    await bus.publish(an_event())
+    for ask in (bus.open(), bus.publish(an_event()), bus.open()):
+        with pytest.raises(BusEmpty):
+            await ask
 
+    await bus.begin_anew()
+    await bus.open()
+    await bus.publish(an_event())
     assert (await listener.jetstream().stream_info(STREAM)).state.messages == 1
+
+
+async def test_to_begin_anew_takes_nothing_from_a_bus_that_has_it(
+    bus: NatsBus, listener: Client
+) -> None:
+    await bus.publish(an_event())
+    before = (await listener.jetstream().stream_info(STREAM)).state.messages
+
+    await bus.begin_anew()
+
+    assert (await listener.jetstream().stream_info(STREAM)).state.messages == before
 
 
 async def test_a_full_stream_refuses_instead_of_dropping_the_oldest(
@@ -82,6 +102,7 @@ async def test_a_server_that_is_gone_is_said_to_be_unavailable_and_found_again()
     with running_nats() as server:
         connection = NatsConnection(server.url, name="test")
         gone = NatsBus(connection)
+        await gone.begin_anew()
         await gone.publish(an_event())
     with pytest.raises(BusUnavailable):
         await gone.publish(an_event())

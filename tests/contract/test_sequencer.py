@@ -12,7 +12,7 @@ from adapters.postgres.engine import make_engine
 from adapters.postgres.lease import PostgresLeases
 from adapters.postgres.outbox import PostgresOutboxReader, PostgresSequencer
 from domain.ids import EventId, TenantId
-from ports.bus import Bus, BusUnavailable, StampedEvent
+from ports.bus import Bus, BusEmpty, BusUnavailable, StampedEvent
 from ports.lease import Lease
 from tests.support.platform import Platform
 
@@ -31,6 +31,24 @@ class ListeningBus(Bus):
         if len(self.events) >= self._takes:
             raise BusUnavailable("full")
         self.events.append(event)
+
+
+class WipedBus(ListeningBus):
+    """Has lost everything, and takes nothing before it begins anew."""
+
+    def __init__(self, *, begins: bool = True) -> None:
+        super().__init__()
+        self._is_open = False
+        self._begins = begins
+
+    async def open(self) -> None:
+        if not self._is_open:
+            raise BusEmpty("wiped")
+
+    async def begin_anew(self) -> None:
+        if not self._begins:
+            raise BusUnavailable("died first")
+        self._is_open = True
 
 
 @pytest.fixture
@@ -158,3 +176,64 @@ async def test_events_leave_in_order_and_once_they_are_taken(
             "SELECT id FROM core.outbox WHERE tenant_id = $1", TenantId.parse(tenant_id).uuid
         )
     }
+
+
+async def test_a_bus_that_lost_everything_gets_everything_again_in_order(
+    platform: Platform,
+    engine: AsyncEngine,
+    leases: PostgresLeases,
+    sequencer: PostgresSequencer,
+) -> None:
+    tenant_id, client = await platform.a_tenant()
+    await platform.a_funded_customer(client)
+    await all_stamped(leases, sequencer)
+    relaying = await taken(leases, "relay", lease_for=A_WHILE)
+    reader = PostgresOutboxReader(engine)
+    before, dying, anew = ListeningBus(), WipedBus(begins=False), WipedBus()
+    await all_published(reader, relaying, before)
+
+    # Whoever dies between making events unpublished and making the stream is only the first to try.
+    with pytest.raises(BusUnavailable):
+        await reader.relay(relaying, dying, limit=1_000)
+    assert await reader.relay(relaying, anew, limit=1_000) == 0
+    await all_published(reader, relaying, anew)
+    await given_back(leases, relaying)
+
+    for bus in (before, anew):
+        ours = [event for event in bus.events if str(event.tenant_id) == tenant_id]
+        assert [event.sequence for event in ours] == list(range(1, len(ours) + 1))
+        assert ours
+    assert {event.id for event in anew.events} >= {event.id for event in before.events}
+
+
+async def test_under_a_lost_lease_nothing_is_published_again(
+    platform: Platform,
+    engine: AsyncEngine,
+    leases: PostgresLeases,
+    sequencer: PostgresSequencer,
+) -> None:
+    await platform.a_tenant()
+    await all_stamped(leases, sequencer)
+    lost = await taken(leases, "relay")
+    held = await taken(leases, "relay", lease_for=A_WHILE)
+    reader, bus = PostgresOutboxReader(engine), WipedBus()
+    await all_published(reader, held, ListeningBus())
+
+    assert await reader.relay(lost, bus, limit=1_000) == 0
+
+    with pytest.raises(BusEmpty):
+        await bus.open()
+    assert await reader.relay(held, ListeningBus(), limit=1_000) == 0
+    await given_back(leases, held)
+
+
+async def all_stamped(leases: PostgresLeases, sequencer: PostgresSequencer) -> None:
+    lease = await taken(leases, "sequencer", lease_for=A_WHILE)
+    while await sequencer.stamp(lease, limit=1_000):
+        pass
+    await given_back(leases, lease)
+
+
+async def all_published(reader: PostgresOutboxReader, lease: Lease, bus: Bus) -> None:
+    while await reader.relay(lease, bus, limit=1_000):
+        pass

@@ -1,19 +1,20 @@
 """Many runs on several processes, and what is said about them."""
 
 import asyncio
+import gc
+import logging
 import multiprocessing
 import os
 import queue
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing.process import BaseProcess
 from time import monotonic
 from typing import Any, Final
 
-from tests.crash.canary import CANARIES
+from tests.crash.canary import CANARIES, NONE
 from tests.crash.clock import VirtualLoop
 from tests.crash.database import Place, prepare
 from tests.crash.run import Result, Theatre
@@ -26,22 +27,18 @@ PATIENCE_S: Final = 120.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What one process is to play.
+    """Runs for one process: `first`, `first + step`, and so on.
 
     Attributes:
-        only: one run instead of `first`, `first + step`, and so on.
         is_hunt: stop at the first run that goes wrong.
-        replay_every: how often a run is played twice to see that nothing but the seed decides.
     """
 
-    place: Place
     seed: int
     canary: str
-    first: int
-    step: int
+    first: int = 0
+    step: int = 1
     count: int
     is_hunt: bool = False
-    replay_every: int = REPLAY_EVERY
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +64,7 @@ class Summary:
     replays: int = 0
     seconds: float = 0.0
     turns: int = 0
+    cpu_s: float = 0.0
     findings: list[Finding] = field(default_factory=list)
     fired: Counter[tuple[str, str]] = field(default_factory=Counter)
     behaviors: Counter[str] = field(default_factory=Counter)
@@ -75,6 +73,7 @@ class Summary:
     def add(self, result: Result, canary: str) -> None:
         self.runs += 1
         self.turns += result.turns
+        self.cpu_s += result.cpu_s
         self.fired += result.fired
         self.behaviors += result.behaviors
         self.states += result.states
@@ -92,131 +91,142 @@ def stage(processes: int) -> Iterator[list[Place]]:
         yield asyncio.run(prepare(server.url, server.home.parent, processes))
 
 
-def campaign(
-    places: list[Place],
-    *,
-    seed: int,
-    runs: int,
-    canary: str = "none",
-    is_hunt: bool = False,
-    first: int = 0,
-    progress_every_s: float = 10.0,
-) -> Summary:
-    """Play the runs on one process for each place, and say now and then how far it is."""
+def clean_tasks(processes: int, *, seed: int, runs: int) -> list[list[Task]]:
+    """Share the runs out among the processes."""
+    return [
+        [
+            Task(
+                seed=seed,
+                canary=NONE.name,
+                first=first,
+                step=processes,
+                count=len(range(first, runs, processes)),
+            )
+        ]
+        for first in range(processes)
+    ]
+
+
+def hunts(processes: int, *, seed: int, at_most: int, canaries: Sequence[str]) -> list[list[Task]]:
+    """Share the canaries out among the processes."""
+    return [
+        [
+            Task(seed=seed, canary=canary, count=at_most, is_hunt=True)
+            for canary in canaries[first::processes]
+        ]
+        for first in range(processes)
+    ]
+
+
+def play_all(
+    places: Sequence[Place], tasks: Sequence[Sequence[Task]], *, progress_every_s: float = 10.0
+) -> dict[str, Summary]:
+    """Play on one process for each place; return what came of it, by canary."""
     context = multiprocessing.get_context("spawn")
     results: Any = context.Queue()
-    step = len(places)
-    workers = [
-        context.Process(
-            target=play_many,
-            args=(
-                Task(
-                    place=place,
-                    seed=seed,
-                    canary=canary,
-                    first=first + offset,
-                    step=step,
-                    count=len(range(offset, runs, step)),
-                    is_hunt=is_hunt,
-                ),
-                results,
-            ),
-            daemon=True,
-        )
-        for offset, place in enumerate(places)
+    players = [
+        context.Process(target=_play_tasks, args=(place, list(mine), results), daemon=True)
+        for place, mine in zip(places, tasks, strict=True)
     ]
-    for worker in workers:
-        worker.start()
+    for player in players:
+        player.start()
     try:
-        return _collect(workers, results, seed, runs, canary, is_hunt, progress_every_s)
+        return _collect(results, tasks, progress_every_s)
     finally:
-        for worker in workers:
-            worker.kill()
-            worker.join()
+        for player in players:
+            player.kill()
+            player.join()
 
 
 def _collect(
-    workers: list[BaseProcess],
-    results: Any,
-    seed: int,
-    runs: int,
-    canary: str,
-    is_hunt: bool,
-    progress_every_s: float,
-) -> Summary:
-    summary = Summary(seed)
+    results: Any, tasks: Sequence[Sequence[Task]], progress_every_s: float
+) -> dict[str, Summary]:
+    planned = [task for mine in tasks for task in mine]
+    summaries = {task.canary: Summary(task.seed) for task in planned}
+    clean_runs = sum(task.count for task in planned if not task.is_hunt)
     begun_at = said_at = monotonic()
-    playing = len(workers)
+    playing, runs = len(tasks), 0
     while playing:
-        try:
-            told = results.get(timeout=PATIENCE_S)
-        except queue.Empty:
-            raise RuntimeError(f"no run ended within {PATIENCE_S} s") from None
+        told = _next(results)
         if told is None:
             playing -= 1
-        elif isinstance(told, str):
-            raise RuntimeError(told)
-        else:
-            result, replays = told
-            summary.replays += replays
-            summary.add(result, canary)
-            if result.violations and not is_hunt:
-                say(f"{summary.findings[-1].reproducer}  # {'; '.join(result.violations)}")
-            if result.violations and is_hunt:
-                break
+            continue
+        task, result, replays = told
+        summary = summaries[task.canary]
+        summary.replays += replays
+        summary.add(result, task.canary)
+        summary.seconds = monotonic() - begun_at
+        runs += 1
+        if result.violations:
+            say(f"{summary.findings[-1].reproducer}  # {'; '.join(result.violations)}")
         if monotonic() - said_at >= progress_every_s:
             said_at = monotonic()
-            rate = summary.runs / (said_at - begun_at)
-            say(f"  {summary.runs}/{runs} runs, {rate:.1f}/s, {len(summary.findings)} bad")
-    summary.seconds = monotonic() - begun_at
-    return summary
+            clean = summaries[NONE.name].runs if NONE.name in summaries else 0
+            say(f"  {clean}/{clean_runs} clean runs, {runs / (said_at - begun_at):.1f} runs/s")
+    return summaries
 
 
-def play_many(task: Task, results: Any) -> None:
-    """Play in a process of its own."""
+def _next(results: Any) -> Any:
     try:
-        with VirtualRunner() as runner:
-            runner.run(_play_many(task, results))
+        told = results.get(timeout=PATIENCE_S)
+    except queue.Empty:
+        raise RuntimeError(f"no run ended within {PATIENCE_S} s") from None
+    if isinstance(told, str):
+        raise RuntimeError(told)
+    return told
+
+
+def _play_tasks(place: Place, tasks: Sequence[Task], results: Any) -> None:
+    """Play in a process of its own."""
+    logging.disable(logging.WARNING)
+    gc.disable()  # it costs a tenth, and a run leaves little behind
+    try:
+        with virtual_runner() as runner:
+            runner.run(_play_many(place, tasks, results))
     except BaseException as error:
         results.put(f"{type(error).__name__}: {error}")
         raise
     results.put(None)
 
 
-async def _play_many(task: Task, results: Any) -> None:
-    theatre = await Theatre.open(_loop(), task.place)
-    canary = CANARIES[task.canary]
-    for position in range(task.count):
-        number = task.first + position * task.step
-        result = await theatre.play(task.seed, number, canary)
-        replays = 0
-        if result.violations or position % task.replay_every == 0:
-            again = await theatre.play(task.seed, number, canary)
-            replays = 1
-            if again.digest != result.digest:
-                result.violations.append(
-                    f"not reproducible: {result.digest} and then {again.digest}"
-                )
-        results.put((result, replays))
-        if result.violations and task.is_hunt:
-            break
+async def _play_many(place: Place, tasks: Sequence[Task], results: Any) -> None:
+    theatre = await Theatre.open(_loop(), place)
+    for task in tasks:
+        for position in range(task.count):
+            number = task.first + position * task.step
+            result, replays = await _play(theatre, task, number, position)
+            results.put((task, result, replays))
+            if result.violations and task.is_hunt:
+                break
     await theatre.close()
+
+
+async def _play(theatre: Theatre, task: Task, number: int, position: int) -> tuple[Result, int]:
+    """Play one run; now and then, and where it went wrong, once more to see the same."""
+    canary = CANARIES[task.canary]
+    result = await theatre.play(task.seed, number, canary)
+    if not result.violations and position % REPLAY_EVERY:
+        return result.without_trace(), 0
+    again = await theatre.play(task.seed, number, canary)
+    assert result.trace is not None and again.trace is not None
+    digests = result.trace.digest(), again.trace.digest()
+    if digests[0] != digests[1]:
+        result.violations.append(f"not reproducible: {digests[0]}, then {digests[1]}")
+    return result.without_trace(), 1
 
 
 async def play_one(place: Place, seed: int, number: int, canary: str) -> tuple[Result, Result]:
     """Play one run twice, and keep what happened."""
     theatre = await Theatre.open(_loop(), place)
-    first = await theatre.play(seed, number, CANARIES[canary], keep_lines=True)
-    second = await theatre.play(seed, number, CANARIES[canary], keep_lines=True)
+    first = await theatre.play(seed, number, CANARIES[canary])
+    second = await theatre.play(seed, number, CANARIES[canary])
     await theatre.close()
     return first, second
 
 
-class VirtualRunner(asyncio.Runner):
-    """Runs a coroutine on a loop whose time stands still."""
-
-    def __init__(self) -> None:
-        super().__init__(loop_factory=_new_loop)
+def virtual_runner() -> asyncio.Runner:
+    """Return what runs a coroutine on a loop whose time stands still."""
+    return asyncio.Runner(loop_factory=_new_loop)
 
 
 def _new_loop() -> VirtualLoop:

@@ -77,6 +77,11 @@ class SeededIds(IdSource):
         self._last_ms = 0
         self._last = 0
 
+    @property
+    def process_time(self) -> datetime:
+        """What the process believes the time to be."""
+        return self._time.instant(self._skew)
+
     def new(self, kind: type[Id]) -> Id:
         ms = max(int(self._time.instant(self._skew).timestamp() * 1000), self._last_ms)
         if ms == self._last_ms:

@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.postgres.engine import make_engine
 from app.database_url import APP_ROLE, WORK_ROLE, role_url
 from domain.ids import ApiKeyId, CustomerId, TenantId
-from tests.crash.trace import Trace
+from tests.crash.trace import Rows, Trace
 
 _PIN: Final = """
 CREATE OR REPLACE FUNCTION core.now() RETURNS timestamptz LANGUAGE sql VOLATILE SECURITY DEFINER
@@ -40,11 +40,16 @@ UPDATE core.leases SET token = 0, leased_until = '-infinity';
 """What one run would leave in the way of the next: queues, positions and leases. No row of a
 book is touched: each run has a tenant of its own."""
 
+_VACUUM: Final = """
+VACUUM core.trade_queue, core.outbox, core.event_heads, core.consumer_positions, core.leases
+"""
+
 _NEW_TENANT: Final = """
-WITH tenant AS (
+WITH tenants AS (
     INSERT INTO core.tenants (tenant_id, slug, display_name, quote_ttl_ms, markup_bps, lp_order,
         platform_fee_bps, state, created_at)
-    VALUES ($1::uuid, 'crash-' || $1::uuid::text, 'Crash', $2, $3::jsonb, $4, $5, 'active', $6)
+    SELECT id, 'crash-' || id, 'Crash', $2, $3::jsonb, $4, $5, 'active', $6
+    FROM unnest(ARRAY[$1::uuid, $9::uuid]) AS t (id)
 ), customer AS (
     INSERT INTO core.customers (tenant_id, id, external_id, state, created_at)
     VALUES ($1, $7, 'ada', 'active', $6)
@@ -76,8 +81,7 @@ JOIN core.transfers AS t ON t.tenant_id = x.tenant_id
     AND x.id IN (t.debit_account_id, t.credit_account_id)
 JOIN core.accounts AS a ON a.tenant_id = t.tenant_id AND a.kind <> 'external'
     AND a.id IN (t.debit_account_id, t.credit_account_id)
-WHERE x.tenant_id = (SELECT house_id FROM core.environment) AND x.kind = 'external'
-    AND x.owner = $2 AND $1::uuid IS NOT NULL
+WHERE x.tenant_id = $2 AND x.kind = 'external' AND x.owner = $3
 GROUP BY 1, 2
 """
 
@@ -124,7 +128,8 @@ class TracedConnection(asyncpg.Connection):  # type: ignore[misc]
                 trace.add("sql", _short(query), args, error)
             raise
         if trace is not None:
-            trace.add("sql", _short(query), args, result)
+            rows = result if isinstance(result, list) else result[0]
+            trace.add("sql", _short(query), args, Rows(rows))
         return result
 
 
@@ -195,11 +200,15 @@ class Database:
     async def forget_queues(self) -> None:
         await self.owner.execute(_FORGET)
 
+    async def vacuum(self) -> None:
+        await self.owner.execute(_VACUUM)
+
     async def new_tenant(
         self,
         tenant_id: TenantId,
         customer_id: CustomerId,
         api_key_id: ApiKeyId,
+        house_id: TenantId,
         *,
         quote_ttl_ms: int,
         markup_bps: Mapping[str, int],
@@ -217,14 +226,16 @@ class Database:
             at,
             customer_id.uuid,
             api_key_id.uuid,
+            house_id.uuid,
         )
 
     async def backlog(self, tenant_id: TenantId, consumer: str) -> int:
         """Return how many events are still on their way."""
         return int(await self.owner.fetchval(_BACKLOG, tenant_id.uuid, consumer))
 
-    async def snapshot(self, tenant_id: TenantId) -> Snapshot:
-        found = await self.owner.fetchval(_SNAPSHOT, tenant_id.uuid, str(tenant_id))
+    async def snapshot(self, tenant_id: TenantId, house_id: TenantId) -> Snapshot:
+        """Return a tenant's rows, and what the book of its house says of it."""
+        found = await self.owner.fetchval(_SNAPSHOT, tenant_id.uuid, house_id.uuid, str(tenant_id))
         return Snapshot(json.loads(found))
 
 
@@ -239,6 +250,9 @@ class Place:
 async def prepare(url: str, home: Path, copies: int) -> list[Place]:
     """Copy a migrated database and pin the clock of each copy."""
     admin = await asyncpg.connect(_named(url, "postgres"))
+    # Statistics taken at odd times would change plans, and with them the order of rows.
+    await admin.execute("ALTER SYSTEM SET autovacuum = off")
+    await admin.execute("SELECT pg_reload_conf()")
     source = urlsplit(url).path.lstrip("/")
     places = []
     for number in range(copies):

@@ -35,6 +35,25 @@ class Fault(StrEnum):
     COMMIT_UNHEARD = "commit unheard"
 
 
+class Answer(StrEnum):
+    """What a venue has said about an order."""
+
+    NONE = ""
+    NO = "no"
+    OTHER = "other"
+
+
+class Stalk(StrEnum):
+    """What a run lies in wait for, beside its chances."""
+
+    NOTHING = ""
+    FREEZE_AT_NO = "freeze at no"
+    """Its successor will hear the "no" too, go on to another venue, and must not be disturbed."""
+    CRASH_AFTER_ANSWER = "crash after answer"
+    FREEZE_AFTER_ANSWER = "freeze after answer"
+    """Some units of work later, where an answer is on its way into the books."""
+
+
 class BusFault(StrEnum):
     REFUSED = "bus refuses"
     ACK_LOST = "bus ack lost"
@@ -54,6 +73,7 @@ class Appetite:
     rate: float
     early: float
     budget: Counter[Fault]
+    stalk: Stalk
     bus_rate: float
     until: float
 
@@ -75,6 +95,7 @@ class Appetite:
             rate=rate,
             early=random.choice((0.05, 0.05, 0.3, 1.0)),
             budget=budget,
+            stalk=random.choice((Stalk.NOTHING, Stalk.NOTHING, *Stalk)),
             bus_rate=random.choice((0.0, 0.0, 0.1, 0.3)),
             until=random.choice((5.0, 10.0, 20.0)),
         )
@@ -90,14 +111,34 @@ class FaultPlan:
 
     random: Random
     appetite: Appetite
+    units_left: int = 0
     fired: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    def at_gate(self, port: Port, moment: Moment, now: float, *, early: bool) -> Fault | None:
+    def at_gate(
+        self, port: Port, moment: Moment, now: float, *, early: bool, answer: Answer
+    ) -> Fault | None:
         """Return what strikes an actor that waits there."""
+        if now < self.appetite.until and self.appetite.stalk is not Stalk.NOTHING:
+            stalked = self._stalk(port, answer)
+            if stalked is not None:
+                self.appetite.stalk = Stalk.NOTHING
+                return stalked
         rate = self._rate(port, now, early=early)
         if moment is Moment.AFTER and port is Port.LP:
             rate *= 2  # where the venue knows an answer and we do not, most is at stake
         return self._draw(_AT_A_GATE, rate)
+
+    def _stalk(self, port: Port, answer: Answer) -> Fault | None:
+        if self.appetite.stalk is Stalk.FREEZE_AT_NO:
+            return Fault.FREEZE if answer is Answer.NO else None
+        if answer is not Answer.NONE:
+            self.units_left = self.random.randint(1, 5)
+        elif port is Port.UNIT and self.units_left:
+            self.units_left -= 1
+            if not self.units_left:
+                is_crash = self.appetite.stalk is Stalk.CRASH_AFTER_ANSWER
+                return Fault.CRASH if is_crash else Fault.FREEZE
+        return None
 
     def in_turn(self, port: Port, now: float, *, early: bool) -> Fault | None:
         """Return what strikes inside the unit of work that begins."""

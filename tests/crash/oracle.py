@@ -328,9 +328,7 @@ def _events(evidence: Evidence) -> Iterator[str]:
         if any(type in types[:-1] for type in ("trade.settled", "trade.rejected")):
             yield f"events of a trade go on after its end: {types}"
     stored = {
-        event.sequence
-        for event in evidence.stream.stored
-        if event.tenant_id == evidence.tenant_id
+        event.sequence for event in evidence.stream.stored if event.tenant_id == evidence.tenant_id
     }
     if stored != set(range(1, len(rows) + 1)):
         yield f"the bus got the events {sorted(stored)} of {len(rows)}"

@@ -9,6 +9,7 @@ from domain.amount import Amount
 from domain.asset import Instrument
 from domain.ids import AttemptId, TenantId
 from domain.side import Side
+from domain.trade.outcome import Absent, Rejected
 from ports.bus import Bus, BusUnavailable, OutboxReader, Sequencer, StampedEvent
 from ports.clock import Clock
 from ports.consumer import EventFeed, LoggedEvent
@@ -26,7 +27,7 @@ from ports.market import Catalogue, Market
 from ports.trade import TradeLease, TradeQueue
 from ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from reli.event.v1 import event_pb2
-from tests.crash.faults import BusFault, Fault, Port
+from tests.crash.faults import Answer, BusFault, Fault, Port
 from tests.crash.venue import Venue
 from tests.crash.watch import COMMITTED
 from tests.crash.world import Actor, Crashed, World
@@ -97,7 +98,9 @@ class TurnQueue(TradeQueue):
 
     async def claim(self, *, limit: int, lease_for: timedelta) -> Sequence[TradeLease]:
         async with self.world.call(self.actor, Port.QUEUE, "claim"):
-            return await self.inner.claim(limit=limit, lease_for=lease_for)
+            leases = await self.inner.claim(limit=limit, lease_for=lease_for)
+        # The database returns them in any order.
+        return sorted(leases, key=lambda lease: lease.trade_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +237,7 @@ class TurnLp(LiquidityProvider):
         async with self.world.call(self.actor, Port.LP, "execute") as turn:
             turn.delay = self.venue.latency()
             outcome = self.venue.take_order(client_order_id, reference)
+            turn.answer = Answer.NO if isinstance(outcome, Rejected) else Answer.OTHER
             self.world.trace.add("execute", self.name, client_order_id, reference, outcome)
         return outcome
 
@@ -249,5 +253,7 @@ class TurnLp(LiquidityProvider):
             turn.delay = self.venue.latency()
             expires_at = self.world.time.seconds(lp_quote_expires_at)
             status = self.venue.tell_status(client_order_id, expires_at)
+            is_no = isinstance(status, Rejected | Absent)
+            turn.answer = Answer.NO if is_no else Answer.OTHER
             self.world.trace.add("status", self.name, client_order_id, status)
         return status

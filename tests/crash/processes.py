@@ -163,7 +163,9 @@ def start_server(around: Surroundings, actor: Actor, random: Random) -> Server:
     )
 
 
-def start_worker(around: Surroundings, actor: Actor, random: Random) -> None:
+def start_worker(
+    around: Surroundings, actor: Actor, random: Random, *, carries_events: bool
+) -> None:
     world, database = around.world, around.database
     engine = database.work
     parts = _parts(around, actor, random, engine=engine)
@@ -209,5 +211,9 @@ def start_worker(around: Surroundings, actor: Actor, random: Random) -> None:
     world.start(
         actor,
         run_for_ever("trades", parts.clock, trades, rest_s=TRADES_REST_S),
-        *(run_for_ever(name, events_clock, work, rest_s=EVENTS_REST_S) for name, work in carrying),
+        *(
+            run_for_ever(name, events_clock, work, rest_s=EVENTS_REST_S)
+            for name, work in carrying
+            if carries_events
+        ),
     )

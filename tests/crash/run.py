@@ -1,16 +1,17 @@
 """One run: a little market, its faults, healing, and the question whether all is well."""
 
 import asyncio
+import gc
 import logging
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from random import Random
+from time import process_time
 from typing import Final
 
-from adapters.postgres.environment import read_environment
 from adapters.postgres.ledger import AccountIdCache
 from adapters.postgres.market import PostgresMarket
 from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
@@ -31,8 +32,8 @@ from tests.crash.ports import SteadyMarket, Stream
 from tests.crash.processes import Server, Surroundings, start_server, start_worker
 from tests.crash.trace import Trace
 from tests.crash.venue import Traits, Venue
-from tests.crash.workload import BASE, QUOTE, Market
 from tests.crash.watch import watched_trades
+from tests.crash.workload import BASE, QUOTE, Market
 from tests.crash.world import Actor, Violation, World
 
 RATE: Final = 150
@@ -40,6 +41,7 @@ RATE: Final = 150
 
 REST_WITHIN_S: Final = 240.0
 LOOK_EVERY_S: Final = 0.5
+VACUUM_EVERY: Final = 200
 STUCK: Final = "outcome_unknown/unknown"
 
 
@@ -49,12 +51,15 @@ class Result:
 
     number: int
     violations: list[str]
-    digest: str
+    trace: Trace | None
     turns: int
+    cpu_s: float
     fired: Counter[tuple[str, str]]
     behaviors: Counter[str]
     states: Counter[str]
-    lines: list[str] | None
+
+    def without_trace(self) -> "Result":
+        return replace(self, trace=None)
 
 
 @dataclass(slots=True)
@@ -64,7 +69,6 @@ class Theatre:
     loop: VirtualLoop
     database: Database
     catalogue: Catalogue
-    house_id: TenantId
     start: datetime
     alarms: "Alarms"
     executions: int = 0
@@ -80,7 +84,6 @@ class Theatre:
             loop,
             database,
             await PostgresMarket(database.app, clock).catalogue(),
-            (await read_environment(database.app)).house_id,
             start,
             Alarms(),
         )
@@ -88,27 +91,30 @@ class Theatre:
     async def close(self) -> None:
         await self.database.close()
 
-    async def play(
-        self, seed: int, number: int, canary: Canary, *, keep_lines: bool = False
-    ) -> Result:
+    async def play(self, seed: int, number: int, canary: Canary) -> Result:
         """Play one run; the same seed and number give the same trace."""
         with ExitStack() as stack:
             # Last in is first called, so the canary's code is what is watched over.
             stack.enter_context(canary.planted())
             stack.enter_context(watched_trades())
-            return await self._play(seed, number, canary, keep_lines=keep_lines)
+            return await self._play(seed, number, canary)
 
-    async def _play(self, seed: int, number: int, canary: Canary, *, keep_lines: bool) -> Result:
+    async def _play(self, seed: int, number: int, canary: Canary) -> Result:
         def stream(name: str) -> Random:
             return Random(f"{seed}:{number}:{name}")
 
+        begun_at = process_time()
         time = VirtualTime(self.loop, self.start, self.database.clock.set)
-        trace = Trace(self.start, keep_lines=keep_lines)
+        trace = Trace(self.start)
         plan = FaultPlan(stream("faults"), Appetite.draw(stream("appetite")))
         world = World(self.loop, time, plan, stream("schedule"), trace)
         TracedConnection.trace = None
         self.alarms.told = world.alarms
         await self.database.forget_queues()
+        self.executions += 1
+        if self.executions % VACUUM_EVERY == 0:
+            await self.database.vacuum()
+            gc.collect()
         stage = await _Stage.set_up(self, world, stream, canary, self.nonces.getrandbits(32))
         TracedConnection.trace = trace
         found: list[str] = []
@@ -131,12 +137,12 @@ class Theatre:
         return Result(
             number=number,
             violations=sorted(set(found)),
-            digest=trace.digest,
+            trace=trace,
             turns=world.turns,
+            cpu_s=process_time() - begun_at,
             fired=plan.fired,
             behaviors=behaviors,
             states=Counter(world.states.values()),
-            lines=trace.lines,
         )
 
 
@@ -153,6 +159,7 @@ class _Stage:
     deposits: dict[str, int] = field(default_factory=dict)
     customers: "list[asyncio.Task[None]]" = field(default_factory=list)
     incarnations: Counter[str] = field(default_factory=Counter)
+    have_two_carriers: bool = False
 
     @classmethod
     async def set_up(
@@ -173,7 +180,7 @@ class _Stage:
             world=world,
             database=theatre.database,
             catalogue=theatre.catalogue,
-            house_id=theatre.house_id,
+            house_id=ids.new(TenantId),
             venues=venues,
             stream=Stream(),
             canary=canary,
@@ -191,6 +198,7 @@ class _Stage:
             servers=lambda: servers,
         )
         stage = cls(theatre, world, around, market, random, servers)
+        stage.have_two_carriers = random.random() < 0.35
         await stage._open_books(ids)
         return stage
 
@@ -227,7 +235,7 @@ class _Stage:
     async def evidence(self) -> Evidence:
         return Evidence(
             tenant_id=self.market.tenant_id,
-            rows=await self.theatre.database.snapshot(self.market.tenant_id),
+            rows=await self.theatre.database.snapshot(self.market.tenant_id, self.around.house_id),
             venues=self.around.venues,
             heard=self.market.heard,
             stream=self.around.stream,
@@ -260,7 +268,9 @@ class _Stage:
             self.servers[:] = [one for one in self.servers if one.actor.is_alive]
             self.servers.append(start_server(self.around, actor, random))
         else:
-            start_worker(self.around, actor, random)
+            # Two that carry events get in each other's way; mostly one is enough.
+            carries = role == "work-1" or self.have_two_carriers
+            start_worker(self.around, actor, random, carries_events=carries)
 
     async def _open_books(self, ids: SeededIds) -> None:
         random, market = self.random, self.market
@@ -268,6 +278,7 @@ class _Stage:
             market.tenant_id,
             market.customer_id,
             market.api_key_id,
+            self.around.house_id,
             quote_ttl_ms=random.choice((1_000, 1_500, 4_000)),
             markup_bps={f"{BASE}-{QUOTE}": random.choice((0, 50))},
             lp_order=tuple(random.sample(list(self.around.venues), k=random.choice((1, 2, 2)))),

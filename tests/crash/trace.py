@@ -2,8 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from uuid import UUID
@@ -17,25 +17,38 @@ _IDS = re.compile(
 _SHORTEST_ID = 30
 
 
-class Trace:
-    """Ids are named in the order of their appearance, times counted from the run's start."""
+def _order(row: object) -> str:
+    """Return what tells rows apart, whatever their ids are."""
+    return _IDS.sub("", str(row))
 
-    def __init__(self, start: datetime, *, keep_lines: bool = False) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """An answer of the database."""
+
+    rows: Sequence[object]
+
+
+class Trace:
+    """Ids are named in the order of their appearance, times counted from the run's start.
+
+    What is added must not change any more: it is written out only when somebody asks.
+    """
+
+    def __init__(self, start: datetime) -> None:
         self._start = start
-        self._hash = hashlib.blake2b(digest_size=8)
         self._names: dict[str, str] = {}
-        self.lines: list[str] | None = [] if keep_lines else None
+        self._parts: list[tuple[object, ...]] = []
 
     def add(self, *parts: object) -> None:
-        line = " ".join(self._text(part) for part in parts)
-        self._hash.update(line.encode())
-        self._hash.update(b"\n")
-        if self.lines is not None:
-            self.lines.append(line)
+        self._parts.append(parts)
 
-    @property
+    def lines(self) -> list[str]:
+        self._names.clear()
+        return [" ".join(self._text(part) for part in parts) for parts in self._parts]
+
     def digest(self) -> str:
-        return self._hash.hexdigest()
+        return hashlib.blake2b("\n".join(self.lines()).encode(), digest_size=8).hexdigest()
 
     def _text(self, value: object) -> str:
         if isinstance(value, str):
@@ -56,6 +69,9 @@ class Trace:
             return f"{len(value)}B"
         if isinstance(value, Enum):
             return str(value.value)
+        if isinstance(value, Rows):
+            # Without ORDER BY the rows of an answer come in any order.
+            return self._text(sorted(value.rows, key=_order))
         if is_dataclass(value):
             inner = ",".join(self._text(getattr(value, each.name)) for each in fields(value))
             return f"{type(value).__name__}({inner})"

@@ -306,6 +306,4 @@ class Venue:
         )
 
 
-_UNHEARD: Final = frozenset(
-    {Behavior.FILL_UNHEARD, Behavior.REJECT_UNHEARD, Behavior.LATE_TO_SEE}
-)
+_UNHEARD: Final = frozenset({Behavior.FILL_UNHEARD, Behavior.REJECT_UNHEARD, Behavior.LATE_TO_SEE})

@@ -13,8 +13,8 @@ from domain.amount import Amount
 from domain.errors import DomainError, Kind
 from domain.ids import ApiKeyId, CallId, CustomerId, QuoteId, TenantId
 from domain.party import TREASURY, Party
-from domain.side import Side
 from domain.quote.quote import Quote
+from domain.side import Side
 from domain.tenant.api_key import TENANT_SCOPES
 from ports.market import Catalogue
 from ports.request import RequestKey
@@ -95,9 +95,7 @@ class Market:
             fixed=fixed,
             ttl_ms=None,
         )
-        made = await self._ask(
-            CREATE, f"q{number}", lambda server, call: server.quote(call, order)
-        )
+        made = await self._ask(CREATE, f"q{number}", lambda server, call: server.quote(call, order))
         if made is None:
             return None
         self._hear(CREATE, f"q{number}", resource=str(made.quote.id))

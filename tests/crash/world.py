@@ -15,7 +15,7 @@ from random import Random
 from typing import Any, Final
 
 from tests.crash.clock import VirtualLoop, VirtualTime
-from tests.crash.faults import Fault, FaultPlan, Moment, Port
+from tests.crash.faults import Answer, Fault, FaultPlan, Moment, Port
 from tests.crash.trace import Trace
 
 LEASE_S: Final = 3.0
@@ -63,15 +63,17 @@ class Gate:
     future: "asyncio.Future[None]"
     subject: str
     soonest: float
+    answer: Answer = Answer.NONE
 
 
 @dataclass(eq=False, slots=True)
 class Turn:
-    """A turn in progress; its body may say how long its answer takes."""
+    """A turn in progress; its body may say how long its answer takes, and what it is."""
 
     gate: Gate
     fault: Fault | None = None
     delay: float = 0.0
+    answer: Answer = Answer.NONE
     is_over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -152,7 +154,7 @@ class World:
             turn.is_over.set()
         if turn.fault is Fault.COMMIT_UNHEARD:
             return
-        await self._wait(actor, port, what, Moment.AFTER, turn.delay)
+        await self._wait(actor, port, what, Moment.AFTER, turn.delay, answer=turn.answer)
 
     async def _wait(
         self,
@@ -162,6 +164,8 @@ class World:
         moment: Moment,
         delay: float,
         soonest: float = inf,
+        *,
+        answer: Answer = Answer.NONE,
     ) -> Gate:
         if actor is not None and not actor.is_alive:
             raise Crashed
@@ -174,6 +178,7 @@ class World:
             self.loop.create_future(),
             self._subject(),
             soonest,
+            answer,
         )
         self.gates.append(gate)
         try:
@@ -192,7 +197,7 @@ class World:
 
     async def settle(self) -> None:
         """Let everybody run up to the next gate."""
-        while not self.loop.is_idle:
+        while not self.loop.is_idle:  # noqa: ASYNC110 - nobody tells that nobody is left
             await asyncio.sleep(0)
 
     async def step(self, spawn: Callable[[str], None]) -> None:
@@ -213,7 +218,7 @@ class World:
         fault = None
         if gate.actor is not None:
             early = self._is_early(gate)
-            fault = self.plan.at_gate(gate.port, gate.moment, now, early=early)
+            fault = self.plan.at_gate(gate.port, gate.moment, now, early=early, answer=gate.answer)
         self.trace.add("open", round(now * 1e6), name, gate.what, gate.moment, fault)
         if fault is not None and self._strike(fault, gate):
             await self.settle()
@@ -300,7 +305,8 @@ class World:
             case Fault.FREEZE:
                 self._fired(fault, gate)
                 actor.frozen_at = self.time.now
-                actor.frozen_until = self.time.now + self.random.choice((1.0, 3.5, 6.0, 15.0, 33.0))
+                lengths = (15.0, 33.0) if gate.answer is Answer.NO else (1.0, 3.5, 6.0, 15.0, 33.0)
+                actor.frozen_until = self.time.now + self.random.choice(lengths)
             case Fault.CANCEL:
                 if not actor.calls:
                     return False
@@ -320,7 +326,7 @@ class World:
         self.kill(actor)
 
     def _fired(self, fault: Fault, gate: Gate) -> None:
-        what = f"{fault} {gate.moment} {gate.port}" if fault in _PLACED else str(fault)
+        what = f"{fault} {gate.moment} {gate.port}" if fault in PLACED else str(fault)
         self.plan.count(what, self.states_of(gate.subject))
 
     def _is_early(self, gate: Gate) -> bool:
@@ -334,7 +340,7 @@ class World:
 
 
 NO_TRADE: Final = "no trade yet"
-_PLACED: Final = frozenset({Fault.CRASH, Fault.FREEZE})
+PLACED: Final = frozenset({Fault.CRASH, Fault.FREEZE})
 
 
 def task_factory(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> "asyncio.Task[Any]":

@@ -90,6 +90,7 @@ async def audited_books(url: str, home: Path) -> AsyncIterator[AuditedBooks]:
         await _holds(platform, other_id)
         await _refusals(other)
         await follow_events(platform)
+        await _bury_one(platform)
         # Nobody works here; a trade that nobody knows about waits for its next check for a day.
         await platform.owner.execute(
             "UPDATE core.trade_queue SET due_at = core.now() + interval '1 day'"
@@ -219,6 +220,15 @@ async def _refusals(client: Client) -> None:
     assert refusal_of(caught.value).reason == "INSUFFICIENT_FUNDS"
     await client.quotes.CancelQuote(
         quote_pb.CancelQuoteRequest(quote_id=quote.id, request_id=new_request_id())
+    )
+
+
+async def _bury_one(platform: Platform) -> None:
+    """Make one event that had no effect a dead letter, as if it had been a bug of ours."""
+    await platform.owner.execute(
+        "INSERT INTO core.dead_letters SELECT $1, 'house_book', id, tenant_id, 'a bug', core.now() "
+        "FROM core.outbox WHERE type = 'quote.created' LIMIT 1",
+        platform.environment.house_id.uuid,
     )
 
 

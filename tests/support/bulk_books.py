@@ -7,8 +7,8 @@ from uuid import UUID
 from adapters.postgres.audit.probe import typeid
 from domain.ids import CustomerId, DepositId, TenantId, TradeId
 
-TRANSFERS_PER_TRADE: Final = 10
-"""Six of the trade, three of its mirror in the house's book, and its share of the others."""
+TRANSFERS_PER_TRADE: Final = 9
+"""Six of the trade and three of its mirror in the house's book; slippage comes on top."""
 
 _CUSTOMERS: Final = 500
 

@@ -16,6 +16,7 @@ from reli.ledger.v1 import ledger_service_pb2 as ledger_pb
 from reli.tenant.v1 import tenant_pb2
 from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from reli.trade.v1 import trade_pb2
+from reli.trade.v1 import trade_service_pb2 as trade_pb
 from tests.support.audit import uuid_of
 from tests.support.platform import (
     BUY,
@@ -45,6 +46,7 @@ class BusyTenant:
     quote_id: str
     open_quote_id: str
     trade_id: str
+    resolution_id: str
     api_key_id: str
     entry_id: str
     transfer_id: str
@@ -82,6 +84,15 @@ async def a_busy_tenant(platform: Platform) -> BusyTenant:
     assert broken.state == trade_pb2.TRADE_STATE_SETTLED
     lost = await client.accept((await client.quote(customer.id, "0.00007761")).id)
     assert lost.state == trade_pb2.TRADE_STATE_OUTCOME_UNKNOWN
+    proposed = await platform.operator.trade_admin.ProposeResolution(
+        trade_pb.ProposeResolutionRequest(
+            tenant_id=tenant_id,
+            trade_id=lost.id,
+            verdict=trade_pb2.RESOLUTION_VERDICT_NOT_FILLED,
+            evidence=canary,
+            request_id=new_request_id(),
+        )
+    )
     key = await client.api_keys.CreateApiKey(
         tenant_pb.CreateApiKeyRequest(
             name=canary, scopes=[access_pb2.SCOPE_READ], request_id=canary
@@ -107,6 +118,7 @@ async def a_busy_tenant(platform: Platform) -> BusyTenant:
         quote_id=settled.quote_id,
         open_quote_id=(await client.quote(customer.id, "0.01", side=BUY)).id,
         trade_id=settled.id,
+        resolution_id=proposed.resolution.id,
         api_key_id=key.api_key.id,
         entry_id=held.entry_id,
         transfer_id=held.transfers[0].id,

@@ -44,6 +44,10 @@ _SETTINGS: Final = {
     "hash_mem_multiplier": "4",
     "jit": "off",
     "lock_timeout": "10s",
+    "min_parallel_table_scan_size": "0",
+    "parallel_setup_cost": "0",
+    "parallel_tuple_cost": "0.001",
+    "random_page_cost": "1.1",
     # Rather an error than rows that a policy leaves out.
     "row_security": "off",
     "statement_timeout": "0",

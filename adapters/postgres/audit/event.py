@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from adapters.postgres.audit.probe import SqlProbe, typeid
+from adapters.postgres.audit.probe import SqlProbe, rows, typeid
 from domain.ids import TradeId
 from domain.trade.trade import TradeState
 from ports.audit import Check
@@ -29,9 +29,12 @@ POSITION: Final = Check(
 )
 DEALT_WITH: Final = Check(
     id="I11.inbox",
-    statement="each consumer dealt with each event up to its position, and with no other",
+    statement="each consumer noted each event of its effect up to its position, and no other",
     source="money rules, section 7: an inbox row in the transaction of the effect",
 )
+
+NOTED: Final = (("house_book", "trade.settled"),)
+"""Each consumer with the types of events that have an effect of its own, and so a row of inbox."""
 
 OUTBOX: Final = SqlProbe(
     checks=(SEQUENCE, PUBLISHED),
@@ -98,7 +101,7 @@ CONSUMERS: Final = SqlProbe(
     checks=(POSITION, DEALT_WITH),
     counted=("consumer_positions", "inbox", "dead_letters"),
     sql=f"""
-WITH dealt_with AS (
+WITH noted (consumer, type) AS ({rows(NOTED)}), dealt_with AS (
     SELECT 'inbox' AS in_table, tenant_id, consumer, event_id, NULL::uuid AS of_tenant
     FROM core.inbox
     UNION ALL
@@ -122,10 +125,11 @@ LEFT JOIN core.consumer_positions AS p
     ON p.consumer = d.consumer AND p.source_tenant_id = o.tenant_id
 WHERE o.id IS NULL OR o.sequence IS NULL OR o.sequence > coalesce(p.sequence, 0)
 UNION ALL
-SELECT '{DEALT_WITH.id}', o.tenant_id, 'outbox', o.id, p.consumer, 'dealt with once',
-    'not dealt with, and the consumer is at ' || p.sequence
+SELECT '{DEALT_WITH.id}', o.tenant_id, 'outbox', o.id, p.consumer, 'noted, or a dead letter',
+    'neither, and the consumer is at ' || p.sequence
 FROM core.consumer_positions AS p
 JOIN core.outbox AS o ON o.tenant_id = p.source_tenant_id AND o.sequence <= p.sequence
+JOIN noted AS n ON n.consumer = p.consumer AND n.type = o.type
 LEFT JOIN dealt_with AS d ON d.consumer = p.consumer AND d.event_id = o.id
 WHERE d.event_id IS NULL
 """,

@@ -42,14 +42,10 @@ REFERENCES: Final = {
     ("trades", "hold_entry_id"): "entries",
     ("trades", "hold_id"): "transfers",
     ("trades", "quote_id"): "quotes",
-    ("transfers", "credit_account_id"): "accounts",
-    ("transfers", "debit_account_id"): "accounts",
-    ("transfers", "entry_id"): "entries",
-    ("transfers", "pending_id"): "transfers",
 }
 """By table and column, the table whose id it is. Of tables whose other references lead to a tenant
-the tenant itself is not listed. What may name another tenant's row has checks of its own: who
-proposed a resolution, what a consumer has seen."""
+the tenant itself is not listed. Transfers are looked into with the books. What may name another
+tenant's row has checks of its own: who proposed a resolution, what a consumer has seen."""
 
 _ID: Final = {
     "dead_letters": "event_id",

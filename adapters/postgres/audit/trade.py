@@ -106,10 +106,7 @@ _TABLES: Final = rows(
     for machine, table in (("trade", TRADE_TRANSITIONS), ("attempt", ATTEMPT_TRANSITIONS))
     for (state, action), to in table.items()
 )
-_RULES: Final = rows(
-    (r.side, r.entry, r.place, r.kind, r.debit, r.credit, r.part, r.asset, r.purpose)
-    for r in rules()
-)
+RULES: Final = rules()
 
 HOLDS: Final = SqlProbe(
     checks=(HOLD, OPEN_HOLD),
@@ -190,21 +187,24 @@ STEPS: Final = SqlProbe(
 WITH tables (machine, from_state, action, to_state) AS ({_TABLES}
     UNION ALL SELECT 'attempt', '', 'prepare', '{AttemptState.PREPARED}'
 ), steps AS MATERIALIZED (
-    SELECT s.*, lag(to_state) OVER w AS came_from, lead(version) OVER w IS NULL AS is_last
-    FROM core.trade_transitions AS s
+    SELECT tenant_id, trade_id, version, ordinal, attempt, from_state, to_state, action,
+        lag(to_state) OVER w AS came_from, lead(version) OVER w IS NULL AS is_last,
+        evidence <> '' AS is_evident
+    FROM core.trade_transitions
     WINDOW w AS (PARTITION BY tenant_id, trade_id, attempt ORDER BY version, ordinal)
 ), judged AS (
     SELECT s.*, l.action IS NOT NULL AS is_legal,
         coalesce(s.came_from, CASE s.attempt WHEN 0 THEN '{TradeState.PENDING}' ELSE '' END)
             AS begins,
         s.from_state NOT IN ('{AttemptState.UNKNOWN}', '{TradeState.OUTCOME_UNKNOWN}')
-            OR s.evidence <> '' AS has_evidence
+            OR s.is_evident AS has_evidence
     FROM steps AS s
     LEFT JOIN tables AS l
         ON l.machine = CASE s.attempt WHEN 0 THEN 'trade' ELSE 'attempt' END
         AND l.from_state = s.from_state AND l.action = s.action AND l.to_state = s.to_state
 ), totals AS (
-    SELECT tenant_id, trade_id, count(DISTINCT version) AS versions, min(version) AS first,
+    SELECT tenant_id, trade_id, min(version) AS first,
+        count(*) FILTER (WHERE ordinal = 1) AS versions,
         count(*) FILTER (WHERE attempt > 0 AND action = 'lose') AS losses
     FROM steps GROUP BY tenant_id, trade_id
 ), checked AS (
@@ -296,67 +296,88 @@ WHERE s.evidence LIKE '{ResolutionId.prefix}\\_%' AND r.approved_by IS NULL
 _PARTS: Final = ("base_units", "quote_units", "lp_units", "fee_units", "markup_units")
 
 
-def _owner(kind: str) -> str:
+def _kind(leg: str) -> str:
+    return f"CASE r.{leg} WHEN '{Role.PARTY}' THEN p.party_kind ELSE r.{leg} END"
+
+
+def _owner(leg: str) -> str:
     return (
-        f"CASE r.{kind} WHEN '{Role.PARTY}' THEN t.party_owner WHEN '{Role.LP}' THEN t.lp "
+        f"CASE r.{leg} WHEN '{Role.PARTY}' THEN p.party_owner WHEN '{Role.LP}' THEN p.lp "
         "ELSE '' END"
     )
 
 
-PLANNED: Final = f"""
-rules (side, entry, place, kind, debit, credit, part, asset, purpose) AS ({_RULES}),
+def _units(part: str) -> str:
+    columns = " ".join(f"WHEN '{column}' THEN p.{column}" for column in _PARTS)
+    return f"CASE {part} {columns} WHEN 'gain' THEN p.gain WHEN 'loss' THEN -p.gain END"
+
+
+def _due(entry: str) -> str:
+    """Return SQL for how many transfers an entry of a trade has, and for which purposes."""
+    is_moved = {rule.part: f"({rule.part} > 0)::int" for rule in RULES if rule.part in _PARTS}
+    is_moved |= {"gain": "(gain > 0)::int", "loss": "(gain < 0)::int"}
+    moved = {
+        side: [rule for rule in RULES if rule.side == side and rule.entry == entry]
+        for side in sorted({rule.side for rule in RULES})
+    }
+    count = " ".join(
+        f"WHEN '{side}' THEN {' + '.join(is_moved[rule.part] for rule in rules)}"
+        for side, rules in moved.items()
+    )
+    purposes = " ".join(
+        f"WHEN '{side}' THEN "
+        + " + ".join(
+            f"{is_moved[rule.part]} * hashtext('{rule.purpose}')::bigint" for rule in rules
+        )
+        for side, rules in moved.items()
+    )
+    return f"CASE side {count} END AS transfers, CASE side {purposes} END AS purposes"
+
+
+# A transfer's purpose names its rule, and the rule says all the rest of it. That none is missing
+# and none is there twice is seen from their number and the sum of their purposes' hashes.
+TRADE_POSTINGS: Final = SqlProbe(
+    checks=(POSTINGS,),
+    counted=("trades", "transfers"),
+    sql=f"""
+WITH rules (side, entry, place, kind, debit, credit, part, asset, purpose) AS ({
+        rows(
+            (r.side, r.entry, r.place, r.kind, r.debit, r.credit, r.part, r.asset, r.purpose)
+            for r in RULES
+        )
+    }),
 filled AS (
     SELECT tenant_id, trade_id, min(lp) AS lp, min(filled_units) AS units FROM core.attempts
     WHERE state = 'filled' GROUP BY tenant_id, trade_id
+), customers AS MATERIALIZED (
+    SELECT tenant_id, id, {typeid(CustomerId, "id")} AS name FROM core.customers
 ), terms AS MATERIALIZED (
-    SELECT t.*, i.base_asset, i.quote_asset, coalesce(f.lp, '') AS lp,
-        {typeid(TradeId, "t.id")} AS name,
-        CASE t.side WHEN 'buy' THEN t.lp_units - f.units ELSE f.units - t.lp_units END AS gain,
+    SELECT t.tenant_id, t.id, {typeid(TradeId, "t.id")} AS name, t.state, t.side, i.base_asset,
+        i.quote_asset, {", ".join(f"t.{part}" for part in _PARTS)}, coalesce(f.lp, '') AS lp,
+        coalesce(CASE t.side WHEN 'buy' THEN t.lp_units - f.units ELSE f.units - t.lp_units END, 0)
+            AS gain,
         CASE WHEN t.customer_id IS NULL THEN 'treasury' ELSE 'customer' END AS party_kind,
-        CASE WHEN t.customer_id IS NULL THEN '' ELSE {typeid(CustomerId, "t.customer_id")} END
-            AS party_owner
+        coalesce(c.name, t.customer_id::text, '') AS party_owner, t.hold_id, t.hold_entry_id,
+        t.settlement_ids, t.settlement_entry_id, t.release_id, t.release_entry_id
     FROM core.trades AS t
     JOIN core.instruments AS i ON i.code = t.instrument
     LEFT JOIN filled AS f ON f.tenant_id = t.tenant_id AND f.trade_id = t.id
-), planned AS (
-    SELECT t.tenant_id, t.id AS trade_id, t.name, t.state, r.entry, r.place, r.kind, r.purpose,
-        CASE r.debit WHEN '{Role.PARTY}' THEN t.party_kind ELSE r.debit END AS debit_kind,
-        {_owner("debit")} AS debit_owner,
-        CASE r.credit WHEN '{Role.PARTY}' THEN t.party_kind ELSE r.credit END AS credit_kind,
-        {_owner("credit")} AS credit_owner,
-        CASE r.asset WHEN 'base_asset' THEN t.base_asset ELSE t.quote_asset END AS asset,
-        CASE r.part {" ".join(f"WHEN '{part}' THEN t.{part}" for part in _PARTS)}
-            WHEN 'gain' THEN greatest(t.gain, 0) ELSE greatest(-t.gain, 0) END AS units,
-        t.hold_id, t.hold_entry_id, t.settlement_ids, t.settlement_entry_id, t.release_id,
-        t.release_entry_id
-    FROM terms AS t JOIN rules AS r ON r.side = t.side
-    WHERE r.entry = 'hold' OR (r.entry = 'settlement' AND t.state = '{TradeState.SETTLED}')
-        OR (r.entry = 'release' AND t.state = '{TradeState.REJECTED}')
-)
-"""
-"""`planned`: every transfer that trades must have, those of zero units too."""
-
-TRADE_POSTINGS: Final = SqlProbe(
-    checks=(POSTINGS,),
-    counted=("trades",),
-    sql=f"""
-WITH {PLANNED}, expected AS (
-    SELECT p.tenant_id, p.name, p.kind, p.purpose, p.debit_kind, p.debit_owner, p.credit_kind,
-        p.credit_owner, p.asset, p.units, p.ordinal,
-        CASE p.entry WHEN 'hold' THEN p.hold_id WHEN 'release' THEN p.release_id
-            ELSE p.settlement_ids[p.ordinal] END AS id,
-        CASE p.entry WHEN 'hold' THEN p.hold_entry_id WHEN 'release' THEN p.release_entry_id
-            ELSE p.settlement_entry_id END AS entry_id,
-        CASE WHEN p.kind IN ('post', 'void') THEN p.hold_id END AS pending_id
-    FROM (
-        SELECT *, row_number() OVER (PARTITION BY tenant_id, trade_id, entry ORDER BY place)
-            AS ordinal
-        FROM planned WHERE units > 0
-    ) AS p
+    LEFT JOIN customers AS c ON c.tenant_id = t.tenant_id AND c.id = t.customer_id
+), due AS (
+    SELECT tenant_id, id, 'hold' AS entry, hold_entry_id AS entry_id, {_due("hold")} FROM terms
+    UNION ALL
+    SELECT tenant_id, id, 'settlement', settlement_entry_id, {_due("settlement")} FROM terms
+    WHERE state = '{TradeState.SETTLED}'
+    UNION ALL
+    SELECT tenant_id, id, 'release', release_entry_id, {_due("release")} FROM terms
+    WHERE state = '{TradeState.REJECTED}'
+), present AS (
+    SELECT tenant_id, entry_id, count(*) AS transfers, sum(hashtext(purpose)) AS purposes
+    FROM core.transfers GROUP BY tenant_id, entry_id
 ), found AS (
-    SELECT t.tenant_id, e.reference AS name, t.kind, t.purpose, d.kind AS debit_kind,
-        d.owner AS debit_owner, c.kind AS credit_kind, c.owner AS credit_owner, t.asset, t.units,
-        t.ordinal, t.id, t.entry_id, t.pending_id
+    SELECT t.tenant_id, t.id, t.entry_id, t.ordinal, t.kind, t.purpose, t.units, t.asset,
+        t.pending_id, e.reference, d.kind AS debit_kind, d.owner AS debit_owner,
+        c.kind AS credit_kind, c.owner AS credit_owner
     FROM core.transfers AS t
     JOIN core.entries AS e ON e.tenant_id = t.tenant_id AND e.id = t.entry_id
     LEFT JOIN core.accounts AS d ON d.tenant_id = t.tenant_id AND d.id = t.debit_account_id
@@ -364,22 +385,45 @@ WITH {PLANNED}, expected AS (
     -- What the house's book mirrors is against an external account, which no trade touches.
     WHERE e.source = 'trade'
         AND NOT (t.tenant_id = :house AND 'external' IN (d.kind, c.kind))
+), matched AS (
+    SELECT f.*, r.place, r.kind AS due_kind,
+        {_kind("debit")} AS due_debit_kind, {_owner("debit")} AS due_debit_owner,
+        {_kind("credit")} AS due_credit_kind, {_owner("credit")} AS due_credit_owner,
+        CASE r.asset WHEN 'base_asset' THEN p.base_asset ELSE p.quote_asset END AS due_asset,
+        {_units("r.part")} AS due_units,
+        CASE r.entry WHEN 'hold' THEN p.hold_id WHEN 'release' THEN p.release_id
+            ELSE p.settlement_ids[f.ordinal] END AS due_id,
+        CASE WHEN r.kind IN ('post', 'void') THEN p.hold_id END AS due_pending_id
+    FROM found AS f
+    LEFT JOIN terms AS p ON p.tenant_id = f.tenant_id AND p.name = f.reference
+    LEFT JOIN rules AS r ON r.side = p.side AND r.purpose = f.purpose
+        AND r.entry = CASE f.entry_id WHEN p.hold_entry_id THEN 'hold'
+            WHEN CASE p.state WHEN '{TradeState.SETTLED}' THEN p.settlement_entry_id END
+                THEN 'settlement'
+            WHEN CASE p.state WHEN '{TradeState.REJECTED}' THEN p.release_entry_id END
+                THEN 'release' END
+        AND CASE r.part WHEN 'gain' THEN p.gain >= 0 WHEN 'loss' THEN p.gain < 0 ELSE true END
 )
-SELECT '{POSTINGS.id}' AS check_id, coalesce(x.tenant_id, f.tenant_id) AS tenant_id,
-    'transfers' AS in_table, coalesce(x.id, f.id) AS id, '' AS part,
-    CASE WHEN x.name IS NULL THEN 'no transfer of a trade' ELSE format(
-        '%s for %s: %s %s of %s units of %s from %s to %s', x.ordinal, x.name, x.kind, x.purpose,
-        x.units, x.asset, concat_ws(' ', x.debit_kind, nullif(x.debit_owner, '')),
-        concat_ws(' ', x.credit_kind, nullif(x.credit_owner, ''))) END AS expected,
-    CASE WHEN f.id IS NULL THEN 'no transfer' ELSE format(
-        '%s for %s: %s %s of %s units of %s from %s to %s', f.ordinal, f.name, f.kind, f.purpose,
-        f.units, f.asset, concat_ws(' ', f.debit_kind, nullif(f.debit_owner, '')),
-        concat_ws(' ', f.credit_kind, nullif(f.credit_owner, ''))) END AS found
-FROM expected AS x FULL JOIN found AS f ON f.tenant_id = x.tenant_id AND f.id = x.id
-WHERE (x.name, x.kind, x.purpose, x.debit_kind, x.debit_owner, x.credit_kind, x.credit_owner,
-        x.asset, x.units, x.ordinal, x.entry_id, x.pending_id)
-    IS DISTINCT FROM (f.name, f.kind, f.purpose, f.debit_kind, f.debit_owner, f.credit_kind,
-        f.credit_owner, f.asset, f.units, f.ordinal, f.entry_id, f.pending_id)
+SELECT '{POSTINGS.id}' AS check_id, tenant_id, 'transfers' AS in_table, id, '' AS part,
+    CASE WHEN place IS NULL THEN 'no such transfer of a trade' ELSE format(
+        '%s of %s units of %s from %s to %s', due_kind, due_units, due_asset,
+        concat_ws(' ', due_debit_kind, nullif(due_debit_owner, '')),
+        concat_ws(' ', due_credit_kind, nullif(due_credit_owner, ''))) END AS expected,
+    format('%s of %s units of %s from %s to %s for the %s of %s%s', kind, units, asset,
+        concat_ws(' ', debit_kind, nullif(debit_owner, '')),
+        concat_ws(' ', credit_kind, nullif(credit_owner, '')), purpose, reference,
+        CASE WHEN id = due_id THEN '' ELSE ', under another id' END) AS found
+FROM matched
+WHERE (kind = due_kind AND id = due_id AND units = due_units AND asset = due_asset
+    AND debit_kind = due_debit_kind AND debit_owner = due_debit_owner
+    AND credit_kind = due_credit_kind AND credit_owner = due_credit_owner
+    AND pending_id IS NOT DISTINCT FROM due_pending_id) IS NOT TRUE
+UNION ALL
+SELECT '{POSTINGS.id}', d.tenant_id, 'trades', d.id, d.entry,
+    format('%s different transfers', d.transfers),
+    format('%s transfers', coalesce(p.transfers, 0))
+FROM due AS d LEFT JOIN present AS p ON p.tenant_id = d.tenant_id AND p.entry_id = d.entry_id
+WHERE (p.transfers = d.transfers AND p.purposes = d.purposes) IS NOT TRUE
 """,
 )
 

@@ -68,7 +68,7 @@ class MirrorTrades:
             return
         keys = [key for key, _ in changes]
         outside = {key: _outside(trade.tenant_id, key) for key in keys}
-        accounts = await uow.ledger.open_accounts([*keys, *set(outside.values())])
+        accounts = await uow.ledger.open_accounts([*dict.fromkeys((*keys, *outside.values()))])
         await uow.ledger.commit(
             Entry(
                 id=self.ids.new(EntryId),

@@ -9,6 +9,7 @@ from app.usecase.announce import Announce
 from app.usecase.trade.bookkeeping import release_funds, settle_funds
 from domain.ids import AttemptId, BreakId, LpQuoteRequestId
 from domain.trade.attempt import Attempt, AttemptState
+from domain.trade.errors import StaleLease
 from domain.trade.outcome import NotSent, Outcome, Unknown
 from domain.trade.trade import PRICE_MOVED, WINDOW_PASSED, Step, Trade, TradeState
 from ports.clock import Clock
@@ -97,7 +98,11 @@ class ExecuteTrade:
         def send(trade: Trade, now: datetime) -> Trade:
             if isinstance(lp_quote, NotSent):
                 return trade.conclude(lp_quote, actor=self.actor, now=now)
-            if trade.next_step(now) is not Step.SEND:
+            step = trade.next_step(now)
+            if step is Step.MARK_LOST:
+                # Only who recorded that it is about to be sent may send it.
+                raise StaleLease("somebody else sent the attempt meanwhile", trade_id=trade.id)
+            if step is not Step.SEND:
                 return trade
             return trade.send(
                 actor=self.actor,

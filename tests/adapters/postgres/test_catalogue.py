@@ -18,6 +18,7 @@ from domain.tenant.api_key import Scope
 from domain.tenant.customer import CustomerState
 from domain.tenant.tenant import TenantState
 from domain.trade.attempt import AttemptState
+from domain.trade.resolution import ResolutionVerdict
 from domain.trade.trade import TradeState
 from tests.support.audit import (
     REFERENCE_TABLES,
@@ -40,8 +41,10 @@ OTHER_POLICIES: Final = {
     "expiring_holds": ("queue", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
     "outbox": ("relay", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
     "event_heads": ("sequencer", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
-    "api_keys": ("directory", "PERMISSIVE", "reli_directory", "SELECT", "true", None),
-    "tenants": ("directory", "PERMISSIVE", "reli_directory", "SELECT", "true", None),
+    **dict.fromkeys(
+        ("api_keys", "tenants", "trades"),
+        ("directory", "PERMISSIVE", "reli_directory", "SELECT", "true", None),
+    ),
 }
 """What may be asked across tenants, and by whom."""
 
@@ -49,8 +52,18 @@ UNIQUE_ACROSS_TENANTS: Final = {
     "tenants_slug_key": "a slug names a tenant to the whole world; only the operator sets one",
 }
 
-DEFINER_FUNCTIONS: Final = {"find_api_key", "list_tenants", "make_partitions"}
+DEFINER_FUNCTIONS: Final = {
+    "find_api_key",
+    "list_stuck_trades",
+    "list_tenants",
+    "make_partitions",
+}
 PINNED_PATH: Final = "search_path=pg_catalog, pg_temp"
+
+DIRECTORY_MAY_READ: Final = {
+    *((table, "*") for table in ("api_keys", "tenants", "environment")),
+    *(("trades", column) for column in ("tenant_id", "id", "unknown_since")),
+}
 
 MAY_DELETE: Final = {
     (role, queue) for role in RUNTIME for queue in ("trade_queue", "expiring_holds")
@@ -61,6 +74,7 @@ MAY_UPDATE: Final = {
     *((role, table, "*") for role in RUNTIME for table in ("tenants", "customers", "api_keys")),
     *((role, table, "*") for role in RUNTIME for table in ("accounts", "quotes", "trades")),
     *((role, table, "*") for role in RUNTIME for table in ("attempts", "trade_queue")),
+    *(("reli_app", "trade_resolutions", f"approved_{what}") for what in ("by", "at")),
     *(("reli_work", "outbox", column) for column in ("sequence", "published_at")),
     *(("reli_work", table, "*") for table in ("event_heads", "dead_letters", *WORK_TABLES)),
 }
@@ -81,6 +95,7 @@ STORED: Final[Mapping[str, frozenset[str]]] = {
         "quotes.side": Side,
         "resolutions.kind": RESOLVING,
         "tenants.state": TenantState,
+        "trade_resolutions.verdict": ResolutionVerdict,
         "trades.side": Side,
         "trades.source": ("quote",),
         "trades.state": TradeState,
@@ -256,7 +271,7 @@ async def grants_beyond_what_is_needed(db: Connection) -> list[str]:
 
 def _is_allowed(role: str, table: str, column: str, right: str) -> bool:
     if role == "reli_directory":
-        return right == "SELECT" and table in {"api_keys", "tenants", "environment"}
+        return right == "SELECT" and (table, column) in DIRECTORY_MAY_READ
     if role not in RUNTIME or (table in WORK_TABLES and role != "reli_work"):
         return False
     match right:
@@ -457,6 +472,7 @@ BREACHES: Final = [
     (grants_beyond_what_is_needed, "GRANT UPDATE (payload) ON core.outbox TO reli_work"),
     (grants_beyond_what_is_needed, "GRANT INSERT ON core.assets TO reli_app"),
     (grants_beyond_what_is_needed, "GRANT SELECT ON core.leases TO reli_app"),
+    (grants_beyond_what_is_needed, "GRANT SELECT ON core.trades TO reli_directory"),
     (grants_beyond_what_is_needed, "GRANT SELECT ON core.trades TO PUBLIC"),
     (
         columns_that_row_security_makes_slow,

@@ -287,9 +287,15 @@ async def test_no_role_turns_row_security_off(two: Two, platform: Platform) -> N
                     await db.execute(f"SET ROLE {other}")
 
 
-async def test_only_the_house_lists_all_tenants(two: Two, platform: Platform) -> None:
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT tenant_id FROM core.list_tenants(NULL, 200)",
+        "SELECT tenant_id FROM core.list_stuck_trades(NULL, 0, 200)",
+    ],
+)
+async def test_only_the_house_asks_across_tenants(two: Two, platform: Platform, query: str) -> None:
     async with _session(platform, "reli_app") as db:
-        query = "SELECT tenant_id FROM core.list_tenants(NULL, 200)"
         assert isinstance(await _error(db, lambda: db.fetch(query)), UNSET)
         async with _scope(db, two.a.uuid):
             assert await db.fetch(query) == []

@@ -1,0 +1,103 @@
+"""Connections that died are never lent, and never come back."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.postgres.engine import borrowed_driver, make_engine
+from ports.errors import DatabaseBusy, DatabaseUnavailable
+
+NAME = "dies often"
+SIZE = 4
+PID = "SELECT pg_backend_pid()"
+
+
+@pytest.fixture
+async def engine(app_database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = make_engine(app_database_url, pool_size=SIZE, name=NAME)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+async def owner(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+async def end_all(owner: asyncpg.Connection) -> None:
+    """Do to every session of the engine what a restart of the server would."""
+    await owner.execute(
+        "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE application_name = $1",
+        NAME,
+    )
+    await asyncio.sleep(0.05)
+
+
+async def fill(engine: AsyncEngine) -> None:
+    """Open every connection that the pool may have."""
+
+    async def one() -> None:
+        async with borrowed_driver(engine) as driver:
+            await driver.fetchval("SELECT pg_sleep(0.05)")
+
+    await asyncio.gather(*(one() for _ in range(SIZE)))
+
+
+async def ask(engine: AsyncEngine, query: str, *, timeout: float | None = None) -> Any:
+    async with borrowed_driver(engine) as driver:
+        return await driver.fetchval(query, timeout=timeout)
+
+
+async def test_connections_that_ended_in_the_pool_are_replaced_before_anybody_has_them(
+    engine: AsyncEngine, owner: asyncpg.Connection
+) -> None:
+    await fill(engine)
+    await end_all(owner)
+
+    for _ in range(SIZE):
+        assert await ask(engine, "SELECT 1") == 1
+        async with engine.connect() as connection:
+            assert await connection.scalar(text("SELECT 1")) == 1
+
+
+async def test_a_connection_that_ends_in_a_call_fails_that_call_only(
+    engine: AsyncEngine, owner: asyncpg.Connection
+) -> None:
+    await fill(engine)
+    asking = asyncio.create_task(ask(engine, "SELECT pg_sleep(5)"))
+    await asyncio.sleep(0.1)
+    await end_all(owner)
+    with pytest.raises(DatabaseUnavailable):
+        await asking
+
+    for _ in range(2 * SIZE):
+        assert await ask(engine, "SELECT 1") == 1
+
+
+async def test_a_statement_that_was_given_up_does_not_leave_its_connection_to_others(
+    engine: AsyncEngine,
+) -> None:
+    before = await ask(engine, PID)
+    for _ in range(SIZE):
+        with pytest.raises(DatabaseUnavailable):
+            await ask(engine, "SELECT pg_sleep(5)", timeout=0.05)
+
+    assert await ask(engine, PID) != before
+    assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+async def test_what_the_server_refuses_costs_no_connection(engine: AsyncEngine) -> None:
+    before = await ask(engine, PID)
+    await ask(engine, "SELECT set_config('statement_timeout', '10ms', false)")
+    for _ in range(3):
+        with pytest.raises(DatabaseBusy):
+            await ask(engine, "SELECT pg_sleep(5)")
+
+    assert await ask(engine, PID) == before
