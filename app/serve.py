@@ -2,19 +2,13 @@
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack
 from typing import Final
 
-from dependency_injector import providers
 from grpc_health.v1 import health_pb2
 from grpc_health.v1._async import HealthServicer
 
-from adapters.lp.sandbox.client import open_lp_sessions
-from adapters.postgres.engine import make_engine
-from adapters.postgres.environment import await_environment
-from adapters.system.clock import SystemClock
 from app.collector import settle_down
-from app.container import Container
+from app.process import open_process
 from app.rpc.server import add_servicers, make_server
 from app.settings import Settings
 
@@ -26,17 +20,10 @@ _log = logging.getLogger("reli.serve")
 
 async def serve(settings: Settings) -> None:
     """Serve until canceled, then stop taking calls and let those under way finish."""
-    async with AsyncExitStack() as stack:
-        engine = make_engine(settings.app_database_url, pool_size=POOL_SIZE, name="reli serve")
-        stack.push_async_callback(engine.dispose)
-        environment = await await_environment(engine, SystemClock())
-        container = Container(
-            settings=providers.Object(settings),
-            engine=providers.Object(engine),
-            house_id=providers.Object(environment.house_id),
-            lp_sessions=providers.Object(await stack.enter_async_context(open_lp_sessions())),
-            actor=providers.Object("serve"),
-        )
+    async with open_process(
+        settings, settings.app_database_url, actor="serve", pool_size=POOL_SIZE
+    ) as process:
+        container, environment = process.container, process.environment
         health = HealthServicer()
         server = make_server(container.interceptor(), with_reflection=environment.is_sandbox)
         add_servicers(server, [*container.servicers(), health])

@@ -5,22 +5,17 @@ import logging
 from contextlib import AsyncExitStack
 from typing import Final
 
-from dependency_injector import providers
-
-from adapters.lp.sandbox.client import open_lp_sessions
 from adapters.nats.bus import NatsBus
 from adapters.nats.connection import NatsConnection
 from adapters.postgres.consumer import PostgresEventFeed
-from adapters.postgres.engine import make_engine
-from adapters.postgres.environment import await_environment
 from adapters.postgres.lease import PostgresLeases
 from adapters.postgres.ledger import PostgresExpiringHolds
 from adapters.postgres.outbox import PostgresOutboxReader, PostgresSequencer
 from adapters.postgres.partition import PostgresPartitions
 from adapters.postgres.trade import PostgresTradeQueue
-from adapters.system.clock import SystemClock
 from app.collector import settle_down
-from app.container import LEASE, Container
+from app.container import LEASE
+from app.process import open_process
 from app.settings import Settings
 from app.worker.event_sequencer import EventSequencer
 from app.worker.hold_expiry import HoldExpiry
@@ -39,17 +34,13 @@ _log = logging.getLogger("reli.work")
 
 async def work(settings: Settings) -> None:
     """Work until canceled, then let running trades come to rest."""
-    async with AsyncExitStack() as stack:
-        engine = make_engine(settings.work_database_url, pool_size=POOL_SIZE, name="reli work")
-        stack.push_async_callback(engine.dispose)
-        environment = await await_environment(engine, SystemClock())
-        container = Container(
-            settings=providers.Object(settings),
-            engine=providers.Object(engine),
-            house_id=providers.Object(environment.house_id),
-            lp_sessions=providers.Object(await stack.enter_async_context(open_lp_sessions())),
-            actor=providers.Object("work"),
-        )
+    async with (
+        open_process(
+            settings, settings.work_database_url, actor="work", pool_size=POOL_SIZE
+        ) as process,
+        AsyncExitStack() as stack,
+    ):
+        engine, container = process.engine, process.container
         nats = NatsConnection(settings.nats_url, name="reli work")
         stack.push_async_callback(nats.close)
         clock, runner = container.clock(), container.runner()

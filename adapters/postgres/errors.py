@@ -34,7 +34,8 @@ def driver_error(error: BaseException) -> BaseException:
     """Return the driver's own error behind SQLAlchemy's."""
     cause: BaseException | None = error.orig if isinstance(error, DBAPIError) else error
     while isinstance(cause, BaseException) and cause.__cause__ is not None:
-        if isinstance(cause, asyncpg.PostgresError | asyncpg.InterfaceError):
+        # Below a timeout there is only the cancellation that it was made of.
+        if isinstance(cause, asyncpg.PostgresError | asyncpg.InterfaceError | OSError):
             break
         cause = cause.__cause__
     return cause or error

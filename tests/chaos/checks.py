@@ -1,6 +1,7 @@
 """Afterwards: what was acknowledged against the books, the venues' own books and the bus."""
 
 import asyncio
+import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -26,10 +27,11 @@ SCALES: Final = {"NGN": 2, "BTC": 8}
 
 _UNFINISHED: Final = """
 SELECT
-    (SELECT count(*) FROM core.trades AS t WHERE ended_at IS NULL AND NOT EXISTS (
-        SELECT FROM core.attempts AS a WHERE a.tenant_id = t.tenant_id AND a.trade_id = t.id
-            AND t.state = 'outcome_unknown' AND a.state = 'unknown'
-            AND a.next_check_at > core.now())) AS trades,
+    (SELECT count(*) FROM core.trades WHERE ended_at IS NULL) AS trades,
+    (SELECT count(*) FROM core.attempts AS a
+        JOIN core.trades AS t ON t.tenant_id = a.tenant_id AND t.id = a.trade_id
+        WHERE t.state = 'outcome_unknown' AND a.state = 'unknown'
+            AND a.next_check_at > core.now()) AS waiting,
     (SELECT count(*) FROM core.outbox WHERE sequence IS NULL) AS unstamped,
     (SELECT count(*) FROM core.outbox WHERE published_at IS NULL) AS unpublished,
     (SELECT count(*) FROM core.event_heads AS h LEFT JOIN core.consumer_positions AS p
@@ -55,6 +57,11 @@ _BALANCES: Final = """
 SELECT tenant_id, owner, asset, credits_posted - debits_posted AS posted, debits_pending AS held
 FROM core.accounts WHERE kind = 'customer'
 """
+
+# What changes from one line of a log to the next that says the same.
+_NAMES: Final = re.compile(r"<[^>]*>+|\b[a-z]+_[0-9a-z]{26}\b")
+# Between two tracebacks of one chain.
+_BETWEEN: Final = ("During handling", "The above exception")
 
 _ORDERS: Final = """
 SELECT count(*) FILTER (WHERE state <> 'filled' OR checks > 0 OR filled_units <> lp_units),
@@ -151,31 +158,39 @@ async def check(history: History, aftermath: Aftermath) -> Settled:
     return found
 
 
-def read_logs(history: History, logs: list[Path]) -> Counter[str]:
-    """Count the last lines of tracebacks: what a process did not expect, though it went on."""
+def read_logs(logs: list[Path]) -> Counter[str]:
+    """Count tracebacks by what was logged and how they end: not foreseen, though survived."""
     surprises: Counter[str] = Counter()
     for log in logs:
-        is_inside = False
+        process, message, is_inside = log.name.partition("-")[0], "", False
         for line in log.read_text(errors="replace").splitlines():
             if line.startswith("Traceback"):
                 is_inside = True
-            elif is_inside and line and not line.startswith((" ", "\t")):
-                is_inside = False
-                surprises[f"{log.name.partition('-')[0]}: {line[:120]}"] += 1
+            elif not line.startswith((" ", "\t")) and line:
+                if is_inside:
+                    surprises[f"{process}: {_NAMES.sub('…', message)[:80]}: {line[:80]}"] += 1
+                    is_inside = False
+                elif not line.startswith(_BETWEEN):
+                    message = line
     return surprises
 
 
 async def until_quiet(history: History, database_url: str) -> float:
-    """Wait until nothing is left to do but to ask again later; return how long that took."""
+    """Wait until all has ended; return how long that took.
+
+    A trade may also be one that says of itself that nobody knows, and when it is asked about next.
+    """
     began = time.monotonic()
     connection = await asyncpg.connect(database_url)
     try:
         while True:
             left = dict(await connection.fetchrow(_UNFINISHED, CONSUMER))
+            waiting = left.pop("waiting")
             waited = time.monotonic() - began
             if not any(left.values()):
                 return waited
             if waited > QUIET_WITHIN_S:
+                left["trades"] -= waiting
                 for what, count in left.items():
                     if count:
                         history.violate("quiescence", "", what, f"{count} after {waited:.0f} s")

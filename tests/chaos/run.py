@@ -104,7 +104,7 @@ async def run(
             history.violate("recovery", "", f"{outage.kind} {outage.target}", f"writes {took}")
         for proxy in proxies.values():
             await proxy.close()
-        surprises = read_logs(history, [*parts.logs("serve"), *parts.logs("work")])
+        surprises = read_logs([*parts.logs("serve"), *parts.logs("work")])
         return Report(
             options=options,
             history=history,

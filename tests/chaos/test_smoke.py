@@ -23,9 +23,9 @@ async def test_a_few_faults_under_load_leave_no_trace_and_a_forged_one_is_seen(
     seen: set[str] = set()
     options = Options(
         seed=SEED,
-        seconds=10,
+        seconds=8,
         home=tmp_path,
-        customers=20,
+        customers=12,
         tenants=2,
         serve=2,
         work=2,
@@ -40,7 +40,7 @@ async def test_a_few_faults_under_load_leave_no_trace_and_a_forged_one_is_seen(
     report = await run(options, lines.append, afterwards=forge)
 
     assert report.history.violations == [], "\n".join(lines)
-    assert report.fired.total() >= 3
+    assert report.fired.total() >= 2
     assert report.found.states["settled"] > 0
     assert report.history.balances_compared >= options.customers
     assert seen >= {

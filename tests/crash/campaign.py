@@ -145,6 +145,7 @@ def _collect(
     summaries = {task.canary: Summary(task.seed) for task in planned}
     clean_runs = sum(task.count for task in planned if not task.is_hunt)
     begun_at = said_at = monotonic()
+    begun_at_of: dict[str, float] = {}
     playing, runs = len(tasks), 0
     while playing:
         told = _next(results)
@@ -155,7 +156,7 @@ def _collect(
         summary = summaries[task.canary]
         summary.replays += replays
         summary.add(result, task.canary)
-        summary.seconds = monotonic() - begun_at
+        summary.seconds = monotonic() - begun_at_of.setdefault(task.canary, monotonic())
         runs += 1
         if result.violations:
             say(f"{summary.findings[-1].reproducer}  # {'; '.join(result.violations)}")

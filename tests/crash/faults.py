@@ -65,7 +65,7 @@ class Appetite:
     """How much of what a run may suffer, drawn from its seed.
 
     Attributes:
-        rate: the chance of a fault at a gate of the money path; elsewhere it is a tenth of it.
+        rate: the chance of a fault at a gate of the money path; elsewhere it is a sixth of it.
         early: the share of that chance before there is a trade to harm.
         budget: how often each fault may strike.
     """
@@ -79,7 +79,7 @@ class Appetite:
 
     @classmethod
     def draw(cls, random: Random) -> "Appetite":
-        rate = random.choice((0.0, 0.03, 0.06, 0.1, 0.2, 0.3))
+        rate = random.choice((0.0, 0.04, 0.08, 0.15, 0.25, 0.35))
         budget = Counter(
             {
                 Fault.CRASH: random.choice((0, 1, 1, 2, 3)),
@@ -95,7 +95,7 @@ class Appetite:
             rate=rate,
             early=random.choice((0.05, 0.05, 0.3, 1.0)),
             budget=budget,
-            stalk=random.choice((Stalk.NOTHING, Stalk.NOTHING, *Stalk)),
+            stalk=random.choice(tuple(Stalk)),
             bus_rate=random.choice((0.0, 0.0, 0.1, 0.3)),
             until=random.choice((5.0, 10.0, 20.0)),
         )
@@ -159,7 +159,7 @@ class FaultPlan:
         if now >= self.appetite.until:
             return 0.0
         rate = self.appetite.rate * (self.appetite.early if early else 1.0)
-        return rate if port in (Port.UNIT, Port.LP) else rate / 10
+        return rate if port in (Port.UNIT, Port.LP) else rate / 6
 
     def _draw(self, faults: tuple[Fault, ...], rate: float) -> Fault | None:
         if self.random.random() >= rate:

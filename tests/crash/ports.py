@@ -97,8 +97,9 @@ class TurnQueue(TradeQueue):
     inner: TradeQueue
 
     async def claim(self, *, limit: int, lease_for: timedelta) -> Sequence[TradeLease]:
-        async with self.world.call(self.actor, Port.QUEUE, "claim"):
+        async with self.world.call(self.actor, Port.QUEUE, "claim") as turn:
             leases = await self.inner.claim(limit=limit, lease_for=lease_for)
+            turn.is_idle = not leases
         # The database returns them in any order.
         return sorted(leases, key=lambda lease: lease.trade_id)
 
@@ -110,8 +111,10 @@ class TurnLeases(LeaseStore):
     inner: LeaseStore
 
     async def acquire(self, name: str, *, lease_for: timedelta) -> Lease | None:
-        async with self.world.call(self.actor, Port.EVENTS, f"acquire {name}"):
-            return await self.inner.acquire(name, lease_for=lease_for)
+        async with self.world.call(self.actor, Port.EVENTS, f"acquire {name}") as turn:
+            lease = await self.inner.acquire(name, lease_for=lease_for)
+            turn.is_idle = lease is None
+        return lease
 
     async def renew(self, lease: Lease, *, lease_for: timedelta) -> bool:
         async with self.world.call(self.actor, Port.EVENTS, f"renew {lease.name}"):
@@ -125,8 +128,10 @@ class TurnSequencer(Sequencer):
     inner: Sequencer
 
     async def stamp(self, lease: Lease, *, limit: int) -> int:
-        async with self.world.call(self.actor, Port.EVENTS, "stamp"):
-            return await self.inner.stamp(lease, limit=limit)
+        async with self.world.call(self.actor, Port.EVENTS, "stamp") as turn:
+            stamped = await self.inner.stamp(lease, limit=limit)
+            turn.is_idle = not stamped
+        return stamped
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +143,10 @@ class TurnReader(OutboxReader):
     inner: OutboxReader
 
     async def relay(self, lease: Lease, bus: Bus, *, limit: int) -> int:
-        async with self.world.call(self.actor, Port.EVENTS, "relay"):
-            return await self.inner.relay(lease, bus, limit=limit)
+        async with self.world.call(self.actor, Port.EVENTS, "relay") as turn:
+            published = await self.inner.relay(lease, bus, limit=limit)
+            turn.is_idle = not published
+        return published
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +156,10 @@ class TurnFeed(EventFeed):
     inner: EventFeed
 
     async def next_events(self, consumer: str, *, limit: int) -> Sequence[LoggedEvent]:
-        async with self.world.call(self.actor, Port.EVENTS, "next events"):
-            return await self.inner.next_events(consumer, limit=limit)
+        async with self.world.call(self.actor, Port.EVENTS, "next events") as turn:
+            events = await self.inner.next_events(consumer, limit=limit)
+            turn.is_idle = not events
+        return events
 
     async def count_failure(self, consumer: str, event: LoggedEvent) -> None:
         async with self.world.call(self.actor, Port.EVENTS, "count failure"):

@@ -56,7 +56,7 @@ from tests.crash.world import Actor, World
 
 QUOTE_BUDGET: Final = timedelta(milliseconds=800)
 TRADES_REST_S: Final = 1.0
-EVENTS_REST_S: Final = 0.5
+EVENTS_REST_S: Final = 0.8
 EVENTS_REST_AT_MOST_S: Final = 4.0
 
 

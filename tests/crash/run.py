@@ -206,7 +206,7 @@ class _Stage:
         """Play until everything is at rest, or say what does not come to rest."""
         for role in ("serve-1", "serve-2", "work-1", "work-2"):
             self._start(role)
-        for number in range(self.random.choice((1, 1, 2))):
+        for number in range(self.random.choice((1, 1, 1, 2))):
             self.customers.append(self.world.loop.create_task(self.market.trade(number)))
         if await self._rests_within(self.world.plan.appetite.until):
             return

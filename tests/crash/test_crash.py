@@ -1,5 +1,6 @@
 """Exactly one outcome, whoever dies when; and the harness that says so finds what it should."""
 
+import os
 from random import randrange
 
 import pytest
@@ -8,7 +9,7 @@ from tests.crash.campaign import clean_tasks, hunts, play_all, processes, stage
 from tests.crash.canary import CANARIES, NONE
 from tests.crash.report import say_canaries, say_summary
 
-CLEAN_RUNS = 2_000
+CLEAN_RUNS = int(os.environ.get("CRASH_RUNS", "2000"))
 MAX_RUNS = 1_000
 SEED = 1
 """Canaries are looked for where they have been found; the clean runs are new ones each time."""

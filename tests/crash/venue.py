@@ -243,7 +243,7 @@ class Venue:
     def _behavior(self) -> Behavior:
         if self.behaves or not self.traits.is_wild or self.random.random() < 0.3:
             return Behavior.FILL
-        behavior = self.random.choice(tuple(Behavior))
+        behavior = self.random.choice((*Behavior, Behavior.REJECT, Behavior.REJECT))
         if behavior is Behavior.TWICE and not self.traits.deduplicates:
             return Behavior.FILL  # twice delivered is twice executed there, whoever asks
         return behavior

@@ -68,12 +68,17 @@ class Gate:
 
 @dataclass(eq=False, slots=True)
 class Turn:
-    """A turn in progress; its body may say how long its answer takes, and what it is."""
+    """A turn in progress; its body may say how long its answer takes, and what it is.
+
+    Attributes:
+        is_idle: there was nothing to do, so there is nothing to lose on the way back.
+    """
 
     gate: Gate
     fault: Fault | None = None
     delay: float = 0.0
     answer: Answer = Answer.NONE
+    is_idle: bool = False
     is_over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -152,7 +157,7 @@ class World:
             raise
         finally:
             turn.is_over.set()
-        if turn.fault is Fault.COMMIT_UNHEARD:
+        if turn.is_idle or turn.fault is Fault.COMMIT_UNHEARD:
             return
         await self._wait(actor, port, what, Moment.AFTER, turn.delay, answer=turn.answer)
 

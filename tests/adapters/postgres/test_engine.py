@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import borrowed_driver, make_engine
+from adapters.postgres.errors import translated
 from ports.errors import DatabaseBusy, DatabaseUnavailable
 
 NAME = "dies often"
@@ -91,6 +92,12 @@ async def test_a_statement_that_was_given_up_does_not_leave_its_connection_to_ot
 
     assert await ask(engine, PID) != before
     assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+async def test_a_connection_that_nobody_answers_is_a_database_that_is_away() -> None:
+    # As the driver raises it when the server takes the connection and says nothing.
+    with pytest.raises(DatabaseUnavailable), translated():
+        raise TimeoutError from asyncio.CancelledError()
 
 
 async def test_what_the_server_refuses_costs_no_connection(engine: AsyncEngine) -> None:
