@@ -243,7 +243,7 @@ class Venue:
     def _behavior(self) -> Behavior:
         if self.behaves or not self.traits.is_wild or self.random.random() < 0.3:
             return Behavior.FILL
-        behavior = self.random.choice((*Behavior, Behavior.REJECT, Behavior.REJECT))
+        behavior: Behavior = self.random.choice(_BEHAVIORS)
         if behavior is Behavior.TWICE and not self.traits.deduplicates:
             return Behavior.FILL  # twice delivered is twice executed there, whoever asks
         return behavior
@@ -305,5 +305,8 @@ class Venue:
             evidence=f"execution {decided.id}",
         )
 
+
+# A "no" leads to the next venue, where most can go wrong.
+_BEHAVIORS: Final = (*Behavior, Behavior.REJECT, Behavior.REJECT)
 
 _UNHEARD: Final = frozenset({Behavior.FILL_UNHEARD, Behavior.REJECT_UNHEARD, Behavior.LATE_TO_SEE})
