@@ -27,7 +27,7 @@ from app.usecase.trade.execute_trade import ExecuteTrade
 from domain.event import Event
 from domain.ids import AttemptId, EntryId, TenantId, TransferId
 from domain.quote.quote import Quote
-from domain.trade.attempt import Attempt, AttemptState
+from domain.trade.attempt import Attempt
 from domain.trade.outcome import NotSent, Rejected, Unknown
 from domain.trade.trade import Step, Trade, TradeState
 from ports.consumer import LoggedEvent
@@ -289,36 +289,6 @@ def no_fencing() -> Iterator[None]:
 
 
 @contextmanager
-def zombie_sends() -> Iterator[None]:
-    """Who finds its attempt recorded as sent sends it, though somebody else recorded that."""
-
-    async def attempt(self: ExecuteTrade, lease: Any, trade: Trade) -> Trade:
-        lp_quote = await self._lp_quote(trade)
-        number = trade.attempt.number
-
-        def send(trade: Trade, now: datetime) -> Trade:
-            if isinstance(lp_quote, NotSent):
-                return trade.conclude(lp_quote, actor=self.actor, now=now)
-            if trade.next_step(now) is not Step.SEND:
-                return trade
-            return trade.send(
-                actor=self.actor,
-                now=now,
-                lp_reference=lp_quote.reference,
-                lp_amount=lp_quote.quote,
-                lp_expires_at=lp_quote.expires_at,
-            )
-
-        trade = await self._update(lease, send)
-        if trade.attempt.number != number or trade.attempt.state is not AttemptState.SENT:
-            return trade
-        return await self._execute(lease, trade)
-
-    with replaced(ExecuteTrade, "_attempt", attempt):
-        yield
-
-
-@contextmanager
 def no_inbox() -> Iterator[None]:
     """A consumer takes every event that is handed out for a new one."""
 
@@ -349,7 +319,6 @@ CANARIES: Final = {
         Canary(name="outbox-apart", planted=outbox_apart),
         Canary(name="app-clock", planted=app_clock),
         Canary(name="no-fencing", planted=no_fencing),
-        Canary(name="zombie-sends", planted=zombie_sends),
         Canary(name="no-inbox", planted=no_inbox),
     )
 }

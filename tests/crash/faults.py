@@ -6,9 +6,6 @@ from enum import StrEnum
 from random import Random
 from typing import Final
 
-NO_TRADE: Final = "no trade yet"
-PREPARED: Final = "submitted/prepared"
-
 
 class Moment(StrEnum):
     """Where an actor stands when it waits for its turn."""
@@ -55,8 +52,6 @@ class Stalk(StrEnum):
     CRASH_AFTER_ANSWER = "crash after answer"
     FREEZE_AFTER_ANSWER = "freeze after answer"
     """Some units of work later, where an answer is on its way into the books."""
-    FREEZE_PREPARED = "freeze prepared"
-    """Between an attempt's preparation and its sending, which its successor will do as well."""
 
 
 class BusFault(StrEnum):
@@ -120,23 +115,20 @@ class FaultPlan:
     fired: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def at_gate(
-        self, port: Port, moment: Moment, now: float, *, state: str, answer: Answer
+        self, port: Port, moment: Moment, now: float, *, early: bool, answer: Answer
     ) -> Fault | None:
         """Return what strikes an actor that waits there."""
         if now < self.appetite.until and self.appetite.stalk is not Stalk.NOTHING:
-            stalked = self._stalk(port, state, answer)
+            stalked = self._stalk(port, answer)
             if stalked is not None:
                 self.appetite.stalk = Stalk.NOTHING
                 return stalked
-        rate = self._rate(port, now, early=state == NO_TRADE)
+        rate = self._rate(port, now, early=early)
         if moment is Moment.AFTER and port is Port.LP:
             rate *= 2  # where the venue knows an answer and we do not, most is at stake
         return self._draw(_AT_A_GATE, rate)
 
-    def _stalk(self, port: Port, state: str, answer: Answer) -> Fault | None:
-        if self.appetite.stalk is Stalk.FREEZE_PREPARED:
-            is_there = state == PREPARED and port in (Port.UNIT, Port.LP)
-            return Fault.FREEZE if is_there and self.random.random() < 0.4 else None
+    def _stalk(self, port: Port, answer: Answer) -> Fault | None:
         if self.appetite.stalk is Stalk.FREEZE_AT_NO:
             return Fault.FREEZE if answer is Answer.NO else None
         if answer is not Answer.NONE:
@@ -148,11 +140,11 @@ class FaultPlan:
                 return Fault.CRASH if is_crash else Fault.FREEZE
         return None
 
-    def in_turn(self, port: Port, now: float, *, state: str) -> Fault | None:
+    def in_turn(self, port: Port, now: float, *, early: bool) -> Fault | None:
         """Return what strikes inside the unit of work that begins."""
         if port is not Port.UNIT:
             return None
-        return self._draw(_IN_A_TURN, self._rate(port, now, early=state == NO_TRADE))
+        return self._draw(_IN_A_TURN, self._rate(port, now, early=early))
 
     def at_bus(self, now: float) -> BusFault | None:
         if now >= self.appetite.until or self.random.random() >= self.appetite.bus_rate:

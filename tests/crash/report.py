@@ -5,8 +5,8 @@ from itertools import product
 from typing import Final
 
 from tests.crash.campaign import Summary, say
-from tests.crash.faults import NO_TRADE, PREPARED, BusFault, Fault, Moment, Port
-from tests.crash.world import PLACED
+from tests.crash.faults import BusFault, Fault, Moment, Port
+from tests.crash.world import NO_TRADE, PLACED
 
 FAULTS: Final = (
     *(
@@ -23,7 +23,7 @@ FAULTS: Final = (
 STATES: Final = (
     NO_TRADE,
     "submitted/sent",
-    PREPARED,
+    "submitted/prepared",
     "outcome_unknown/unknown",
     "settled",
     "rejected",

@@ -15,7 +15,7 @@ from random import Random
 from typing import Any, Final
 
 from tests.crash.clock import VirtualLoop, VirtualTime
-from tests.crash.faults import NO_TRADE, PREPARED, Answer, Fault, FaultPlan, Moment, Port
+from tests.crash.faults import Answer, Fault, FaultPlan, Moment, Port
 from tests.crash.trace import Trace
 
 LEASE_S: Final = 3.0
@@ -146,8 +146,8 @@ class World:
         """Make one port call as one turn; the caller hears of it in another."""
         gate = await self._wait(actor, port, what, Moment.BEFORE, 0.0)
         assert self.turn is None, f"{what} inside of {self.turn}"
-        state = self.states_of(gate.subject)[0]
-        self.turn = turn = Turn(gate, self.plan.in_turn(port, self.time.now, state=state))
+        early = self._is_early(gate)
+        self.turn = turn = Turn(gate, self.plan.in_turn(port, self.time.now, early=early))
         if turn.fault is not None:
             self._fired(turn.fault, gate)
         try:
@@ -222,8 +222,8 @@ class World:
         name = gate.actor.name if gate.actor is not None else "client"
         fault = None
         if gate.actor is not None:
-            state = self.states_of(gate.subject)[0]
-            fault = self.plan.at_gate(gate.port, gate.moment, now, state=state, answer=gate.answer)
+            early = self._is_early(gate)
+            fault = self.plan.at_gate(gate.port, gate.moment, now, early=early, answer=gate.answer)
         self.trace.add("open", round(now * 1e6), name, gate.what, gate.moment, fault)
         if fault is not None and self._strike(fault, gate):
             await self.settle()
@@ -310,9 +310,7 @@ class World:
             case Fault.FREEZE:
                 self._fired(fault, gate)
                 actor.frozen_at = self.time.now
-                is_prepared = self.states_of(gate.subject) == [PREPARED]
-                has_aim = gate.answer is Answer.NO or is_prepared
-                lengths = (15.0, 33.0) if has_aim else (1.0, 3.5, 6.0, 15.0, 33.0)
+                lengths = (15.0, 33.0) if gate.answer is Answer.NO else (1.0, 3.5, 6.0, 15.0, 33.0)
                 actor.frozen_until = self.time.now + self.random.choice(lengths)
             case Fault.CANCEL:
                 if not actor.calls:
@@ -336,6 +334,9 @@ class World:
         what = f"{fault} {gate.moment} {gate.port}" if fault in PLACED else str(fault)
         self.plan.count(what, self.states_of(gate.subject))
 
+    def _is_early(self, gate: Gate) -> bool:
+        return self.states_of(gate.subject) == [NO_TRADE]
+
     def states_of(self, subject: str) -> list[str]:
         """Return the states of the trade that a gate is about, or of all trades of the run."""
         if subject:
@@ -343,6 +344,7 @@ class World:
         return list(self.states.values()) or [NO_TRADE]
 
 
+NO_TRADE: Final = "no trade yet"
 PLACED: Final = frozenset({Fault.CRASH, Fault.FREEZE})
 
 
