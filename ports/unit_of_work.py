@@ -1,8 +1,9 @@
 """A unit of work: one transaction in the scope of one tenant."""
 
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from domain.ids import TenantId
 from ports.consumer import Inbox
@@ -49,9 +50,25 @@ class UnitOfWork(Protocol):
         ...
 
 
+Result = TypeVar("Result")
+Work = Callable[[UnitOfWork], Awaitable[Result]]
+
+
 class UnitOfWorkFactory(Protocol):
     """The only door to a tenant's rows."""
 
     def begin(self, tenant_id: TenantId) -> AbstractAsyncContextManager[UnitOfWork]:
         """Open a unit of work that commits when its block ends and rolls back if it raises."""
         ...
+
+    async def run(self, tenant_id: TenantId, work: Work[Result]) -> Result:
+        """Do `work` in a unit of work, perhaps in one transaction with its neighbors' work.
+
+        One's failure never touches a neighbor. What is asked of `work` in return:
+
+        - it has no effect but through its unit of work, because it may be done more than once;
+        - it waits for nothing but its unit of work, because its neighbors wait with it;
+        - it locks requests first, then quotes or trades, then the party, and the books last.
+        """
+        async with self.begin(tenant_id) as uow:
+            return await work(uow)

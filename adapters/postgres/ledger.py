@@ -1,7 +1,7 @@
 """The books: decided in the domain, under row locks taken in the order of the accounts' ids."""
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -82,27 +82,23 @@ WITH changed AS (
         $7::bigint[])
         AS v (id, debits_pending, debits_posted, credits_pending, credits_posted, version)
     WHERE a.tenant_id = $1 AND a.id = v.id
-), entry AS (
+), written AS (
     INSERT INTO core.entries (tenant_id, id, source, reference, description, effective_at,
         recorded_at)
-    VALUES ($1, $8, $9, $10, $11, $12, $13)
+    SELECT $1, * FROM unnest($8::uuid[], $9::text[], $10::text[], $11::text[],
+        $12::timestamptz[], $13::timestamptz[])
 ), moved AS (
     INSERT INTO core.transfers (tenant_id, entry_id, recorded_at, ordinal, id, kind,
         debit_account_id, credit_account_id, asset, units, pending_id, expires_at, purpose,
         debit_held, debit_version, debit_balance_after, credit_version, credit_balance_after)
-    SELECT $1, $8, $13, ordinal, id, kind, debit_account_id, credit_account_id, asset, units,
-        pending_id, expires_at, purpose, debit_held, debit_version, debit_balance_after,
-        credit_version, credit_balance_after
-    FROM unnest($14::uuid[], $15::text[], $16::uuid[], $17::uuid[], $18::text[], $19::numeric[],
-        $20::uuid[], $21::timestamptz[], $22::text[], $23::numeric[], $24::bigint[],
-        $25::numeric[], $26::bigint[], $27::numeric[]) WITH ORDINALITY
-        AS t (id, kind, debit_account_id, credit_account_id, asset, units, pending_id,
-            expires_at, purpose, debit_held, debit_version, debit_balance_after, credit_version,
-            credit_balance_after, ordinal)
-    RETURNING id, kind, pending_id
+    SELECT $1, * FROM unnest($14::uuid[], $15::timestamptz[], $16::smallint[], $17::uuid[],
+        $18::text[], $19::uuid[], $20::uuid[], $21::text[], $22::numeric[], $23::uuid[],
+        $24::timestamptz[], $25::text[], $26::numeric[], $27::bigint[], $28::numeric[],
+        $29::bigint[], $30::numeric[])
+    RETURNING id, kind, pending_id, recorded_at
 )
 INSERT INTO core.resolutions (tenant_id, recorded_at, pending_id, kind, transfer_id)
-SELECT $1, $13, pending_id, kind, id FROM moved WHERE pending_id IS NOT NULL
+SELECT $1, recorded_at, pending_id, kind, id FROM moved WHERE pending_id IS NOT NULL
 """
 
 _ADD_EXPIRING = """
@@ -196,21 +192,14 @@ class PostgresLedger(LedgerStore):
     async def commit(
         self, entry: Entry, *, is_new: bool = False, pending: Sequence[Transfer] = ()
     ) -> Decision:
-        account_ids = sorted(
-            {transfer.debit_account_id.uuid for transfer in entry.transfers}
-            | {transfer.credit_account_id.uuid for transfer in entry.transfers}
-        )
-        rows = await self._scope.driver.fetch(_LOCK_ACCOUNTS, self._scope.tenant, account_ids)
-        accounts = {account.id: account for account in map(self._account, rows)}
+        accounts = await lock_accounts(self._scope, touched_accounts(entry))
         books = (
-            _books_of_new(entry, accounts, pending)
-            if is_new
-            else await self._books(entry, accounts)
+            books_of_new(entry, accounts, pending) if is_new else await self._books(entry, accounts)
         )
         decision = decide(entry, books)
         if not decision.is_replay:
             try:
-                await self._write(decision, books.now)
+                await write_entries(self._scope, [(decision, books.now)])
             except asyncpg.UniqueViolationError as error:
                 raise _conflict(entry, error) from error
             await self._track_expiry(entry, books)
@@ -244,7 +233,7 @@ class PostgresLedger(LedgerStore):
         )
         if row is None:
             raise AccountNotFound("no such account", account_id=account_id)
-        return self._account(row)
+        return _account(self._scope, row)
 
     async def set_overdraft_limit(self, account: Account) -> None:
         await self._scope.driver.execute(
@@ -258,13 +247,15 @@ class PostgresLedger(LedgerStore):
         rows = await self._scope.driver.fetch(
             _LIST_ACCOUNTS, self._scope.tenant, page.before, page.size + 1
         )
-        return page_of([self._account(row) for row in rows], [row["id"] for row in rows], page)
+        return page_of(
+            [_account(self._scope, row) for row in rows], [row["id"] for row in rows], page
+        )
 
     async def customer_accounts(self, customer_id: CustomerId) -> Sequence[Account]:
         rows = await self._scope.driver.fetch(
             _CUSTOMER_ACCOUNTS, self._scope.tenant, str(customer_id)
         )
-        return [self._account(row) for row in rows]
+        return [_account(self._scope, row) for row in rows]
 
     async def has_balances(self, customer_id: CustomerId | None) -> bool:
         rows = await self._scope.driver.fetch(
@@ -350,41 +341,6 @@ class PostgresLedger(LedgerStore):
             now=first["read_at"],
         )
 
-    async def _write(self, decision: Decision, now: datetime) -> None:
-        entry, transfers = decision.entry, decision.entry.transfers
-        changed = sorted(decision.accounts.values(), key=lambda account: account.id)
-        debits, credits = decision.postings[::2], decision.postings[1::2]
-        await self._scope.driver.execute(
-            _WRITE,
-            self._scope.tenant,
-            [account.id.uuid for account in changed],
-            [account.debits_pending for account in changed],
-            [account.debits_posted for account in changed],
-            [account.credits_pending for account in changed],
-            [account.credits_posted for account in changed],
-            [account.version for account in changed],
-            entry.id.uuid,
-            entry.source,
-            entry.reference,
-            entry.description,
-            entry.effective_at,
-            now,
-            [transfer.id.uuid for transfer in transfers],
-            [transfer.kind for transfer in transfers],
-            [transfer.debit_account_id.uuid for transfer in transfers],
-            [transfer.credit_account_id.uuid for transfer in transfers],
-            [transfer.amount.asset.code for transfer in transfers],
-            [transfer.amount.units for transfer in transfers],
-            [transfer.pending_id.uuid if transfer.pending_id else None for transfer in transfers],
-            [transfer.expires_at for transfer in transfers],
-            [transfer.purpose for transfer in transfers],
-            [posting.held_change.units for posting in debits],
-            [posting.version for posting in debits],
-            [posting.balance_after.units for posting in debits],
-            [posting.version for posting in credits],
-            [posting.balance_after.units for posting in credits],
-        )
-
     async def _track_expiry(self, entry: Entry, books: Books) -> None:
         expiring = [transfer for transfer in entry.transfers if transfer.expires_at]
         if expiring:
@@ -402,18 +358,6 @@ class PostgresLedger(LedgerStore):
         ]
         if resolved:
             await self._scope.driver.execute(_DROP_EXPIRING, self._scope.tenant, resolved)
-
-    def _account(self, row: Any) -> Account:
-        return Account(
-            id=AccountId(row["id"]),
-            key=AccountKey(AccountKind(row["kind"]), self._scope.asset(row["asset"]), row["owner"]),
-            debits_pending=row["debits_pending"],
-            debits_posted=row["debits_posted"],
-            credits_pending=row["credits_pending"],
-            credits_posted=row["credits_posted"],
-            overdraft_limit=row["overdraft_limit"],
-            version=row["version"],
-        )
 
     def _transfer(self, row: Any) -> Transfer:
         return Transfer(
@@ -457,9 +401,73 @@ class PostgresExpiringHolds(ExpiringHolds):
         return [(TenantId(row["tenant_id"]), TransferId(row["transfer_id"])) for row in rows]
 
 
-def _books_of_new(
+def touched_accounts(entry: Entry) -> Set[AccountId]:
+    """Return the accounts on either side of the entry's transfers."""
+    return {transfer.debit_account_id for transfer in entry.transfers} | {
+        transfer.credit_account_id for transfer in entry.transfers
+    }
+
+
+async def lock_accounts(scope: Scope, ids: Iterable[AccountId]) -> dict[AccountId, Account]:
+    """Lock those accounts that exist, in the order of their ids."""
+    rows = await scope.driver.fetch(_LOCK_ACCOUNTS, scope.tenant, sorted(id.uuid for id in ids))
+    return {account.id: account for account in (_account(scope, row) for row in rows)}
+
+
+async def write_entries(scope: Scope, decided: Sequence[tuple[Decision, datetime]]) -> None:
+    """Write entries in the order in which they were decided, each with when it is recorded."""
+    changed: dict[AccountId, Account] = {}
+    for decision, _ in decided:
+        changed |= decision.accounts
+    accounts = [changed[id] for id in sorted(changed)]
+    entries = [(decision.entry, now) for decision, now in decided]
+    lines = [
+        (entry, now, ordinal, transfer)
+        for entry, now in entries
+        for ordinal, transfer in enumerate(entry.transfers, start=1)
+    ]
+    transfers = [transfer for _, _, _, transfer in lines]
+    debits = [posting for decision, _ in decided for posting in decision.postings[::2]]
+    credits = [posting for decision, _ in decided for posting in decision.postings[1::2]]
+    await scope.driver.execute(
+        _WRITE,
+        scope.tenant,
+        [account.id.uuid for account in accounts],
+        [account.debits_pending for account in accounts],
+        [account.debits_posted for account in accounts],
+        [account.credits_pending for account in accounts],
+        [account.credits_posted for account in accounts],
+        [account.version for account in accounts],
+        [entry.id.uuid for entry, _ in entries],
+        [entry.source for entry, _ in entries],
+        [entry.reference for entry, _ in entries],
+        [entry.description for entry, _ in entries],
+        [entry.effective_at for entry, _ in entries],
+        [now for _, now in entries],
+        [entry.id.uuid for entry, _, _, _ in lines],
+        [now for _, now, _, _ in lines],
+        [ordinal for _, _, ordinal, _ in lines],
+        [transfer.id.uuid for transfer in transfers],
+        [transfer.kind for transfer in transfers],
+        [transfer.debit_account_id.uuid for transfer in transfers],
+        [transfer.credit_account_id.uuid for transfer in transfers],
+        [transfer.amount.asset.code for transfer in transfers],
+        [transfer.amount.units for transfer in transfers],
+        [transfer.pending_id.uuid if transfer.pending_id else None for transfer in transfers],
+        [transfer.expires_at for transfer in transfers],
+        [transfer.purpose for transfer in transfers],
+        [posting.held_change.units for posting in debits],
+        [posting.version for posting in debits],
+        [posting.balance_after.units for posting in debits],
+        [posting.version for posting in credits],
+        [posting.balance_after.units for posting in credits],
+    )
+
+
+def books_of_new(
     entry: Entry, accounts: Mapping[AccountId, Account], pending: Sequence[Transfer]
 ) -> Books:
+    """Return what is known of an entry whose ids are new: its accounts and what it resolves."""
     return Books(
         accounts=accounts,
         transfers={transfer.id: transfer for transfer in pending},
@@ -467,6 +475,19 @@ def _books_of_new(
         entry=None,
         failed={},
         now=entry.effective_at,
+    )
+
+
+def _account(scope: Scope, row: Any) -> Account:
+    return Account(
+        id=AccountId(row["id"]),
+        key=AccountKey(AccountKind(row["kind"]), scope.asset(row["asset"]), row["owner"]),
+        debits_pending=row["debits_pending"],
+        debits_posted=row["debits_posted"],
+        credits_pending=row["credits_pending"],
+        credits_posted=row["credits_posted"],
+        overdraft_limit=row["overdraft_limit"],
+        version=row["version"],
     )
 
 

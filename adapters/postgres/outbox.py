@@ -92,14 +92,19 @@ class PostgresOutbox(Outbox):
         self._scope = scope
 
     async def add(self, *events: Event) -> None:
-        await self._scope.driver.execute(
-            _ADD,
-            self._scope.tenant,
-            [event.id.uuid for event in events],
-            [event.type for event in events],
-            [str(event.subject) for event in events],
-            [event_bytes(event) for event in events],
-        )
+        await add_events(self._scope, events)
+
+
+async def add_events(scope: Scope, events: Sequence[Event]) -> None:
+    """Store events of one tenant."""
+    await scope.driver.execute(
+        _ADD,
+        scope.tenant,
+        [event.id.uuid for event in events],
+        [event.type for event in events],
+        [str(event.subject) for event in events],
+        [event_bytes(event) for event in events],
+    )
 
 
 class PostgresSequencer(Sequencer):

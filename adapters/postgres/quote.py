@@ -1,6 +1,6 @@
 """Quotes and the answers behind them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from adapters.postgres.scope import Scope, page_of
@@ -18,23 +18,39 @@ from ports.quote import QuoteRepository
 
 _GET = "SELECT * FROM core.quotes WHERE tenant_id = $1 AND id = $2"
 
+# Whoever waits for a row makes all wait who share his transaction; he is better off alone.
+_LOCK_FREE = """
+SELECT * FROM core.quotes WHERE tenant_id = $1 AND id = ANY($2)
+ORDER BY id FOR UPDATE SKIP LOCKED
+"""
+
 _ADD = """
-WITH quote AS (
+WITH quotes AS (
     INSERT INTO core.quotes (tenant_id, id, customer_id, side, instrument, base_units, quote_units,
         lp_units, fee_units, markup_units, lp, lp_reference, lp_expires_at, lp_order,
         tolerance_bps, state, version, created_at, expires_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+    SELECT $1, id, customer_id, side, instrument, base_units, quote_units, lp_units, fee_units,
+        markup_units, lp, lp_reference, lp_expires_at, lp_order::text[], tolerance_bps, state,
+        version, created_at, expires_at
+    FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::numeric[], $7::numeric[],
+        $8::numeric[], $9::numeric[], $10::numeric[], $11::text[], $12::text[],
+        $13::timestamptz[], $14::text[], $15::int[], $16::text[], $17::int[], $18::timestamptz[],
+        $19::timestamptz[])
+        AS q (id, customer_id, side, instrument, base_units, quote_units, lp_units, fee_units,
+            markup_units, lp, lp_reference, lp_expires_at, lp_order, tolerance_bps, state, version,
+            created_at, expires_at)
 )
 INSERT INTO core.lp_answers (tenant_id, quote_id, id, lp, verdict, latency_ms, reference,
     base_units, quote_units, expires_at, reason)
-SELECT $1, $2, * FROM unnest($20::uuid[], $21::text[], $22::text[], $23::int[], $24::text[],
-    $25::numeric[], $26::numeric[], $27::timestamptz[], $28::text[])
+SELECT $1, * FROM unnest($20::uuid[], $21::uuid[], $22::text[], $23::text[], $24::int[],
+    $25::text[], $26::numeric[], $27::numeric[], $28::timestamptz[], $29::text[])
 """
 
 _SAVE = """
-UPDATE core.quotes SET state = $4, trade_id = $5, version = $3
-WHERE tenant_id = $1 AND id = $2 AND version = $3 - 1
-RETURNING true
+UPDATE core.quotes AS q SET state = g.state, trade_id = g.trade_id, version = g.version
+FROM unnest($2::uuid[], $3::int[], $4::text[], $5::uuid[]) AS g (id, version, state, trade_id)
+WHERE q.tenant_id = $1 AND q.id = g.id AND q.version = g.version - 1
+RETURNING q.id
 """
 
 _ANSWERS = """
@@ -63,53 +79,13 @@ class PostgresQuotes(QuoteRepository):
         )
         if row is None:
             raise QuoteNotFound("no such quote", quote_id=quote_id)
-        return self._quote(row)
+        return _quote(self._scope, row)
 
     async def add(self, quote: Quote, answers: Sequence[LpAnswer]) -> None:
-        waterfall = quote.waterfall
-        await self._scope.driver.execute(
-            _ADD,
-            self._scope.tenant,
-            quote.id.uuid,
-            customer_uuid(quote.party),
-            quote.side,
-            quote.instrument.code,
-            quote.base_amount.units,
-            quote.quote_amount.units,
-            waterfall.lp.units,
-            waterfall.fee.units,
-            waterfall.markup.units,
-            quote.lp,
-            quote.lp_reference,
-            quote.lp_expires_at,
-            quote.lp_order,
-            quote.tolerance_bps,
-            quote.state,
-            quote.version,
-            quote.created_at,
-            quote.expires_at,
-            [answer.id.uuid for answer in answers],
-            [answer.lp for answer in answers],
-            [answer.verdict for answer in answers],
-            [answer.latency_ms for answer in answers],
-            [answer.reference for answer in answers],
-            [answer.base.units if answer.base else None for answer in answers],
-            [answer.quote.units if answer.quote else None for answer in answers],
-            [answer.expires_at for answer in answers],
-            [answer.reason for answer in answers],
-        )
+        await add_quotes(self._scope, [(quote, answers)])
 
     async def save(self, quote: Quote, *, trade_id: TradeId | None = None) -> None:
-        saved = await self._scope.driver.fetchval(
-            _SAVE,
-            self._scope.tenant,
-            quote.id.uuid,
-            quote.version,
-            quote.state,
-            trade_id.uuid if trade_id else None,
-        )
-        if not saved:
-            raise VersionConflict("somebody else changed the quote first", quote_id=quote.id)
+        await save_quotes(self._scope, [(quote, trade_id)])
 
     async def trade_of(self, quote_id: QuoteId) -> TradeId | None:
         found = await self._scope.driver.fetchval(
@@ -131,28 +107,8 @@ class PostgresQuotes(QuoteRepository):
             customer_id.uuid if customer_id else None,
             page.size + 1,
         )
-        return page_of([self._quote(row) for row in rows], [row["id"] for row in rows], page)
-
-    def _quote(self, row: Any) -> Quote:
-        terms = terms_of(row, self._scope.instrument(row["instrument"]))
-        return Quote(
-            id=QuoteId(row["id"]),
-            tenant_id=self._scope.tenant_id,
-            party=party_of(row),
-            side=Side(row["side"]),
-            instrument=self._scope.instrument(row["instrument"]),
-            base_amount=terms[0],
-            quote_amount=terms[1].total,
-            waterfall=terms[1],
-            lp=row["lp"],
-            lp_reference=row["lp_reference"],
-            lp_expires_at=row["lp_expires_at"],
-            lp_order=tuple(row["lp_order"]),
-            tolerance_bps=row["tolerance_bps"],
-            created_at=row["created_at"],
-            expires_at=row["expires_at"],
-            state=QuoteState(row["state"]),
-            version=row["version"],
+        return page_of(
+            [_quote(self._scope, row) for row in rows], [row["id"] for row in rows], page
         )
 
     def _answer(self, row: Any) -> LpAnswer:
@@ -169,6 +125,102 @@ class PostgresQuotes(QuoteRepository):
             expires_at=row["expires_at"],
             reason=row["reason"],
         )
+
+
+async def lock_free_quotes(scope: Scope, ids: Iterable[QuoteId]) -> Mapping[QuoteId, Quote]:
+    """Lock those quotes that exist and that nobody else has locked."""
+    rows = await scope.driver.fetch(_LOCK_FREE, scope.tenant, [id.uuid for id in ids])
+    return {quote.id: quote for quote in (_quote(scope, row) for row in rows)}
+
+
+async def add_quotes(scope: Scope, added: Sequence[tuple[Quote, Sequence[LpAnswer]]]) -> None:
+    """Store new quotes, each with its answers."""
+    quotes = [quote for quote, _ in added]
+    waterfalls = [quote.waterfall for quote in quotes]
+    answers = [answer for _, answers in added for answer in answers]
+    await scope.driver.execute(
+        _ADD,
+        scope.tenant,
+        [quote.id.uuid for quote in quotes],
+        [customer_uuid(quote.party) for quote in quotes],
+        [quote.side for quote in quotes],
+        [quote.instrument.code for quote in quotes],
+        [quote.base_amount.units for quote in quotes],
+        [quote.quote_amount.units for quote in quotes],
+        [waterfall.lp.units for waterfall in waterfalls],
+        [waterfall.fee.units for waterfall in waterfalls],
+        [waterfall.markup.units for waterfall in waterfalls],
+        [quote.lp for quote in quotes],
+        [quote.lp_reference for quote in quotes],
+        [quote.lp_expires_at for quote in quotes],
+        [array_literal(quote.lp_order) for quote in quotes],
+        [quote.tolerance_bps for quote in quotes],
+        [quote.state for quote in quotes],
+        [quote.version for quote in quotes],
+        [quote.created_at for quote in quotes],
+        [quote.expires_at for quote in quotes],
+        [quote.id.uuid for quote, answers in added for _ in answers],
+        [answer.id.uuid for answer in answers],
+        [answer.lp for answer in answers],
+        [answer.verdict for answer in answers],
+        [answer.latency_ms for answer in answers],
+        [answer.reference for answer in answers],
+        [answer.base.units if answer.base else None for answer in answers],
+        [answer.quote.units if answer.quote else None for answer in answers],
+        [answer.expires_at for answer in answers],
+        [answer.reason for answer in answers],
+    )
+
+
+async def save_quotes(scope: Scope, saved: Sequence[tuple[Quote, TradeId | None]]) -> None:
+    """Replace the version before of each, or raise `VersionConflict` having replaced some."""
+    quotes = [quote for quote, _ in saved]
+    rows = await scope.driver.fetch(
+        _SAVE,
+        scope.tenant,
+        [quote.id.uuid for quote in quotes],
+        [quote.version for quote in quotes],
+        [quote.state for quote in quotes],
+        [trade_id.uuid if trade_id else None for _, trade_id in saved],
+    )
+    found = {row["id"] for row in rows}
+    for quote in quotes:
+        if quote.id.uuid not in found:
+            raise VersionConflict("somebody else changed the quote first", quote_id=quote.id)
+
+
+def _quote(scope: Scope, row: Any) -> Quote:
+    instrument = scope.instrument(row["instrument"])
+    base, waterfall = terms_of(row, instrument)
+    return Quote(
+        id=QuoteId(row["id"]),
+        tenant_id=scope.tenant_id,
+        party=party_of(row),
+        side=Side(row["side"]),
+        instrument=instrument,
+        base_amount=base,
+        quote_amount=waterfall.total,
+        waterfall=waterfall,
+        lp=row["lp"],
+        lp_reference=row["lp_reference"],
+        lp_expires_at=row["lp_expires_at"],
+        lp_order=tuple(row["lp_order"]),
+        tolerance_bps=row["tolerance_bps"],
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        state=QuoteState(row["state"]),
+        version=row["version"],
+    )
+
+
+def array_literal(items: Iterable[str]) -> str:
+    """Return a one-dimensional array as PostgreSQL reads it, to be one element of another.
+
+    unnest() takes arrays of arrays apart to their last element, so an array in a column travels
+    as text (https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO).
+    """
+    quoted = (item.replace("\\", "\\\\").replace('"', '\\"') for item in items)
+    return "{" + ",".join(f'"{item}"' for item in quoted) + "}"
 
 
 def customer_uuid(party: Party) -> Any:

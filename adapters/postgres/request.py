@@ -1,6 +1,7 @@
 """The request log."""
 
 import json
+from collections.abc import Sequence, Set
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,20 @@ INSERT INTO core.requests (tenant_id, rpc, request_id, fingerprint, resource_id,
 VALUES ($1, $2, $3, $4, $5, $6, core.now())
 ON CONFLICT (tenant_id, rpc, request_id) DO NOTHING
 RETURNING true
+"""
+
+# Set-wise and without ON CONFLICT: a request that somebody else records meanwhile is an error.
+_INSERT_NEW = """
+INSERT INTO core.requests (tenant_id, rpc, request_id, fingerprint, resource_id, created_at)
+SELECT $1, r.*, core.now()
+FROM unnest($2::text[], $3::text[], $4::bytea[], $5::uuid[])
+    AS r (rpc, request_id, fingerprint, resource_id)
+ORDER BY rpc, request_id
+"""
+
+_ARE_KNOWN = """
+SELECT rpc, request_id FROM core.requests
+WHERE tenant_id = $1 AND (rpc, request_id) IN (SELECT * FROM unnest($2::text[], $3::text[]))
 """
 
 _FIND = """
@@ -75,6 +90,27 @@ class PostgresRequests(RequestLog):
         known = await self.find(key)
         assert known is not None, "a request is never deleted"
         return known
+
+
+async def known_requests(scope: Scope, keys: Sequence[RequestKey]) -> Set[tuple[str, str]]:
+    """Return the method and the request id of those requests that are known."""
+    rows = await scope.driver.fetch(
+        _ARE_KNOWN, scope.tenant, [key.rpc for key in keys], [key.request_id for key in keys]
+    )
+    return {(row["rpc"], row["request_id"]) for row in rows}
+
+
+async def add_requests(scope: Scope, added: Sequence[tuple[RequestKey, UUID]]) -> None:
+    """Record new requests; one that is known makes a unique violation."""
+    keys = [key for key, _ in added]
+    await scope.driver.execute(
+        _INSERT_NEW,
+        scope.tenant,
+        [key.rpc for key in keys],
+        [key.request_id for key in keys],
+        [key.fingerprint for key in keys],
+        [resource_id for _, resource_id in added],
+    )
 
 
 def _record(row: Any, key: RequestKey) -> RequestRecord:

@@ -1,6 +1,6 @@
 """Tenants, customers and keys."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Table, insert, select, text, update
@@ -45,6 +45,18 @@ FOR KEY SHARE OF c
 """
 
 
+# A free customer alone: whoever waits for a row makes all wait who share his transaction.
+_TENANT_AND_FREE_CUSTOMERS = """
+SELECT t.*, c.id AS customer_id, c.external_id, c.state AS customer_state,
+    c.version AS customer_version, core.now() AS read_at
+FROM core.tenants AS t LEFT JOIN (
+    SELECT * FROM core.customers WHERE tenant_id = $1 AND id = ANY($2)
+    ORDER BY id FOR KEY SHARE SKIP LOCKED
+) AS c ON true
+WHERE t.tenant_id = $1
+"""
+
+
 class PostgresTenants(TenantRepository):
     """The tenant in scope."""
 
@@ -70,16 +82,7 @@ class PostgresTenants(TenantRepository):
             raise CustomerNotFound("no such customer", customer_id=party.customer_id)
         if row is None:
             raise TenantNotFound("no such tenant", tenant_id=self._scope.tenant_id)
-        if party.customer_id is None:
-            return Acting(_tenant(row), None, row["read_at"])
-        customer = Customer(
-            id=party.customer_id,
-            tenant_id=self._scope.tenant_id,
-            external_id=row["external_id"],
-            state=CustomerState(row["customer_state"]),
-            version=row["customer_version"],
-        )
-        return Acting(_tenant(row), customer, row["read_at"])
+        return _acting(self._scope, row, _tenant(row), party.customer_id)
 
     async def wait_until_alone(self) -> None:
         await self._scope.driver.execute(
@@ -247,6 +250,36 @@ async def _newest_first(scope: Scope, table: Table, page: PageRequest) -> Sequen
         query = query.where(table.c.id < page.before)
     query = query.order_by(table.c.id.desc()).limit(page.size + 1)
     return (await scope.connection.execute(query)).all()
+
+
+async def free_acting(scope: Scope, parties: Sequence[Party]) -> Mapping[Party, Acting]:
+    """Return who acts, for those parties that exist and that nobody else has locked."""
+    ids = {party.customer_id.uuid for party in parties if party.customer_id}
+    rows = await scope.driver.fetch(_TENANT_AND_FREE_CUSTOMERS, scope.tenant, list(ids))
+    if not rows:
+        return {}
+    tenant = _tenant(rows[0])
+    found = {
+        Party(CustomerId(row["customer_id"])): _acting(
+            scope, row, tenant, CustomerId(row["customer_id"])
+        )
+        for row in rows
+        if row["customer_id"] is not None
+    }
+    return {Party(None): Acting(tenant, None, rows[-1]["read_at"]), **found}
+
+
+def _acting(scope: Scope, row: Any, tenant: Tenant, customer_id: CustomerId | None) -> Acting:
+    if customer_id is None:
+        return Acting(tenant, None, row["read_at"])
+    customer = Customer(
+        id=customer_id,
+        tenant_id=scope.tenant_id,
+        external_id=row["external_id"],
+        state=CustomerState(row["customer_state"]),
+        version=row["customer_version"],
+    )
+    return Acting(tenant, customer, row["read_at"])
 
 
 def _tenant_row(tenant: Tenant) -> dict[str, Any]:

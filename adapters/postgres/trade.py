@@ -1,16 +1,17 @@
 """Trades, their attempts and transitions, and the queue of those that need work."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Any
+from operator import itemgetter
+from typing import Any, Final
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import borrowed_driver
-from adapters.postgres.quote import customer_uuid, party_of, terms_of
+from adapters.postgres.quote import array_literal, customer_uuid, party_of, terms_of
 from adapters.postgres.scope import Scope, page_of
 from domain.amount import Amount
 from domain.errors import VersionConflict
@@ -38,6 +39,9 @@ from domain.trade.resolution import (
 from domain.trade.trade import LedgerIds, Trade, TradeState
 from ports.page import Page, PageRequest
 from ports.trade import TradeLease, TradeQueue, TradeRepository
+
+# A later holder of a trade has a higher one.
+FIRST_TOKEN: Final = 1
 
 _ATTEMPT_COLUMNS = (
     "number",
@@ -75,16 +79,28 @@ WHERE t.tenant_id = $1 AND t.id = ANY(ARRAY(
 ORDER BY t.id DESC, a.number
 """
 
-# What every write of a trade ends with: the attempts it touched and the steps it took. FIRST is
-# the number of the first of their parameters.
+# Attempts are read as they were when the statement began: whoever holds the lease has written them.
+_LOCK_FREE = f"""
+WITH free AS MATERIALIZED (
+    SELECT * FROM core.trades WHERE tenant_id = $1 AND id = ANY($2)
+    ORDER BY id FOR UPDATE SKIP LOCKED
+)
+{_SELECT.replace("core.trades AS t", "free AS t").replace("t.*", "t.*, core.now() AS read_at")}
+ORDER BY t.id, a.number
+"""
+
+# What every write of trades ends with: the attempts that it touched and the steps that it took,
+# of those rows of core.trades that `trade` returned. FIRST is the number of its first parameter.
 _STEPS = """
 attempts AS (
     INSERT INTO core.attempts (tenant_id, trade_id, number, id, lp, state, lp_reference, lp_units,
         lp_expires_at, sent_at, venue_order_id, filled_units, reason, checks, next_check_at)
-    SELECT $1, $2, * FROM unnest(${0}::smallint[], ${1}::uuid[], ${2}::text[], ${3}::text[],
-        ${4}::text[], ${5}::numeric[], ${6}::timestamptz[], ${7}::timestamptz[], ${8}::text[],
-        ${9}::numeric[], ${10}::text[], ${11}::int[], ${12}::timestamptz[])
-        WHERE EXISTS (SELECT FROM trade)
+    SELECT $1, a.* FROM unnest(${0}::uuid[], ${1}::smallint[], ${2}::uuid[], ${3}::text[],
+        ${4}::text[], ${5}::text[], ${6}::numeric[], ${7}::timestamptz[], ${8}::timestamptz[],
+        ${9}::text[], ${10}::numeric[], ${11}::text[], ${12}::int[], ${13}::timestamptz[])
+        AS a (trade_id, number, id, lp, state, lp_reference, lp_units, lp_expires_at, sent_at,
+            venue_order_id, filled_units, reason, checks, next_check_at)
+    WHERE trade_id IN (SELECT id FROM trade)
     ON CONFLICT (tenant_id, trade_id, number) DO UPDATE SET
         state = EXCLUDED.state, lp_reference = EXCLUDED.lp_reference,
         lp_units = EXCLUDED.lp_units, lp_expires_at = EXCLUDED.lp_expires_at,
@@ -94,15 +110,15 @@ attempts AS (
 ), transitions AS (
     INSERT INTO core.trade_transitions (tenant_id, trade_id, version, ordinal, attempt,
         from_state, to_state, action, actor, evidence, correlation_id, recorded_at)
-    SELECT $1, $2, ${13}, ordinal, attempt, from_state, to_state, action, actor, evidence, ${14},
-        core.now()
-    FROM unnest(${15}::int[], ${16}::text[], ${17}::text[], ${18}::text[], ${19}::text[],
-        ${20}::text[]) WITH ORDINALITY
-        AS s (attempt, from_state, to_state, action, actor, evidence, ordinal)
-    WHERE EXISTS (SELECT FROM trade)
+    SELECT $1, s.*, core.now()
+    FROM unnest(${14}::uuid[], ${15}::int[], ${16}::smallint[], ${17}::smallint[], ${18}::text[],
+        ${19}::text[], ${20}::text[], ${21}::text[], ${22}::text[], ${23}::text[])
+        AS s (trade_id, version, ordinal, attempt, from_state, to_state, action, actor, evidence,
+            correlation_id)
+    WHERE trade_id IN (SELECT id FROM trade)
 )
 """
-_STEP_PARAMETERS = 21
+_STEP_PARAMETERS = 24
 
 
 def _steps_from(first: int) -> str:
@@ -115,35 +131,51 @@ WITH trade AS (
         quote_units, lp_units, fee_units, markup_units, lp_order, tolerance_bps, accepted_at,
         accepted_by, correlation_id, state, hold_entry_id, hold_id, settlement_entry_id,
         settlement_ids, release_entry_id, release_id, version)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
-        $20, $21, $22, $23, $24)
+    SELECT $1, id, quote_id, customer_id, side, instrument, base_units, quote_units, lp_units,
+        fee_units, markup_units, lp_order::text[], tolerance_bps, accepted_at, accepted_by,
+        correlation_id, state, hold_entry_id, hold_id, settlement_entry_id,
+        settlement_ids::uuid[], release_entry_id, release_id, version
+    FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::numeric[],
+        $8::numeric[], $9::numeric[], $10::numeric[], $11::numeric[], $12::text[], $13::int[],
+        $14::timestamptz[], $15::uuid[], $16::text[], $17::text[], $18::uuid[], $19::uuid[],
+        $20::uuid[], $21::text[], $22::uuid[], $23::uuid[], $24::int[])
+        AS t (id, quote_id, customer_id, side, instrument, base_units, quote_units, lp_units,
+            fee_units, markup_units, lp_order, tolerance_bps, accepted_at, accepted_by,
+            correlation_id, state, hold_entry_id, hold_id, settlement_entry_id, settlement_ids,
+            release_entry_id, release_id, version)
     RETURNING id
 ), {_steps_from(26)}
-INSERT INTO core.trade_queue (tenant_id, trade_id, due_at, leased_until)
-VALUES ($1, $2, $14, $14::timestamptz + $25::interval)
-RETURNING token
+INSERT INTO core.trade_queue (tenant_id, trade_id, due_at, leased_until, token)
+SELECT $1, id, accepted_at, accepted_at + leased_for, {FIRST_TOKEN}
+FROM unnest($2::uuid[], $14::timestamptz[], $25::interval[]) AS q (id, accepted_at, leased_for)
 """
 
-# The lease is asked for first: without it not one row is written.
+# The lease is asked for first: without it not one row of the trade is written.
 _SAVE = f"""
-WITH lease AS (
-    UPDATE core.trade_queue SET due_at = coalesce($9, due_at),
-        leased_until = CASE WHEN $9::timestamptz IS NULL THEN leased_until ELSE core.now() END
-    WHERE tenant_id = $1 AND trade_id = $2 AND token = $8 AND $7::timestamptz IS NULL
-    RETURNING trade_id
+WITH given AS MATERIALIZED (
+    SELECT * FROM unnest($2::uuid[], $3::int[], $4::text[], $5::text[], $6::timestamptz[],
+        $7::timestamptz[], $8::bigint[], $9::timestamptz[])
+        AS g (id, version, state, rejection_reason, unknown_since, ended_at, token, due_at)
+), lease AS (
+    UPDATE core.trade_queue AS q SET due_at = coalesce(g.due_at, q.due_at),
+        leased_until = CASE WHEN g.due_at IS NULL THEN q.leased_until ELSE core.now() END
+    FROM given AS g
+    WHERE q.tenant_id = $1 AND q.trade_id = g.id AND q.token = g.token AND g.ended_at IS NULL
+    RETURNING q.trade_id AS id
 ), ended AS (
-    DELETE FROM core.trade_queue
-    WHERE tenant_id = $1 AND trade_id = $2 AND token = $8 AND $7::timestamptz IS NOT NULL
-    RETURNING trade_id
+    DELETE FROM core.trade_queue AS q USING given AS g
+    WHERE q.tenant_id = $1 AND q.trade_id = g.id AND q.token = g.token AND g.ended_at IS NOT NULL
+    RETURNING q.trade_id AS id
+), held AS MATERIALIZED (
+    SELECT id FROM lease UNION ALL SELECT id FROM ended
 ), trade AS (
-    UPDATE core.trades SET state = $4, rejection_reason = $5, unknown_since = $6, ended_at = $7,
-        version = $3 + 1
-    WHERE tenant_id = $1 AND id = $2 AND version = $3
-        AND (EXISTS (SELECT FROM lease) OR EXISTS (SELECT FROM ended))
-    RETURNING id
+    UPDATE core.trades AS t SET state = g.state, rejection_reason = g.rejection_reason,
+        unknown_since = g.unknown_since, ended_at = g.ended_at, version = g.version + 1
+    FROM given AS g JOIN held USING (id)
+    WHERE t.tenant_id = $1 AND t.id = g.id AND t.version = g.version
+    RETURNING t.id
 ), {_steps_from(10)}
-SELECT EXISTS (SELECT FROM lease) OR EXISTS (SELECT FROM ended) AS is_held,
-    EXISTS (SELECT FROM trade) AS is_saved
+SELECT id, id IN (SELECT id FROM trade) AS is_saved FROM held
 """
 
 # A lease that was given back, or has run out, is nobody's to renew.
@@ -213,60 +245,15 @@ class PostgresTrades(TradeRepository):
         )
         if not rows:
             raise TradeNotFound("no such trade", trade_id=trade_id)
-        return self._trade(rows[0], rows)
+        return _trade(self._scope, rows)
 
     async def add(self, trade: Trade, *, lease_for: timedelta) -> TradeLease:
-        ids, parts = trade.ledger_ids, trade.waterfall
-        token = await self._scope.driver.fetchval(
-            _ADD,
-            self._scope.tenant,
-            trade.id.uuid,
-            trade.quote_id.uuid,
-            customer_uuid(trade.party),
-            trade.side,
-            trade.instrument.code,
-            trade.base_amount.units,
-            trade.quote_amount.units,
-            parts.lp.units,
-            parts.fee.units,
-            parts.markup.units,
-            trade.lp_order,
-            trade.tolerance_bps,
-            trade.accepted_at,
-            trade.accepted_by.uuid,
-            trade.correlation_id,
-            trade.state,
-            ids.hold_entry.uuid,
-            ids.hold.uuid,
-            ids.settlement_entry.uuid,
-            [id.uuid for id in ids.settlement],
-            ids.release_entry.uuid,
-            ids.release.uuid,
-            trade.version,
-            lease_for,
-            *_steps(trade, trade.version),
-        )
-        return TradeLease(tenant_id=trade.tenant_id, trade_id=trade.id, token=token)
+        await add_trades(self._scope, [(trade, lease_for)])
+        return first_lease(trade)
 
     async def save(self, trade: Trade, lease: TradeLease, *, due_at: datetime | None) -> Trade:
-        found = await self._scope.driver.fetchrow(
-            _SAVE,
-            self._scope.tenant,
-            trade.id.uuid,
-            trade.version,
-            trade.state,
-            trade.rejection_reason,
-            trade.unknown_since,
-            trade.ended_at,
-            lease.token,
-            due_at,
-            *_steps(trade, trade.version + 1),
-        )
-        if not found["is_held"]:
-            raise StaleLease("somebody else works on the trade", trade_id=trade.id)
-        if not found["is_saved"]:
-            raise VersionConflict("somebody else changed the trade first", trade_id=trade.id)
-        return replace(trade, version=trade.version + 1, transitions=())
+        await save_trades(self._scope, [(trade, lease, due_at)])
+        return as_stored(trade)
 
     async def renew(self, lease: TradeLease, *, lease_for: timedelta) -> None:
         kept = await self._scope.driver.fetchval(
@@ -284,7 +271,7 @@ class PostgresTrades(TradeRepository):
             page.size + 1,
         )
         of_trade = {id: list(group) for id, group in groupby(rows, key=lambda row: row["id"])}
-        trades = [self._trade(group[0], group) for group in of_trade.values()]
+        trades = [_trade(self._scope, group) for group in of_trade.values()]
         return page_of(trades, list(of_trade), page)
 
     async def list_stuck(
@@ -384,44 +371,6 @@ class PostgresTrades(TradeRepository):
             detail,
         )
 
-    def _trade(self, row: Any, attempt_rows: Sequence[Any]) -> Trade:
-        instrument = self._scope.instrument(row["instrument"])
-        base, waterfall = terms_of(row, instrument)
-        return Trade(
-            id=TradeId(row["id"]),
-            tenant_id=self._scope.tenant_id,
-            quote_id=QuoteId(row["quote_id"]),
-            party=party_of(row),
-            side=Side(row["side"]),
-            instrument=instrument,
-            base_amount=base,
-            quote_amount=waterfall.total,
-            waterfall=waterfall,
-            lp_order=tuple(row["lp_order"]),
-            tolerance_bps=row["tolerance_bps"],
-            accepted_at=row["accepted_at"],
-            accepted_by=ApiKeyId(row["accepted_by"]),
-            correlation_id=row["correlation_id"],
-            state=TradeState(row["state"]),
-            attempts=tuple(
-                _attempt(attempt, waterfall.lp)
-                for attempt in attempt_rows
-                if attempt["attempt_number"] is not None
-            ),
-            rejection_reason=row["rejection_reason"],
-            unknown_since=row["unknown_since"],
-            ended_at=row["ended_at"],
-            ledger_ids=LedgerIds(
-                hold_entry=EntryId(row["hold_entry_id"]),
-                hold=TransferId(row["hold_id"]),
-                settlement_entry=EntryId(row["settlement_entry_id"]),
-                settlement=tuple(TransferId(id) for id in row["settlement_ids"]),
-                release_entry=EntryId(row["release_entry_id"]),
-                release=TransferId(row["release_id"]),
-            ),
-            version=row["version"],
-        )
-
 
 class PostgresTradeQueue(TradeQueue):
     """The queue over all tenants; its engine connects as the work role."""
@@ -442,35 +391,176 @@ class PostgresTradeQueue(TradeQueue):
         ]
 
 
-def _steps(trade: Trade, version: int) -> tuple[Any, ...]:
-    """Return the parameters of the attempts that the new steps touched, and of the steps."""
-    steps = trade.transitions
-    touched = {step.attempt for step in steps}
-    if trade.attempts and trade.attempt.state is AttemptState.UNKNOWN:
-        touched.add(trade.attempt.number)  # another check without an answer is no step
-    attempts = [attempt for attempt in trade.attempts if attempt.number in touched]
+async def lock_free_trades(
+    scope: Scope, ids: Iterable[TradeId]
+) -> Mapping[TradeId, tuple[Trade, datetime]]:
+    """Lock those trades that exist and that nobody else has locked; the clock is read after."""
+    rows = await scope.driver.fetch(_LOCK_FREE, scope.tenant, [id.uuid for id in ids])
+    return {
+        TradeId(id): (_trade(scope, group), group[-1]["read_at"])
+        for id, group in ((id, list(rows)) for id, rows in groupby(rows, itemgetter("id")))
+    }
+
+
+async def add_trades(scope: Scope, added: Sequence[tuple[Trade, timedelta]]) -> None:
+    """Store new trades, each queued and leased for its time."""
+    trades = [trade for trade, _ in added]
+    waterfalls = [trade.waterfall for trade in trades]
+    ledger_ids = [trade.ledger_ids for trade in trades]
+    await scope.driver.execute(
+        _ADD,
+        scope.tenant,
+        [trade.id.uuid for trade in trades],
+        [trade.quote_id.uuid for trade in trades],
+        [customer_uuid(trade.party) for trade in trades],
+        [trade.side for trade in trades],
+        [trade.instrument.code for trade in trades],
+        [trade.base_amount.units for trade in trades],
+        [trade.quote_amount.units for trade in trades],
+        [waterfall.lp.units for waterfall in waterfalls],
+        [waterfall.fee.units for waterfall in waterfalls],
+        [waterfall.markup.units for waterfall in waterfalls],
+        [array_literal(trade.lp_order) for trade in trades],
+        [trade.tolerance_bps for trade in trades],
+        [trade.accepted_at for trade in trades],
+        [trade.accepted_by.uuid for trade in trades],
+        [trade.correlation_id for trade in trades],
+        [trade.state for trade in trades],
+        [ids.hold_entry.uuid for ids in ledger_ids],
+        [ids.hold.uuid for ids in ledger_ids],
+        [ids.settlement_entry.uuid for ids in ledger_ids],
+        [array_literal(str(id.uuid) for id in ids.settlement) for ids in ledger_ids],
+        [ids.release_entry.uuid for ids in ledger_ids],
+        [ids.release.uuid for ids in ledger_ids],
+        [trade.version for trade in trades],
+        [lease_for for _, lease_for in added],
+        *_steps([(trade, trade.version) for trade in trades]),
+    )
+
+
+def first_lease(trade: Trade) -> TradeLease:
+    """Return the lease under which a new trade is stored."""
+    return TradeLease(tenant_id=trade.tenant_id, trade_id=trade.id, token=FIRST_TOKEN)
+
+
+async def save_trades(
+    scope: Scope, saved: Sequence[tuple[Trade, TradeLease, datetime | None]]
+) -> None:
+    """Replace the version of each, or raise `StaleLease` or `VersionConflict` of the first.
+
+    Of a trade that it is raised of not one row is written, of the others all are.
+    """
+    trades = [trade for trade, _, _ in saved]
+    rows = await scope.driver.fetch(
+        _SAVE,
+        scope.tenant,
+        [trade.id.uuid for trade in trades],
+        [trade.version for trade in trades],
+        [trade.state for trade in trades],
+        [trade.rejection_reason for trade in trades],
+        [trade.unknown_since for trade in trades],
+        [trade.ended_at for trade in trades],
+        [lease.token for _, lease, _ in saved],
+        [due_at for _, _, due_at in saved],
+        *_steps([(trade, trade.version + 1) for trade in trades]),
+    )
+    is_saved = {row["id"]: row["is_saved"] for row in rows}
+    for trade in trades:
+        if trade.id.uuid not in is_saved:
+            raise StaleLease("somebody else works on the trade", trade_id=trade.id)
+        if not is_saved[trade.id.uuid]:
+            raise VersionConflict("somebody else changed the trade first", trade_id=trade.id)
+
+
+def as_stored(trade: Trade) -> Trade:
+    """Return the trade as it is once it is saved."""
+    return replace(trade, version=trade.version + 1, transitions=())
+
+
+def _steps(trades: Sequence[tuple[Trade, int]]) -> tuple[Any, ...]:
+    """Return the parameters of the attempts that the new steps touched, and of the steps.
+
+    With each trade comes the version that it is stored as.
+    """
+    attempts = [(trade.id.uuid, attempt) for trade, _ in trades for attempt in _touched(trade)]
+    steps = [
+        (trade, version, ordinal, step)
+        for trade, version in trades
+        for ordinal, step in enumerate(trade.transitions, start=1)
+    ]
     return (
-        [attempt.number for attempt in attempts],
-        [attempt.id.uuid for attempt in attempts],
-        [attempt.lp for attempt in attempts],
-        [attempt.state for attempt in attempts],
-        [attempt.lp_reference for attempt in attempts],
-        [attempt.lp_amount.units if attempt.lp_amount else None for attempt in attempts],
-        [attempt.lp_expires_at for attempt in attempts],
-        [attempt.sent_at for attempt in attempts],
-        [attempt.venue_order_id for attempt in attempts],
-        [attempt.filled_amount.units if attempt.filled_amount else None for attempt in attempts],
-        [attempt.reason for attempt in attempts],
-        [attempt.checks for attempt in attempts],
-        [attempt.next_check_at for attempt in attempts],
-        version,
-        trade.correlation_id,
-        [step.attempt for step in steps],
-        [step.from_state for step in steps],
-        [step.to_state for step in steps],
-        [step.action for step in steps],
-        [step.actor for step in steps],
-        [step.evidence for step in steps],
+        [trade_id for trade_id, _ in attempts],
+        [attempt.number for _, attempt in attempts],
+        [attempt.id.uuid for _, attempt in attempts],
+        [attempt.lp for _, attempt in attempts],
+        [attempt.state for _, attempt in attempts],
+        [attempt.lp_reference for _, attempt in attempts],
+        [attempt.lp_amount.units if attempt.lp_amount else None for _, attempt in attempts],
+        [attempt.lp_expires_at for _, attempt in attempts],
+        [attempt.sent_at for _, attempt in attempts],
+        [attempt.venue_order_id for _, attempt in attempts],
+        [attempt.filled_amount.units if attempt.filled_amount else None for _, attempt in attempts],
+        [attempt.reason for _, attempt in attempts],
+        [attempt.checks for _, attempt in attempts],
+        [attempt.next_check_at for _, attempt in attempts],
+        [trade.id.uuid for trade, _, _, _ in steps],
+        [version for _, version, _, _ in steps],
+        [ordinal for _, _, ordinal, _ in steps],
+        [step.attempt for _, _, _, step in steps],
+        [step.from_state for _, _, _, step in steps],
+        [step.to_state for _, _, _, step in steps],
+        [step.action for _, _, _, step in steps],
+        [step.actor for _, _, _, step in steps],
+        [step.evidence for _, _, _, step in steps],
+        [trade.correlation_id for trade, _, _, _ in steps],
+    )
+
+
+def _touched(trade: Trade) -> Sequence[Attempt]:
+    numbers = {step.attempt for step in trade.transitions}
+    if trade.attempts and trade.attempt.state is AttemptState.UNKNOWN:
+        numbers.add(trade.attempt.number)  # another check without an answer is no step
+    return [attempt for attempt in trade.attempts if attempt.number in numbers]
+
+
+def _trade(scope: Scope, rows: Sequence[Any]) -> Trade:
+    """Return the trade whose columns every row of an attempt repeats."""
+    row = rows[0]
+    instrument = scope.instrument(row["instrument"])
+    base, waterfall = terms_of(row, instrument)
+    return Trade(
+        id=TradeId(row["id"]),
+        tenant_id=scope.tenant_id,
+        quote_id=QuoteId(row["quote_id"]),
+        party=party_of(row),
+        side=Side(row["side"]),
+        instrument=instrument,
+        base_amount=base,
+        quote_amount=waterfall.total,
+        waterfall=waterfall,
+        lp_order=tuple(row["lp_order"]),
+        tolerance_bps=row["tolerance_bps"],
+        accepted_at=row["accepted_at"],
+        accepted_by=ApiKeyId(row["accepted_by"]),
+        correlation_id=row["correlation_id"],
+        state=TradeState(row["state"]),
+        attempts=tuple(
+            _attempt(attempt, waterfall.lp)
+            for attempt in rows
+            if attempt["attempt_number"] is not None
+        ),
+        rejection_reason=row["rejection_reason"],
+        unknown_since=row["unknown_since"],
+        ended_at=row["ended_at"],
+        ledger_ids=LedgerIds(
+            hold_entry=EntryId(row["hold_entry_id"]),
+            hold=TransferId(row["hold_id"]),
+            settlement_entry=EntryId(row["settlement_entry_id"]),
+            settlement=tuple(TransferId(id) for id in row["settlement_ids"]),
+            release_entry=EntryId(row["release_entry_id"]),
+            release=TransferId(row["release_id"]),
+        ),
+        version=row["version"],
     )
 
 

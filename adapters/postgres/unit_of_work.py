@@ -3,111 +3,53 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from adapters.postgres.consumer import PostgresInbox
 from adapters.postgres.engine import drop
 from adapters.postgres.errors import translated
-from adapters.postgres.ledger import AccountIdCache, PostgresLedger
-from adapters.postgres.outbox import PostgresOutbox
-from adapters.postgres.quote import PostgresQuotes
-from adapters.postgres.request import PostgresRequests
-from adapters.postgres.sandbox import PostgresDeposits
+from adapters.postgres.group_commit import Alone, GroupCommit
+from adapters.postgres.ledger import AccountIdCache
+from adapters.postgres.repositories import PostgresUnitOfWork
 from adapters.postgres.scope import Scope, tenant_lock
-from adapters.postgres.tenant import PostgresApiKeys, PostgresCustomers, PostgresTenants
-from adapters.postgres.trade import PostgresTrades
 from domain.ids import TenantId
 from ports.market import Market
-from ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
+from ports.unit_of_work import Result, UnitOfWork, UnitOfWorkFactory, Work
 
 
-class PostgresUnitOfWork(UnitOfWork):
-    """The repositories of one open transaction."""
-
-    def __init__(self, scope: Scope, account_ids: AccountIdCache) -> None:
-        self._scope = scope
-        self._tenants = PostgresTenants(scope)
-        self._customers = PostgresCustomers(scope)
-        self._api_keys = PostgresApiKeys(scope)
-        self._quotes = PostgresQuotes(scope)
-        self._trades = PostgresTrades(scope)
-        self._ledger = PostgresLedger(scope, account_ids)
-        self._requests = PostgresRequests(scope)
-        self._outbox = PostgresOutbox(scope)
-        self._deposits = PostgresDeposits(scope)
-        self._inbox = PostgresInbox(scope)
-
-    @property
-    def tenant_id(self) -> TenantId:
-        return self._scope.tenant_id
-
-    @property
-    def tenants(self) -> PostgresTenants:
-        return self._tenants
-
-    @property
-    def customers(self) -> PostgresCustomers:
-        return self._customers
-
-    @property
-    def api_keys(self) -> PostgresApiKeys:
-        return self._api_keys
-
-    @property
-    def quotes(self) -> PostgresQuotes:
-        return self._quotes
-
-    @property
-    def trades(self) -> PostgresTrades:
-        return self._trades
-
-    @property
-    def ledger(self) -> PostgresLedger:
-        return self._ledger
-
-    @property
-    def requests(self) -> PostgresRequests:
-        return self._requests
-
-    @property
-    def outbox(self) -> PostgresOutbox:
-        return self._outbox
-
-    @property
-    def deposits(self) -> PostgresDeposits:
-        return self._deposits
-
-    @property
-    def inbox(self) -> PostgresInbox:
-        return self._inbox
-
-    async def now(self) -> datetime:
-        return await self._scope.now()
-
-
-@dataclass(frozen=True, slots=True)
 class PostgresUnitOfWorkFactory(UnitOfWorkFactory):
     """Opens units of work on the connections of one engine, and so of one database role."""
 
-    engine: AsyncEngine
-    market: Market
-    account_ids: AccountIdCache
+    def __init__(self, engine: AsyncEngine, market: Market, account_ids: AccountIdCache) -> None:
+        self._engine = engine
+        self._market = market
+        self._account_ids = account_ids
+        self._groups = GroupCommit(self._open_scope, account_ids)
 
     @asynccontextmanager
     async def begin(self, tenant_id: TenantId) -> AsyncIterator[UnitOfWork]:
-        catalogue = await self.market.catalogue()
+        async with self._open_scope(tenant_id) as scope:
+            yield PostgresUnitOfWork(scope, self._account_ids)
+
+    async def run(self, tenant_id: TenantId, work: Work[Result]) -> Result:
+        try:
+            return await self._groups.run(tenant_id, work)
+        except Alone:
+            async with self.begin(tenant_id) as uow:
+                return await work(uow)
+
+    @asynccontextmanager
+    async def _open_scope(self, tenant_id: TenantId) -> AsyncIterator[Scope]:
+        catalogue = await self._market.catalogue()
         with translated():
-            connection = await self.engine.connect()
+            connection = await self._engine.connect()
             try:
                 driver = (await connection.get_raw_connection()).driver_connection
                 assert driver is not None
                 scope = Scope(tenant_id, connection, driver, catalogue)
                 async with _transaction(scope):
-                    yield PostgresUnitOfWork(scope, self.account_ids)
+                    yield scope
             finally:
                 await connection.close()
 

@@ -35,18 +35,27 @@ class Once:
         effect: Callable[[UnitOfWork], Awaitable[Result]],
         replay: Callable[[UnitOfWork, UUID], Awaitable[Result]],
         on_refusal: Callable[[UnitOfWork, DomainError], Awaitable[None]] | None = None,
+        *,
+        in_company: bool = False,
     ) -> Result:
         """Return what `effect` made, or what `replay` finds of the first request.
 
-        `on_refusal` writes what a final refusal leaves behind, beside the request row.
+        `on_refusal` writes what a final refusal leaves behind, beside the request row. With
+        `in_company` the effect keeps to what `UnitOfWorkFactory.run` asks of it.
         """
+
+        async def work(uow: UnitOfWork) -> Result:
+            if call.key is not None:
+                known = await uow.requests.claim(call.key, resource_id.uuid)
+                if known is not None:
+                    return await _outcome(uow, known, replay)
+            return await effect(uow)
+
         try:
+            if in_company:
+                return await self.units_of_work.run(call.tenant_id, work)
             async with self.units_of_work.begin(call.tenant_id) as uow:
-                if call.key is not None:
-                    known = await uow.requests.claim(call.key, resource_id.uuid)
-                    if known is not None:
-                        return await _outcome(uow, known, replay)
-                return await effect(uow)
+                return await work(uow)
         except DomainError as refusal:
             is_final = refusal.kind in FINAL and not isinstance(refusal, RequestIdReused)
             if not is_final or (call.key is None and on_refusal is None):

@@ -55,7 +55,7 @@ class AcceptQuote:
 
         self.runner.reserve()
         try:
-            trade = await self.once(call, trade_id, effect, replay)
+            trade = await self.once(call, trade_id, effect, replay, in_company=True)
         except BaseException:
             self.runner.give_back()
             raise

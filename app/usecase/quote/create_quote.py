@@ -127,7 +127,7 @@ class CreateQuote:
                 await uow.now(),
             )
 
-        return await self.once(call, quote_id, effect, replay)
+        return await self.once(call, quote_id, effect, replay, in_company=True)
 
     async def _is_known(self, call: Call) -> bool:
         """Say whether this is a replay, for which no LP needs to be asked."""

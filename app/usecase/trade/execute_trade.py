@@ -196,7 +196,8 @@ class ExecuteTrade:
 
     async def _update(self, lease: TradeLease, change: Change) -> Trade:
         """Apply a change and all that follows from it without an LP, in one unit of work."""
-        async with self.units_of_work.begin(lease.tenant_id) as uow:
+
+        async def work(uow: UnitOfWork) -> Trade:
             before = await uow.trades.get(lease.trade_id, lock=True)
             now = await uow.now()
             found = await self._resolved(uow, before, now)
@@ -219,6 +220,8 @@ class ExecuteTrade:
             elif trade.state is TradeState.REJECTED:
                 await release_funds(uow, trade, now=now)
             return saved
+
+        return await self.units_of_work.run(lease.tenant_id, work)
 
     async def _resolved(self, uow: UnitOfWork, trade: Trade, now: datetime) -> Trade | None:
         """Apply what two operators found; their word outranks the venue's."""

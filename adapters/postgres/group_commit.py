@@ -1,0 +1,486 @@
+"""Group commit: units of work of one tenant that come together share one transaction.
+
+Each runs its own code, at the same time as its neighbors. What it reads waits until all of them
+wait or have ended; then one statement answers all that is read first in the order of locks. What it
+writes is kept back until all have ended; then there is one statement for each kind of row, and one
+commit. Who fails has written nothing.
+
+What cannot be done so is done alone: a method that has no form for many, a row that somebody else
+has locked, two neighbors at one row, and all of a group that the database refused.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import IntEnum
+from typing import Any, Final
+from uuid import UUID
+
+from adapters.postgres.ledger import (
+    AccountIdCache,
+    PostgresLedger,
+    books_of_new,
+    lock_accounts,
+    touched_accounts,
+    write_entries,
+)
+from adapters.postgres.outbox import PostgresOutbox, add_events
+from adapters.postgres.quote import PostgresQuotes, add_quotes, lock_free_quotes, save_quotes
+from adapters.postgres.repositories import PostgresUnitOfWork
+from adapters.postgres.request import PostgresRequests, add_requests, known_requests
+from adapters.postgres.scope import Scope
+from adapters.postgres.tenant import PostgresTenants, free_acting
+from adapters.postgres.trade import (
+    PostgresTrades,
+    add_trades,
+    as_stored,
+    first_lease,
+    lock_free_trades,
+    save_trades,
+)
+from domain.event import Event
+from domain.ids import AccountId, QuoteId, TenantId, TradeId
+from domain.ledger.account import Account
+from domain.ledger.entry import Entry
+from domain.ledger.posting import Decision, decide
+from domain.ledger.transfer import Transfer
+from domain.party import Party
+from domain.quote.quote import LpAnswer, Quote
+from domain.trade.trade import Trade
+from ports.errors import DatabaseUnavailable
+from ports.request import RequestKey, RequestRecord
+from ports.tenant import Acting
+from ports.trade import TradeLease
+from ports.unit_of_work import Result, Work
+
+MEMBERS: Final = 64
+"""Units of work in one transaction at most."""
+
+
+_STOPPING: Final = DatabaseUnavailable("the process is stopping")
+
+
+class Alone(Exception):
+    """The unit of work needs a transaction of its own; in this one it has done nothing."""
+
+
+class Rank(IntEnum):
+    """What is read first, and with it locked first; the same in every group and outside."""
+
+    REQUEST = 1
+    QUOTE = 2
+    TRADE = 3
+    PARTY = 4
+    ACCOUNTS = 5
+
+
+@dataclass(slots=True)
+class _Writes:
+    """What is written at the end, in the order of these fields."""
+
+    requests: list[tuple[RequestKey, UUID]] = field(default_factory=list)
+    new_quotes: list[tuple[Quote, Sequence[LpAnswer]]] = field(default_factory=list)
+    quotes: list[tuple[Quote, TradeId | None]] = field(default_factory=list)
+    new_trades: list[tuple[Trade, timedelta]] = field(default_factory=list)
+    trades: list[tuple[Trade, TradeLease, datetime | None]] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    entries: list[tuple[Decision, datetime]] = field(default_factory=list)
+
+    def add(self, other: "_Writes") -> None:
+        self.requests += other.requests
+        self.new_quotes += other.new_quotes
+        self.quotes += other.quotes
+        self.new_trades += other.new_trades
+        self.trades += other.trades
+        self.events += other.events
+
+    async def write(self, scope: Scope) -> None:
+        if self.requests:
+            await add_requests(scope, self.requests)
+        if self.new_quotes:
+            await add_quotes(scope, self.new_quotes)
+        if self.quotes:
+            await save_quotes(scope, self.quotes)
+        if self.new_trades:
+            await add_trades(scope, self.new_trades)
+        if self.trades:
+            await save_trades(scope, self.trades)
+        if self.events:
+            await add_events(scope, self.events)
+        if self.entries:
+            await write_entries(scope, self.entries)
+
+
+@dataclass(slots=True, eq=False)
+class _Member:
+    """One unit of work of a group, and where it stands.
+
+    Attributes:
+        joined: done once its group has a transaction.
+        group: the group, from then on.
+        is_running: it neither waits for an answer nor has ended.
+    """
+
+    joined: "asyncio.Future[_Group]"
+    group: "_Group | None" = None
+    is_running: bool = False
+    writes: _Writes = field(default_factory=_Writes)
+    read_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class _Ask:
+    member: _Member
+    rank: Rank
+    what: Any
+    answer: "asyncio.Future[Any]"
+
+
+class _Group:
+    """One transaction and its members."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.accounts: dict[AccountId, Account] = {}
+        self.written = asyncio.get_running_loop().create_future()
+        self._entries: list[tuple[Decision, datetime]] = []
+        self._writes = _Writes()
+        self._asks: list[_Ask] = []
+        self._taken: set[Any] = set()
+        self._running = 0
+        self._all_wait = asyncio.Event()
+        self._is_spoiled = False
+
+    async def ask(self, member: _Member, rank: Rank, what: Any) -> Any:
+        """Return the answer to what many can ask at once, or raise `Alone`."""
+        if self.written.done():
+            raise Alone
+        ask = _Ask(member, rank, what, asyncio.get_running_loop().create_future())
+        self._asks.append(ask)
+        self._stop(member)
+        try:
+            return await ask.answer
+        except asyncio.CancelledError:
+            if ask in self._asks:
+                self._asks.remove(ask)
+            raise
+
+    def take(self, what: Any) -> None:
+        """Take what only one member may work on, or raise `Alone`."""
+        if what in self._taken:
+            raise Alone
+        self._taken.add(what)
+
+    def decide(self, entry: Entry, pending: Sequence[Transfer]) -> Decision:
+        """Decide on the balances as the neighbors who decided before leave them."""
+        named = {id: self.accounts[id] for id in touched_accounts(entry) if id in self.accounts}
+        books = books_of_new(entry, named, pending)
+        decision = decide(entry, books)
+        self.accounts |= decision.accounts
+        self._entries.append((decision, books.now))
+        return decision
+
+    def leave(self, member: _Member, *, decided: bool, is_good: bool) -> None:
+        """Note that a member has ended; one that failed leaves nothing behind."""
+        if is_good:
+            self._writes.add(member.writes)
+        elif decided:
+            # Neighbors may have decided on balances that will never be.
+            self._is_spoiled = True
+        self._stop(member)
+
+    async def conduct(self) -> None:
+        """Answer until all have ended, then write all of it."""
+        while True:
+            if self._running:
+                await self._all_wait.wait()
+            if not self._asks:
+                break
+            first = min(ask.rank for ask in self._asks)
+            asks = [ask for ask in self._asks if ask.rank is first]
+            answers = await _ANSWERS[first](self, [ask.what for ask in asks])
+            self._asks = [ask for ask in self._asks if ask.rank is not first]
+            for ask, answer in zip(asks, answers, strict=True):
+                if ask.answer.done():
+                    continue  # canceled; its member has ended, or is about to
+                self.start(ask.member)
+                if answer is None:
+                    ask.answer.set_exception(Alone())
+                else:
+                    ask.answer.set_result(answer)
+        if self._is_spoiled:
+            raise Alone
+        self._writes.entries = self._entries
+        await self._writes.write(self.scope)
+
+    def end(self, error: BaseException | None) -> None:
+        """Tell all members what became of the transaction."""
+        if error is None:
+            self.written.set_result(None)
+            return
+        self.written.set_exception(error)
+        self.written.exception()  # heard, even if no member is left to hear it
+        for ask in self._asks:
+            if not ask.answer.done():
+                ask.answer.set_exception(error)
+
+    def start(self, member: _Member) -> None:
+        """Let a member go on; the next answers wait for it."""
+        member.is_running = True
+        self._running += 1
+        self._all_wait.clear()
+
+    def _stop(self, member: _Member) -> None:
+        if member.is_running:
+            member.is_running = False
+            self._running -= 1
+            if not self._running:
+                self._all_wait.set()
+
+
+async def _known(group: _Group, keys: Sequence[RequestKey]) -> Sequence[bool | None]:
+    known = await known_requests(group.scope, keys)
+    return [None if (key.rpc, key.request_id) in known else True for key in keys]
+
+
+async def _quotes(group: _Group, ids: Sequence[QuoteId]) -> Sequence[Quote | None]:
+    found = await lock_free_quotes(group.scope, ids)
+    return [found.get(id) for id in ids]
+
+
+async def _trades(group: _Group, ids: Sequence[TradeId]) -> Sequence[tuple[Trade, datetime] | None]:
+    found = await lock_free_trades(group.scope, ids)
+    return [found.get(id) for id in ids]
+
+
+async def _acting(group: _Group, parties: Sequence[Party]) -> Sequence[Acting | None]:
+    found = await free_acting(group.scope, parties)
+    return [found.get(party) for party in parties]
+
+
+async def _accounts(group: _Group, asked: Sequence[Entry]) -> Sequence[bool]:
+    ids = {id for entry in asked for id in touched_accounts(entry)}
+    group.accounts |= await lock_accounts(group.scope, ids - group.accounts.keys())
+    return [True] * len(asked)
+
+
+_ANSWERS: Final[Mapping[Rank, Callable[..., Any]]] = {
+    Rank.REQUEST: _known,
+    Rank.QUOTE: _quotes,
+    Rank.TRADE: _trades,
+    Rank.PARTY: _acting,
+    Rank.ACCOUNTS: _accounts,
+}
+
+
+class _NoDriver:
+    """Stands where a repository looks for its connection: what it wants to do is done alone."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise Alone
+
+
+class _Requests(PostgresRequests):
+    def __init__(self, scope: Scope, group: _Group, member: _Member) -> None:
+        super().__init__(scope)
+        self._group, self._member = group, member
+
+    async def claim(self, key: RequestKey, resource_id: UUID) -> RequestRecord | None:
+        self._group.take((key.rpc, key.request_id))
+        await self._group.ask(self._member, Rank.REQUEST, key)
+        self._member.writes.requests.append((key, resource_id))
+        return None
+
+
+class _Quotes(PostgresQuotes):
+    def __init__(self, scope: Scope, group: _Group, member: _Member) -> None:
+        super().__init__(scope)
+        self._group, self._member = group, member
+
+    async def get(self, quote_id: QuoteId, *, lock: bool = False) -> Quote:
+        if not lock:
+            raise Alone
+        self._group.take(quote_id)
+        quote: Quote = await self._group.ask(self._member, Rank.QUOTE, quote_id)
+        return quote
+
+    async def add(self, quote: Quote, answers: Sequence[LpAnswer]) -> None:
+        self._member.writes.new_quotes.append((quote, answers))
+
+    async def save(self, quote: Quote, *, trade_id: TradeId | None = None) -> None:
+        self._member.writes.quotes.append((quote, trade_id))
+
+
+class _Trades(PostgresTrades):
+    def __init__(self, scope: Scope, group: _Group, member: _Member) -> None:
+        super().__init__(scope)
+        self._group, self._member = group, member
+
+    async def get(self, trade_id: TradeId, *, lock: bool = False) -> Trade:
+        if not lock:
+            raise Alone
+        self._group.take(trade_id)
+        found = await self._group.ask(self._member, Rank.TRADE, trade_id)
+        trade: Trade = found[0]
+        self._member.read_at = found[1]
+        return trade
+
+    async def add(self, trade: Trade, *, lease_for: timedelta) -> TradeLease:
+        self._member.writes.new_trades.append((trade, lease_for))
+        return first_lease(trade)
+
+    async def save(self, trade: Trade, lease: TradeLease, *, due_at: datetime | None) -> Trade:
+        self._member.writes.trades.append((trade, lease, due_at))
+        return as_stored(trade)
+
+
+class _Tenants(PostgresTenants):
+    def __init__(self, scope: Scope, group: _Group, member: _Member) -> None:
+        super().__init__(scope)
+        self._group, self._member = group, member
+
+    async def acting(self, party: Party) -> Acting:
+        acting: Acting = await self._group.ask(self._member, Rank.PARTY, party)
+        return acting
+
+
+class _Ledger(PostgresLedger):
+    def __init__(
+        self, scope: Scope, account_ids: AccountIdCache, group: _Group, member: _Member
+    ) -> None:
+        super().__init__(scope, account_ids)
+        self._group, self._member = group, member
+        self.has_decided = False
+
+    async def commit(
+        self, entry: Entry, *, is_new: bool = False, pending: Sequence[Transfer] = ()
+    ) -> Decision:
+        if not is_new or self.has_decided or _expires(entry, pending):
+            raise Alone
+        await self._group.ask(self._member, Rank.ACCOUNTS, entry)
+        decision = self._group.decide(entry, pending)
+        self.has_decided = True
+        return decision
+
+
+def _expires(entry: Entry, pending: Sequence[Transfer]) -> bool:
+    return any(transfer.expires_at for transfer in (*entry.transfers, *pending))
+
+
+class _Outbox(PostgresOutbox):
+    def __init__(self, scope: Scope, member: _Member) -> None:
+        super().__init__(scope)
+        self._member = member
+
+    async def add(self, *events: Event) -> None:
+        self._member.writes.events += events
+
+
+class _SharedUnitOfWork(PostgresUnitOfWork):
+    """A member's view of its group: what has a form for many is done so, the rest is not."""
+
+    def __init__(self, group: _Group, member: _Member, account_ids: AccountIdCache) -> None:
+        nowhere: Any = _NoDriver()
+        scope = replace(group.scope, connection=nowhere, driver=nowhere)
+        super().__init__(scope, account_ids)
+        self._member = member
+        self._requests = _Requests(scope, group, member)
+        self._quotes = _Quotes(scope, group, member)
+        self._trades = _Trades(scope, group, member)
+        self._tenants = _Tenants(scope, group, member)
+        self._outbox = _Outbox(scope, member)
+        self._ledger: _Ledger = _Ledger(scope, account_ids, group, member)
+
+    @property
+    def has_decided(self) -> bool:
+        return self._ledger.has_decided
+
+    async def now(self) -> datetime:
+        if self._member.read_at is None:
+            raise Alone
+        return self._member.read_at
+
+
+class GroupCommit:
+    """Forms groups: who comes while a tenant's group is under way rides in the next one."""
+
+    def __init__(
+        self,
+        open_scope: Callable[[TenantId], AbstractAsyncContextManager[Scope]],
+        account_ids: AccountIdCache,
+    ) -> None:
+        self._open_scope = open_scope
+        self._account_ids = account_ids
+        self._waiting: dict[TenantId, deque[_Member]] = {}
+        self._leaders: set[asyncio.Task[None]] = set()
+
+    async def run(self, tenant_id: TenantId, work: Work[Result]) -> Result:
+        """Do `work` with its neighbors, or raise `Alone` when nothing of it was done."""
+        member = _Member(asyncio.get_running_loop().create_future())
+        self._join(tenant_id, member)
+        uow: _SharedUnitOfWork | None = None
+        is_good = False
+        try:
+            group = await member.joined
+            uow = _SharedUnitOfWork(group, member, self._account_ids)
+            result = await work(uow)
+            is_good = True
+        finally:
+            if member.group is not None:
+                has_decided = uow is not None and uow.has_decided
+                member.group.leave(member, decided=has_decided, is_good=is_good)
+        await asyncio.shield(group.written)
+        return result
+
+    def _join(self, tenant_id: TenantId, member: _Member) -> None:
+        waiting = self._waiting.get(tenant_id)
+        if waiting is not None:
+            waiting.append(member)
+            return
+        self._waiting[tenant_id] = deque([member])
+        leader = asyncio.create_task(self._lead(tenant_id))
+        self._leaders.add(leader)
+        leader.add_done_callback(self._leaders.discard)
+
+    async def _lead(self, tenant_id: TenantId) -> None:
+        waiting = self._waiting[tenant_id]
+        try:
+            while waiting:
+                members = [waiting.popleft() for _ in range(min(len(waiting), MEMBERS))]
+                await self._serve(tenant_id, members)
+        finally:
+            del self._waiting[tenant_id]
+            _turn_away(waiting, _STOPPING)
+
+    async def _serve(self, tenant_id: TenantId, members: Sequence[_Member]) -> None:
+        group: _Group | None = None
+        try:
+            async with self._open_scope(tenant_id) as scope:
+                group = _Group(scope)
+                for member in members:
+                    if not member.joined.done():  # it is when its caller was canceled
+                        group.start(member)
+                        member.group = group
+                        member.joined.set_result(group)
+                await group.conduct()
+        except Exception as error:
+            if group is None:
+                _turn_away(members, error)
+            else:
+                group.end(error if isinstance(error, DatabaseUnavailable) else Alone())
+        except BaseException:
+            _turn_away(members, _STOPPING)
+            if group is not None:
+                group.end(_STOPPING)
+            raise
+        else:
+            group.end(None)
+
+
+def _turn_away(members: Sequence[_Member] | deque[_Member], error: BaseException) -> None:
+    for member in members:
+        if not member.joined.done():
+            member.joined.set_exception(error)
