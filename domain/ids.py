@@ -76,13 +76,13 @@ class TypedId:
         return f"{type(self).__name__}({self})"
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other.uuid == self.uuid
+        return type(other) is type(self) and other.uuid.int == self.uuid.int
 
     def __lt__(self, other: Self) -> bool:
         return self.uuid.int < other.uuid.int
 
     def __hash__(self) -> int:
-        return hash(self.uuid)
+        return hash(self.uuid.int)
 
 
 class TenantId(TypedId):

@@ -30,13 +30,15 @@ class Price:
         """The price in decimal digits, rounded half to even at 12 significant digits."""
         numerator = self.quote_units * 10**self.base.scale
         denominator = self.base_units * 10**self.quote.scale
-        places = 0
-        while numerator and numerator < denominator * 10 ** (_DIGITS - 1):
+        # The lengths tell the number of places but for one, which the loop settles.
+        places = _DIGITS - 1 - (len(str(numerator)) - len(str(denominator))) if numerator else 0
+        if places > 0:
+            numerator *= 10**places
+        else:
+            denominator *= 10**-places
+        if numerator and numerator < denominator * 10 ** (_DIGITS - 1):
             numerator *= 10
             places += 1
-        while numerator >= denominator * 10**_DIGITS:
-            denominator *= 10
-            places -= 1
         scaled, rest = divmod(numerator, denominator)
         if 2 * rest > denominator or (2 * rest == denominator and scaled % 2):
             scaled += 1

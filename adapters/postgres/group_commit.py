@@ -121,12 +121,14 @@ class _Member:
     Attributes:
         joined: done once its group has a transaction.
         group: the group, from then on.
+        has_decided: balances are as it left them, for those who decide after it.
         is_running: it neither waits for an answer nor has ended.
     """
 
     joined: "asyncio.Future[_Group]"
     group: "_Group | None" = None
     is_running: bool = False
+    has_decided: bool = False
     writes: _Writes = field(default_factory=_Writes)
     read_at: datetime | None = None
 
@@ -183,11 +185,11 @@ class _Group:
         self._entries.append((decision, books.now))
         return decision
 
-    def leave(self, member: _Member, *, decided: bool, is_good: bool) -> None:
+    def leave(self, member: _Member, *, is_good: bool) -> None:
         """Note that a member has ended; one that failed leaves nothing behind."""
         if is_good:
             self._writes.add(member.writes)
-        elif decided:
+        elif member.has_decided:
             # Neighbors may have decided on balances that will never be.
             self._is_spoiled = True
         self._stop(member)
@@ -353,16 +355,15 @@ class _Ledger(PostgresLedger):
     ) -> None:
         super().__init__(scope, account_ids)
         self._group, self._member = group, member
-        self.has_decided = False
 
     async def commit(
         self, entry: Entry, *, is_new: bool = False, pending: Sequence[Transfer] = ()
     ) -> Decision:
-        if not is_new or self.has_decided or _expires(entry, pending):
+        if not is_new or self._member.has_decided or _expires(entry, pending):
             raise Alone
         await self._group.ask(self._member, Rank.ACCOUNTS, entry)
         decision = self._group.decide(entry, pending)
-        self.has_decided = True
+        self._member.has_decided = True
         return decision
 
 
@@ -392,11 +393,7 @@ class _SharedUnitOfWork(PostgresUnitOfWork):
         self._trades = _Trades(scope, group, member)
         self._tenants = _Tenants(scope, group, member)
         self._outbox = _Outbox(scope, member)
-        self._ledger: _Ledger = _Ledger(scope, account_ids, group, member)
-
-    @property
-    def has_decided(self) -> bool:
-        return self._ledger.has_decided
+        self._ledger = _Ledger(scope, account_ids, group, member)
 
     async def now(self) -> datetime:
         if self._member.read_at is None:
@@ -421,17 +418,18 @@ class GroupCommit:
         """Do `work` with its neighbors, or raise `Alone` when nothing of it was done."""
         member = _Member(asyncio.get_running_loop().create_future())
         self._join(tenant_id, member)
-        uow: _SharedUnitOfWork | None = None
-        is_good = False
         try:
             group = await member.joined
             uow = _SharedUnitOfWork(group, member, self._account_ids)
             result = await work(uow)
-            is_good = True
-        finally:
+        except BaseException as error:
             if member.group is not None:
-                has_decided = uow is not None and uow.has_decided
-                member.group.leave(member, decided=has_decided, is_good=is_good)
+                member.group.leave(member, is_good=False)
+                if isinstance(error, Exception):
+                    # By the time that it is heard of, nothing is locked any more.
+                    await asyncio.wait([member.group.written])
+            raise
+        group.leave(member, is_good=True)
         await asyncio.shield(group.written)
         return result
 

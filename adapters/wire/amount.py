@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -66,12 +67,14 @@ def read_side(message: int) -> Side:
         raise InvalidArgument("side must be SIDE_BUY or SIDE_SELL", field="side") from None
 
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 def time_message(instant: datetime | None) -> Timestamp | None:
     if instant is None:
         return None
-    message = Timestamp()
-    message.FromDatetime(instant.astimezone(UTC))
-    return message
+    since = instant - _EPOCH
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1000)
 
 
 def read_time(message: Timestamp, *, field: str) -> datetime:

@@ -1,6 +1,6 @@
 """An account is one balance in one asset, kept in four columns."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -91,19 +91,29 @@ class Account:
         )
 
     def debited(self, *, pending: int = 0, posted: int = 0) -> "Account":
-        return replace(
-            self,
+        return self._moved(
             debits_pending=self.debits_pending + pending,
             debits_posted=self.debits_posted + posted,
-            version=self.version + 1,
+            credits_pending=self.credits_pending,
+            credits_posted=self.credits_posted,
         )
 
     def credited(self, *, pending: int = 0, posted: int = 0) -> "Account":
-        return replace(
-            self,
+        return self._moved(
+            debits_pending=self.debits_pending,
+            debits_posted=self.debits_posted,
             credits_pending=self.credits_pending + pending,
             credits_posted=self.credits_posted + posted,
+        )
+
+    def _moved(self, **columns: int) -> "Account":
+        # Every posting comes by here; dataclasses.replace() takes four times as long.
+        return Account(
+            id=self.id,
+            key=self.key,
+            overdraft_limit=self.overdraft_limit,
             version=self.version + 1,
+            **columns,
         )
 
     def amount(self, units: int) -> Amount:

@@ -40,10 +40,10 @@ from ports.liquidity import (
     LpQuoteRequest,
     LpStatus,
 )
-from ports.unit_of_work import UnitOfWork
+from ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from tests.crash.clock import SeededIds
 from tests.crash.ports import TurnUnits
-from tests.crash.watch import COMMITTED
+from tests.crash.watch import COMMITTED, replaced
 
 
 def _unchanged(lp: LiquidityProvider, _ids: IdSource) -> LiquidityProvider:
@@ -60,16 +60,6 @@ class Canary:
     name: str
     wrap_lp: Callable[[LiquidityProvider, IdSource], LiquidityProvider] = _unchanged
     planted: Callable[[], AbstractContextManager[None]] = nullcontext
-
-
-@contextmanager
-def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    kept = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +144,10 @@ async def _save_blindly(trades: PostgresTrades, trade: Trade) -> None:
     driver, tenant = trades._scope.driver, trades._scope.tenant
     version = await driver.fetchval(_BLIND_SAVE, tenant, trade.id.uuid, trade.state, trade.ended_at)
     await driver.execute(
-        f"WITH trade AS (SELECT 1), {trade_adapter._steps_from(3)} SELECT 1",
+        f"WITH trade AS (SELECT $2::uuid AS id), {trade_adapter._steps_from(3)} SELECT 1",
         tenant,
         trade.id.uuid,
-        *trade_adapter._steps(trade, version),
+        *trade_adapter._steps([(trade, version)]),
     )
     COMMITTED.write(trade)
 
@@ -256,7 +246,11 @@ def outbox_apart() -> Iterator[None]:
                 await original_add(uow.outbox, *events)
 
     original_begin, original_add = TurnUnits.begin, PostgresOutbox.add
-    with replaced(PostgresOutbox, "add", remember), replaced(TurnUnits, "begin", begin):
+    with (
+        replaced(PostgresOutbox, "add", remember),
+        replaced(TurnUnits, "begin", begin),
+        replaced(TurnUnits, "run", UnitOfWorkFactory.run),
+    ):
         yield
 
 
@@ -283,8 +277,9 @@ def app_clock() -> Iterator[None]:
 def no_fencing() -> Iterator[None]:
     """Whoever ever held a trade may write it."""
     save = trade_adapter._SAVE
-    assert save.count("token = $8") == 2
-    with replaced(trade_adapter, "_SAVE", save.replace("token = $8", "token >= $8 * 0")):
+    fenced, unfenced = "q.token = g.token", "q.token >= g.token * 0"
+    assert save.count(fenced) == 2
+    with replaced(trade_adapter, "_SAVE", save.replace(fenced, unfenced)):
         yield
 
 

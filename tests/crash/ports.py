@@ -25,7 +25,7 @@ from ports.liquidity import (
 )
 from ports.market import Catalogue, Market
 from ports.trade import TradeLease, TradeQueue
-from ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
+from ports.unit_of_work import Result, UnitOfWork, UnitOfWorkFactory, Work
 from reli.event.v1 import event_pb2
 from tests.crash.faults import Answer, BusFault, Fault, Port
 from tests.crash.venue import Venue
@@ -88,6 +88,25 @@ class TurnUnits(UnitOfWorkFactory):
             COMMITTED.end(self.world)
             if turn.fault is Fault.COMMIT_UNHEARD:
                 raise DatabaseUnavailable("the connection broke after COMMIT was sent")
+
+    async def run(self, tenant_id: TenantId, work: Work[Result]) -> Result:
+        async with self.world.call(self.actor, Port.UNIT, "unit") as turn:
+            if turn.fault is Fault.DB_REFUSES:
+                raise DatabaseUnavailable("the connection was refused")
+
+            async def struck(uow: UnitOfWork) -> Result:
+                COMMITTED.begin()
+                result = await work(uow)
+                if turn.fault is Fault.CRASH_INSIDE:
+                    self.world.crash(self.actor)
+                    raise Crashed
+                return result
+
+            result = await self.inner.run(tenant_id, struck)
+            COMMITTED.end(self.world)
+            if turn.fault is Fault.COMMIT_UNHEARD:
+                raise DatabaseUnavailable("the connection broke after COMMIT was sent")
+            return result
 
 
 @dataclass(frozen=True, slots=True)

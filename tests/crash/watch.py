@@ -1,10 +1,13 @@
 """Looks over the shoulder of the trade repository: which states were committed."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
-from adapters.postgres.trade import PostgresTrades
+import adapters.postgres.group_commit as group_commit
+import adapters.postgres.trade as trade_adapter
+from adapters.postgres.scope import Scope
 from domain.trade.trade import Trade
 from ports.trade import TradeLease
 from tests.crash.world import World
@@ -38,23 +41,33 @@ COMMITTED = CommittedStates()
 @contextmanager
 def watched_trades() -> Iterator[None]:
     """Note every trade that is stored, as long as the block lasts."""
-    add, save = PostgresTrades.add, PostgresTrades.save
+    add, save = trade_adapter.add_trades, trade_adapter.save_trades
 
-    async def noted_add(self: PostgresTrades, trade: Trade, *, lease_for: timedelta) -> TradeLease:
-        COMMITTED.write(trade)
-        return await add(self, trade, lease_for=lease_for)
+    async def noted_add(scope: Scope, added: Sequence[tuple[Trade, timedelta]]) -> None:
+        await add(scope, added)
+        for trade, _ in added:
+            COMMITTED.write(trade)
 
     async def noted_save(
-        self: PostgresTrades, trade: Trade, lease: TradeLease, *, due_at: datetime | None
-    ) -> Trade:
-        saved = await save(self, trade, lease, due_at=due_at)
-        COMMITTED.write(trade)
-        return saved
+        scope: Scope, saved: Sequence[tuple[Trade, TradeLease, datetime | None]]
+    ) -> None:
+        await save(scope, saved)
+        for trade, _, _ in saved:
+            COMMITTED.write(trade)
 
-    PostgresTrades.add = noted_add  # type: ignore[method-assign]
-    PostgresTrades.save = noted_save  # type: ignore[method-assign]
+    with ExitStack() as stack:
+        for module in (trade_adapter, group_commit):
+            stack.enter_context(replaced(module, "add_trades", noted_add))
+            stack.enter_context(replaced(module, "save_trades", noted_save))
+        yield
+
+
+@contextmanager
+def replaced(owner: Any, name: str, by: Any) -> Iterator[None]:
+    """Put something else in the place of an attribute, as long as the block lasts."""
+    original = getattr(owner, name)
+    setattr(owner, name, by)
     try:
         yield
     finally:
-        PostgresTrades.add = add  # type: ignore[method-assign]
-        PostgresTrades.save = save  # type: ignore[method-assign]
+        setattr(owner, name, original)
