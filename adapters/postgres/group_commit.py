@@ -426,8 +426,9 @@ class GroupCommit:
             if member.group is not None:
                 member.group.leave(member, is_good=False)
                 if isinstance(error, Exception):
-                    # By the time that it is heard of, nothing is locked any more.
-                    await asyncio.wait([member.group.written])
+                    # It may be about what a neighbor left behind, so it holds if that does; and
+                    # by the time that it is heard of, nothing is locked any more.
+                    await asyncio.shield(member.group.written)
             raise
         group.leave(member, is_good=True)
         await asyncio.shield(group.written)

@@ -1,0 +1,365 @@
+"""What units of work do that are run together, whatever database is behind them.
+
+A database joins by one more parameter of the fixture `rig`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import QueuePool
+
+from adapters.postgres.engine import make_engine
+from adapters.postgres.ledger import AccountIdCache
+from adapters.postgres.market import PostgresMarket
+from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
+from adapters.system.clock import SystemClock
+from domain.amount import Amount
+from domain.errors import DomainError
+from domain.event import Event
+from domain.ids import (
+    AccountId,
+    CustomerId,
+    EntryId,
+    EventId,
+    QuoteId,
+    TenantId,
+    TradeId,
+    TransferId,
+)
+from domain.ledger.account import AccountKey, AccountKind
+from domain.ledger.entry import Entry, EntrySource
+from domain.ledger.errors import InsufficientFunds
+from domain.ledger.transfer import Transfer, TransferKind
+from domain.party import Party
+from domain.quote.errors import QuoteAlreadyAccepted, QuoteNotFound
+from domain.quote.quote import Quote
+from domain.tenant.customer import Customer
+from domain.tenant.errors import CustomerNotFound
+from domain.tenant.tenant import Tenant, TenantSettings
+from ports.errors import DatabaseBusy
+from ports.request import RequestKey
+from ports.unit_of_work import UnitOfWork
+from tests.support.builders import NGN, a_quote
+from tests.support.platform import Platform
+
+TREASURY: Final = Party(None)
+FUNDS: Final = 1_000
+ADA: Final = AccountKey(AccountKind.CUSTOMER, NGN, "ada")
+LP: Final = AccountKey(AccountKind.LP, NGN, "alpha")
+
+
+class Unwell(DomainError):
+    """Something in the work itself."""
+
+    reason = "UNWELL"
+
+
+@dataclass(frozen=True)
+class Rig:
+    """A tenant of its own whose customer Ada has 1,000 units."""
+
+    units_of_work: PostgresUnitOfWorkFactory
+    tenant_id: TenantId
+    platform: Platform
+    accounts: dict[AccountKey, AccountId]
+
+    async def run_all(self, *works: Any) -> list[Any]:
+        """Run all at once; an error stands in the place of its result."""
+        return await asyncio.gather(
+            *(self.units_of_work.run(self.tenant_id, work) for work in works),
+            return_exceptions=True,
+        )
+
+    def quote(self, **changes: Any) -> Quote:
+        quote = a_quote(created_at=self.platform.ids.new(QuoteId).created_at)
+        new = {"id": self.platform.ids.new(QuoteId), "tenant_id": self.tenant_id}
+        return replace(quote, **{**new, "party": TREASURY, **changes})
+
+    async def an_open_quote(self) -> Quote:
+        quote = self.quote()
+        async with self.units_of_work.begin(self.tenant_id) as uow:
+            await uow.quotes.add(quote, [])
+        return quote
+
+    async def stored(self, quotes: Sequence[Quote]) -> list[bool]:
+        found = []
+        for quote in quotes:
+            async with self.units_of_work.begin(self.tenant_id) as uow:
+                try:
+                    found.append((await uow.quotes.get(quote.id)).id == quote.id)
+                except QuoteNotFound:
+                    found.append(False)
+        return found
+
+    def payment(self, units: int, debit: AccountKey = ADA, credit: AccountKey = LP) -> Entry:
+        id = self.platform.ids.new(EntryId)
+        transfer = Transfer(
+            id=self.platform.ids.new(TransferId),
+            debit_account_id=self.accounts[debit],
+            credit_account_id=self.accounts[credit],
+            amount=Amount(NGN, units),
+            kind=TransferKind.REGULAR,
+        )
+        return Entry(
+            id=id,
+            transfers=(transfer,),
+            source=EntrySource.TRADE,
+            reference="",
+            effective_at=id.created_at,
+        )
+
+    def event(self, quote: Quote) -> Event:
+        return Event(
+            id=self.platform.ids.new(EventId),
+            tenant_id=self.tenant_id,
+            type="quote.created",
+            subject=quote.id,
+            data=quote,
+            correlation_id="correlation",
+            occurred_at=quote.created_at,
+        )
+
+    async def balance(self, key: AccountKey) -> int:
+        async with self.units_of_work.begin(self.tenant_id) as uow:
+            return (await uow.ledger.get_account(self.accounts[key])).balance
+
+    async def transactions_of(self, quotes: Sequence[Quote]) -> set[int]:
+        """Return the transactions that stored the quotes."""
+        rows = await self.platform.owner.fetch(
+            "SELECT DISTINCT xmin::text::bigint AS id FROM core.quotes WHERE id = ANY($1)",
+            [quote.id.uuid for quote in quotes],
+        )
+        return {row["id"] for row in rows}
+
+
+@pytest.fixture(params=["postgres"])
+async def rig(platform: Platform, app_database_url: str) -> AsyncIterator[Rig]:
+    engine = make_engine(app_database_url, pool_size=4, name="units run together")
+    try:
+        units = PostgresUnitOfWorkFactory(
+            engine, PostgresMarket(engine, SystemClock()), AccountIdCache()
+        )
+        yield await a_rig(platform, units, engine)
+        await asyncio.sleep(0)
+        pool = engine.sync_engine.pool
+        assert isinstance(pool, QueuePool)
+        assert pool.checkedout() == 0, "no connection is kept"
+    finally:
+        await engine.dispose()
+
+
+async def a_rig(platform: Platform, units: PostgresUnitOfWorkFactory, engine: AsyncEngine) -> Rig:
+    id = platform.ids.new(TenantId)
+    async with units.begin(id) as uow:
+        slug = str(id).replace("_", "-")
+        await uow.tenants.add(
+            Tenant(id=id, slug=slug, display_name="T", branding={}, settings=TenantSettings())
+        )
+        accounts = dict(await uow.ledger.open_accounts([ADA, LP]))
+    rig = Rig(units, id, platform, accounts)
+    async with units.begin(id) as uow:
+        await uow.ledger.commit(rig.payment(FUNDS, LP, ADA))
+    return rig
+
+
+def storing(quote: Quote, event: Event | None = None) -> Any:
+    async def work(uow: UnitOfWork) -> QuoteId:
+        await uow.tenants.acting(TREASURY)
+        await uow.quotes.add(quote, [])
+        if event is not None:
+            await uow.outbox.add(event)
+        return quote.id
+
+    return work
+
+
+def paying(entry: Entry) -> Any:
+    async def work(uow: UnitOfWork) -> EntryId:
+        await uow.ledger.commit(entry, is_new=True)
+        return entry.id
+
+    return work
+
+
+def accepting(quote: Quote, key: RequestKey | None = None) -> Any:
+    async def work(uow: UnitOfWork) -> datetime:
+        if key is not None:
+            assert await uow.requests.claim(key, quote.id.uuid) is None
+        found = await uow.quotes.get(quote.id, lock=True)
+        acting = await uow.tenants.acting(TREASURY)
+        accepted = found.accept(now=found.created_at)
+        trade_id = TradeId(quote.id.uuid)
+        await uow.quotes.save(accepted, trade_id=trade_id)
+        return acting.now
+
+    return work
+
+
+def failing(quote: Quote) -> Any:
+    async def work(uow: UnitOfWork) -> None:
+        await storing(quote)(uow)
+        raise Unwell("the work failed after it wrote")
+
+    return work
+
+
+async def test_neighbors_are_stored_by_few_transactions(rig: Rig) -> None:
+    quotes = [rig.quote() for _ in range(20)]
+
+    results = await rig.run_all(*(storing(quote, rig.event(quote)) for quote in quotes))
+
+    assert results == [quote.id for quote in quotes]
+    assert all(await rig.stored(quotes))
+    assert len(await rig.transactions_of(quotes)) <= 2
+
+
+async def test_who_fails_leaves_nothing_and_its_neighbors_do_not_notice(rig: Rig) -> None:
+    good, bad = [rig.quote() for _ in range(5)], [rig.quote() for _ in range(5)]
+
+    results = await rig.run_all(*map(storing, good), *map(failing, bad))
+
+    assert results[:5] == [quote.id for quote in good]
+    assert all(isinstance(result, Unwell) for result in results[5:])
+    assert all(await rig.stored(good))
+    assert not any(await rig.stored(bad))
+
+
+async def test_funds_for_three_pay_three_of_ten(rig: Rig) -> None:
+    results = await rig.run_all(*(paying(rig.payment(FUNDS // 3)) for _ in range(10)))
+
+    assert sum(isinstance(result, EntryId) for result in results) == 3
+    assert sum(isinstance(result, InsufficientFunds) for result in results) == 7
+    assert await rig.balance(ADA) == FUNDS - 3 * (FUNDS // 3)
+
+
+async def test_each_line_of_an_account_continues_the_one_before(rig: Rig) -> None:
+    await rig.run_all(*(paying(rig.payment(1)) for _ in range(40)))
+
+    rows = await rig.platform.owner.fetch(
+        """SELECT debit_version, debit_balance_after FROM core.transfers
+        WHERE tenant_id = $1 AND debit_account_id = $2 ORDER BY debit_version""",
+        rig.tenant_id.uuid,
+        rig.accounts[ADA].uuid,
+    )
+    assert [row["debit_version"] for row in rows] == list(range(2, 42))
+    assert [row["debit_balance_after"] for row in rows] == list(range(999, 959, -1))
+
+
+async def test_who_fails_after_it_decided_on_balances_changes_none_of_them(rig: Rig) -> None:
+    async def work(uow: UnitOfWork) -> None:
+        await uow.ledger.commit(rig.payment(FUNDS), is_new=True)
+        raise Unwell("too late")
+
+    results = await rig.run_all(work, *(paying(rig.payment(100)) for _ in range(5)))
+
+    assert isinstance(results[0], Unwell)
+    assert all(isinstance(result, EntryId) for result in results[1:])
+    assert await rig.balance(ADA) == FUNDS - 500
+
+
+async def test_two_at_one_quote_take_turns(rig: Rig) -> None:
+    quote = await rig.an_open_quote()
+
+    results = await rig.run_all(accepting(quote), accepting(quote), accepting(quote))
+
+    assert [type(result) for result in results].count(datetime) <= 1
+    refused = [result for result in results if isinstance(result, QuoteAlreadyAccepted)]
+    assert len(refused) >= 2, results
+
+
+async def test_a_request_that_was_claimed_before_is_found(rig: Rig) -> None:
+    key = RequestKey(rpc="reli.test/Test", request_id="r-1", fingerprint=b"f" * 32)
+    first, second = rig.quote(), rig.quote()
+
+    async def claim(uow: UnitOfWork, quote: Quote) -> Any:
+        known = await uow.requests.claim(key, quote.id.uuid)
+        return known.resource_id if known else None
+
+    results = await rig.run_all(lambda uow: claim(uow, first), lambda uow: claim(uow, second))
+    again = await rig.run_all(lambda uow: claim(uow, rig.quote()))
+
+    assert results.count(None) == 1
+    assert {*results, *again} <= {None, first.id.uuid, second.id.uuid}
+    assert again != [None]
+
+
+async def test_who_waits_for_a_row_does_not_hold_up_its_neighbors(rig: Rig) -> None:
+    locked, free = await rig.an_open_quote(), [rig.quote() for _ in range(3)]
+    async with rig.units_of_work.begin(rig.tenant_id) as uow:
+        await uow.quotes.get(locked.id, lock=True)
+        waiting = asyncio.create_task(rig.run_all(accepting(locked)))
+        results = await rig.run_all(*map(storing, free))
+
+        assert results == [quote.id for quote in free]
+        assert not waiting.done()
+    (late,) = await waiting
+    assert not isinstance(late, DatabaseBusy)
+
+
+async def test_what_the_database_refuses_of_one_is_done_for_the_others(rig: Rig) -> None:
+    known = await rig.an_open_quote()
+    quotes = [rig.quote() for _ in range(4)]
+
+    results = await rig.run_all(storing(known), *map(storing, quotes))
+
+    assert isinstance(results[0], Exception)
+    assert results[1:] == [quote.id for quote in quotes]
+    assert all(await rig.stored(quotes))
+
+
+async def test_what_has_no_form_for_many_is_done_all_the_same(rig: Rig) -> None:
+    customer = Customer(
+        id=rig.platform.ids.new(CustomerId), tenant_id=rig.tenant_id, external_id="grace"
+    )
+    quote = rig.quote()
+
+    async def work(uow: UnitOfWork) -> Customer:
+        await uow.customers.add(customer)
+        return await uow.customers.get(customer.id)
+
+    assert await rig.run_all(work, storing(quote)) == [customer, quote.id]
+    assert await rig.stored([quote]) == [True]
+
+
+async def test_what_does_not_exist_is_not_found(rig: Rig) -> None:
+    nobody = Party(rig.platform.ids.new(CustomerId))
+
+    async def act(uow: UnitOfWork) -> Any:
+        return await uow.tenants.acting(nobody)
+
+    results = await rig.run_all(act, accepting(rig.quote()))
+
+    assert [type(result) for result in results] == [CustomerNotFound, QuoteNotFound]
+
+
+async def test_who_is_canceled_does_not_take_its_neighbors_along(rig: Rig) -> None:
+    for steps in range(12):
+        quotes = [rig.quote() for _ in range(3)]
+        doomed = rig.quote()
+        canceled = asyncio.create_task(rig.run_all(storing(doomed)))
+        running = asyncio.create_task(rig.run_all(*map(storing, quotes)))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        canceled.cancel()
+
+        assert await running == [quote.id for quote in quotes]
+        await asyncio.gather(canceled, return_exceptions=True)
+        assert all(await rig.stored(quotes))
+
+
+async def test_tenants_do_not_meet(rig: Rig) -> None:
+    other_id, _ = await rig.platform.a_tenant()
+    other = TenantId.parse(other_id)
+    ours, theirs = rig.quote(), rig.quote(tenant_id=other)
+
+    await asyncio.gather(
+        rig.units_of_work.run(rig.tenant_id, storing(ours)),
+        rig.units_of_work.run(other, storing(theirs)),
+    )
+
+    assert await rig.stored([ours, theirs]) == [True, False]
