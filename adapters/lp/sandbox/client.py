@@ -12,6 +12,7 @@ from adapters.lp.sandbox.config import SandboxLpConfig
 
 MAX_ANSWER_BYTES: Final = 64 * 1024
 MAX_EVIDENCE: Final = 500
+FRESH_S: Final = 1.0
 
 # An answer that unpacks to more than its size would escape the limit.
 _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
@@ -24,7 +25,7 @@ class LpSessions:
     Attributes:
         pooled: for what has no effect at a venue; connections are kept.
         fresh: for executions. A kept connection may have died unnoticed, and an execution lost on
-            it is an unknown outcome, so each gets its own.
+            it is an unknown outcome; one that was used within the last second hardly has.
     """
 
     pooled: aiohttp.ClientSession
@@ -38,7 +39,7 @@ async def open_lp_sessions() -> AsyncIterator[LpSessions]:
     # in flight is bounded by the requests and workers that wait for it.
     async with (
         _session(aiohttp.TCPConnector(limit=0)) as pooled,
-        _session(aiohttp.TCPConnector(limit=0, force_close=True)) as fresh,
+        _session(aiohttp.TCPConnector(limit=0, keepalive_timeout=FRESH_S)) as fresh,
     ):
         yield LpSessions(pooled, fresh)
 

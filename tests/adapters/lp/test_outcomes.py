@@ -6,15 +6,16 @@ The venue here is a socket that says exactly what the test wrote, byte by byte.
 import asyncio
 import gzip
 import json
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pytest
 
-from adapters.lp.sandbox.client import MAX_ANSWER_BYTES, LpSessions, open_lp_sessions
+from adapters.lp.sandbox.client import FRESH_S, MAX_ANSWER_BYTES, LpSessions, open_lp_sessions
 from adapters.lp.sandbox.config import SandboxLpConfig
 from adapters.lp.sandbox.provider import SandboxLp
 from domain.ids import AttemptId, LpQuoteRequestId
@@ -345,19 +346,30 @@ async def test_a_redirect_to_a_closed_port_is_not_taken_for_not_sent(sessions: L
     assert isinstance(outcome, Unknown)
 
 
-async def test_every_execution_has_a_connection_of_its_own(sessions: LpSessions) -> None:
+@pytest.mark.parametrize(("pause_s", "connections"), [(0.0, 1), (FRESH_S + 0.2, 2)])
+async def test_an_execution_takes_only_a_connection_that_was_used_just_now(
+    sessions: LpSessions, pause_s: float, connections: int
+) -> None:
     peers = []
 
-    async def remember(writer: asyncio.StreamWriter) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peers.append(writer.get_extra_info("peername"))
-        writer.write(answer(FILL))
-        await writer.drain()
+        with suppress(asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(re.findall(rb"Content-Length: (\d+)", head)[0])
+                await reader.readexactly(length)
+                writer.write(answer(FILL))
+        writer.close()
 
-    async with a_venue_that_says(remember) as url:
-        for _ in range(2):
-            assert isinstance(await execute(sessions, a_config(url)), Filled)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        assert isinstance(await execute(sessions, a_config(url)), Filled)
+        await asyncio.sleep(pause_s)
+        assert isinstance(await execute(sessions, a_config(url)), Filled)
 
-    assert len(set(peers)) == 2
+    assert len(set(peers)) == connections
 
 
 async def test_a_closed_session_does_not_raise_from_an_execution() -> None:
