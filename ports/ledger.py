@@ -33,6 +33,13 @@ class LedgerStore(Protocol):
         """
         ...
 
+    async def commit_new(self, entries: Sequence[Entry]) -> Sequence[Decision]:
+        """Apply entries of new ids that resolve nothing, in order and at once, as `commit` does.
+
+        Raises the first `LedgerRefusal` of the first entry that is refused, having changed nothing.
+        """
+        ...
+
     async def burn(self, entry: Entry, refusal: LedgerRefusal) -> None:
         """Keep the ids of an entry that failed on balance failed for ever."""
         ...

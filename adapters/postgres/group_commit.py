@@ -22,7 +22,7 @@ from uuid import UUID
 from adapters.postgres.ledger import (
     AccountIdCache,
     PostgresLedger,
-    books_of_new,
+    decide_on,
     lock_accounts,
     touched_accounts,
     write_entries,
@@ -45,7 +45,7 @@ from domain.event import Event
 from domain.ids import AccountId, QuoteId, TenantId, TradeId
 from domain.ledger.account import Account
 from domain.ledger.entry import Entry
-from domain.ledger.posting import Decision, decide
+from domain.ledger.posting import Decision
 from domain.ledger.transfer import Transfer
 from domain.party import Party
 from domain.quote.quote import LpAnswer, Quote
@@ -178,12 +178,9 @@ class _Group:
 
     def decide(self, entry: Entry, pending: Sequence[Transfer]) -> Decision:
         """Decide on the balances as the neighbors who decided before leave them."""
-        named = {id: self.accounts[id] for id in touched_accounts(entry) if id in self.accounts}
-        books = books_of_new(entry, named, pending)
-        decision = decide(entry, books)
-        self.accounts |= decision.accounts
-        self._entries.append((decision, books.now))
-        return decision
+        decided = decide_on(self.accounts, entry, pending)
+        self._entries.append(decided)
+        return decided[0]
 
     def leave(self, member: _Member, *, is_good: bool) -> None:
         """Note that a member has ended; one that failed leaves nothing behind."""

@@ -205,6 +205,14 @@ class PostgresLedger(LedgerStore):
             await self._track_expiry(entry, books)
         return decision
 
+    async def commit_new(self, entries: Sequence[Entry]) -> Sequence[Decision]:
+        named = {id for entry in entries for id in touched_accounts(entry)}
+        accounts = await lock_accounts(self._scope, named)
+        decided = [decide_on(accounts, entry) for entry in entries]
+        if decided:
+            await write_entries(self._scope, decided)
+        return [decision for decision, _ in decided]
+
     async def burn(self, entry: Entry, refusal: LedgerRefusal) -> None:
         ids = [entry.id.uuid]
         failed = refusal.metadata.get("transfer_id")
@@ -412,6 +420,20 @@ async def lock_accounts(scope: Scope, ids: Iterable[AccountId]) -> dict[AccountI
     """Lock those accounts that exist, in the order of their ids."""
     rows = await scope.driver.fetch(_LOCK_ACCOUNTS, scope.tenant, sorted(id.uuid for id in ids))
     return {account.id: account for account in (_account(scope, row) for row in rows)}
+
+
+def decide_on(
+    accounts: dict[AccountId, Account], entry: Entry, pending: Sequence[Transfer] = ()
+) -> tuple[Decision, datetime]:
+    """Decide on an entry of new ids and leave the accounts as it leaves them.
+
+    With it comes when it is recorded.
+    """
+    named = {id: accounts[id] for id in touched_accounts(entry) if id in accounts}
+    books = books_of_new(entry, named, pending)
+    decision = decide(entry, books)
+    accounts |= decision.accounts
+    return decision, books.now
 
 
 async def write_entries(scope: Scope, decided: Sequence[tuple[Decision, datetime]]) -> None:

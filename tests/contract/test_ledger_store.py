@@ -250,6 +250,37 @@ async def test_a_refused_entry_changes_nothing_not_even_by_its_good_transfers(ri
             await uow.ledger.get_entry(entry.id)
 
 
+async def test_new_entries_are_committed_in_order_as_one_by_one(rig: Rig) -> None:
+    await rig.enter(rig.transfer("lp", "ada", 100))
+    entries = [
+        rig.entry(rig.transfer("ada", "bob", 100)),
+        rig.entry(rig.transfer("bob", "ada", 40), rig.transfer("ada", "markup", 30)),
+    ]
+
+    async with rig.begin() as uow:
+        decisions = await uow.ledger.commit_new(entries)
+        assert await uow.ledger.commit_new([]) == []
+
+    assert [decision.entry for decision in decisions] == entries
+    assert [line.balance_after.units for line in reversed(await rig.lines("ada"))] == [
+        *(100, 0, 40, 10)
+    ]
+    async with rig.begin() as uow:
+        for entry in entries:
+            assert (await uow.ledger.get_entry(entry.id))[0] == entry
+
+
+async def test_of_new_entries_none_is_committed_when_one_is_refused(rig: Rig) -> None:
+    await rig.enter(rig.transfer("lp", "ada", 100))
+    entries = [rig.entry(rig.transfer("ada", "bob", 60)) for _ in range(2)]
+
+    with pytest.raises(InsufficientFunds):
+        async with rig.begin() as uow:
+            await uow.ledger.commit_new(entries)
+
+    assert (await rig.account("ada")).balance == 100
+
+
 async def test_burned_ids_stay_failed_when_the_funds_are_there(rig: Rig) -> None:
     failing = rig.transfer("ada", "bob", 5)
     entry = rig.entry(rig.transfer("lp", "bob"), failing)
