@@ -1,8 +1,10 @@
 """Connections: one pool a process, numbers as exact ints, and none that is dead lent twice."""
 
+from asyncio import get_running_loop
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -11,6 +13,9 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from adapters.postgres.errors import translated
+
+_PLANS: Final = "plans"
+_PLANS_KEPT_S: Final = 600.0
 
 
 def make_engine(
@@ -45,7 +50,38 @@ def make_engine(
         if connection.driver_connection.is_closed():
             raise DisconnectionError("the server has closed it")
 
+    @event.listens_for(engine.sync_engine, "checkout")
+    def _plan_anew(connection: Any, record: Any, _proxy: Any) -> None:
+        plans = record.info.setdefault(_PLANS, _Plans(get_running_loop().time()))
+        if plans.are_outgrown(get_running_loop().time()):
+            try:
+                connection.run_async(_discard_plans)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                raise DisconnectionError("the server has closed it") from error
+
     return engine
+
+
+@dataclass(slots=True)
+class _Plans:
+    """How old the plans of a connection are.
+
+    A plan is made for the size that a table has then. One made while it was nearly empty reads all
+    rows of a tenant instead of asking by key, until the server's own statistics notice; that may
+    take minutes, in which it costs ever more. Made again at twice the age each time, plans follow
+    the growth and cost nothing to speak of.
+    """
+
+    made_at: float
+    kept_for: float = 1.0
+
+    def are_outgrown(self, now: float) -> bool:
+        """Say whether to make them again, and if so count them as made now."""
+        if now - self.made_at < self.kept_for:
+            return False
+        self.made_at = now
+        self.kept_for = min(2 * self.kept_for, _PLANS_KEPT_S)
+        return True
 
 
 @asynccontextmanager
@@ -70,6 +106,10 @@ async def drop(connection: AsyncConnection, driver: Any) -> None:
     """Close a connection without asking the server, and let nobody have it again."""
     driver.terminate()
     await connection.invalidate()
+
+
+async def _discard_plans(driver: Any) -> None:
+    await driver.execute("DISCARD PLANS")
 
 
 async def _set_numeric_codec(driver: Any) -> None:

@@ -81,7 +81,7 @@ WITH changed AS (
     FROM unnest($2::uuid[], $3::numeric[], $4::numeric[], $5::numeric[], $6::numeric[],
         $7::bigint[])
         AS v (id, debits_pending, debits_posted, credits_pending, credits_posted, version)
-    WHERE a.tenant_id = $1 AND a.id = v.id
+    WHERE a.tenant_id = $1 AND a.id = ANY($2) AND a.id = v.id
 ), written AS (
     INSERT INTO core.entries (tenant_id, id, source, reference, description, effective_at,
         recorded_at)

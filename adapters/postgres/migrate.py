@@ -25,6 +25,10 @@ _ROLE_SETTINGS = {
     # Every hot statement asks by key: a plan made for the first values serves all, and planning
     # over partitions would cost more than running.
     "plan_cache_mode": "force_generic_plan",
+    # Rows are joined to a handful of parameters, whose number no plan knows: by key, never by
+    # reading all that a tenant has.
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
 }
 
 

@@ -49,7 +49,7 @@ SELECT $1, * FROM unnest($20::uuid[], $21::uuid[], $22::text[], $23::text[], $24
 _SAVE = """
 UPDATE core.quotes AS q SET state = g.state, trade_id = g.trade_id, version = g.version
 FROM unnest($2::uuid[], $3::int[], $4::text[], $5::uuid[]) AS g (id, version, state, trade_id)
-WHERE q.tenant_id = $1 AND q.id = g.id AND q.version = g.version - 1
+WHERE q.tenant_id = $1 AND q.id = ANY($2) AND q.id = g.id AND q.version = g.version - 1
 RETURNING q.id
 """
 

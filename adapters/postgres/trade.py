@@ -160,11 +160,13 @@ WITH given AS MATERIALIZED (
     UPDATE core.trade_queue AS q SET due_at = coalesce(g.due_at, q.due_at),
         leased_until = CASE WHEN g.due_at IS NULL THEN q.leased_until ELSE core.now() END
     FROM given AS g
-    WHERE q.tenant_id = $1 AND q.trade_id = g.id AND q.token = g.token AND g.ended_at IS NULL
+    WHERE q.tenant_id = $1 AND q.trade_id = ANY($2) AND q.trade_id = g.id AND q.token = g.token
+        AND g.ended_at IS NULL
     RETURNING q.trade_id AS id
 ), ended AS (
     DELETE FROM core.trade_queue AS q USING given AS g
-    WHERE q.tenant_id = $1 AND q.trade_id = g.id AND q.token = g.token AND g.ended_at IS NOT NULL
+    WHERE q.tenant_id = $1 AND q.trade_id = ANY($2) AND q.trade_id = g.id AND q.token = g.token
+        AND g.ended_at IS NOT NULL
     RETURNING q.trade_id AS id
 ), held AS MATERIALIZED (
     SELECT id FROM lease UNION ALL SELECT id FROM ended
@@ -172,7 +174,7 @@ WITH given AS MATERIALIZED (
     UPDATE core.trades AS t SET state = g.state, rejection_reason = g.rejection_reason,
         unknown_since = g.unknown_since, ended_at = g.ended_at, version = g.version + 1
     FROM given AS g JOIN held USING (id)
-    WHERE t.tenant_id = $1 AND t.id = g.id AND t.version = g.version
+    WHERE t.tenant_id = $1 AND t.id = ANY($2) AND t.id = g.id AND t.version = g.version
     RETURNING t.id
 ), {_steps_from(10)}
 SELECT id, id IN (SELECT id FROM trade) AS is_saved FROM held
