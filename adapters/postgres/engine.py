@@ -32,6 +32,8 @@ def make_engine(
         max_overflow=0,
         pool_timeout=2,
         pool_pre_ping=False,
+        # The one used last is the one whose plans and catalogue are at hand.
+        pool_use_lifo=True,
         isolation_level=isolation_level,
         connect_args={
             "timeout": 5,
@@ -73,7 +75,7 @@ class _Plans:
     """
 
     made_at: float
-    kept_for: float = 1.0
+    kept_for: float = 5.0
 
     def are_outgrown(self, now: float) -> bool:
         """Say whether to make them again, and if so count them as made now."""
