@@ -53,4 +53,5 @@ async def _close(client: Client) -> None:
 
 
 async def _report(error: Exception) -> None:
-    _log.warning("NATS: %s", error)
+    # Whoever needed the bus hears of it too, and tells it as often as people want to read it.
+    _log.debug("NATS: %s", error)
