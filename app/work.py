@@ -18,6 +18,7 @@ from app.collector import settle_down
 from app.container import LEASE
 from app.process import open_process
 from app.settings import Settings
+from app.worker.dead_letter_replay import DeadLetterReplay
 from app.worker.event_sequencer import EventSequencer
 from app.worker.hold_expiry import HoldExpiry
 from app.worker.house_book import HouseBook
@@ -62,7 +63,10 @@ async def work(settings: Settings) -> None:
             OutboxRelay(PostgresOutboxReader(engine), NatsBus(nats)),
             lease_for=LEASE,
         )
-        house = HouseBook(PostgresEventFeed(engine), container.mirror_trades())
+        house = HouseBook(
+            PostgresEventFeed(engine), container.mirror_trades(), container.bury_event()
+        )
+        replays = DeadLetterReplay(container.house_replays())
         holds = HoldExpiry(PostgresExpiringHolds(engine), container.expire_hold())
         partitions = PartitionMaker(PostgresPartitions(engine))
         run = partial(run_for_ever, outages=Outages(clock))
@@ -74,6 +78,7 @@ async def work(settings: Settings) -> None:
                 group.create_task(run("sequencer", clock, sequencer, rest_s=0.05))
                 group.create_task(run("relay", clock, relay, rest_s=0.1))
                 group.create_task(run("house book", clock, house, rest_s=0.5))
+                group.create_task(run("replays", clock, replays, rest_s=1))
                 group.create_task(run("holds", clock, holds, rest_s=1))
                 group.create_task(run("partitions", clock, partitions, rest_s=3_600))
         finally:

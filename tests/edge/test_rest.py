@@ -42,6 +42,8 @@ OPERATOR_PATHS: Final = [
     ("GET", "/v1/ledger/entries/{entry_id}"),
     ("POST", "/v1/ledger/accounts"),
     ("POST", "/v1/ledger/accounts/{account_id}:setOverdraftLimit"),
+    ("GET", "/v1/deadLetters"),
+    ("POST", "/v1/deadLetters/{dead_letter_id}:replay"),
     ("GET", "/v1/stuckTrades"),
     ("POST", "/v1/trades/{trade_id}:proposeResolution"),
     ("POST", "/v1/trades/{trade_id}:approveResolution"),
