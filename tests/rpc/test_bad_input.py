@@ -320,9 +320,9 @@ async def _add_stuck_trades(world: World) -> None:
 async def _add_dead_letters(world: World) -> None:
     """Whatever is replayed here, no worker does it."""
     platform = world.platform
-    world.dead_letter_id = await a_dead_letter(platform, world.tenant_id)
-    world.replayed_letter_id = await a_dead_letter(platform, world.tenant_id)
-    world.foreign_letter_id = await a_dead_letter(platform, world.foreign_tenant_id)
+    world.dead_letter_id = await a_dead_letter(platform.owner, world.tenant_id)
+    world.replayed_letter_id = await a_dead_letter(platform.owner, world.tenant_id)
+    world.foreign_letter_id = await a_dead_letter(platform.owner, world.foreign_tenant_id)
     await platform.owner.execute(
         "UPDATE core.dead_letters SET state = 'replayed', replayed_at = core.now(),"
         " replay_requested_at = core.now(), replay_requested_by = $2 WHERE id = $1",

@@ -30,7 +30,7 @@ async def test_a_letter_says_whose_event_it_is_and_what_the_consumer_failed_of(
     platform: Platform,
 ) -> None:
     tenant_id, _ = await platform.a_tenant()
-    letter_id = await a_dead_letter(platform, tenant_id, reason="a bug")
+    letter_id = await a_dead_letter(platform.owner, tenant_id, reason="a bug")
 
     listed = await platform.operator.event_admin.ListDeadLetters(
         pb.ListDeadLettersRequest(tenant_id=tenant_id)
@@ -49,7 +49,7 @@ async def test_letters_of_all_tenants_are_listed_by_page_the_newest_first(
     platform: Platform,
 ) -> None:
     tenant_ids = [(await platform.a_tenant())[0] for _ in range(2)]
-    buried = [await a_dead_letter(platform, tenant_id) for tenant_id in tenant_ids]
+    buried = [await a_dead_letter(platform.owner, tenant_id) for tenant_id in tenant_ids]
     found: list[str] = []
     token = ""
     while True:
@@ -67,7 +67,7 @@ async def test_letters_of_all_tenants_are_listed_by_page_the_newest_first(
 
 async def test_the_same_request_is_heard_once(platform: Platform) -> None:
     tenant_id, _ = await platform.a_tenant()
-    letter_id = await a_dead_letter(platform, tenant_id)
+    letter_id = await a_dead_letter(platform.owner, tenant_id)
     request_id = new_request_id()
 
     first = await replay(platform.operator, tenant_id, letter_id, request_id)
@@ -86,7 +86,7 @@ async def test_the_same_request_is_heard_once(platform: Platform) -> None:
 async def test_a_letter_is_replayed_for_the_tenant_whose_event_it_is(platform: Platform) -> None:
     tenant_id, _ = await platform.a_tenant()
     other_tenant_id, _ = await platform.a_tenant()
-    letter_id = await a_dead_letter(platform, tenant_id)
+    letter_id = await a_dead_letter(platform.owner, tenant_id)
 
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await replay(platform.operator, other_tenant_id, letter_id)
@@ -96,7 +96,7 @@ async def test_a_letter_is_replayed_for_the_tenant_whose_event_it_is(platform: P
 
 async def test_a_tenants_key_neither_sees_nor_replays_its_own_letters(platform: Platform) -> None:
     tenant_id, client = await platform.a_tenant()
-    letter_id = await a_dead_letter(platform, tenant_id)
+    letter_id = await a_dead_letter(platform.owner, tenant_id)
 
     for call in (
         client.event_admin.ListDeadLetters(pb.ListDeadLettersRequest(tenant_id=tenant_id)),

@@ -229,7 +229,7 @@ async def _refusals(client: Client) -> None:
 
 async def _replay_one(platform: Platform, tenant: BusyTenant) -> None:
     """Have one dead letter replayed; its event had no effect to have, so the letter alone tells."""
-    letter_id = await a_dead_letter(platform, tenant.id)
+    letter_id = await a_dead_letter(platform.owner, tenant.id)
     await platform.operator.event_admin.ReplayDeadLetter(
         event_pb.ReplayDeadLetterRequest(
             tenant_id=tenant.id, dead_letter_id=letter_id, request_id=new_request_id()

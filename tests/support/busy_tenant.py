@@ -122,7 +122,7 @@ async def a_busy_tenant(platform: Platform) -> BusyTenant:
         open_quote_id=(await client.quote(customer.id, "0.01", side=BUY)).id,
         trade_id=settled.id,
         resolution_id=proposed.resolution.id,
-        dead_letter_id=await a_dead_letter(platform, tenant_id, reason=canary),
+        dead_letter_id=await a_dead_letter(platform.owner, tenant_id, reason=canary),
         api_key_id=key.api_key.id,
         entry_id=held.entry_id,
         transfer_id=held.transfers[0].id,
