@@ -31,6 +31,9 @@ class NatsConnection:
                     name=self._name,
                     error_cb=_report,
                     allow_reconnect=False,
+                    # The caller tries again; the client would do so for minutes, without a word.
+                    max_reconnect_attempts=1,
+                    reconnect_time_wait=0,
                     connect_timeout=CONNECT_TIMEOUT_S,
                 )
             return self._client
