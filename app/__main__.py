@@ -155,7 +155,7 @@ def sandbox_venue(
 def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Watch a customer's trades from quote to settled books."""
+    """Watch a customer's trades from quote to audited books."""
     from app.demo.run import run
 
     if not run(as_json=as_json):

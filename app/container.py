@@ -22,6 +22,7 @@ from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from adapters.system.clock import SystemClock
 from adapters.system.ids import RandomIds
 from adapters.system.secrets import SystemSecrets
+from app.rpc.event import EventAdminServicer
 from app.rpc.interceptor import Interceptor
 from app.rpc.ledger import LedgerAdminServicer, LedgerServicer
 from app.rpc.market import MarketServicer
@@ -31,7 +32,11 @@ from app.rpc.tenant import ApiKeyServicer, CustomerServicer, TenantAdminServicer
 from app.rpc.trade import TradeAdminServicer, TradeServicer
 from app.settings import LpSettings, Settings
 from app.usecase.announce import Announce
-from app.usecase.house.mirror_trades import MirrorTrades
+from app.usecase.event.bury_event import BuryEvent
+from app.usecase.event.list_dead_letters import ListDeadLetters
+from app.usecase.event.replay_dead_letters import ReplayDeadLetters
+from app.usecase.event.request_replay import RequestReplay
+from app.usecase.house.mirror_trades import CONSUMER, MirrorTrades
 from app.usecase.ledger.create_entry import CreateEntry
 from app.usecase.ledger.expire_hold import ExpireHold
 from app.usecase.ledger.open_account import OpenAccount
@@ -128,6 +133,10 @@ class Container(containers.DeclarativeContainer):
     )
 
     mirror_trades = providers.Singleton(MirrorTrades, units_of_work, ids, directory)
+    bury_event = providers.Singleton(BuryEvent, units_of_work, ids, announce, directory)
+    house_replays = providers.Singleton(
+        ReplayDeadLetters, CONSUMER, mirror_trades, units_of_work, ids, announce, directory
+    )
     expire_hold = providers.Singleton(ExpireHold, units_of_work, ids, announce)
 
     interceptor = providers.Singleton(
@@ -202,6 +211,11 @@ class Container(containers.DeclarativeContainer):
         read_ledger=read_ledger,
         market=market,
     )
+    event_admin_servicer = providers.Singleton(
+        EventAdminServicer,
+        list_dead_letters=providers.Singleton(ListDeadLetters, units_of_work, directory),
+        request_replay=providers.Singleton(RequestReplay, once, directory),
+    )
     sandbox_servicer = providers.Singleton(
         SandboxServicer,
         create_deposit=providers.Singleton(CreateDeposit, once, ids, announce),
@@ -218,5 +232,6 @@ class Container(containers.DeclarativeContainer):
         trade_admin_servicer,
         ledger_servicer,
         ledger_admin_servicer,
+        event_admin_servicer,
         sandbox_servicer,
     )

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final
 
 from adapters.nats.bus import NatsBus
@@ -17,11 +18,13 @@ from app.collector import settle_down
 from app.container import LEASE
 from app.process import open_process
 from app.settings import Settings
+from app.worker.dead_letter_replay import DeadLetterReplay
 from app.worker.event_sequencer import EventSequencer
 from app.worker.hold_expiry import HoldExpiry
 from app.worker.house_book import HouseBook
 from app.worker.leased import Leased
 from app.worker.loop import run_for_ever
+from app.worker.outage import Outages
 from app.worker.outbox_relay import OutboxRelay
 from app.worker.partition_maker import PartitionMaker
 from app.worker.trade_worker import TradeWorker
@@ -60,19 +63,24 @@ async def work(settings: Settings) -> None:
             OutboxRelay(PostgresOutboxReader(engine), NatsBus(nats)),
             lease_for=LEASE,
         )
-        house = HouseBook(PostgresEventFeed(engine), container.mirror_trades())
+        house = HouseBook(
+            PostgresEventFeed(engine), container.mirror_trades(), container.bury_event()
+        )
+        replays = DeadLetterReplay(container.house_replays())
         holds = HoldExpiry(PostgresExpiringHolds(engine), container.expire_hold())
         partitions = PartitionMaker(PostgresPartitions(engine))
+        run = partial(run_for_ever, outages=Outages(clock))
         settle_down()
         _log.info("working")
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(run_for_ever("trades", clock, trades, rest_s=0.2))
-                group.create_task(run_for_ever("sequencer", clock, sequencer, rest_s=0.05))
-                group.create_task(run_for_ever("relay", clock, relay, rest_s=0.1))
-                group.create_task(run_for_ever("house book", clock, house, rest_s=0.5))
-                group.create_task(run_for_ever("holds", clock, holds, rest_s=1))
-                group.create_task(run_for_ever("partitions", clock, partitions, rest_s=3_600))
+                group.create_task(run("trades", clock, trades, rest_s=0.2))
+                group.create_task(run("sequencer", clock, sequencer, rest_s=0.05))
+                group.create_task(run("relay", clock, relay, rest_s=0.1))
+                group.create_task(run("house book", clock, house, rest_s=0.5))
+                group.create_task(run("replays", clock, replays, rest_s=1))
+                group.create_task(run("holds", clock, holds, rest_s=1))
+                group.create_task(run("partitions", clock, partitions, rest_s=3_600))
         finally:
             async with asyncio.timeout(GRACE_S):
                 await runner.drain()

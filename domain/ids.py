@@ -166,3 +166,10 @@ class ResolutionId(TypedId):
 
     prefix = "resolution"
     __slots__ = ()
+
+
+class DeadLetterId(TypedId):
+    """Names an event that one consumer could not deal with."""
+
+    prefix = "deadletter"
+    __slots__ = ()

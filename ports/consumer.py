@@ -49,6 +49,10 @@ class Inbox(Protocol):
         """
         ...
 
-    async def bury(self, consumer: str, event: LoggedEvent, *, reason: str) -> None:
-        """Move the consumer past an event that it cannot deal with, and keep that for a person."""
+    async def pass_over(self, consumer: str, event: LoggedEvent) -> bool:
+        """Move the consumer past an event that it cannot deal with; return as `receive` does."""
+        ...
+
+    async def note(self, consumer: str, event_id: EventId) -> bool:
+        """Note an event as seen out of its turn; return False if it was seen already."""
         ...

@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from domain.ids import TenantId
 from ports.consumer import Inbox
+from ports.dead_letter import DeadLetterRepository
 from ports.ledger import LedgerStore
 from ports.outbox import Outbox
 from ports.quote import QuoteRepository
@@ -44,6 +45,8 @@ class UnitOfWork(Protocol):
     def deposits(self) -> DepositRepository: ...
     @property
     def inbox(self) -> Inbox: ...
+    @property
+    def dead_letters(self) -> DeadLetterRepository: ...
 
     async def now(self) -> datetime:
         """Return the database's clock; read it after the lock whose time it judges."""

@@ -31,6 +31,9 @@ class NatsConnection:
                     name=self._name,
                     error_cb=_report,
                     allow_reconnect=False,
+                    # The caller tries again; the client would do so for minutes, without a word.
+                    max_reconnect_attempts=1,
+                    reconnect_time_wait=0,
                     connect_timeout=CONNECT_TIMEOUT_S,
                 )
             return self._client
@@ -53,4 +56,5 @@ async def _close(client: Client) -> None:
 
 
 async def _report(error: Exception) -> None:
-    _log.warning("NATS: %s", error)
+    # Whoever needed the bus hears of it too, and tells it as often as people want to read it.
+    _log.debug("NATS: %s", error)

@@ -48,11 +48,11 @@ INSERT INTO core.inbox (tenant_id, consumer, event_id, recorded_at)
 SELECT $1, $2, event_id, core.now() FROM unnest($3::uuid[]) AS e (event_id)
 """
 
-_BURY = """
-INSERT INTO core.dead_letters (tenant_id, consumer, event_id, source_tenant_id, reason,
-    recorded_at)
-VALUES ($1, $2, $3, $4, $5, core.now())
+_NOTE = """
+INSERT INTO core.inbox (tenant_id, consumer, event_id, recorded_at)
+VALUES ($1, $2, $3, core.now())
 ON CONFLICT DO NOTHING
+RETURNING true
 """
 
 
@@ -100,16 +100,13 @@ class PostgresInbox(Inbox):
             )
         return True
 
-    async def bury(self, consumer: str, event: LoggedEvent, *, reason: str) -> None:
-        if await self._advance(consumer, [event]):
-            await self._scope.driver.execute(
-                _BURY,
-                self._scope.tenant,
-                consumer,
-                event.id.uuid,
-                event.tenant_id.uuid,
-                reason[:500],
-            )
+    async def pass_over(self, consumer: str, event: LoggedEvent) -> bool:
+        return await self._advance(consumer, [event])
+
+    async def note(self, consumer: str, event_id: EventId) -> bool:
+        return bool(
+            await self._scope.driver.fetchval(_NOTE, self._scope.tenant, consumer, event_id.uuid)
+        )
 
     async def _advance(self, consumer: str, events: Sequence[LoggedEvent]) -> bool:
         first, last = events[0], events[-1]

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from adapters.postgres.consumer import PostgresInbox
+from adapters.postgres.dead_letter import PostgresDeadLetters
 from adapters.postgres.ledger import AccountIdCache, PostgresLedger
 from adapters.postgres.outbox import PostgresOutbox
 from adapters.postgres.quote import PostgresQuotes
@@ -30,6 +31,7 @@ class PostgresUnitOfWork(UnitOfWork):
         self._outbox = PostgresOutbox(scope)
         self._deposits = PostgresDeposits(scope)
         self._inbox = PostgresInbox(scope)
+        self._dead_letters = PostgresDeadLetters(scope)
 
     @property
     def tenant_id(self) -> TenantId:
@@ -74,6 +76,10 @@ class PostgresUnitOfWork(UnitOfWork):
     @property
     def inbox(self) -> PostgresInbox:
         return self._inbox
+
+    @property
+    def dead_letters(self) -> PostgresDeadLetters:
+        return self._dead_letters
 
     async def now(self) -> datetime:
         return await self._scope.now()

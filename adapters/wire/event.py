@@ -1,13 +1,15 @@
-"""Events, as the bytes that the outbox keeps and the bus carries."""
+"""Events, as the bytes that the outbox keeps and the bus carries; and dead letters."""
 
 from typing import assert_never, cast
 
 from adapters.wire.amount import time_message
+from adapters.wire.enum import enum_messages
 from adapters.wire.ledger import entry_message
 from adapters.wire.quote import quote_message
 from adapters.wire.sandbox import deposit_message
 from adapters.wire.tenant import api_key_message, customer_message, tenant_message
 from adapters.wire.trade import trade_message
+from domain.dead_letter import DeadLetter, DeadLetterState
 from domain.event import Event
 from domain.ledger.entry import Entry
 from domain.quote.quote import Quote
@@ -16,9 +18,11 @@ from domain.tenant.customer import Customer
 from domain.tenant.tenant import Tenant
 from domain.trade.trade import Trade
 from ports.sandbox import Deposit
-from reli.event.v1 import event_pb2
+from reli.event.v1 import dead_letter_pb2, event_pb2
 
-Subject = Tenant | Customer | ApiKey | Quote | Trade | Entry | Deposit
+Subject = Tenant | Customer | ApiKey | Quote | Trade | Entry | Deposit | DeadLetter
+
+_LETTER_STATE = enum_messages(DeadLetterState, dead_letter_pb2.DeadLetterState, "DEAD_LETTER_STATE")
 
 
 def event_bytes(event: Event) -> bytes:
@@ -46,6 +50,8 @@ def event_bytes(event: Event) -> bytes:
             message.entry.CopyFrom(entry_message(entry, recorded_at=event.occurred_at))
         case Deposit() as deposit:
             message.deposit.CopyFrom(deposit_message(deposit))
+        case DeadLetter() as letter:
+            message.dead_letter.CopyFrom(dead_letter_message(letter))
         case other:
             assert_never(other)
     return message.SerializeToString()
@@ -54,3 +60,22 @@ def event_bytes(event: Event) -> bytes:
 def with_sequence(payload: bytes, sequence: int) -> bytes:
     """Return the event's bytes with its sequence: in protobuf, appending a field sets it."""
     return payload + event_pb2.Event(sequence=sequence).SerializeToString()
+
+
+def dead_letter_message(letter: DeadLetter) -> dead_letter_pb2.DeadLetter:
+    return dead_letter_pb2.DeadLetter(
+        id=str(letter.id),
+        consumer=letter.consumer,
+        tenant_id=str(letter.source_tenant_id),
+        event_id=str(letter.event_id),
+        event_type=letter.event_type,
+        subject=letter.subject,
+        reason=letter.reason,
+        bury_time=time_message(letter.buried_at),
+        state=_LETTER_STATE[letter.state],
+        replay_requested_by=str(letter.replay_requested_by or ""),
+        replay_request_time=time_message(letter.replay_requested_at),
+        replay_failures=letter.replay_failures,
+        replay_failure=letter.replay_failure,
+        replay_time=time_message(letter.replayed_at),
+    )

@@ -1,1 +1,1 @@
-"""A story told against a real stack: one customer's trades, from quote to settled books."""
+"""A story told against a real stack: one customer's trades, from quote to audited books."""

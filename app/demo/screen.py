@@ -42,15 +42,18 @@ class Screen:
             "quote": self._quote,
             "settlement": self._settlement,
             "failover": self._failover,
+            "unknown": self._unknown,
+            "resolution": self._resolution,
             "refusals": self._refusals,
             "events": self._events,
             "books": self._books,
+            "audit": self._audit,
         }
 
     @contextmanager
     def starting(self) -> Iterator[None]:
         """Show what has started so far."""
-        self._out.print("[bold]Reli[/] · one customer's trades, from quote to settled books\n")
+        self._out.print("[bold]Reli[/] · one customer's trades, from quote to audited books\n")
         # Without a thread that refreshes: processes are forked meanwhile.
         with self._live:
             yield
@@ -183,6 +186,44 @@ class Screen:
             f"slippage of [yellow]{slippage}[/] NGN is the operator's."
         )
 
+    def _unknown(self, facts: Json) -> None:
+        trade = facts["trade"]
+        (attempt,) = trade["attempts"]
+        (execution,) = facts["executions"]
+        size = trade["base_amount"]["value"].rstrip("0")
+        self._heading("A venue executes, and its answer is lost", f"{size} BTC, {trade['id']}")
+        state = trade["state"].removeprefix("TRADE_STATE_").lower()
+        table = _table("", "", "")
+        table.add_row("partner sees", f"[yellow]{state}[/]", _dim(attempt["reason"]))
+        table.add_row("since", _clock(trade["unknown_since_time"]), _dim("UTC"))
+        table.add_row("next check", _clock(attempt["next_check_time"]), _dim("the venue is asked"))
+        table.add_row("deadline", _clock(trade["resolve_by_time"]), _dim("a person looks"))
+        balance = facts["balance"]
+        table.add_row("held", f"{shown(balance['held'])} NGN", _dim("neither paid nor released"))
+        table.add_row(
+            f"{attempt['lp']}'s book",
+            "1 execution",
+            _dim(f"{execution['order_id']}, which it denies"),
+        )
+        self._show(table)
+
+    def _resolution(self, facts: Json) -> None:
+        trade = facts["trade"]
+        (attempt,) = trade["attempts"]
+        asked = ", ".join(_clock(check) for check in facts["checks"])
+        self._heading("The status check finds it", f"{attempt['lp']} was asked again at {asked}")
+        state = trade["state"].removeprefix("TRADE_STATE_").lower()
+        amounts = " for ".join(
+            f"[bold]{shown(trade[side])}[/] {trade[side]['asset']}"
+            for side in ("base_amount", "quote_amount")
+        )
+        self._show(f"[green]✓[/] [green]{state}[/] at exactly what was quoted: {amounts}")
+        self._show(f"[green]✓[/] paid once, {shown(facts['balance']['held'])} NGN held")
+        count = len(facts["executions"])
+        self._show(
+            f"[green]✓[/] {count} execution in {attempt['lp']}'s book: {attempt['venue_order_id']}"
+        )
+
     def _refusals(self, facts: Json) -> None:
         self._heading("A refusal, and a replay", "one BTC is more than she can pay")
         body = "\n".join(_folded(facts["refusal"], room=self._out.width - _INDENT))
@@ -214,6 +255,34 @@ class Screen:
         sums = (text(facts["sums"][asset], SCALES[asset]) for asset in ("NGN", "BTC"))
         table.add_row("[bold]sum[/]", *(f"[bold green]{sum_}[/]" for sum_ in sums))
         self._show(table)
+
+    def _audit(self, facts: Json) -> None:
+        checks = facts["checks"]
+        self._heading("The audit agrees", "all tenants, all tables, and the venues' own books")
+        told = [check for check in checks if check["id"] in _TOLD_OF_AUDIT]
+        table = _table("check", ">rows", ">breaks", "what must hold")
+        table.columns[-1].no_wrap = False
+        for check in told:
+            table.add_row(
+                check["id"],
+                f"{check['rows']:,}",
+                str(check["breaks"]),
+                _dim(check["statement"]),
+                end_section=check is told[-1],
+            )
+        table.add_row(
+            f"[bold]all {len(checks)}[/]",
+            f"[bold]{facts['rows']:,}[/]",
+            f"[bold green]{facts['breaks']}[/]",
+            _dim(f"in {facts['took_ms']} ms, as `reli audit` would say"),
+        )
+        self._show(table)
+
+
+_TOLD_OF_AUDIT: Final = frozenset(
+    {"I2.zero", "I5.fill", "I6.hold", "I7.evidence", "I8.execution", "I11.sequence", "I20.sum"}
+)
+"""What the story was about; the JSON document has every check."""
 
 
 _ORDER: Final = (

@@ -3,15 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import count
 from typing import Final
 
 import aiohttp
 
+from app.audit.run import audit
 from app.demo.event_stream import events_of
 from app.demo.expectation import Expectations, Unmet
 from app.demo.money import minor, units
 from app.demo.partner import Answer, Json, Partner
+from app.demo.venue import VenueDesk
 from app.stack.stack import ReadyStack
 
 FEE_BPS: Final = 20
@@ -21,6 +24,10 @@ DEPOSIT: Final = "2000000.00"
 SIZE: Final = "0.01000000"
 SIZE_REFUSED_BY_ALPHA: Final = "0.00097721"
 SIZE_TOO_LARGE: Final = "1.00000000"
+SIZE_OF_LOST_ANSWER: Final = "0.00100000"
+
+_POLL_S: Final = 0.05
+_RESOLVED_WITHIN_S: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +59,15 @@ class Story:
         settled, once = await self._settle(tenant, partner, customer, quoted)
         yield Chapter("settlement", settled)
         yield Chapter("failover", await self._fail_over(tenant, partner, customer))
+        unknown = await self._lose_answer(partner, customer)
+        yield Chapter("unknown", unknown)
+        yield Chapter("resolution", await self._resolve(tenant, partner, customer, unknown))
         yield Chapter(
             "refusals", await self._refuse(partner, customer, quoted, settled["trade"], once)
         )
         yield Chapter("events", await self._events(tenant))
         yield Chapter("books", await self._books(partner, customer))
+        yield Chapter("audit", await self._audit())
 
     async def _join(self) -> tuple[str, Partner, Json]:
         made = await self._operator.post(
@@ -176,6 +187,65 @@ class Story:
         self.expect.equal("slippage is the operator's", expected=[slippage], actual=borne)
         return {"quote": quoted["quote"], "trade": trade, "slippage_units": slippage}
 
+    async def _lose_answer(self, partner: Partner, customer: str) -> Json:
+        """Have the venue execute without saying so, and look at what the partner sees meanwhile."""
+        quoted = await self._quote(partner, customer, SIZE_OF_LOST_ANSWER)
+        quote, before = quoted["quote"], await self._naira(partner, customer)
+        venue = VenueDesk(self._session, self._ready.venue_books[quote["lp"]])
+        await venue.lose_next_answer()
+        accepted = await partner.post(_accept_path(quoted), {}, once=self._new_key())
+        trade = (await partner.get(f"/v1/trades/{accepted['trade']['id']}"))["trade"]
+        held = await self._naira(partner, customer)
+        self.expect.equal(
+            "nobody knows yet", expected="TRADE_STATE_OUTCOME_UNKNOWN", actual=trade["state"]
+        )
+        (attempt,) = trade["attempts"]
+        self.expect.equal(
+            "no backup is asked meanwhile",
+            expected="ATTEMPT_STATE_UNKNOWN",
+            actual=attempt["state"],
+        )
+        since, next_check, deadline = map(
+            datetime.fromisoformat,
+            (trade["unknown_since_time"], attempt["next_check_time"], trade["resolve_by_time"]),
+        )
+        self.expect.true("since when, next check, deadline", that=since < next_check < deadline)
+        price = units(quote["quote_amount"])
+        self.expect.equal("what she pays is held", expected=price, actual=units(held["held"]))
+        self.expect.equal("nothing is paid", expected=before["posted"], actual=held["posted"])
+        executions = await venue.executions_of(attempt["id"])
+        self.expect.equal("the venue has executed", expected=1, actual=len(executions))
+        return {"quote": quote, "trade": trade, "balance": held, "executions": executions}
+
+    async def _resolve(self, tenant: str, partner: Partner, customer: str, unknown: Json) -> Json:
+        """Watch the status checks until the venue admits to what it did."""
+        quote, trade = unknown["quote"], unknown["trade"]
+        checks = [trade["attempts"][0]["next_check_time"]]
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + _RESOLVED_WITHIN_S
+        while trade["state"] == "TRADE_STATE_OUTCOME_UNKNOWN" and loop.time() < give_up_at:
+            await asyncio.sleep(_POLL_S)
+            trade = (await partner.get(f"/v1/trades/{trade['id']}"))["trade"]
+            next_check = trade["attempts"][0].get("next_check_time")
+            if next_check and next_check != checks[-1]:
+                checks.append(next_check)
+        self.expect.equal("it is settled", expected="TRADE_STATE_SETTLED", actual=trade["state"])
+        for side in ("base_amount", "quote_amount"):
+            self.expect.equal(f"at its {side}", expected=quote[side], actual=trade[side])
+        balance = await self._naira(partner, customer)
+        paid = units(unknown["balance"]["posted"]) - units(balance["posted"])
+        self.expect.equal("she paid once", expected=units(quote["quote_amount"]), actual=paid)
+        self.expect.equal("the hold is gone", expected=0, actual=units(balance["held"]))
+        venue = VenueDesk(self._session, self._ready.venue_books[quote["lp"]])
+        (attempt,) = trade["attempts"]
+        executions = await venue.executions_of(attempt["id"])
+        self.expect.equal("still one execution", expected=unknown["executions"], actual=executions)
+        self.expect.equal(
+            "which is ours", expected=attempt["venue_order_id"], actual=executions[0]["order_id"]
+        )
+        await self._lines(tenant, partner, trade)
+        return {"trade": trade, "checks": checks, "balance": balance, "executions": executions}
+
     async def _refuse(
         self, partner: Partner, customer: str, quoted: Json, trade: Json, once: str
     ) -> Json:
@@ -199,7 +269,8 @@ class Story:
     async def _events(self, tenant: str) -> Json:
         expected = [
             *("tenant.created", "api_key.created", "customer.created", "deposit.created"),
-            *("quote.created", "trade.accepted", "trade.settled") * 2,
+            *("quote.created", "trade.accepted", "trade.settled") * 3,
+            "trade.outcome_unknown",
             "quote.created",
         ]
         events = await events_of(self._ready.nats_url, tenant, at_least=len(expected))
@@ -208,7 +279,7 @@ class Story:
         told = [type for type in types if type != "quote.created"]
         wanted = [type for type in expected if type != "quote.created"]
         self.expect.equal("the events", expected=sorted(wanted), actual=sorted(told))
-        self.expect.true("a quote for each", that=types.count("quote.created") >= 3)
+        self.expect.true("a quote for each", that=types.count("quote.created") >= 4)
         ids = {event["id"] for event in events}
         self.expect.equal("events with an id of their own", expected=len(events), actual=len(ids))
         return {"stream": f"reli.events.{tenant}.>", "events": events}
@@ -229,6 +300,30 @@ class Story:
         ]
         return {"balances": balances, "sums": sums}
 
+    async def _audit(self) -> Json:
+        """Look at the tables of all tenants and at the venues' own books, past everything above."""
+        report = await audit(self._ready.database_url, self._ready.venue_books)
+        found: list[Json] = [
+            {
+                "id": finding.check.id,
+                "statement": finding.check.statement,
+                "rows": finding.looked_at,
+                "breaks": finding.broken,
+                "note": finding.note,
+            }
+            for finding in report.findings
+        ]
+        broken = [check["id"] for check in found if check["breaks"]]
+        self.expect.equal("breaks found by the audit", expected=[], actual=broken)
+        left_out = [check["id"] for check in found if check["note"]]
+        self.expect.equal("checks it left out", expected=[], actual=left_out)
+        return {
+            "checks": found,
+            "rows": sum(check["rows"] for check in found),
+            "breaks": report.broken,
+            "took_ms": round(report.seconds * 1000),
+        }
+
     async def _accept(self, partner: Partner, quoted: Json, once: str) -> Json:
         """Accept, and wait for the end should it take longer than the answer."""
         trade: Json = (await partner.post(_accept_path(quoted), {}, once=once))["trade"]
@@ -243,6 +338,12 @@ class Story:
         """Return what she may spend, by asset."""
         accounts = (await partner.get(f"/v1/customers/{customer}/balances"))["accounts"]
         return {a["asset"]: a["balance"]["available"]["value"] for a in accounts}
+
+    async def _naira(self, partner: Partner, customer: str) -> Json:
+        """Return what she has, holds and may spend."""
+        accounts = (await partner.get(f"/v1/customers/{customer}/balances"))["accounts"]
+        balance: Json = next(a["balance"] for a in accounts if a["asset"] == "NGN")
+        return balance
 
     async def _lines(self, tenant: str, partner: Partner, trade: Json) -> list[Json]:
         """Return what the settlement did to each account, and see that it is double entry."""

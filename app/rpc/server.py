@@ -9,6 +9,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from app.rpc.interceptor import Interceptor
+from reli.event.v1 import event_service_pb2, event_service_pb2_grpc
 from reli.ledger.v1 import ledger_service_pb2, ledger_service_pb2_grpc
 from reli.market.v1 import market_service_pb2, market_service_pb2_grpc
 from reli.quote.v1 import quote_service_pb2, quote_service_pb2_grpc
@@ -43,6 +44,7 @@ _ADD: Final[Mapping[str, Callable[[Any, grpc.aio.Server], None]]] = {
     "TradeAdminServicer": trade_service_pb2_grpc.add_TradeAdminServiceServicer_to_server,
     "LedgerServicer": ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server,
     "LedgerAdminServicer": ledger_service_pb2_grpc.add_LedgerAdminServiceServicer_to_server,
+    "EventAdminServicer": event_service_pb2_grpc.add_EventAdminServiceServicer_to_server,
     "SandboxServicer": sandbox_service_pb2_grpc.add_SandboxServiceServicer_to_server,
 }
 
@@ -57,6 +59,7 @@ def services() -> Sequence[ServiceDescriptor]:
             quote_service_pb2,
             trade_service_pb2,
             ledger_service_pb2,
+            event_service_pb2,
             sandbox_service_pb2,
         )
         for service in file.DESCRIPTOR.services_by_name.values()

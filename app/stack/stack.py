@@ -8,7 +8,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -54,6 +54,8 @@ class ReadyStack:
     database_url: str
     nats_url: str
     operator_key: str
+    venue_books: Mapping[str, str]
+    """The admin URL of each sandbox venue by name, as `reli audit --venue-book` takes it."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -67,6 +69,10 @@ class _Venue:
     position: int
     port: int
     admin_port: int
+
+    @property
+    def admin_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.admin_port}"
 
     def arguments(self, data: Path) -> list[str]:
         return [
@@ -160,6 +166,7 @@ class Stack:
             database_url=database_url,
             nats_url=nats_url,
             operator_key=operator_key,
+            venue_books={venue.name: venue.admin_url for venue in venues},
         )
 
     def watch(self) -> None:

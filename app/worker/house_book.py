@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from app.usecase.event.bury_event import BuryEvent
 from app.usecase.house.mirror_trades import CONSUMER, MirrorTrades
 from domain.errors import DomainError, Retry
 from ports.consumer import EventFeed, LoggedEvent
@@ -25,22 +26,31 @@ class HouseBook:
 
     feed: EventFeed
     mirror_trades: MirrorTrades
+    bury_event: BuryEvent
 
     async def __call__(self) -> bool:
         events = await self.feed.next_events(CONSUMER, limit=BATCH)
         all_went_well = True
+        waiting: DomainError | None = None
         for _, group in groupby(events, key=lambda event: event.tenant_id):
-            all_went_well &= await self._deal_with(list(group))
+            try:
+                all_went_well &= await self._deal_with(list(group))
+            except DomainError as error:
+                waiting = error  # one tenant's busy rows hold up no other tenant
+        if waiting is not None:
+            raise waiting
         return len(events) == BATCH and all_went_well
 
     async def _deal_with(self, events: Sequence[LoggedEvent]) -> bool:
-        """Return whether every event of the tenant was dealt with."""
+        """Return whether every event of the tenant was dealt with.
+
+        Raises `DatabaseBusy` or `DatabaseUnavailable`, which are no fault of the events.
+        """
         try:
             await self.mirror_trades(events)
         except Exception as error:
             if isinstance(error, DomainError) and error.retry is not Retry.NEVER:
-                _log.warning("%s waits: %s", CONSUMER, error.message)
-                return False  # the database was busy or away; that is no fault of the events
+                raise
             if len(events) == 1:
                 return await self._fail(events[0], error)
             for event in events:
@@ -55,5 +65,5 @@ class HouseBook:
         if event.failures + 1 < MAX_FAILURES:
             return False
         _log.error("ALERT %s cannot deal with %s: it is a dead letter now", CONSUMER, event.id)
-        await self.mirror_trades.give_up(event, f"{type(error).__name__}: {error}")
+        await self.bury_event(CONSUMER, event, f"{type(error).__name__}: {error}")
         return True

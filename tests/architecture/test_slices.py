@@ -9,7 +9,8 @@ from tests.support.golden import ROOT
 from tests.support.protos import SERVICES
 
 SLICES = sorted({path.parents[1].name for path in (ROOT / "proto/reli").rglob("*_service.proto")})
-# What they offer is not the books' own: reference data and play money have no domain folder.
+# What the others offer is not the books' own: events, reference data and play money have no
+# domain folder.
 WITH_A_DOMAIN = ["ledger", "quote", "tenant", "trade"]
 
 RIM = ["app/rpc/{}.py", "adapters/wire/{}.py", "proto/reli/{}/v1"]
@@ -24,7 +25,7 @@ FLOORS = [
 
 
 def test_the_slices_are_those_with_a_service() -> None:
-    assert SLICES == ["ledger", "market", "quote", "sandbox", "tenant", "trade"]
+    assert SLICES == ["event", "ledger", "market", "quote", "sandbox", "tenant", "trade"]
     folders = {path.parent.name for path in (ROOT / "domain").glob("*/__init__.py")}
     assert folders == set(WITH_A_DOMAIN), "a domain folder without a service, or the reverse"
 

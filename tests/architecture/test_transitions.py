@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from domain.dead_letter import TRANSITIONS as LETTER_TRANSITIONS
+from domain.dead_letter import DeadLetterState
 from domain.ledger.account import AccountKind
 from domain.ledger.entry import EntrySource
 from domain.ledger.transfer import TransferKind
@@ -22,6 +24,7 @@ from domain.trade.attempt import AttemptState
 from domain.trade.trade import PUBLIC_STATE, PublicTradeState, TradeState
 from domain.trade.trade import TRANSITIONS as TRADE_TRANSITIONS
 from reli.auth.v1 import access_pb2
+from reli.event.v1 import dead_letter_pb2
 from reli.ledger.v1 import ledger_pb2
 from reli.quote.v1 import quote_pb2
 from reli.tenant.v1 import tenant_pb2
@@ -62,6 +65,12 @@ CUSTOMER: Mapping[StrEnum, str] = {
     CustomerState.CLOSED: "Gone for good; every balance was zero.",
 }
 
+LETTER: Mapping[StrEnum, str] = {
+    DeadLetterState.BURIED: "Its event had no effect; a person looks, and may ask for a replay.",
+    DeadLetterState.REPLAY_REQUESTED: "A worker is about to deal with the event once more.",
+    DeadLetterState.REPLAYED: "Its event has had its effect, once. The end.",
+}
+
 PUBLIC: Mapping[StrEnum, str] = {
     PublicTradeState.PENDING: "Execution is under way.",
     PublicTradeState.OUTCOME_UNKNOWN: "It is not known yet whether an LP executed.",
@@ -81,6 +90,7 @@ SAME_NAMES: list[tuple[type[StrEnum], Any, str]] = [
     (AttemptState, trade_pb2.AttemptState, "ATTEMPT_STATE"),
     (TenantState, tenant_pb2.TenantState, "TENANT_STATE"),
     (CustomerState, tenant_pb2.CustomerState, "CUSTOMER_STATE"),
+    (DeadLetterState, dead_letter_pb2.DeadLetterState, "DEAD_LETTER_STATE"),
     (QuoteState, quote_pb2.QuoteState, "QUOTE_STATE"),
     (LpVerdict, quote_pb2.LpVerdict, "LP_VERDICT"),
     (AccountKind, ledger_pb2.AccountKind, "ACCOUNT_KIND"),
@@ -109,6 +119,7 @@ def test_every_state_is_explained() -> None:
         (AttemptState, ATTEMPT),
         (TenantState, TENANT),
         (CustomerState, CUSTOMER),
+        (DeadLetterState, LETTER),
         (PublicTradeState, PUBLIC),
     ]:
         assert list(states) == list(lines)
@@ -155,6 +166,7 @@ def document() -> str:
                 "",
                 *_life("Tenant", TENANT, TENANT_TRANSITIONS, first=TenantState.ACTIVE),
                 *_life("Customer", CUSTOMER, CUSTOMER_TRANSITIONS, first=CustomerState.ACTIVE),
+                *_life("Dead letter", LETTER, LETTER_TRANSITIONS, first=DeadLetterState.BURIED),
             ]
         ).rstrip("\n")
         + "\n"

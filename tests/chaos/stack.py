@@ -120,7 +120,7 @@ class ChaosStack(Stack):
 
     def _start_venues(self) -> tuple[list[_Venue], Callable[[], None]]:
         venues, wait = super()._start_venues()
-        self.venue_books = {venue.name: f"http://{LOOPBACK}:{venue.admin_port}" for venue in venues}
+        self.venue_books = {venue.name: venue.admin_url for venue in venues}
         return venues, wait
 
     def _start_app(self, env: dict[str, str]) -> tuple[int, ...]:

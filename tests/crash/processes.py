@@ -18,6 +18,7 @@ from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from app.container import ANSWER_WITHIN, LEASE, LIVE_TRADES, PATIENCE
 from app.usecase.announce import Announce
 from app.usecase.call import Call
+from app.usecase.event.bury_event import BuryEvent
 from app.usecase.house.mirror_trades import MirrorTrades
 from app.usecase.once import Once
 from app.usecase.quote.accept_quote import AcceptQuote
@@ -191,7 +192,10 @@ def start_worker(
         ),
         lease_for=LEASE,
     )
-    house = HouseBook(TurnFeed(world, actor, PostgresEventFeed(engine)), mirror)
+    bury = BuryEvent(
+        units_of_work=parts.units, ids=parts.ids, announce=Announce(parts.ids), directory=directory
+    )
+    house = HouseBook(TurnFeed(world, actor, PostgresEventFeed(engine)), mirror, bury)
     trades = TradeWorker(queue, parts.runner, LEASE)
 
     async def follow_stream() -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import aiohttp
+import asyncpg
 import grpc
 import nats
 import pytest
@@ -23,6 +24,7 @@ from app.stack.stack import ReadyStack
 from domain.ids import CustomerId, EntryId, QuoteId, TransferId
 from reli.event.v1 import event_pb2
 from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
+from tests.support.dead_letters import a_dead_letter
 from tests.support.platform import new_request_id, refusal_of
 from tests.support.rpc import RPCS
 
@@ -42,6 +44,8 @@ OPERATOR_PATHS: Final = [
     ("GET", "/v1/ledger/entries/{entry_id}"),
     ("POST", "/v1/ledger/accounts"),
     ("POST", "/v1/ledger/accounts/{account_id}:setOverdraftLimit"),
+    ("GET", "/v1/deadLetters"),
+    ("POST", "/v1/deadLetters/{dead_letter_id}:replay"),
     ("GET", "/v1/stuckTrades"),
     ("POST", "/v1/trades/{trade_id}:proposeResolution"),
     ("POST", "/v1/trades/{trade_id}:approveResolution"),
@@ -210,13 +214,14 @@ async def funded(operator: Partner) -> Funded:
     return Funded(tenant_id, partner, customer_id)
 
 
-async def test_a_partner_walks_every_path(operator: Partner) -> None:
+async def test_a_partner_walks_every_path(operator: Partner, running_stack: ReadyStack) -> None:
     tenant_id, partner = await a_partner(operator)
     await _walk_through_the_office(operator, partner, tenant_id)
     customer_id = await _walk_through_customers(partner)
     await _walk_through_a_trade(partner, customer_id)
     await _walk_through_the_books(operator, partner, tenant_id, customer_id)
     await _walk_through_a_resolution(operator, partner, tenant_id, customer_id)
+    await _walk_through_a_replay(operator, tenant_id, running_stack)
 
     assert operator.used | partner.used == ROUTES
 
@@ -401,6 +406,28 @@ async def _walk_through_a_resolution(
         },
     )
     assert approved["trade"]["state"] == "TRADE_STATE_SETTLED"
+
+
+async def _walk_through_a_replay(
+    operator: Partner, tenant_id: str, running_stack: ReadyStack
+) -> None:
+    owner = await asyncpg.connect(running_stack.database_url)
+    try:
+        letter_id = await a_dead_letter(owner, tenant_id)
+    finally:
+        await owner.close()
+    asked = await operator.post(
+        f"/v1/deadLetters/{letter_id}:replay",
+        {"tenant_id": tenant_id, "request_id": new_request_id()},
+    )
+    assert asked["dead_letter"]["id"] == letter_id
+    house_id = (await operator.get("/v1/tenants/current"))["tenant"]["id"]
+
+    events = await _events_until(running_stack.nats_url, house_id, "dead_letter.replayed")
+
+    assert events[-1].subject == events[-1].dead_letter.id == letter_id
+    listed = await operator.get(f"/v1/deadLetters?tenant_id={tenant_id}")
+    assert [one["state"] for one in listed["dead_letters"]] == ["DEAD_LETTER_STATE_REPLAYED"]
 
 
 async def test_names_are_snake_case_and_times_are_rfc_3339(funded: Funded) -> None:

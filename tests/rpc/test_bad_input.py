@@ -25,6 +25,7 @@ from domain.ids import (
     AccountId,
     ApiKeyId,
     CustomerId,
+    DeadLetterId,
     EntryId,
     QuoteId,
     TenantId,
@@ -40,6 +41,7 @@ from reli.sandbox.v1 import sandbox_service_pb2 as sandbox_pb
 from reli.tenant.v1 import tenant_pb2
 from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from reli.trade.v1 import trade_service_pb2 as trade_pb
+from tests.support.dead_letters import a_dead_letter
 from tests.support.platform import Client, Platform, amount, new_request_id, refusal_of, uuid_at
 from tests.support.rpc import RPCS, Rpc
 
@@ -115,6 +117,9 @@ class World:
     burned_transfer_id: str = ""
     stuck_trade_id: str = ""
     resolution_id: str = ""
+    dead_letter_id: str = ""
+    replayed_letter_id: str = ""
+    foreign_letter_id: str = ""
     pending: dict[str, str] = field_of(default_factory=dict)
     rows: dict[str, tuple[int, str]] = field_of(default_factory=dict)
 
@@ -198,6 +203,7 @@ async def a_world(platform: Platform) -> World:
     await _add_customers_and_quotes(world, foreign)
     await _add_books(world)
     await _add_stuck_trades(world)
+    await _add_dead_letters(world)
     return world
 
 
@@ -311,6 +317,20 @@ async def _add_stuck_trades(world: World) -> None:
     world.stuck_trade_id, world.resolution_id = trade.id, proposed.resolution.id
 
 
+async def _add_dead_letters(world: World) -> None:
+    """Whatever is replayed here, no worker does it."""
+    platform = world.platform
+    world.dead_letter_id = await a_dead_letter(platform.owner, world.tenant_id)
+    world.replayed_letter_id = await a_dead_letter(platform.owner, world.tenant_id)
+    world.foreign_letter_id = await a_dead_letter(platform.owner, world.foreign_tenant_id)
+    await platform.owner.execute(
+        "UPDATE core.dead_letters SET state = 'replayed', replayed_at = core.now(),"
+        " replay_requested_at = core.now(), replay_requested_by = $2 WHERE id = $1",
+        DeadLetterId.parse(world.replayed_letter_id).uuid,
+        ApiKeyId.parse(world.key_id).uuid,
+    )
+
+
 async def _add_pending_and_burned(world: World) -> None:
     over = Timestamp()
     over.FromDatetime(NOW - timedelta(seconds=1))
@@ -404,6 +424,12 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
         "tenant_id": w.tenant_id,
         "trade_id": w.stuck_trade_id,
         "resolution_id": w.resolution_id,
+        "request_id": new_request_id(),
+    },
+    "EventAdminService/ListDeadLetters": lambda w: {},
+    "EventAdminService/ReplayDeadLetter": lambda w: {
+        "tenant_id": w.tenant_id,
+        "dead_letter_id": w.dead_letter_id,
         "request_id": new_request_id(),
     },
     "LedgerService/ListAccounts": lambda w: {},
@@ -559,7 +585,15 @@ ID_FIELDS: Final = [
     (rpc, path)
     for rpc, path in fields_of(
         *("tenant_id", "customer_id", "api_key_id", "quote_id", "trade_id", "resolution_id"),
-        *("account_id", "entry_id", "id", "debit_account_id", "credit_account_id", "pending_id"),
+        *(
+            "dead_letter_id",
+            "account_id",
+            "entry_id",
+            "id",
+            "debit_account_id",
+            "credit_account_id",
+            "pending_id",
+        ),
     )
 ]
 MAY_BE_EMPTY: Final = {
@@ -567,6 +601,7 @@ MAY_BE_EMPTY: Final = {
     ("QuoteService/ListQuotes", "customer_id"),
     ("TradeService/ListTrades", "customer_id"),
     ("TradeAdminService/ListStuckTrades", "tenant_id"),
+    ("EventAdminService/ListDeadLetters", "tenant_id"),
     ("SandboxService/CreateDeposit", "customer_id"),
     *(("LedgerAdminService/CreateEntry", f"transfers.0.{name}") for name in
       ("debit_account_id", "credit_account_id", "pending_id")),
@@ -594,6 +629,7 @@ KINDS: Final = {
     "id": "transfer",
     "pending_id": "transfer",
     "api_key_id": "apikey",
+    "dead_letter_id": "deadletter",
     "debit_account_id": "account",
     "credit_account_id": "account",
 }
@@ -727,6 +763,7 @@ MONEY_MOVES: Final = [
     "SandboxService/CreateDeposit",
     "TradeAdminService/ProposeResolution",
     "TradeAdminService/ApproveResolution",
+    "EventAdminService/ReplayDeadLetter",
 ]
 
 
@@ -871,6 +908,7 @@ CANCEL: Final = "QuoteService/CancelQuote"
 DEPOSIT: Final = "SandboxService/CreateDeposit"
 PROPOSE: Final = "TradeAdminService/ProposeResolution"
 APPROVE: Final = "TradeAdminService/ApproveResolution"
+REPLAY: Final = "EventAdminService/ReplayDeadLetter"
 ENTRY: Final = "LedgerAdminService/CreateEntry"
 OPEN: Final = "LedgerAdminService/OpenAccount"
 LIMIT: Final = "LedgerAdminService/SetOverdraftLimit"
@@ -1478,9 +1516,29 @@ LEDGER_CASES: Final = [
     ),
 ]  # fmt: skip
 
+EVENT_CASES: Final = [
+    *(
+        case(f"{why} letter", REPLAY, {"dead_letter_id": letter}, MISSING, "DEAD_LETTER_NOT_FOUND")
+        for why, letter in (
+            ("unknown", lambda w: an_id(DeadLetterId)),
+            ("another tenant's", lambda w: w.foreign_letter_id),
+        )
+    ),
+    case(
+        "replayed before",
+        REPLAY,
+        {"dead_letter_id": lambda w: w.replayed_letter_id},
+        REFUSED,
+        "DEAD_LETTER_ALREADY_REPLAYED",
+        "",
+        THE_REQUEST,
+    ),
+]
+
 
 @pytest.mark.parametrize(
-    ("name", "change", "expected", "leaves"), [*QUOTE_CASES, *TENANT_CASES, *LEDGER_CASES]
+    ("name", "change", "expected", "leaves"),
+    [*QUOTE_CASES, *TENANT_CASES, *LEDGER_CASES, *EVENT_CASES],
 )
 async def test_a_call_with_one_thing_wrong_is_refused(
     world: World, name: str, change: Change, expected: Expected, leaves: Mapping[str, int]

@@ -17,6 +17,7 @@ from adapters.postgres.consumer import PostgresEventFeed
 from adapters.postgres.engine import make_engine
 from adapters.postgres.lease import PostgresLeases
 from adapters.postgres.outbox import PostgresSequencer
+from app.worker.dead_letter_replay import DeadLetterReplay
 from app.worker.house_book import HouseBook
 from domain.amount import Amount
 from domain.ids import ApiKeyId, EntryId, TenantId, TransferId
@@ -24,10 +25,12 @@ from domain.ledger.account import AccountKey, AccountKind
 from domain.ledger.entry import Entry, EntrySource
 from domain.ledger.transfer import Transfer, TransferKind
 from reli.auth.v1 import access_pb2
+from reli.event.v1 import event_service_pb2 as event_pb
 from reli.quote.v1 import quote_service_pb2 as quote_pb
 from reli.trade.v1 import trade_pb2
 from reli.trade.v1 import trade_service_pb2 as trade_pb
 from tests.support.busy_tenant import BusyTenant, a_busy_tenant
+from tests.support.dead_letters import a_dead_letter
 from tests.support.platform import (
     SELL,
     Client,
@@ -90,7 +93,8 @@ async def audited_books(url: str, home: Path) -> AsyncIterator[AuditedBooks]:
         await _holds(platform, other_id)
         await _refusals(other)
         await follow_events(platform)
-        await _bury_one(platform)
+        await _replay_one(platform, tenant)
+        await follow_events(platform)
         # Nobody works here; a trade that nobody knows about waits for its next check for a day.
         await platform.owner.execute(
             "UPDATE core.trade_queue SET due_at = core.now() + interval '1 day'"
@@ -223,13 +227,15 @@ async def _refusals(client: Client) -> None:
     )
 
 
-async def _bury_one(platform: Platform) -> None:
-    """Make one event that had no effect a dead letter, as if it had been a bug of ours."""
-    await platform.owner.execute(
-        "INSERT INTO core.dead_letters SELECT $1, 'house_book', id, tenant_id, 'a bug', core.now() "
-        "FROM core.outbox WHERE type = 'quote.created' LIMIT 1",
-        platform.environment.house_id.uuid,
+async def _replay_one(platform: Platform, tenant: BusyTenant) -> None:
+    """Have one dead letter replayed; its event had no effect to have, so the letter alone tells."""
+    letter_id = await a_dead_letter(platform.owner, tenant.id)
+    await platform.operator.event_admin.ReplayDeadLetter(
+        event_pb.ReplayDeadLetterRequest(
+            tenant_id=tenant.id, dead_letter_id=letter_id, request_id=new_request_id()
+        )
     )
+    await DeadLetterReplay(platform.work_container.house_replays())()
 
 
 async def follow_events(platform: Platform) -> None:
@@ -242,7 +248,10 @@ async def follow_events(platform: Platform) -> None:
         while await sequencer.stamp(lease, limit=1_000):
             pass
         await leases.renew(lease, lease_for=timedelta(0))
-        book = HouseBook(PostgresEventFeed(engine), platform.work_container.mirror_trades())
+        container = platform.work_container
+        book = HouseBook(
+            PostgresEventFeed(engine), container.mirror_trades(), container.bury_event()
+        )
         while await book():
             pass
     finally:

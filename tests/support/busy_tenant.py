@@ -18,6 +18,7 @@ from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from reli.trade.v1 import trade_pb2
 from reli.trade.v1 import trade_service_pb2 as trade_pb
 from tests.support.audit import uuid_of
+from tests.support.dead_letters import a_dead_letter
 from tests.support.platform import (
     BUY,
     Client,
@@ -37,6 +38,7 @@ class BusyTenant:
         request_id: of an entry that the operator made in its book.
         open_quote_id: a quote that can be accepted for a few seconds.
         transfer_id: a hold that nobody has resolved.
+    dead_letter_id: of an event of its own, in the house's book.
     """
 
     id: str
@@ -47,6 +49,7 @@ class BusyTenant:
     open_quote_id: str
     trade_id: str
     resolution_id: str
+    dead_letter_id: str
     api_key_id: str
     entry_id: str
     transfer_id: str
@@ -119,6 +122,7 @@ async def a_busy_tenant(platform: Platform) -> BusyTenant:
         open_quote_id=(await client.quote(customer.id, "0.01", side=BUY)).id,
         trade_id=settled.id,
         resolution_id=proposed.resolution.id,
+        dead_letter_id=await a_dead_letter(platform.owner, tenant_id, reason=canary),
         api_key_id=key.api_key.id,
         entry_id=held.entry_id,
         transfer_id=held.transfers[0].id,

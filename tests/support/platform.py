@@ -31,6 +31,7 @@ from app.rpc.server import add_servicers, make_server
 from app.settings import LpSettings, Settings
 from app.worker.trade_worker import TradeWorker
 from reli.auth.v1 import access_pb2
+from reli.event.v1 import event_service_pb2_grpc as event_grpc
 from reli.ledger.v1 import ledger_service_pb2_grpc as ledger_grpc
 from reli.market.v1 import market_service_pb2_grpc as market_grpc
 from reli.quote.v1 import quote_pb2
@@ -122,6 +123,7 @@ class Client:
         self.market = self._bound(market_grpc.MarketServiceStub(channel))
         self.quotes = self._bound(quote_grpc.QuoteServiceStub(channel))
         self.trades = self._bound(trade_grpc.TradeServiceStub(channel))
+        self.event_admin = self._bound(event_grpc.EventAdminServiceStub(channel))
         self.trade_admin = self._bound(trade_grpc.TradeAdminServiceStub(channel))
         self.ledger = self._bound(ledger_grpc.LedgerServiceStub(channel))
         self.ledger_admin = self._bound(ledger_grpc.LedgerAdminServiceStub(channel))

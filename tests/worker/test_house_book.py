@@ -74,7 +74,7 @@ async def house(platform: Platform) -> AsyncIterator[House]:
     container: Container = platform.work_container
     yield House(
         platform=platform,
-        book=HouseBook(feed, container.mirror_trades()),
+        book=HouseBook(feed, container.mirror_trades(), container.bury_event()),
         feed=feed,
         leases=PostgresLeases(engine),
         sequencer=PostgresSequencer(engine),

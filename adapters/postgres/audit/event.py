@@ -3,6 +3,7 @@
 from typing import Final
 
 from adapters.postgres.audit.probe import SqlProbe, rows, typeid
+from domain.dead_letter import DeadLetterState
 from domain.ids import TradeId
 from domain.trade.trade import TradeState
 from ports.audit import Check
@@ -29,7 +30,8 @@ POSITION: Final = Check(
 )
 DEALT_WITH: Final = Check(
     id="I11.inbox",
-    statement="each consumer noted each event of its effect up to its position, and no other",
+    statement="each consumer noted each event of its effect up to its position, and no other; "
+    "a dead letter's once it was replayed",
     source="money rules, section 7: an inbox row in the transaction of the effect",
 )
 
@@ -102,10 +104,12 @@ CONSUMERS: Final = SqlProbe(
     counted=("consumer_positions", "inbox", "dead_letters"),
     sql=f"""
 WITH noted (consumer, type) AS ({rows(NOTED)}), dealt_with AS (
-    SELECT 'inbox' AS in_table, tenant_id, consumer, event_id, NULL::uuid AS of_tenant
+    SELECT 'inbox' AS in_table, tenant_id, event_id AS id, consumer, event_id,
+        NULL::uuid AS of_tenant
     FROM core.inbox
     UNION ALL
-    SELECT 'dead_letters', tenant_id, consumer, event_id, source_tenant_id FROM core.dead_letters
+    SELECT 'dead_letters', tenant_id, id, consumer, event_id, source_tenant_id
+    FROM core.dead_letters
 )
 SELECT '{POSITION.id}' AS check_id, p.source_tenant_id AS tenant_id,
     'consumer_positions' AS in_table, p.source_tenant_id AS id, p.consumer AS part,
@@ -114,7 +118,7 @@ FROM core.consumer_positions AS p
 LEFT JOIN core.event_heads AS h ON h.tenant_id = p.source_tenant_id
 WHERE p.sequence NOT BETWEEN 0 AND coalesce(h.last, 0)
 UNION ALL
-SELECT '{DEALT_WITH.id}', d.tenant_id, d.in_table, d.event_id, d.consumer,
+SELECT '{DEALT_WITH.id}', d.tenant_id, d.in_table, d.id, d.consumer,
     'an event up to the position of the consumer',
     CASE WHEN o.id IS NULL THEN 'no such event' ELSE format('sequence %s, the consumer is at %s',
         coalesce(o.sequence::text, 'absent'), coalesce(p.sequence, 0)) END
@@ -132,6 +136,15 @@ JOIN core.outbox AS o ON o.tenant_id = p.source_tenant_id AND o.sequence <= p.se
 JOIN noted AS n ON n.consumer = p.consumer AND n.type = o.type
 LEFT JOIN dealt_with AS d ON d.consumer = p.consumer AND d.event_id = o.id
 WHERE d.event_id IS NULL
+UNION ALL
+SELECT '{DEALT_WITH.id}', l.tenant_id, 'dead_letters', l.id, l.consumer,
+    CASE l.state WHEN '{DeadLetterState.REPLAYED}' THEN 'noted, being replayed'
+        ELSE 'not noted, being ' || l.state END,
+    CASE WHEN i.event_id IS NULL THEN 'not noted' ELSE 'noted' END
+FROM core.dead_letters AS l
+LEFT JOIN core.inbox AS i
+    ON i.tenant_id = l.tenant_id AND i.consumer = l.consumer AND i.event_id = l.event_id
+WHERE (l.state = '{DeadLetterState.REPLAYED}') <> (i.event_id IS NOT NULL)
 """,
 )
 

@@ -48,7 +48,6 @@ the tenant itself is not listed. Transfers are looked into with the books. What 
 tenant's row has checks of its own: who proposed a resolution, what a consumer has seen."""
 
 _ID: Final = {
-    "dead_letters": "event_id",
     "event_heads": "tenant_id",
     "expiring_holds": "transfer_id",
     "inbox": "event_id",

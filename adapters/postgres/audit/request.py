@@ -29,6 +29,7 @@ MAKES: Final = {
 """The table of what an RPC makes: a new row for each request."""
 
 CHANGES: Final = {
+    "reli.event.v1.EventAdminService/ReplayDeadLetter": "dead_letters",
     "reli.ledger.v1.LedgerAdminService/SetOverdraftLimit": "accounts",
     "reli.quote.v1.QuoteService/CancelQuote": "quotes",
     "reli.tenant.v1.ApiKeyService/RevokeApiKey": "api_keys",

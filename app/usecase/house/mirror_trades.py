@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.usecase.event.replay_dead_letters import Receive
 from domain.amount import Amount
 from domain.ids import AccountId, EntryId, TenantId, TradeId, TransferId
 from domain.ledger.account import AccountKey, AccountKind
@@ -38,12 +39,22 @@ class MirrorTrades:
     ids: IdSource
     directory: TenantDirectory
 
-    async def __call__(self, events: Sequence[LoggedEvent]) -> None:
-        """Deal with successive events of one tenant; only settled trades have an effect."""
+    async def __call__(
+        self, events: Sequence[LoggedEvent], *, receive: Receive | None = None
+    ) -> None:
+        """Deal with successive events of one tenant; only settled trades have an effect.
+
+        Whether there is to be one is decided by the position in the tenant's events, or by
+        `receive` where an event is dealt with out of its turn.
+        """
         settled = [event for event in events if event.type == SETTLED]
         trades = await self._trades(events[0].tenant_id, settled)
         async with self.units_of_work.begin(self.directory.house_id) as uow:
-            if await uow.inbox.receive(CONSUMER, events, noted=settled):
+            if await (
+                uow.inbox.receive(CONSUMER, events, noted=settled)
+                if receive is None
+                else receive(uow)
+            ):
                 for trade in trades:
                     await self._mirror(uow, trade)
 
@@ -52,11 +63,6 @@ class MirrorTrades:
             return []
         async with self.units_of_work.begin(tenant_id) as uow:
             return [await uow.trades.get(TradeId.parse(event.subject)) for event in settled]
-
-    async def give_up(self, event: LoggedEvent, reason: str) -> None:
-        """Pass over an event that cannot be dealt with, and keep that for a person."""
-        async with self.units_of_work.begin(self.directory.house_id) as uow:
-            await uow.inbox.bury(CONSUMER, event, reason=reason)
 
     async def _mirror(self, uow: UnitOfWork, trade: Trade) -> None:
         changes = [

@@ -531,6 +531,26 @@ BREAKS = [
         "UPDATE core.consumer_positions SET sequence = 0 WHERE source_tenant_id = :tenant",
     ),
     Break("I11.inbox", "inbox", A_SETTLEMENT, drop("outbox"), "inbox SELECT :id"),
+    Break(
+        "I11.inbox",
+        "dead_letters",
+        row("dead_letters", "state = 'replayed'"),
+        "DELETE FROM core.inbox WHERE event_id = "
+        "(SELECT event_id FROM core.dead_letters WHERE id = :id)",
+    ),
+    Break(
+        "I11.inbox",
+        "dead_letters",
+        row("dead_letters", "state = 'replayed'"),
+        change("dead_letters", "state = 'buried', replayed_at = NULL"),
+    ),
+    Break(
+        "I4.request",
+        "requests",
+        row("dead_letters", "state = 'replayed'"),
+        drop("dead_letters"),
+        "requests",
+    ),
     *(
         Break(
             "I12.scope",
@@ -549,7 +569,6 @@ BREAKS = [
                 "trade_transitions": "trade_id",
                 "event_heads": "tenant_id",
                 "inbox": "event_id",
-                "dead_letters": "event_id",
                 "requests": "resource_id",
             }.get(child, "id")
         ]

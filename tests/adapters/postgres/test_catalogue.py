@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from app.worker.partition_maker import MONTHS_AHEAD
+from domain.dead_letter import DeadLetterState
 from domain.ledger.account import AccountKind
 from domain.ledger.entry import EntrySource
 from domain.ledger.transfer import RESOLVING, TransferKind
@@ -75,6 +76,10 @@ MAY_UPDATE: Final = {
     *((role, table, "*") for role in RUNTIME for table in ("accounts", "quotes", "trades")),
     *((role, table, "*") for role in RUNTIME for table in ("attempts", "trade_queue")),
     *(("reli_app", "trade_resolutions", f"approved_{what}") for what in ("by", "at")),
+    *(
+        ("reli_app", "dead_letters", column)
+        for column in ("state", "replay_requested_by", "replay_requested_at")
+    ),
     *(("reli_work", "outbox", column) for column in ("sequence", "published_at")),
     *(("reli_work", table, "*") for table in ("event_heads", "dead_letters", *WORK_TABLES)),
 }
@@ -87,6 +92,7 @@ STORED: Final[Mapping[str, frozenset[str]]] = {
         "api_keys.scopes": Scope,
         "attempts.state": AttemptState,
         "customers.state": CustomerState,
+        "dead_letters.state": DeadLetterState,
         "entries.source": EntrySource,
         "environment.name": ("sandbox", "live"),
         "lp_answers.verdict": LpVerdict,

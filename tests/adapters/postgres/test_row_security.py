@@ -523,10 +523,11 @@ async def _fill(owner: asyncpg.Pool, table: str, tenant: UUID) -> list[str]:
             )
         )
         values[bound["key"]] = str(UUID(int=bound["lowest"].int + secrets.randbits(60)))
+    columns = ", ".join(values)  # the others have defaults
     added = await _as_superuser(
         owner,
-        f"INSERT INTO core.{table} AS t "
-        f"SELECT * FROM jsonb_populate_record(NULL::core.{table}, $1) RETURNING to_jsonb(t)::text",
+        f"INSERT INTO core.{table} AS t ({columns}) SELECT {columns} "
+        f"FROM jsonb_populate_record(NULL::core.{table}, $1) RETURNING to_jsonb(t)::text",
         json.dumps(values),
     )
     return [added]
@@ -534,7 +535,8 @@ async def _fill(owner: asyncpg.Pool, table: str, tenant: UUID) -> list[str]:
 
 _COLUMNS: Final = """
 SELECT attname AS name, atttypid::regtype::text AS type FROM pg_attribute
-WHERE attrelid = ('core.' || $1)::regclass AND attnum > 0 AND attnotnull AND NOT attisdropped
+WHERE attrelid = ('core.' || $1)::regclass AND attnum > 0 AND attnotnull AND NOT atthasdef
+    AND NOT attisdropped
 """
 
 

@@ -1,0 +1,1 @@
+"""What becomes of events that a consumer cannot deal with."""
