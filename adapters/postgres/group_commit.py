@@ -24,23 +24,24 @@ from adapters.postgres.ledger import (
     PostgresLedger,
     decide_on,
     lock_accounts,
+    new_entries,
     touched_accounts,
-    write_entries,
 )
-from adapters.postgres.outbox import PostgresOutbox, add_events
-from adapters.postgres.quote import PostgresQuotes, add_quotes, lock_free_quotes, save_quotes
+from adapters.postgres.outbox import PostgresOutbox, new_events
+from adapters.postgres.quote import PostgresQuotes, changed_quotes, lock_free_quotes, new_quotes
 from adapters.postgres.repositories import PostgresUnitOfWork
-from adapters.postgres.request import PostgresRequests, add_requests, known_requests
+from adapters.postgres.request import PostgresRequests, known_requests, new_requests
 from adapters.postgres.scope import Scope
 from adapters.postgres.tenant import PostgresTenants, free_acting
 from adapters.postgres.trade import (
     PostgresTrades,
-    add_trades,
     as_stored,
+    changed_trades,
     first_lease,
     lock_free_trades,
-    save_trades,
+    new_trades,
 )
+from adapters.postgres.write import Write, write_rows
 from domain.event import Event
 from domain.ids import AccountId, QuoteId, TenantId, TradeId
 from domain.ledger.account import Account
@@ -79,7 +80,7 @@ class Rank(IntEnum):
 
 @dataclass(slots=True)
 class _Writes:
-    """What is written at the end, in the order of these fields."""
+    """What is written at the end."""
 
     requests: list[tuple[RequestKey, UUID]] = field(default_factory=list)
     new_quotes: list[tuple[Quote, Sequence[LpAnswer]]] = field(default_factory=list)
@@ -98,20 +99,16 @@ class _Writes:
         self.events += other.events
 
     async def write(self, scope: Scope) -> None:
-        if self.requests:
-            await add_requests(scope, self.requests)
-        if self.new_quotes:
-            await add_quotes(scope, self.new_quotes)
-        if self.quotes:
-            await save_quotes(scope, self.quotes)
-        if self.new_trades:
-            await add_trades(scope, self.new_trades)
-        if self.trades:
-            await save_trades(scope, self.trades)
-        if self.events:
-            await add_events(scope, self.events)
-        if self.entries:
-            await write_entries(scope, self.entries)
+        kinds: Sequence[tuple[Callable[[Any], Write], Sequence[Any]]] = (
+            (new_requests, self.requests),
+            (new_quotes, self.new_quotes),
+            (changed_quotes, self.quotes),
+            (new_trades, self.new_trades),
+            (changed_trades, self.trades),
+            (new_events, self.events),
+            (new_entries, self.entries),
+        )
+        await write_rows(scope, [kind(rows) for kind, rows in kinds if rows])
 
 
 @dataclass(slots=True, eq=False)

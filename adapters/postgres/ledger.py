@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import borrowed_driver
 from adapters.postgres.scope import Scope, page_of
+from adapters.postgres.write import Write, write_rows
 from domain.amount import Amount
 from domain.ids import AccountId, CustomerId, EntryId, TenantId, TransferId
 from domain.ledger.account import UNLIMITED_KINDS, Account, AccountKey, AccountKind
@@ -74,7 +75,7 @@ SELECT * FROM core.transfers WHERE tenant_id = $1 AND entry_id = $2 ORDER BY ord
 """
 
 _WRITE = """
-WITH changed AS (
+changed AS (
     UPDATE core.accounts AS a SET debits_pending = v.debits_pending,
         debits_posted = v.debits_posted, credits_pending = v.credits_pending,
         credits_posted = v.credits_posted, version = v.version
@@ -96,9 +97,10 @@ WITH changed AS (
         $24::timestamptz[], $25::text[], $26::numeric[], $27::bigint[], $28::numeric[],
         $29::bigint[], $30::numeric[])
     RETURNING id, kind, pending_id, recorded_at
+), resolved AS (
+    INSERT INTO core.resolutions (tenant_id, recorded_at, pending_id, kind, transfer_id)
+    SELECT $1, recorded_at, pending_id, kind, id FROM moved WHERE pending_id IS NOT NULL
 )
-INSERT INTO core.resolutions (tenant_id, recorded_at, pending_id, kind, transfer_id)
-SELECT $1, recorded_at, pending_id, kind, id FROM moved WHERE pending_id IS NOT NULL
 """
 
 _ADD_EXPIRING = """
@@ -199,7 +201,7 @@ class PostgresLedger(LedgerStore):
         decision = decide(entry, books)
         if not decision.is_replay:
             try:
-                await write_entries(self._scope, [(decision, books.now)])
+                await write_rows(self._scope, [new_entries([(decision, books.now)])])
             except asyncpg.UniqueViolationError as error:
                 raise _conflict(entry, error) from error
             await self._track_expiry(entry, books)
@@ -210,7 +212,7 @@ class PostgresLedger(LedgerStore):
         accounts = await lock_accounts(self._scope, named)
         decided = [decide_on(accounts, entry) for entry in entries]
         if decided:
-            await write_entries(self._scope, decided)
+            await write_rows(self._scope, [new_entries(decided)])
         return [decision for decision, _ in decided]
 
     async def burn(self, entry: Entry, refusal: LedgerRefusal) -> None:
@@ -436,7 +438,7 @@ def decide_on(
     return decision, books.now
 
 
-async def write_entries(scope: Scope, decided: Sequence[tuple[Decision, datetime]]) -> None:
+def new_entries(decided: Sequence[tuple[Decision, datetime]]) -> Write:
     """Write entries in the order in which they were decided, each with when it is recorded."""
     changed: dict[AccountId, Account] = {}
     for decision, _ in decided:
@@ -451,9 +453,7 @@ async def write_entries(scope: Scope, decided: Sequence[tuple[Decision, datetime
     transfers = [transfer for _, _, _, transfer in lines]
     debits = [posting for decision, _ in decided for posting in decision.postings[::2]]
     credits = [posting for decision, _ in decided for posting in decision.postings[1::2]]
-    await scope.driver.execute(
-        _WRITE,
-        scope.tenant,
+    arguments = (
         [account.id.uuid for account in accounts],
         [account.debits_pending for account in accounts],
         [account.debits_posted for account in accounts],
@@ -484,6 +484,7 @@ async def write_entries(scope: Scope, decided: Sequence[tuple[Decision, datetime
         [posting.version for posting in credits],
         [posting.balance_after.units for posting in credits],
     )
+    return Write(_WRITE, arguments)
 
 
 def books_of_new(

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.postgres.engine import borrowed_driver
 from adapters.postgres.lease import hold, prolong
 from adapters.postgres.scope import Scope
+from adapters.postgres.write import Write, write_rows
 from adapters.wire.event import event_bytes, with_sequence
 from domain.event import Event
 from domain.ids import EventId, TenantId
@@ -39,9 +40,11 @@ _PATIENTLY: Final = (
 _log = logging.getLogger("reli.outbox")
 
 _ADD = """
-INSERT INTO core.outbox (tenant_id, id, type, subject, payload, recorded_at)
-SELECT $1, id, type, subject, payload, core.now()
-FROM unnest($2::uuid[], $3::text[], $4::text[], $5::bytea[]) AS e (id, type, subject, payload)
+events AS (
+    INSERT INTO core.outbox (tenant_id, id, type, subject, payload, recorded_at)
+    SELECT $1, id, type, subject, payload, core.now()
+    FROM unnest($2::uuid[], $3::text[], $4::text[], $5::bytea[]) AS e (id, type, subject, payload)
+)
 """
 
 _STAMP = """
@@ -92,19 +95,18 @@ class PostgresOutbox(Outbox):
         self._scope = scope
 
     async def add(self, *events: Event) -> None:
-        await add_events(self._scope, events)
+        await write_rows(self._scope, [new_events(events)])
 
 
-async def add_events(scope: Scope, events: Sequence[Event]) -> None:
+def new_events(events: Sequence[Event]) -> Write:
     """Store events of one tenant."""
-    await scope.driver.execute(
-        _ADD,
-        scope.tenant,
+    arguments = (
         [event.id.uuid for event in events],
         [event.type for event in events],
         [str(event.subject) for event in events],
         [event_bytes(event) for event in events],
     )
+    return Write(_ADD, arguments)
 
 
 class PostgresSequencer(Sequencer):

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from adapters.postgres.scope import Scope, page_of
+from adapters.postgres.write import Write, write_rows
 from domain.amount import Amount
 from domain.asset import Instrument
 from domain.errors import VersionConflict
@@ -25,7 +27,7 @@ ORDER BY id FOR UPDATE SKIP LOCKED
 """
 
 _ADD = """
-WITH quotes AS (
+new_quotes AS (
     INSERT INTO core.quotes (tenant_id, id, customer_id, side, instrument, base_units, quote_units,
         lp_units, fee_units, markup_units, lp, lp_reference, lp_expires_at, lp_order,
         tolerance_bps, state, version, created_at, expires_at)
@@ -39,19 +41,23 @@ WITH quotes AS (
         AS q (id, customer_id, side, instrument, base_units, quote_units, lp_units, fee_units,
             markup_units, lp, lp_reference, lp_expires_at, lp_order, tolerance_bps, state, version,
             created_at, expires_at)
+), new_answers AS (
+    INSERT INTO core.lp_answers (tenant_id, quote_id, id, lp, verdict, latency_ms, reference,
+        base_units, quote_units, expires_at, reason)
+    SELECT $1, * FROM unnest($20::uuid[], $21::uuid[], $22::text[], $23::text[], $24::int[],
+        $25::text[], $26::numeric[], $27::numeric[], $28::timestamptz[], $29::text[])
 )
-INSERT INTO core.lp_answers (tenant_id, quote_id, id, lp, verdict, latency_ms, reference,
-    base_units, quote_units, expires_at, reason)
-SELECT $1, * FROM unnest($20::uuid[], $21::uuid[], $22::text[], $23::text[], $24::int[],
-    $25::text[], $26::numeric[], $27::numeric[], $28::timestamptz[], $29::text[])
 """
 
 _SAVE = """
-UPDATE core.quotes AS q SET state = g.state, trade_id = g.trade_id, version = g.version
-FROM unnest($2::uuid[], $3::int[], $4::text[], $5::uuid[]) AS g (id, version, state, trade_id)
-WHERE q.tenant_id = $1 AND q.id = ANY($2) AND q.id = g.id AND q.version = g.version - 1
-RETURNING q.id
+quotes AS (
+    UPDATE core.quotes AS q SET state = g.state, trade_id = g.trade_id, version = g.version
+    FROM unnest($2::uuid[], $3::int[], $4::text[], $5::uuid[]) AS g (id, version, state, trade_id)
+    WHERE q.tenant_id = $1 AND q.id = ANY($2) AND q.id = g.id AND q.version = g.version - 1
+    RETURNING q.id
+)
 """
+_SAVED = "SELECT array_agg(id) FROM quotes"
 
 _ANSWERS = """
 SELECT a.*, q.instrument FROM core.lp_answers AS a
@@ -82,10 +88,10 @@ class PostgresQuotes(QuoteRepository):
         return _quote(self._scope, row)
 
     async def add(self, quote: Quote, answers: Sequence[LpAnswer]) -> None:
-        await add_quotes(self._scope, [(quote, answers)])
+        await write_rows(self._scope, [new_quotes([(quote, answers)])])
 
     async def save(self, quote: Quote, *, trade_id: TradeId | None = None) -> None:
-        await save_quotes(self._scope, [(quote, trade_id)])
+        await write_rows(self._scope, [changed_quotes([(quote, trade_id)])])
 
     async def trade_of(self, quote_id: QuoteId) -> TradeId | None:
         found = await self._scope.driver.fetchval(
@@ -133,14 +139,12 @@ async def lock_free_quotes(scope: Scope, ids: Iterable[QuoteId]) -> Mapping[Quot
     return {quote.id: quote for quote in (_quote(scope, row) for row in rows)}
 
 
-async def add_quotes(scope: Scope, added: Sequence[tuple[Quote, Sequence[LpAnswer]]]) -> None:
+def new_quotes(added: Sequence[tuple[Quote, Sequence[LpAnswer]]]) -> Write:
     """Store new quotes, each with its answers."""
     quotes = [quote for quote, _ in added]
     waterfalls = [quote.waterfall for quote in quotes]
     answers = [answer for _, answers in added for answer in answers]
-    await scope.driver.execute(
-        _ADD,
-        scope.tenant,
+    arguments = (
         [quote.id.uuid for quote in quotes],
         [customer_uuid(quote.party) for quote in quotes],
         [quote.side for quote in quotes],
@@ -170,23 +174,25 @@ async def add_quotes(scope: Scope, added: Sequence[tuple[Quote, Sequence[LpAnswe
         [answer.expires_at for answer in answers],
         [answer.reason for answer in answers],
     )
+    return Write(_ADD, arguments)
 
 
-async def save_quotes(scope: Scope, saved: Sequence[tuple[Quote, TradeId | None]]) -> None:
-    """Replace the version before of each, or raise `VersionConflict` having replaced some."""
+def changed_quotes(saved: Sequence[tuple[Quote, TradeId | None]]) -> Write:
+    """Replace the version before of each; the check raises `VersionConflict`."""
     quotes = [quote for quote, _ in saved]
-    rows = await scope.driver.fetch(
-        _SAVE,
-        scope.tenant,
+
+    def check(ids: Sequence[UUID] | None) -> None:
+        for quote in quotes:
+            if quote.id.uuid not in (ids or ()):
+                raise VersionConflict("somebody else changed the quote first", quote_id=quote.id)
+
+    arguments = (
         [quote.id.uuid for quote in quotes],
         [quote.version for quote in quotes],
         [quote.state for quote in quotes],
         [trade_id.uuid if trade_id else None for _, trade_id in saved],
     )
-    found = {row["id"] for row in rows}
-    for quote in quotes:
-        if quote.id.uuid not in found:
-            raise VersionConflict("somebody else changed the quote first", quote_id=quote.id)
+    return Write(_SAVE, arguments, found=_SAVED, check=check)
 
 
 def _quote(scope: Scope, row: Any) -> Quote:

@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from adapters.postgres.scope import Scope
+from adapters.postgres.write import Write
 from domain.errors import Kind
 from ports.request import (
     Refusal,
@@ -28,11 +29,13 @@ RETURNING true
 
 # Set-wise and without ON CONFLICT: a request that somebody else records meanwhile is an error.
 _INSERT_NEW = """
-INSERT INTO core.requests (tenant_id, rpc, request_id, fingerprint, resource_id, created_at)
-SELECT $1, r.*, core.now()
-FROM unnest($2::text[], $3::text[], $4::bytea[], $5::uuid[])
-    AS r (rpc, request_id, fingerprint, resource_id)
-ORDER BY rpc, request_id
+requests AS (
+    INSERT INTO core.requests (tenant_id, rpc, request_id, fingerprint, resource_id, created_at)
+    SELECT $1, r.*, core.now()
+    FROM unnest($2::text[], $3::text[], $4::bytea[], $5::uuid[])
+        AS r (rpc, request_id, fingerprint, resource_id)
+    ORDER BY rpc, request_id
+)
 """
 
 _ARE_KNOWN = """
@@ -100,17 +103,16 @@ async def known_requests(scope: Scope, keys: Sequence[RequestKey]) -> Set[tuple[
     return {(row["rpc"], row["request_id"]) for row in rows}
 
 
-async def add_requests(scope: Scope, added: Sequence[tuple[RequestKey, UUID]]) -> None:
+def new_requests(added: Sequence[tuple[RequestKey, UUID]]) -> Write:
     """Record new requests; one that is known makes a unique violation."""
     keys = [key for key, _ in added]
-    await scope.driver.execute(
-        _INSERT_NEW,
-        scope.tenant,
+    arguments = (
         [key.rpc for key in keys],
         [key.request_id for key in keys],
         [key.fingerprint for key in keys],
         [resource_id for _, resource_id in added],
     )
+    return Write(_INSERT_NEW, arguments)
 
 
 def _record(row: Any, key: RequestKey) -> RequestRecord:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
+from uuid import UUID
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -13,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.postgres.engine import borrowed_driver
 from adapters.postgres.quote import array_literal, customer_uuid, party_of, terms_of
 from adapters.postgres.scope import Scope, page_of
+from adapters.postgres.write import Write, write_rows
 from domain.amount import Amount
 from domain.errors import VersionConflict
 from domain.ids import (
@@ -90,9 +92,9 @@ ORDER BY t.id, a.number
 """
 
 # What every write of trades ends with: the attempts that it touched and the steps that it took,
-# of those rows of core.trades that `trade` returned. FIRST is the number of its first parameter.
+# of those trades that the expression OF returned. FIRST is the number of its first parameter.
 _STEPS = """
-attempts AS (
+{of}_attempts AS (
     INSERT INTO core.attempts (tenant_id, trade_id, number, id, lp, state, lp_reference, lp_units,
         lp_expires_at, sent_at, venue_order_id, filled_units, reason, checks, next_check_at)
     SELECT $1, a.* FROM unnest(${0}::uuid[], ${1}::smallint[], ${2}::uuid[], ${3}::text[],
@@ -100,14 +102,14 @@ attempts AS (
         ${9}::text[], ${10}::numeric[], ${11}::text[], ${12}::int[], ${13}::timestamptz[])
         AS a (trade_id, number, id, lp, state, lp_reference, lp_units, lp_expires_at, sent_at,
             venue_order_id, filled_units, reason, checks, next_check_at)
-    WHERE trade_id IN (SELECT id FROM trade)
+    WHERE trade_id IN (SELECT id FROM {of})
     ON CONFLICT (tenant_id, trade_id, number) DO UPDATE SET
         state = EXCLUDED.state, lp_reference = EXCLUDED.lp_reference,
         lp_units = EXCLUDED.lp_units, lp_expires_at = EXCLUDED.lp_expires_at,
         sent_at = EXCLUDED.sent_at, venue_order_id = EXCLUDED.venue_order_id,
         filled_units = EXCLUDED.filled_units, reason = EXCLUDED.reason,
         checks = EXCLUDED.checks, next_check_at = EXCLUDED.next_check_at
-), transitions AS (
+), {of}_transitions AS (
     INSERT INTO core.trade_transitions (tenant_id, trade_id, version, ordinal, attempt,
         from_state, to_state, action, actor, evidence, correlation_id, recorded_at)
     SELECT $1, s.*, core.now()
@@ -115,18 +117,18 @@ attempts AS (
         ${19}::text[], ${20}::text[], ${21}::text[], ${22}::text[], ${23}::text[])
         AS s (trade_id, version, ordinal, attempt, from_state, to_state, action, actor, evidence,
             correlation_id)
-    WHERE trade_id IN (SELECT id FROM trade)
+    WHERE trade_id IN (SELECT id FROM {of})
 )
 """
 _STEP_PARAMETERS = 24
 
 
-def _steps_from(first: int) -> str:
-    return _STEPS.format(*range(first, first + _STEP_PARAMETERS))
+def _steps_of(of: str, first: int) -> str:
+    return _STEPS.format(*range(first, first + _STEP_PARAMETERS), of=of)
 
 
 _ADD = f"""
-WITH trade AS (
+new_trades AS (
     INSERT INTO core.trades (tenant_id, id, quote_id, customer_id, side, instrument, base_units,
         quote_units, lp_units, fee_units, markup_units, lp_order, tolerance_bps, accepted_at,
         accepted_by, correlation_id, state, hold_entry_id, hold_id, settlement_entry_id,
@@ -144,15 +146,17 @@ WITH trade AS (
             correlation_id, state, hold_entry_id, hold_id, settlement_entry_id, settlement_ids,
             release_entry_id, release_id, version)
     RETURNING id
-), {_steps_from(26)}
-INSERT INTO core.trade_queue (tenant_id, trade_id, due_at, leased_until, token)
-SELECT $1, id, accepted_at, accepted_at + leased_for, {FIRST_TOKEN}
-FROM unnest($2::uuid[], $14::timestamptz[], $25::interval[]) AS q (id, accepted_at, leased_for)
+), {_steps_of("new_trades", 26)}, new_leases AS (
+    INSERT INTO core.trade_queue (tenant_id, trade_id, due_at, leased_until, token)
+    SELECT $1, id, accepted_at, accepted_at + leased_for, {FIRST_TOKEN}
+    FROM unnest($2::uuid[], $14::timestamptz[], $25::interval[])
+        AS q (id, accepted_at, leased_for)
+)
 """
 
 # The lease is asked for first: without it not one row of the trade is written.
 _SAVE = f"""
-WITH given AS MATERIALIZED (
+given AS MATERIALIZED (
     SELECT * FROM unnest($2::uuid[], $3::int[], $4::text[], $5::text[], $6::timestamptz[],
         $7::timestamptz[], $8::bigint[], $9::timestamptz[])
         AS g (id, version, state, rejection_reason, unknown_since, ended_at, token, due_at)
@@ -170,15 +174,15 @@ WITH given AS MATERIALIZED (
     RETURNING q.trade_id AS id
 ), held AS MATERIALIZED (
     SELECT id FROM lease UNION ALL SELECT id FROM ended
-), trade AS (
+), trades AS (
     UPDATE core.trades AS t SET state = g.state, rejection_reason = g.rejection_reason,
         unknown_since = g.unknown_since, ended_at = g.ended_at, version = g.version + 1
     FROM given AS g JOIN held USING (id)
     WHERE t.tenant_id = $1 AND t.id = ANY($2) AND t.id = g.id AND t.version = g.version
     RETURNING t.id
-), {_steps_from(10)}
-SELECT id, id IN (SELECT id FROM trade) AS is_saved FROM held
+), {_steps_of("trades", 10)}
 """
+_SAVED = "SELECT (ARRAY(SELECT id FROM held), ARRAY(SELECT id FROM trades))"
 
 # A lease that was given back, or has run out, is nobody's to renew.
 _RENEW_LEASE = """
@@ -250,11 +254,11 @@ class PostgresTrades(TradeRepository):
         return _trade(self._scope, rows)
 
     async def add(self, trade: Trade, *, lease_for: timedelta) -> TradeLease:
-        await add_trades(self._scope, [(trade, lease_for)])
+        await write_rows(self._scope, [new_trades([(trade, lease_for)])])
         return first_lease(trade)
 
     async def save(self, trade: Trade, lease: TradeLease, *, due_at: datetime | None) -> Trade:
-        await save_trades(self._scope, [(trade, lease, due_at)])
+        await write_rows(self._scope, [changed_trades([(trade, lease, due_at)])])
         return as_stored(trade)
 
     async def renew(self, lease: TradeLease, *, lease_for: timedelta) -> None:
@@ -404,14 +408,12 @@ async def lock_free_trades(
     }
 
 
-async def add_trades(scope: Scope, added: Sequence[tuple[Trade, timedelta]]) -> None:
+def new_trades(added: Sequence[tuple[Trade, timedelta]]) -> Write:
     """Store new trades, each queued and leased for its time."""
     trades = [trade for trade, _ in added]
     waterfalls = [trade.waterfall for trade in trades]
     ledger_ids = [trade.ledger_ids for trade in trades]
-    await scope.driver.execute(
-        _ADD,
-        scope.tenant,
+    arguments = (
         [trade.id.uuid for trade in trades],
         [trade.quote_id.uuid for trade in trades],
         [customer_uuid(trade.party) for trade in trades],
@@ -438,6 +440,7 @@ async def add_trades(scope: Scope, added: Sequence[tuple[Trade, timedelta]]) -> 
         [lease_for for _, lease_for in added],
         *_steps([(trade, trade.version) for trade in trades]),
     )
+    return Write(_ADD, arguments)
 
 
 def first_lease(trade: Trade) -> TradeLease:
@@ -445,17 +448,22 @@ def first_lease(trade: Trade) -> TradeLease:
     return TradeLease(tenant_id=trade.tenant_id, trade_id=trade.id, token=FIRST_TOKEN)
 
 
-async def save_trades(
-    scope: Scope, saved: Sequence[tuple[Trade, TradeLease, datetime | None]]
-) -> None:
-    """Replace the version of each, or raise `StaleLease` or `VersionConflict` of the first.
+def changed_trades(saved: Sequence[tuple[Trade, TradeLease, datetime | None]]) -> Write:
+    """Replace the version of each; the check raises `StaleLease` or `VersionConflict`.
 
     Of a trade that it is raised of not one row is written, of the others all are.
     """
     trades = [trade for trade, _, _ in saved]
-    rows = await scope.driver.fetch(
-        _SAVE,
-        scope.tenant,
+
+    def check(found: tuple[Sequence[UUID], Sequence[UUID]]) -> None:
+        held, stored = found
+        for trade in trades:
+            if trade.id.uuid not in held:
+                raise StaleLease("somebody else works on the trade", trade_id=trade.id)
+            if trade.id.uuid not in stored:
+                raise VersionConflict("somebody else changed the trade first", trade_id=trade.id)
+
+    arguments = (
         [trade.id.uuid for trade in trades],
         [trade.version for trade in trades],
         [trade.state for trade in trades],
@@ -466,12 +474,7 @@ async def save_trades(
         [due_at for _, _, due_at in saved],
         *_steps([(trade, trade.version + 1) for trade in trades]),
     )
-    is_saved = {row["id"]: row["is_saved"] for row in rows}
-    for trade in trades:
-        if trade.id.uuid not in is_saved:
-            raise StaleLease("somebody else works on the trade", trade_id=trade.id)
-        if not is_saved[trade.id.uuid]:
-            raise VersionConflict("somebody else changed the trade first", trade_id=trade.id)
+    return Write(_SAVE, arguments, found=_SAVED, check=check)
 
 
 def as_stored(trade: Trade) -> Trade:

@@ -144,7 +144,7 @@ async def _save_blindly(trades: PostgresTrades, trade: Trade) -> None:
     driver, tenant = trades._scope.driver, trades._scope.tenant
     version = await driver.fetchval(_BLIND_SAVE, tenant, trade.id.uuid, trade.state, trade.ended_at)
     await driver.execute(
-        f"WITH trade AS (SELECT $2::uuid AS id), {trade_adapter._steps_from(3)} SELECT 1",
+        f"WITH t AS (SELECT $2::uuid AS id), {trade_adapter._steps_of('t', 3)} SELECT 1",
         tenant,
         trade.id.uuid,
         *trade_adapter._steps([(trade, version)]),
@@ -216,7 +216,9 @@ def released_twice() -> Iterator[None]:
         pass
 
     original = ExecuteTrade._update
-    write = ledger_adapter._WRITE + "ON CONFLICT DO NOTHING"
+    once = "WHERE pending_id IS NOT NULL"
+    assert ledger_adapter._WRITE.count(once) == 1
+    write = ledger_adapter._WRITE.replace(once, f"{once} ON CONFLICT DO NOTHING")
     with (
         replaced(ExecuteTrade, "_update", update),
         replaced(execution, "release_funds", nothing),

@@ -7,7 +7,7 @@ from typing import Any
 
 import adapters.postgres.group_commit as group_commit
 import adapters.postgres.trade as trade_adapter
-from adapters.postgres.scope import Scope
+from adapters.postgres.write import Write
 from domain.trade.trade import Trade
 from ports.trade import TradeLease
 from tests.crash.world import World
@@ -41,24 +41,22 @@ COMMITTED = CommittedStates()
 @contextmanager
 def watched_trades() -> Iterator[None]:
     """Note every trade that is stored, as long as the block lasts."""
-    add, save = trade_adapter.add_trades, trade_adapter.save_trades
+    new, changed = trade_adapter.new_trades, trade_adapter.changed_trades
 
-    async def noted_add(scope: Scope, added: Sequence[tuple[Trade, timedelta]]) -> None:
-        await add(scope, added)
+    def noted_new(added: Sequence[tuple[Trade, timedelta]]) -> Write:
         for trade, _ in added:
             COMMITTED.write(trade)
+        return new(added)
 
-    async def noted_save(
-        scope: Scope, saved: Sequence[tuple[Trade, TradeLease, datetime | None]]
-    ) -> None:
-        await save(scope, saved)
+    def noted_changed(saved: Sequence[tuple[Trade, TradeLease, datetime | None]]) -> Write:
         for trade, _, _ in saved:
             COMMITTED.write(trade)
+        return changed(saved)
 
     with ExitStack() as stack:
         for module in (trade_adapter, group_commit):
-            stack.enter_context(replaced(module, "add_trades", noted_add))
-            stack.enter_context(replaced(module, "save_trades", noted_save))
+            stack.enter_context(replaced(module, "new_trades", noted_new))
+            stack.enter_context(replaced(module, "changed_trades", noted_changed))
         yield
 
 
