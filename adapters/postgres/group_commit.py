@@ -11,8 +11,8 @@ has locked, two neighbors at one row, and all of a group that the database refus
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
@@ -59,6 +59,9 @@ from ports.unit_of_work import Result, Work
 
 MEMBERS: Final = 64
 """Units of work in one transaction at most."""
+
+TURN_S: Final = 0.02
+"""How long a group may keep the groups of other tenants from starting."""
 
 
 _STOPPING: Final = DatabaseUnavailable("the process is stopping")
@@ -395,6 +398,35 @@ class _SharedUnitOfWork(PostgresUnitOfWork):
         return self._member.read_at
 
 
+class _Turns:
+    """Lets one group of the process start after the other, so that more come together.
+
+    Groups at the same time would only wait for the same processors. One that waits for something
+    else holds nobody up for longer than `TURN_S`.
+    """
+
+    def __init__(self) -> None:
+        self._free = asyncio.Semaphore(1)
+
+    @asynccontextmanager
+    async def take(self) -> AsyncIterator[None]:
+        await self._free.acquire()
+        is_over = False
+
+        def end() -> None:
+            nonlocal is_over
+            if not is_over:
+                is_over = True
+                self._free.release()
+
+        timer = asyncio.get_running_loop().call_later(TURN_S, end)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            end()
+
+
 class GroupCommit:
     """Forms groups: who comes while a tenant's group is under way rides in the next one."""
 
@@ -407,6 +439,7 @@ class GroupCommit:
         self._account_ids = account_ids
         self._waiting: dict[TenantId, deque[_Member]] = {}
         self._leaders: set[asyncio.Task[None]] = set()
+        self._turns = _Turns()
 
     async def run(self, tenant_id: TenantId, work: Work[Result]) -> Result:
         """Do `work` with its neighbors, or raise `Alone` when nothing of it was done."""
@@ -442,8 +475,9 @@ class GroupCommit:
         waiting = self._waiting[tenant_id]
         try:
             while waiting:
-                members = [waiting.popleft() for _ in range(min(len(waiting), MEMBERS))]
-                await self._serve(tenant_id, members)
+                async with self._turns.take():
+                    members = [waiting.popleft() for _ in range(min(len(waiting), MEMBERS))]
+                    await self._serve(tenant_id, members)
         finally:
             del self._waiting[tenant_id]
             _turn_away(waiting, _STOPPING)
