@@ -23,6 +23,7 @@ from adapters.postgres.ledger import (
     AccountIdCache,
     PostgresLedger,
     decide_on,
+    find_accounts,
     lock_accounts,
     new_entries,
     touched_accounts,
@@ -44,7 +45,7 @@ from adapters.postgres.trade import (
 from adapters.postgres.write import Write, write_rows
 from domain.event import Event
 from domain.ids import AccountId, QuoteId, TenantId, TradeId
-from domain.ledger.account import Account
+from domain.ledger.account import Account, AccountKey
 from domain.ledger.entry import Entry
 from domain.ledger.posting import Decision
 from domain.ledger.transfer import Transfer
@@ -78,7 +79,8 @@ class Rank(IntEnum):
     QUOTE = 2
     TRADE = 3
     PARTY = 4
-    ACCOUNTS = 5
+    NAMES = 5
+    ACCOUNTS = 6
 
 
 @dataclass(slots=True)
@@ -260,6 +262,16 @@ async def _acting(group: _Group, parties: Sequence[Party]) -> Sequence[Acting | 
     return [found.get(party) for party in parties]
 
 
+async def _names(
+    group: _Group, asked: Sequence[Sequence[AccountKey]]
+) -> Sequence[Mapping[AccountKey, AccountId] | None]:
+    found = await find_accounts(group.scope, {key for keys in asked for key in keys})
+    return [
+        {key: found[key] for key in keys} if all(key in found for key in keys) else None
+        for keys in asked
+    ]
+
+
 async def _accounts(group: _Group, asked: Sequence[Entry]) -> Sequence[bool]:
     ids = {id for entry in asked for id in touched_accounts(entry)}
     group.accounts |= await lock_accounts(group.scope, ids - group.accounts.keys())
@@ -271,6 +283,7 @@ _ANSWERS: Final[Mapping[Rank, Callable[..., Any]]] = {
     Rank.QUOTE: _quotes,
     Rank.TRADE: _trades,
     Rank.PARTY: _acting,
+    Rank.NAMES: _names,
     Rank.ACCOUNTS: _accounts,
 }
 
@@ -352,6 +365,13 @@ class _Ledger(PostgresLedger):
     ) -> None:
         super().__init__(scope, account_ids)
         self._group, self._member = group, member
+
+    async def _find_or_open(self, keys: Sequence[AccountKey]) -> Mapping[AccountKey, AccountId]:
+        found: Mapping[AccountKey, AccountId] = await self._group.ask(
+            self._member, Rank.NAMES, keys
+        )
+        self._remember(found)
+        return found
 
     async def commit(
         self, entry: Entry, *, is_new: bool = False, pending: Sequence[Transfer] = ()

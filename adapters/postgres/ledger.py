@@ -1,7 +1,7 @@
 """The books: decided in the domain, under row locks taken in the order of the accounts' ids."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -177,19 +177,29 @@ class PostgresLedger(LedgerStore):
     def __init__(self, scope: Scope, account_ids: AccountIdCache) -> None:
         self._scope = scope
         self._account_ids = account_ids
-        self._opened_here: set[AccountKey] = set()
+        self._opened_here: dict[AccountKey, AccountId] = {}
 
     async def open_accounts(self, keys: Sequence[AccountKey]) -> Mapping[AccountKey, AccountId]:
         tenant = self._scope.tenant
-        found = {key: self._account_ids.get(tenant, key) for key in keys}
-        missing = [key for key, id in found.items() if id is None]
-        if missing:
-            committed = await self._find_accounts(missing)
-            for key in committed.keys() - self._opened_here:
-                self._account_ids.put(tenant, key, committed[key])
-            opened = await self._open_accounts([key for key in missing if key not in committed])
-            found = {**found, **committed, **opened}
-        return {key: id for key, id in found.items() if id is not None}
+        known = {key: self._account_ids.get(tenant, key) for key in keys}
+        missing = [key for key, id in known.items() if id is None]
+        found = await self._find_or_open(missing) if missing else {}
+        return {key: id or found[key] for key, id in known.items()}
+
+    def remember_opened(self) -> None:
+        """Note that what was opened here is committed."""
+        self._remember(self._opened_here)
+
+    async def _find_or_open(self, keys: Sequence[AccountKey]) -> Mapping[AccountKey, AccountId]:
+        found = await find_accounts(self._scope, keys)
+        self._remember({key: found[key] for key in found.keys() - self._opened_here.keys()})
+        opened = await self._open_accounts([key for key in keys if key not in found])
+        self._opened_here.update(opened)
+        return {**found, **opened}
+
+    def _remember(self, committed: Mapping[AccountKey, AccountId]) -> None:
+        for key, id in committed.items():
+            self._account_ids.put(self._scope.tenant, key, id)
 
     async def commit(
         self, entry: Entry, *, is_new: bool = False, pending: Sequence[Transfer] = ()
@@ -280,19 +290,9 @@ class PostgresLedger(LedgerStore):
         postings = [self._posting(row, account_id) for row in rows]
         return page_of(postings, [posting.version for posting in postings], page)
 
-    async def _find_accounts(self, keys: Sequence[AccountKey]) -> dict[AccountKey, AccountId]:
-        rows = await self._scope.driver.fetch(_FIND_ACCOUNTS, self._scope.tenant, *_columns(keys))
-        return {
-            AccountKey(
-                AccountKind(row["kind"]), self._scope.asset(row["asset"]), row["owner"]
-            ): AccountId(row["id"])
-            for row in rows
-        }
-
     async def _open_accounts(self, keys: Sequence[AccountKey]) -> dict[AccountKey, AccountId]:
         if not keys:
             return {}
-        self._opened_here.update(keys)
         # In one order everywhere, so that two units of work opening the same accounts wait for
         # each other instead of deadlocking.
         ordered = sorted(keys, key=lambda key: (key.kind, key.owner, key.asset.code))
@@ -302,7 +302,7 @@ class PostgresLedger(LedgerStore):
             *_columns(ordered),
             [key.kind in UNLIMITED_KINDS for key in ordered],
         )
-        return await self._find_accounts(ordered)
+        return await find_accounts(self._scope, ordered)
 
     async def _find_entry(self, entry_id: EntryId) -> tuple[Entry, datetime] | None:
         row = await self._scope.driver.fetchrow(_GET_ENTRY, self._scope.tenant, entry_id.uuid)
@@ -418,6 +418,17 @@ def touched_accounts(entry: Entry) -> Set[AccountId]:
     }
 
 
+async def find_accounts(scope: Scope, keys: Collection[AccountKey]) -> dict[AccountKey, AccountId]:
+    """Return those accounts of these names that exist."""
+    rows = await scope.driver.fetch(_FIND_ACCOUNTS, scope.tenant, *_columns(keys))
+    return {
+        AccountKey(AccountKind(row["kind"]), scope.asset(row["asset"]), row["owner"]): AccountId(
+            row["id"]
+        )
+        for row in rows
+    }
+
+
 async def lock_accounts(scope: Scope, ids: Iterable[AccountId]) -> dict[AccountId, Account]:
     """Lock those accounts that exist, in the order of their ids."""
     rows = await scope.driver.fetch(_LOCK_ACCOUNTS, scope.tenant, sorted(id.uuid for id in ids))
@@ -523,7 +534,7 @@ def _conflict(entry: Entry, error: asyncpg.UniqueViolationError) -> LedgerRefusa
     return TransferConflict("a transfer id belongs to another entry", entry_id=entry.id)
 
 
-def _columns(keys: Sequence[AccountKey]) -> tuple[list[str], list[str], list[str]]:
+def _columns(keys: Collection[AccountKey]) -> tuple[list[str], list[str], list[str]]:
     return (
         [key.kind for key in keys],
         [key.owner for key in keys],

@@ -30,7 +30,9 @@ class PostgresUnitOfWorkFactory(UnitOfWorkFactory):
     @asynccontextmanager
     async def begin(self, tenant_id: TenantId) -> AsyncIterator[UnitOfWork]:
         async with self._open_scope(tenant_id) as scope:
-            yield PostgresUnitOfWork(scope, self._account_ids)
+            uow = PostgresUnitOfWork(scope, self._account_ids)
+            yield uow
+        uow.ledger.remember_opened()
 
     async def run(self, tenant_id: TenantId, work: Work[Result]) -> Result:
         try:
