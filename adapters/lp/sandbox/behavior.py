@@ -26,14 +26,14 @@ class Behavior(StrEnum):
     OTHER_PRICE_FAR = "other_price_far"
     """The order is filled, `OTHER_PRICE_FAR_BPS` worse for the asker than quoted."""
     LATE_FILL = "late_fill"
-    """As `CUT_AFTER_FILL`, and the status does not know the order for `LATE_FILL_S`."""
+    """As `CUT_AFTER_FILL`, and the status does not know the order for a while."""
     GARBAGE = "garbage"
     """The order is filled, and the answer is a web page."""
 
 
 QUOTE_DELAY_S: Final = 1.0
 FILL_DELAY_S: Final = 3.0
-LATE_FILL_S: Final = 3.0
+LATE_FILL_MS: Final = 3_000
 OTHER_PRICE_BPS: Final = 5
 OTHER_PRICE_FAR_BPS: Final = 50
 
@@ -77,14 +77,17 @@ class BehaviorSwitch:
     Attributes:
         behavior: what is set, or nothing.
         remaining: how many more quotes or orders it acts on; no number means until changed.
+    late_ms: how long a late fill is hidden from the status.
     """
 
     behavior: Behavior | None = None
     remaining: int | None = None
+    late_ms: int = LATE_FILL_MS
 
-    def set(self, behavior: Behavior, count: int | None) -> None:
+    def set(self, behavior: Behavior, count: int | None, *, late_ms: int = LATE_FILL_MS) -> None:
         assert count is None or count > 0
-        self.behavior, self.remaining = behavior, count
+        assert late_ms > 0
+        self.behavior, self.remaining, self.late_ms = behavior, count, late_ms
 
     def clear(self) -> None:
         self.behavior = self.remaining = None

@@ -9,7 +9,6 @@ from secrets import token_hex
 from typing import Final
 
 from adapters.lp.sandbox.behavior import (
-    LATE_FILL_S,
     OTHER_PRICE_BPS,
     OTHER_PRICE_FAR_BPS,
     Behavior,
@@ -165,13 +164,15 @@ class Desk:
         self._book.append(self._decided(quote, client_order_id, code=code))
         raise verdict(code)
 
-    def fill(self, quote: VenueQuote, client_order_id: str, behavior: Behavior) -> BookedOrder:
+    def fill(
+        self, quote: VenueQuote, client_order_id: str, behavior: Behavior, *, late_ms: int
+    ) -> BookedOrder:
         """Execute a quote that was taken; every call is one more execution."""
         order = self._decided(quote, client_order_id)
         if behavior in _WORSE_BPS:
             order = replace(order, quote=_worse(order, _WORSE_BPS[behavior]))
         if behavior is Behavior.LATE_FILL:
-            visible_at = order.decided_at + timedelta(seconds=LATE_FILL_S)
+            visible_at = order.decided_at + timedelta(milliseconds=late_ms)
             order = replace(order, visible_at=visible_at)
         return self._book.append(order)
 

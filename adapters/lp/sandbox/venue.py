@@ -20,6 +20,7 @@ from aiohttp.typedefs import Handler
 
 from adapters.lp.sandbox.behavior import (
     FILL_DELAY_S,
+    LATE_FILL_MS,
     ON_ORDER,
     ON_QUOTE,
     QUOTE_DELAY_S,
@@ -36,6 +37,7 @@ from ports.clock import Clock
 HOST: Final = "127.0.0.1"
 MAX_REQUEST_BYTES: Final = 16 * 1024
 MAX_COUNT: Final = 1_000_000
+MAX_LATE_MS: Final = 86_400_000
 _SHUTDOWN_S: Final = 0.5
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}", re.ASCII)
 _ID: Final = re.compile(r"[!-~]{1,64}", re.ASCII)
@@ -155,7 +157,7 @@ class Venue:
         if behavior is Behavior.SLOW:
             with self._desk.working(client_order_id):
                 await self._clock.sleep(FILL_DELAY_S)
-        filled = self._desk.fill(quote, client_order_id, behavior)
+        filled = self._desk.fill(quote, client_order_id, behavior, late_ms=self._behavior.late_ms)
         if behavior in _CUT:
             return _cut(request)
         if behavior is Behavior.GARBAGE:
@@ -184,7 +186,10 @@ class Venue:
         count = body.get("count")
         if count is not None and (type(count) is not int or not 0 < count <= MAX_COUNT):
             raise _malformed(f"count must be null or 1 to {MAX_COUNT}")
-        self._behavior.set(behavior, count)
+        late_ms = body.get("late_ms", LATE_FILL_MS)
+        if type(late_ms) is not int or not 0 < late_ms <= MAX_LATE_MS:
+            raise _malformed(f"late_ms must be 1 to {MAX_LATE_MS}")
+        self._behavior.set(behavior, count, late_ms=late_ms)
         return await self._get_behavior(request)
 
     async def _clear_behavior(self, request: web.Request) -> web.Response:
