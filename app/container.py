@@ -27,6 +27,7 @@ from app.rpc.interceptor import Interceptor
 from app.rpc.ledger import LedgerAdminServicer, LedgerServicer
 from app.rpc.market import MarketServicer
 from app.rpc.quote import QuoteServicer
+from app.rpc.reconciliation import ReconciliationAdminServicer
 from app.rpc.sandbox import SandboxServicer
 from app.rpc.tenant import ApiKeyServicer, CustomerServicer, TenantAdminServicer, TenantServicer
 from app.rpc.trade import TradeAdminServicer, TradeServicer
@@ -37,6 +38,7 @@ from app.usecase.event.list_dead_letters import ListDeadLetters
 from app.usecase.event.replay_dead_letters import ReplayDeadLetters
 from app.usecase.event.request_replay import RequestReplay
 from app.usecase.house.mirror_trades import CONSUMER, MirrorTrades
+from app.usecase.house.take_inventory import TakeInventory
 from app.usecase.ledger.create_entry import CreateEntry
 from app.usecase.ledger.expire_hold import ExpireHold
 from app.usecase.ledger.open_account import OpenAccount
@@ -48,6 +50,7 @@ from app.usecase.quote.accept_quote import AcceptQuote
 from app.usecase.quote.cancel_quote import CancelQuote
 from app.usecase.quote.create_quote import CreateQuote
 from app.usecase.quote.read_quotes import ReadQuotes
+from app.usecase.reconciliation.read_breaks import ReadBreaks
 from app.usecase.sandbox.create_deposit import CreateDeposit
 from app.usecase.tenant.change_customer_state import ChangeCustomerState
 from app.usecase.tenant.change_tenant_state import ChangeTenantState
@@ -59,6 +62,7 @@ from app.usecase.tenant.revoke_api_key import RevokeApiKey
 from app.usecase.tenant.update_tenant import UpdateTenant
 from app.usecase.trade.execute_trade import ExecuteTrade
 from app.usecase.trade.list_stuck_trades import ListStuckTrades
+from app.usecase.trade.look_late import LookLate
 from app.usecase.trade.read_trades import ReadTrades
 from app.usecase.trade.resolve_trade import ApproveResolution, ProposeResolution
 from app.worker.trade_runner import SupervisedTrades
@@ -93,6 +97,10 @@ def connect_lps(
     }
 
 
+def as_durations(all_ms: tuple[int, ...]) -> tuple[timedelta, ...]:
+    return tuple(timedelta(milliseconds=ms) for ms in all_ms)
+
+
 class Container(containers.DeclarativeContainer):
     """Everything that serves calls or runs trades, on one engine and so one database role."""
 
@@ -120,8 +128,9 @@ class Container(containers.DeclarativeContainer):
     update_tenant = providers.Singleton(UpdateTenant, once, announce, market, lp_names)
     create_api_key = providers.Singleton(CreateApiKey, once, ids, announce, secrets, directory)
     revoke_api_key = providers.Singleton(RevokeApiKey, once, announce)
+    late_looks = providers.Singleton(as_durations, settings.provided.late_looks_ms)
     execute_trade = providers.Singleton(
-        ExecuteTrade, units_of_work, ids, clock, announce, lps, actor, PATIENCE
+        ExecuteTrade, units_of_work, ids, clock, announce, lps, actor, PATIENCE, late_looks
     )
     runner = providers.Singleton(
         SupervisedTrades,
@@ -132,7 +141,10 @@ class Container(containers.DeclarativeContainer):
         places=LIVE_TRADES,
     )
 
-    mirror_trades = providers.Singleton(MirrorTrades, units_of_work, ids, directory)
+    look_late = providers.Singleton(LookLate, units_of_work, ids, announce, lps, actor, late_looks)
+    mirror_trades = providers.Singleton(
+        MirrorTrades, units_of_work, ids, directory, providers.Singleton(TakeInventory, ids)
+    )
     bury_event = providers.Singleton(BuryEvent, units_of_work, ids, announce, directory)
     house_replays = providers.Singleton(
         ReplayDeadLetters, CONSUMER, mirror_trades, units_of_work, ids, announce, directory
@@ -216,6 +228,9 @@ class Container(containers.DeclarativeContainer):
         list_dead_letters=providers.Singleton(ListDeadLetters, units_of_work, directory),
         request_replay=providers.Singleton(RequestReplay, once, directory),
     )
+    reconciliation_admin_servicer = providers.Singleton(
+        ReconciliationAdminServicer, read_breaks=providers.Singleton(ReadBreaks, units_of_work)
+    )
     sandbox_servicer = providers.Singleton(
         SandboxServicer,
         create_deposit=providers.Singleton(CreateDeposit, once, ids, announce),
@@ -233,5 +248,6 @@ class Container(containers.DeclarativeContainer):
         ledger_servicer,
         ledger_admin_servicer,
         event_admin_servicer,
+        reconciliation_admin_servicer,
         sandbox_servicer,
     )

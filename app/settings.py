@@ -1,11 +1,13 @@
 """Everything a Reli process is told from outside, read once from `RELI_…` variables."""
 
+from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.database_url import APP_ROLE, WORK_ROLE, role_url
+from domain.trade.late_check import LATE_LOOKS
 
 PostgresUrl = Annotated[str, Field(pattern=r"^(postgresql://.+)?$", repr=False)]
 NatsUrl = Annotated[str, Field(pattern=r"^((nats|tls)://.+)?$", repr=False)]
@@ -52,6 +54,10 @@ class Settings(BaseSettings):
     grpc_port: Annotated[int, Field(ge=0, le=65_535)] = 50_051
 
     lps: tuple[LpSettings, ...] = ()
+    late_looks_ms: Annotated[tuple[Milliseconds, ...], Field(min_length=1, max_length=10)] = tuple(
+        after // timedelta(milliseconds=1) for after in LATE_LOOKS
+    )
+    """How long after an execution was concluded absent its LP is asked again; ascending."""
     lp_quote_budget_ms: Annotated[int, Field(ge=1, le=10_000)] = 300
 
     @model_validator(mode="before")
@@ -61,6 +67,12 @@ class Settings(BaseSettings):
             values.setdefault("app_database_url", role_url(owner_url, APP_ROLE))
             values.setdefault("work_database_url", role_url(owner_url, WORK_ROLE))
         return values
+
+    @model_validator(mode="after")
+    def _late_looks_ascend(self) -> Self:
+        if sorted(set(self.late_looks_ms)) != list(self.late_looks_ms):
+            raise ValueError("each late look must come after the one before it")
+        return self
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:

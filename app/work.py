@@ -9,6 +9,7 @@ from typing import Final
 from adapters.nats.bus import NatsBus
 from adapters.nats.connection import NatsConnection
 from adapters.postgres.consumer import PostgresEventFeed
+from adapters.postgres.late_check import PostgresLateCheckQueue
 from adapters.postgres.lease import PostgresLeases
 from adapters.postgres.ledger import PostgresExpiringHolds
 from adapters.postgres.outbox import PostgresOutboxReader, PostgresSequencer
@@ -22,6 +23,7 @@ from app.worker.dead_letter_replay import DeadLetterReplay
 from app.worker.event_sequencer import EventSequencer
 from app.worker.hold_expiry import HoldExpiry
 from app.worker.house_book import HouseBook
+from app.worker.late_check_worker import LateCheckWorker
 from app.worker.leased import Leased
 from app.worker.loop import run_for_ever
 from app.worker.outage import Outages
@@ -67,6 +69,7 @@ async def work(settings: Settings) -> None:
             PostgresEventFeed(engine), container.mirror_trades(), container.bury_event()
         )
         replays = DeadLetterReplay(container.house_replays())
+        late_checks = LateCheckWorker(PostgresLateCheckQueue(engine), container.look_late())
         holds = HoldExpiry(PostgresExpiringHolds(engine), container.expire_hold())
         partitions = PartitionMaker(PostgresPartitions(engine))
         run = partial(run_for_ever, outages=Outages(clock))
@@ -78,6 +81,7 @@ async def work(settings: Settings) -> None:
                 group.create_task(run("sequencer", clock, sequencer, rest_s=0.05))
                 group.create_task(run("relay", clock, relay, rest_s=0.1))
                 group.create_task(run("house book", clock, house, rest_s=0.5))
+                group.create_task(run("late checks", clock, late_checks, rest_s=1))
                 group.create_task(run("replays", clock, replays, rest_s=1))
                 group.create_task(run("holds", clock, holds, rest_s=1))
                 group.create_task(run("partitions", clock, partitions, rest_s=3_600))

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from domain.amount import Amount
-from domain.ids import AttemptId, TenantId, TradeId
+from domain.ids import AttemptId, TenantId
 from domain.side import Side
 from domain.trade.attempt import AttemptState
 
@@ -85,23 +85,31 @@ class Execution:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuditedLateFill:
+    """What a break says that an LP executed although its order had been concluded absent."""
+
+    order_id: str
+    base: Amount
+    quote: Amount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditedAttempt:
     """An attempt with what its execution must look like.
 
     Attributes:
         filled: what we believe the LP took or paid; None unless the attempt is filled.
-        breaks: breaks raised for the trade that explain an execution nobody settled.
+        late_fill: what a break says of it; None unless one was raised for the attempt.
     """
 
     tenant_id: TenantId
-    trade_id: TradeId
     id: AttemptId
     state: AttemptState
     venue_order_id: str
     side: Side
     base: Amount
     filled: Amount | None
-    breaks: int
+    late_fill: AuditedLateFill | None
 
 
 class Probe(Protocol):

@@ -146,6 +146,7 @@ class LiquidityProvider(Protocol):
         """Ask what became of an order.
 
         `Absent` only where the venue's status is authoritative and its clock has passed the
-        quote's expiry plus the visibility window; a mere "not found" before that is `Unknown`.
+        quote's expiry plus the visibility window; any other "not found" is `Unknown` with the
+        reason `ORDER_NOT_FOUND`.
         """
         ...

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from domain.amount import Amount
-from domain.ids import BreakId, CustomerId, ResolutionId, TenantId, TradeId
+from domain.ids import CustomerId, ResolutionId, TenantId, TradeId
 from domain.trade.resolution import Resolution
 from domain.trade.trade import Trade
 from ports.page import Page, PageRequest
@@ -83,12 +82,6 @@ class TradeRepository(Protocol):
 
     async def approved_resolution(self, trade: Trade) -> Resolution | None:
         """Return what two operators found about the latest attempt."""
-        ...
-
-    async def raise_break(
-        self, break_id: BreakId, trade: Trade, *, kind: str, amount: Amount, detail: str
-    ) -> None:
-        """Record one unexplained difference, for a person to resolve."""
         ...
 
 

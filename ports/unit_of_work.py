@@ -8,9 +8,11 @@ from typing import Protocol, TypeVar
 from domain.ids import TenantId
 from ports.consumer import Inbox
 from ports.dead_letter import DeadLetterRepository
+from ports.late_check import LateChecks
 from ports.ledger import LedgerStore
 from ports.outbox import Outbox
 from ports.quote import QuoteRepository
+from ports.reconciliation import BreakRepository
 from ports.request import RequestLog
 from ports.sandbox import DepositRepository
 from ports.tenant import ApiKeyRepository, CustomerRepository, TenantRepository
@@ -47,6 +49,10 @@ class UnitOfWork(Protocol):
     def inbox(self) -> Inbox: ...
     @property
     def dead_letters(self) -> DeadLetterRepository: ...
+    @property
+    def late_checks(self) -> LateChecks: ...
+    @property
+    def breaks(self) -> BreakRepository: ...
 
     async def now(self) -> datetime:
         """Return the database's clock; read it after the lock whose time it judges."""

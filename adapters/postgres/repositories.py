@@ -4,9 +4,11 @@ from datetime import datetime
 
 from adapters.postgres.consumer import PostgresInbox
 from adapters.postgres.dead_letter import PostgresDeadLetters
+from adapters.postgres.late_check import PostgresLateChecks
 from adapters.postgres.ledger import AccountIdCache, PostgresLedger
 from adapters.postgres.outbox import PostgresOutbox
 from adapters.postgres.quote import PostgresQuotes
+from adapters.postgres.reconciliation import PostgresBreaks
 from adapters.postgres.request import PostgresRequests
 from adapters.postgres.sandbox import PostgresDeposits
 from adapters.postgres.scope import Scope
@@ -32,6 +34,8 @@ class PostgresUnitOfWork(UnitOfWork):
         self._deposits = PostgresDeposits(scope)
         self._inbox = PostgresInbox(scope)
         self._dead_letters = PostgresDeadLetters(scope)
+        self._late_checks = PostgresLateChecks(scope)
+        self._breaks = PostgresBreaks(scope)
 
     @property
     def tenant_id(self) -> TenantId:
@@ -80,6 +84,14 @@ class PostgresUnitOfWork(UnitOfWork):
     @property
     def dead_letters(self) -> PostgresDeadLetters:
         return self._dead_letters
+
+    @property
+    def late_checks(self) -> PostgresLateChecks:
+        return self._late_checks
+
+    @property
+    def breaks(self) -> PostgresBreaks:
+        return self._breaks
 
     async def now(self) -> datetime:
         return await self._scope.now()

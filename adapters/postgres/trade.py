@@ -20,7 +20,6 @@ from domain.errors import VersionConflict
 from domain.ids import (
     ApiKeyId,
     AttemptId,
-    BreakId,
     CustomerId,
     EntryId,
     QuoteId,
@@ -233,11 +232,6 @@ JOIN core.instruments AS i ON i.code = t.instrument
 WHERE r.tenant_id = $1 AND r.trade_id = $2 AND r.attempt = $3 AND r.approved_by IS NOT NULL
 """
 
-_ADD_BREAK = """
-INSERT INTO core.breaks (tenant_id, id, kind, trade_id, asset, units, detail, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, core.now())
-"""
-
 
 class PostgresTrades(TradeRepository):
     """Trades of the tenant in scope."""
@@ -361,20 +355,6 @@ class PostgresTrades(TradeRepository):
             proposed_at=row["proposed_at"],
             approved_by=ApiKeyId(approved_by) if approved_by else None,
             approved_at=row["approved_at"],
-        )
-
-    async def raise_break(
-        self, break_id: BreakId, trade: Trade, *, kind: str, amount: Amount, detail: str
-    ) -> None:
-        await self._scope.driver.execute(
-            _ADD_BREAK,
-            self._scope.tenant,
-            break_id.uuid,
-            kind,
-            trade.id.uuid,
-            amount.asset.code,
-            amount.units,
-            detail,
         )
 
 

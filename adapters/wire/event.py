@@ -6,6 +6,7 @@ from adapters.wire.amount import time_message
 from adapters.wire.enum import enum_messages
 from adapters.wire.ledger import entry_message
 from adapters.wire.quote import quote_message
+from adapters.wire.reconciliation import break_message
 from adapters.wire.sandbox import deposit_message
 from adapters.wire.tenant import api_key_message, customer_message, tenant_message
 from adapters.wire.trade import trade_message
@@ -13,6 +14,7 @@ from domain.dead_letter import DeadLetter, DeadLetterState
 from domain.event import Event
 from domain.ledger.entry import Entry
 from domain.quote.quote import Quote
+from domain.reconciliation.break_ import Break
 from domain.tenant.api_key import ApiKey
 from domain.tenant.customer import Customer
 from domain.tenant.tenant import Tenant
@@ -20,7 +22,7 @@ from domain.trade.trade import Trade
 from ports.sandbox import Deposit
 from reli.event.v1 import dead_letter_pb2, event_pb2
 
-Subject = Tenant | Customer | ApiKey | Quote | Trade | Entry | Deposit | DeadLetter
+Subject = Tenant | Customer | ApiKey | Quote | Trade | Entry | Deposit | Break | DeadLetter
 
 _LETTER_STATE = enum_messages(DeadLetterState, dead_letter_pb2.DeadLetterState, "DEAD_LETTER_STATE")
 
@@ -50,6 +52,8 @@ def event_bytes(event: Event) -> bytes:
             message.entry.CopyFrom(entry_message(entry, recorded_at=event.occurred_at))
         case Deposit() as deposit:
             message.deposit.CopyFrom(deposit_message(deposit))
+        case Break() as found:
+            message.reconciliation_break.CopyFrom(break_message(found))
         case DeadLetter() as letter:
             message.dead_letter.CopyFrom(dead_letter_message(letter))
         case other:

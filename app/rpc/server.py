@@ -13,6 +13,10 @@ from reli.event.v1 import event_service_pb2, event_service_pb2_grpc
 from reli.ledger.v1 import ledger_service_pb2, ledger_service_pb2_grpc
 from reli.market.v1 import market_service_pb2, market_service_pb2_grpc
 from reli.quote.v1 import quote_service_pb2, quote_service_pb2_grpc
+from reli.reconciliation.v1 import (
+    reconciliation_service_pb2,
+    reconciliation_service_pb2_grpc,
+)
 from reli.sandbox.v1 import sandbox_service_pb2, sandbox_service_pb2_grpc
 from reli.tenant.v1 import tenant_service_pb2, tenant_service_pb2_grpc
 from reli.trade.v1 import trade_service_pb2, trade_service_pb2_grpc
@@ -45,6 +49,9 @@ _ADD: Final[Mapping[str, Callable[[Any, grpc.aio.Server], None]]] = {
     "LedgerServicer": ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server,
     "LedgerAdminServicer": ledger_service_pb2_grpc.add_LedgerAdminServiceServicer_to_server,
     "EventAdminServicer": event_service_pb2_grpc.add_EventAdminServiceServicer_to_server,
+    "ReconciliationAdminServicer": (
+        reconciliation_service_pb2_grpc.add_ReconciliationAdminServiceServicer_to_server
+    ),
     "SandboxServicer": sandbox_service_pb2_grpc.add_SandboxServiceServicer_to_server,
 }
 
@@ -60,6 +67,7 @@ def services() -> Sequence[ServiceDescriptor]:
             trade_service_pb2,
             ledger_service_pb2,
             event_service_pb2,
+            reconciliation_service_pb2,
             sandbox_service_pb2,
         )
         for service in file.DESCRIPTOR.services_by_name.values()

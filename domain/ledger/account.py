@@ -23,10 +23,14 @@ class AccountKind(StrEnum):
     TENANT_MARKUP = "tenant_markup"
     SLIPPAGE = "slippage"
     EXTERNAL = "external"
+    INVENTORY = "inventory"
 
 
-UNLIMITED_KINDS: Final = frozenset({AccountKind.LP, AccountKind.EXTERNAL, AccountKind.SLIPPAGE})
-"""Accounts that may go below zero without bound: they mirror somebody else's books, or our loss."""
+UNLIMITED_KINDS: Final = frozenset(
+    {AccountKind.LP, AccountKind.EXTERNAL, AccountKind.SLIPPAGE, AccountKind.INVENTORY}
+)
+"""Accounts that may go below zero without bound: they mirror somebody else's books, or our loss,
+or what an LP executed for us that nobody had decided to trade."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ class EntrySource(StrEnum):
     DEPOSIT = "deposit"
     OPERATOR = "operator"
     EXPIRY = "expiry"
+    BREAK = "break"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +27,7 @@ class Entry:
 
     Attributes:
         source: what created the entry.
-        reference: the id of the trade, deposit or operator key behind it.
+        reference: the id of the trade, deposit, operator key or break behind it.
         effective_at: when the movement counts, as opposed to when it was recorded.
     """
 

@@ -26,6 +26,7 @@ class AttemptAction(StrEnum):
     REJECT = "reject"
     FIND_ABSENT = "find_absent"
     LOSE = "lose"
+    FILL_LATE = "fill_late"
 
 
 TRANSITIONS: Final = {
@@ -41,6 +42,8 @@ TRANSITIONS: Final = {
     (AttemptState.UNKNOWN, AttemptAction.FILL): AttemptState.FILLED,
     (AttemptState.UNKNOWN, AttemptAction.REJECT): AttemptState.REJECTED,
     (AttemptState.UNKNOWN, AttemptAction.FIND_ABSENT): AttemptState.ABSENT,
+    # The trade went on without it, so this fill is the house's and no longer the trade's.
+    (AttemptState.ABSENT, AttemptAction.FILL_LATE): AttemptState.ABSENT,
 }
 
 WITHOUT_FILL: Final = frozenset({AttemptState.REJECTED, AttemptState.NOT_SENT, AttemptState.ABSENT})

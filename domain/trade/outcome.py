@@ -1,8 +1,12 @@
 """What an LP said, or failed to say, about an execution."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from domain.amount import Amount
+
+ORDER_NOT_FOUND: Final = "LP_ORDER_NOT_FOUND"
+"""Why an outcome is unknown if the LP answered that it has no such order, which proves nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

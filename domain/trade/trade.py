@@ -212,6 +212,14 @@ class Trade:
         assert amount is not None
         return amount
 
+    @property
+    def found_absent(self) -> tuple[Attempt, ...]:
+        """The attempts that were concluded absent since the trade was loaded."""
+        found = {
+            step.attempt for step in self.transitions if step.action == AttemptAction.FIND_ABSENT
+        }
+        return tuple(attempt for attempt in self.attempts if attempt.number in found)
+
     def next_step(self, now: datetime) -> Step:
         if self.is_ended:
             return Step.NOTHING
@@ -340,6 +348,24 @@ class Trade:
                 return self._lost(outcome.reason, outcome.evidence, actor=actor, now=now)
             case other:
                 assert_never(other)
+
+    def fill_late(self, number: int, fill: Filled, *, actor: str) -> "Trade":
+        """Note that an attempt that was concluded absent was filled: nothing of the trade changes.
+
+        Raises `IllegalTransition` for an attempt in any other state.
+        """
+        attempt = self.attempts[number - 1]
+        assert attempt.number == number
+        state = advance(ATTEMPT_TRANSITIONS, attempt.state, AttemptAction.FILL_LATE)
+        taken = Transition(
+            attempt=number,
+            from_state=attempt.state,
+            to_state=state,
+            action=AttemptAction.FILL_LATE,
+            actor=actor,
+            evidence=fill.evidence,
+        )
+        return replace(self, transitions=(*self.transitions, taken))
 
     def settle(self, *, actor: str, now: datetime) -> "Trade":
         return replace(self._advance(TradeAction.SETTLE, actor, ""), ended_at=now)

@@ -11,7 +11,7 @@ from tests.support.protos import SERVICES
 SLICES = sorted({path.parents[1].name for path in (ROOT / "proto/reli").rglob("*_service.proto")})
 # What the others offer is not the books' own: events, reference data and play money have no
 # domain folder.
-WITH_A_DOMAIN = ["ledger", "quote", "tenant", "trade"]
+WITH_A_DOMAIN = ["ledger", "quote", "reconciliation", "tenant", "trade"]
 
 RIM = ["app/rpc/{}.py", "adapters/wire/{}.py", "proto/reli/{}/v1"]
 FLOORS = [
@@ -25,7 +25,16 @@ FLOORS = [
 
 
 def test_the_slices_are_those_with_a_service() -> None:
-    assert SLICES == ["event", "ledger", "market", "quote", "sandbox", "tenant", "trade"]
+    assert SLICES == [
+        "event",
+        "ledger",
+        "market",
+        "quote",
+        "reconciliation",
+        "sandbox",
+        "tenant",
+        "trade",
+    ]
     folders = {path.parent.name for path in (ROOT / "domain").glob("*/__init__.py")}
     assert folders == set(WITH_A_DOMAIN), "a domain folder without a service, or the reverse"
 

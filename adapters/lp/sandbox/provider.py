@@ -30,7 +30,7 @@ from domain.amount import Amount
 from domain.asset import Instrument
 from domain.ids import AttemptId
 from domain.side import Side
-from domain.trade.outcome import Absent, NotSent, Rejected, Unknown
+from domain.trade.outcome import ORDER_NOT_FOUND, Absent, NotSent, Rejected, Unknown
 from ports.liquidity import (
     ExecutionOutcome,
     LiquidityProvider,
@@ -149,7 +149,7 @@ class SandboxLp(LiquidityProvider):
         passed = parse_time(answer) - lp_quote_expires_at
         if self._config.status_is_authoritative and passed > conclusive_after:
             return Absent(evidence=answer.evidence)
-        return Unknown(reason="LP_ORDER_NOT_FOUND", evidence=answer.evidence)
+        return Unknown(reason=ORDER_NOT_FOUND, evidence=answer.evidence)
 
     def _unavailable(self, cause: str) -> LpUnavailable:
         return LpUnavailable(f"{self.name} could not be asked: {cause}", lp=self.name, cause=cause)

@@ -1,14 +1,18 @@
-"""Keeping the house's book: what every settled trade earned, cost and left at an LP."""
+"""Keeping the house's book: what every settled trade earned, cost and left at an LP, and what an
+LP executed late."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.usecase.event.replay_dead_letters import Receive
+from app.usecase.house.take_inventory import TakeInventory
+from app.usecase.trade.execute_trade import BREAK_RAISED
 from domain.amount import Amount
-from domain.ids import AccountId, EntryId, TenantId, TradeId, TransferId
+from domain.ids import AccountId, BreakId, EntryId, TenantId, TradeId, TransferId
 from domain.ledger.account import AccountKey, AccountKind
 from domain.ledger.entry import Entry, EntrySource
 from domain.ledger.transfer import Transfer
+from domain.reconciliation.break_ import Break, BreakKind
 from domain.trade.house import house_changes
 from domain.trade.settlement import Role
 from domain.trade.trade import Trade
@@ -19,6 +23,8 @@ from ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 
 CONSUMER = "house_book"
 SETTLED = "trade.settled"
+NOTED = frozenset({SETTLED, BREAK_RAISED})
+"""Types of events that may have an effect, and so are noted."""
 
 _KIND = {
     Role.LP: AccountKind.LP,
@@ -38,31 +44,42 @@ class MirrorTrades:
     units_of_work: UnitOfWorkFactory
     ids: IdSource
     directory: TenantDirectory
+    take_inventory: TakeInventory
 
     async def __call__(
         self, events: Sequence[LoggedEvent], *, receive: Receive | None = None
     ) -> None:
-        """Deal with successive events of one tenant; only settled trades have an effect.
+        """Deal with successive events of one tenant; settled trades and late fills have an effect.
 
         Whether there is to be one is decided by the position in the tenant's events, or by
         `receive` where an event is dealt with out of its turn.
         """
-        settled = [event for event in events if event.type == SETTLED]
-        trades = await self._trades(events[0].tenant_id, settled)
+        noted = [event for event in events if event.type in NOTED]
+        things = await self._things(events[0].tenant_id, noted)
         async with self.units_of_work.begin(self.directory.house_id) as uow:
             if await (
-                uow.inbox.receive(CONSUMER, events, noted=settled)
+                uow.inbox.receive(CONSUMER, events, noted=noted)
                 if receive is None
                 else receive(uow)
             ):
-                for trade in trades:
-                    await self._mirror(uow, trade)
+                for thing in things:
+                    if isinstance(thing, Trade):
+                        await self._mirror(uow, thing)
+                    elif thing.kind is BreakKind.LATE_FILL:
+                        await self.take_inventory(uow, thing)
 
-    async def _trades(self, tenant_id: TenantId, settled: Sequence[LoggedEvent]) -> Sequence[Trade]:
-        if not settled:
+    async def _things(
+        self, tenant_id: TenantId, noted: Sequence[LoggedEvent]
+    ) -> Sequence[Trade | Break]:
+        if not noted:
             return []
         async with self.units_of_work.begin(tenant_id) as uow:
-            return [await uow.trades.get(TradeId.parse(event.subject)) for event in settled]
+            return [
+                await uow.trades.get(TradeId.parse(event.subject))
+                if event.type == SETTLED
+                else await uow.breaks.get(BreakId.parse(event.subject))
+                for event in noted
+            ]
 
     async def _mirror(self, uow: UnitOfWork, trade: Trade) -> None:
         changes = [

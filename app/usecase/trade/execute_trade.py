@@ -1,6 +1,6 @@
 """Executing a trade: one attempt after the other, each step recorded before and after the LP."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
@@ -8,8 +8,10 @@ from typing import assert_never
 from app.usecase.announce import Announce
 from app.usecase.trade.bookkeeping import release_funds, settle_funds
 from domain.ids import AttemptId, BreakId, LpQuoteRequestId
+from domain.reconciliation.break_ import Break, BreakKind
 from domain.trade.attempt import Attempt, AttemptState
 from domain.trade.errors import StaleLease
+from domain.trade.late_check import plan_late_check
 from domain.trade.outcome import NotSent, Outcome, Unknown
 from domain.trade.trade import PRICE_MOVED, WINDOW_PASSED, Step, Trade, TradeState
 from ports.clock import Clock
@@ -25,7 +27,7 @@ from ports.liquidity import (
 from ports.trade import TradeLease
 from ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 
-FILL_BEYOND_TOLERANCE = "FILL_BEYOND_TOLERANCE"
+BREAK_RAISED = "break.raised"
 LP_UNUSABLE = "LP_UNUSABLE"
 FOUND_SENT = "FOUND_SENT"
 WORKING = "WORKING"
@@ -44,6 +46,8 @@ class ExecuteTrade:
         actor: who is working, kept with every transition.
         patience: how long a check of an unknown outcome is waited for before the lease is given
             back and a worker takes over.
+        late_looks: how long after an attempt was concluded absent its LP is asked again, in
+            ascending order.
     """
 
     units_of_work: UnitOfWorkFactory
@@ -53,6 +57,7 @@ class ExecuteTrade:
     providers: Mapping[str, LiquidityProvider]
     actor: str
     patience: timedelta
+    late_looks: Sequence[timedelta]
 
     async def __call__(self, lease: TradeLease, accepted: Trade | None = None) -> Trade:
         """Return the trade, ended or with its lease given back.
@@ -205,6 +210,9 @@ class ExecuteTrade:
             if trade == before:
                 return trade
             saved = await uow.trades.save(trade, lease, due_at=self._due_at(trade, now))
+            for attempt in trade.found_absent:
+                check = plan_late_check(trade.id, attempt.number, self.late_looks, concluded_at=now)
+                await uow.late_checks.add(check)
             if trade.state is not before.state and trade.state in _TOLD:
                 await self.announce(
                     uow,
@@ -215,7 +223,7 @@ class ExecuteTrade:
                 )
             # Last: the accounts but the party's are shared by all of the tenant's trades.
             if trade.state is TradeState.SETTLED:
-                await self._raise_break(uow, trade)
+                await self._raise_break(uow, trade, now)
                 await settle_funds(uow, trade, now=now)
             elif trade.state is TradeState.REJECTED:
                 await release_funds(uow, trade, now=now)
@@ -250,16 +258,20 @@ class ExecuteTrade:
                 case other:
                     assert_never(other)
 
-    async def _raise_break(self, uow: UnitOfWork, trade: Trade) -> None:
+    async def _raise_break(self, uow: UnitOfWork, trade: Trade, now: datetime) -> None:
         if trade.is_within_tolerance(trade.lp_fill):
             return
-        await uow.trades.raise_break(
-            self.ids.new(BreakId),
-            trade,
-            kind=FILL_BEYOND_TOLERANCE,
+        found = Break(
+            id=self.ids.new(BreakId),
+            tenant_id=trade.tenant_id,
+            kind=BreakKind.FILL_BEYOND_TOLERANCE,
+            trade_id=trade.id,
             amount=trade.lp_fill - trade.waterfall.lp,
             detail=f"filled at {trade.lp_fill} against {trade.waterfall.lp} as quoted",
+            raised_at=now,
         )
+        await uow.breaks.add(found)
+        await self.announce(uow, BREAK_RAISED, found, correlation_id=trade.correlation_id, now=now)
 
     def _due_at(self, trade: Trade, now: datetime) -> datetime | None:
         if trade.is_ended or trade.attempt.next_check_at is None:

@@ -75,4 +75,4 @@ def test_the_limit_counts_holds(posted: int, held: int, limit: int | None, is_wi
 
 
 def test_only_mirrors_of_other_books_and_our_own_loss_are_without_limit() -> None:
-    assert {kind.value for kind in UNLIMITED_KINDS} == {"lp", "external", "slippage"}
+    assert {kind.value for kind in UNLIMITED_KINDS} == {"lp", "external", "slippage", "inventory"}

@@ -1,0 +1,10 @@
+"""Late fills: looks at attempts that were concluded absent, and what they bring to light."""
+
+from adapters.postgres.migrations.sql import run_sql_beside
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    run_sql_beside(__file__)

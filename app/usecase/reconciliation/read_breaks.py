@@ -1,0 +1,21 @@
+"""Reading breaks."""
+
+from dataclasses import dataclass
+
+from domain.ids import TenantId
+from domain.reconciliation.break_ import Break
+from ports.page import Page, PageRequest
+from ports.unit_of_work import UnitOfWorkFactory
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBreaks:
+    """Breaks of one tenant, for the operator."""
+
+    units_of_work: UnitOfWorkFactory
+
+    async def list(self, tenant_id: TenantId, page: PageRequest) -> Page[Break]:
+        """Return a page of breaks, the newest first, or raise `TenantNotFound`."""
+        async with self.units_of_work.begin(tenant_id) as uow:
+            await uow.tenants.get()
+            return await uow.breaks.list(page)

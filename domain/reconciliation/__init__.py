@@ -1,0 +1,1 @@
+"""Differences between our books and theirs."""
