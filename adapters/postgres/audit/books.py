@@ -12,13 +12,15 @@ from adapters.postgres.audit import event, house, ledger, quote, reference, requ
 from adapters.postgres.audit.probe import ID_OF, SqlProbe
 from domain.amount import Amount
 from domain.asset import Asset
-from domain.ids import AttemptId, TenantId, TradeId
+from domain.ids import AttemptId, TenantId
+from domain.reconciliation.break_ import BreakKind
 from domain.side import Side
 from domain.trade.attempt import AttemptState
 from ports.audit import (
     SHOWN,
     AuditableBooks,
     AuditedAttempt,
+    AuditedLateFill,
     AuditImpossible,
     BooksSnapshot,
     Finding,
@@ -68,19 +70,17 @@ SELECT * FROM (
 
 _LPS: Final = "SELECT DISTINCT lp FROM core.attempts WHERE sent_at IS NOT NULL ORDER BY lp"
 
-_ATTEMPTS: Final = """
-SELECT a.tenant_id, a.trade_id, a.id, a.state, a.venue_order_id, a.filled_units, t.side,
+_ATTEMPTS: Final = f"""
+SELECT a.tenant_id, a.id, a.state, a.venue_order_id, a.filled_units, t.side,
     t.base_units, i.base_asset, b.scale AS base_scale, i.quote_asset, q.scale AS quote_scale,
-    coalesce(k.breaks, 0) AS breaks
+    k.venue_order_id AS late_order_id, k.base_units AS late_base_units, k.units AS late_units
 FROM core.attempts AS a
 JOIN core.trades AS t ON t.tenant_id = a.tenant_id AND t.id = a.trade_id
 JOIN core.instruments AS i ON i.code = t.instrument
 JOIN core.assets AS b ON b.code = i.base_asset
 JOIN core.assets AS q ON q.code = i.quote_asset
-LEFT JOIN (
-    SELECT tenant_id, trade_id, count(*) AS breaks FROM core.breaks
-    WHERE kind <> 'FILL_BEYOND_TOLERANCE' GROUP BY tenant_id, trade_id
-) AS k ON k.tenant_id = a.tenant_id AND k.trade_id = a.trade_id
+LEFT JOIN core.breaks AS k ON k.tenant_id = a.tenant_id AND k.trade_id = a.trade_id
+    AND k.attempt = a.number AND k.kind = '{BreakKind.LATE_FILL}'
 WHERE a.lp = $1
 """
 
@@ -165,17 +165,25 @@ class PostgresSnapshot(BooksSnapshot):
         # A numeric comes as a Decimal, which is exact as long as nothing is computed with it.
         async for row in self._connection.cursor(_ATTEMPTS, lp, prefetch=1_000):
             filled = row["filled_units"]
+            base = Asset(row["base_asset"], row["base_scale"])
             quote = Asset(row["quote_asset"], row["quote_scale"])
             yield AuditedAttempt(
                 tenant_id=TenantId(row["tenant_id"]),
-                trade_id=TradeId(row["trade_id"]),
                 id=AttemptId(row["id"]),
                 state=AttemptState(row["state"]),
                 venue_order_id=row["venue_order_id"],
                 side=Side(row["side"]),
-                base=Amount(Asset(row["base_asset"], row["base_scale"]), int(row["base_units"])),
+                base=Amount(base, int(row["base_units"])),
                 filled=None if filled is None else Amount(quote, int(filled)),
-                breaks=row["breaks"],
+                late_fill=(
+                    None
+                    if row["late_order_id"] is None
+                    else AuditedLateFill(
+                        order_id=row["late_order_id"],
+                        base=Amount(base, int(row["late_base_units"])),
+                        quote=Amount(quote, int(row["late_units"])),
+                    )
+                ),
             )
 
     async def _count(self, table: str) -> int:

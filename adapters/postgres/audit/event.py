@@ -4,7 +4,7 @@ from typing import Final
 
 from adapters.postgres.audit.probe import SqlProbe, rows, typeid
 from domain.dead_letter import DeadLetterState
-from domain.ids import TradeId
+from domain.ids import BreakId, TradeId
 from domain.trade.trade import TradeState
 from ports.audit import Check
 
@@ -23,6 +23,11 @@ TOLD: Final = Check(
     statement="each trade has one event of its accept and one of its end, in that order",
     source="money rules, section 7; invariant I11: no event lost, none without a commit",
 )
+BREAK_TOLD: Final = Check(
+    id="I11.break",
+    statement="each break has one event of its raising, and no other has one",
+    source="money rules, section 7; invariant I11: no event lost, none without a commit",
+)
 POSITION: Final = Check(
     id="I11.position",
     statement="no consumer is ahead of the events",
@@ -35,7 +40,7 @@ DEALT_WITH: Final = Check(
     source="money rules, section 7: an inbox row in the transaction of the effect",
 )
 
-NOTED: Final = (("house_book", "trade.settled"),)
+NOTED: Final = (("house_book", "trade.settled"), ("house_book", "break.raised"))
 """Each consumer with the types of events that have an effect of its own, and so a row of inbox."""
 
 OUTBOX: Final = SqlProbe(
@@ -99,6 +104,27 @@ WHERE t.id IS NULL OR e.id IS NULL OR e.accepted <> 1
 """,
 )
 
+BREAKS: Final = SqlProbe(
+    checks=(BREAK_TOLD,),
+    counted=("breaks",),
+    sql=f"""
+WITH told AS (
+    SELECT tenant_id, subject, (array_agg(id))[1] AS id, count(*) AS events
+    FROM core.outbox WHERE type = 'break.raised' GROUP BY tenant_id, subject
+), raised AS (
+    SELECT tenant_id, id, {typeid(BreakId, "id")} AS name FROM core.breaks
+)
+SELECT '{BREAK_TOLD.id}' AS check_id, coalesce(b.tenant_id, e.tenant_id) AS tenant_id,
+    CASE WHEN b.id IS NULL THEN 'outbox' ELSE 'breaks' END AS in_table, coalesce(b.id, e.id) AS id,
+    '' AS part, CASE WHEN b.id IS NULL THEN 'a break ' || e.subject ELSE 'one event' END
+        AS expected,
+    CASE WHEN b.id IS NULL THEN 'no such break' ELSE format('%s events', coalesce(e.events, 0)) END
+        AS found
+FROM raised AS b FULL JOIN told AS e ON e.tenant_id = b.tenant_id AND e.subject = b.name
+WHERE b.id IS NULL OR e.events IS DISTINCT FROM 1
+""",
+)
+
 CONSUMERS: Final = SqlProbe(
     checks=(POSITION, DEALT_WITH),
     counted=("consumer_positions", "inbox", "dead_letters"),
@@ -148,4 +174,4 @@ WHERE (l.state = '{DeadLetterState.REPLAYED}') <> (i.event_id IS NOT NULL)
 """,
 )
 
-PROBES: Final = (OUTBOX, TRADES, CONSUMERS)
+PROBES: Final = (OUTBOX, TRADES, BREAKS, CONSUMERS)

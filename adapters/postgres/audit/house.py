@@ -4,7 +4,9 @@ from typing import Final
 
 from adapters.postgres.audit.event import NOTED
 from adapters.postgres.audit.probe import SqlProbe, texts, typeid
-from domain.ids import TenantId
+from domain.ids import BreakId, TenantId
+from domain.ledger.account import AccountKind
+from domain.reconciliation.break_ import BreakKind
 from domain.trade.house import HOUSE_ROLES
 from ports.audit import Check
 
@@ -15,11 +17,18 @@ MIRRORED: Final = Check(
 )
 SUM: Final = Check(
     id="I20.sum",
-    statement="the house's LP, fee and slippage accounts are the sum over tenants, as far as seen",
+    statement="what the house's LP, fee and slippage accounts have of its tenants is the sum over "
+    "them, as far as seen",
     source="money rules, section 1: house = sum over tenants; invariant I20",
 )
+INVENTORY: Final = Check(
+    id="I20.inventory",
+    statement="each late fill that the house's book has seen is in its inventory once, against the "
+    "LP, and no other is",
+    source="money rules, sections 1 and 3: a late or second fill is house inventory and a break",
+)
 
-((CONSUMER, SETTLED),) = NOTED
+((CONSUMER, SETTLED), (_, RAISED)) = NOTED
 _KINDS: Final = texts(HOUSE_ROLES)
 
 # The tenants' books are compared as they are: that they say what the trades say is a check of its
@@ -123,4 +132,73 @@ WHERE coalesce(h.change, 0) <> coalesce(t.change, 0)
 """,
 )
 
-PROBES: Final = (MIRROR,)
+# In base and in quote: what the LP's account lost, the inventory gained.
+LATE_FILLS: Final = SqlProbe(
+    checks=(INVENTORY,),
+    counted=("breaks",),
+    sql=f"""
+WITH fills AS (
+    SELECT {typeid(BreakId, "b.id")} AS name, b.tenant_id, b.id, a.lp, i.base_asset, i.quote_asset,
+        CASE t.side WHEN 'buy' THEN 1 ELSE -1 END AS sign, b.base_units, b.units AS quote_units
+    FROM core.breaks AS b
+    JOIN core.trades AS t ON t.tenant_id = b.tenant_id AND t.id = b.trade_id
+    JOIN core.instruments AS i ON i.code = t.instrument
+    JOIN core.attempts AS a ON a.tenant_id = b.tenant_id AND a.trade_id = b.trade_id
+        AND a.number = b.attempt
+    WHERE b.kind = '{BreakKind.LATE_FILL}'
+), seen AS MATERIALIZED (
+    SELECT f.* FROM fills AS f
+    JOIN core.outbox AS o ON o.tenant_id = f.tenant_id AND o.subject = f.name
+        AND o.type = '{RAISED}'
+    JOIN core.consumer_positions AS p
+        ON p.consumer = '{CONSUMER}' AND p.source_tenant_id = o.tenant_id
+    WHERE o.sequence <= p.sequence
+), expected AS (
+    SELECT s.name, s.tenant_id, s.id, l.kind, l.owner, l.asset, l.change
+    FROM seen AS s
+    CROSS JOIN LATERAL (VALUES
+        ('{AccountKind.INVENTORY}', '', s.base_asset, s.sign * s.base_units),
+        ('{AccountKind.LP}', s.lp, s.base_asset, -s.sign * s.base_units),
+        ('{AccountKind.INVENTORY}', '', s.quote_asset, -s.sign * s.quote_units),
+        ('{AccountKind.LP}', s.lp, s.quote_asset, s.sign * s.quote_units)
+    ) AS l (kind, owner, asset, change)
+), entries AS MATERIALIZED (
+    SELECT tenant_id, id, reference AS name FROM core.entries WHERE source = 'break'
+), found AS (
+    SELECT l.name, l.tenant_id, l.id, a.kind, a.owner, a.asset, sum(l.change) AS change
+    FROM (
+        SELECT e.name, e.tenant_id, e.id, t.debit_account_id AS account_id, -t.units AS change
+        FROM entries AS e
+        JOIN core.transfers AS t ON t.tenant_id = e.tenant_id AND t.entry_id = e.id
+        WHERE t.kind = 'regular'
+        UNION ALL
+        SELECT e.name, e.tenant_id, e.id, t.credit_account_id, t.units
+        FROM entries AS e
+        JOIN core.transfers AS t ON t.tenant_id = e.tenant_id AND t.entry_id = e.id
+        WHERE t.kind = 'regular'
+    ) AS l
+    LEFT JOIN core.accounts AS a ON a.tenant_id = l.tenant_id AND a.id = l.account_id
+        AND a.tenant_id = :house
+    GROUP BY l.name, l.tenant_id, l.id, a.kind, a.owner, a.asset
+)
+SELECT '{INVENTORY.id}' AS check_id, coalesce(x.tenant_id, f.tenant_id) AS tenant_id,
+    CASE WHEN x.id IS NULL THEN 'entries' ELSE 'breaks' END AS in_table,
+    coalesce(x.id, f.id) AS id,
+    concat_ws(' ', coalesce(x.kind, f.kind), nullif(coalesce(x.owner, f.owner), '')) AS part,
+    CASE WHEN x.id IS NULL THEN 'no such line of the house''s book'
+        ELSE format('%s units of %s', x.change, x.asset) END AS expected,
+    CASE WHEN f.id IS NULL THEN 'no such line'
+        ELSE format('%s units of %s for %s', f.change, f.asset, f.name) END AS found
+FROM expected AS x
+FULL JOIN found AS f
+    ON f.name = x.name AND f.kind = x.kind AND f.owner = x.owner AND f.asset = x.asset
+WHERE x.change IS DISTINCT FROM f.change
+UNION ALL
+SELECT '{INVENTORY.id}', s.tenant_id, 'breaks', s.id, '', 'one entry',
+    format('%s entries', count(*))
+FROM seen AS s JOIN entries AS e ON e.name = s.name
+GROUP BY s.tenant_id, s.id HAVING count(*) > 1
+""",
+)
+
+PROBES: Final = (MIRROR, LATE_FILLS)

@@ -2,9 +2,10 @@
 
 from typing import Final
 
-from adapters.postgres.audit.probe import SqlProbe, typeid
+from adapters.postgres.audit.probe import SqlProbe, texts, typeid
 from domain.amount import MAX_UNITS
 from domain.ids import AccountId, ApiKeyId, CustomerId, DepositId, TransferId
+from domain.ledger.account import UNLIMITED_KINDS, AccountKind
 from ports.audit import Check
 
 BALANCED: Final = Check(
@@ -79,6 +80,8 @@ BURNED: Final = Check(
 )
 
 _MOVES: Final = "IN ('regular', 'post')"
+_UNLIMITED: Final = texts(UNLIMITED_KINDS)
+_UNJUDGED: Final = texts(UNLIMITED_KINDS | {AccountKind.TREASURY})
 
 TRANSFERS: Final = SqlProbe(
     checks=(BALANCED, BOOK, HELD, RESOLVED_ONCE),
@@ -206,7 +209,7 @@ WITH debits AS ({_leg("debit", "-")}), credits AS ({_leg("credit", "")}), added 
     FROM added AS a
     LEFT JOIN holding AS h ON h.tenant_id = a.tenant_id AND h.id = a.id
     -- A treasury's limits of the past are not kept, so its past is not judged.
-    CROSS JOIN LATERAL (SELECT a.kind NOT IN ('lp', 'external', 'slippage', 'treasury')
+    CROSS JOIN LATERAL (SELECT a.kind NOT IN {_UNJUDGED}
         AS is_bounded) AS u
     WHERE NOT a.is_chain OR (u.is_bounded AND (h.id IS NOT NULL OR a.lowest < 0))
 ), lines AS (
@@ -238,14 +241,14 @@ WHERE debits_pending <> dp OR debits_posted <> dd OR credits_pending <> cp OR cr
     OR version <> lines
 UNION ALL
 SELECT '{LIMIT.id}', tenant_id, 'accounts', id, '',
-    CASE WHEN kind IN ('lp', 'external', 'slippage') THEN 'no limit'
+    CASE WHEN kind IN {_UNLIMITED} THEN 'no limit'
         WHEN kind = 'treasury' THEN 'a limit, and no less than it'
         ELSE 'at least 0 without an overdraft' END,
     format('%s account: %s available, an overdraft of %s (%s)', kind,
         credits_posted - debits_posted - debits_pending, coalesce(overdraft_limit::text, 'any'),
         asset)
 FROM core.accounts
-WHERE (overdraft_limit IS NULL) <> (kind IN ('lp', 'external', 'slippage'))
+WHERE (overdraft_limit IS NULL) <> (kind IN {_UNLIMITED})
     OR (overdraft_limit <> 0 AND kind <> 'treasury')
     OR credits_posted - debits_posted - debits_pending + overdraft_limit < 0
 UNION ALL

@@ -36,6 +36,7 @@ ID_OF: Final[dict[str, type[TypedId]]] = {
     "event_heads": TenantId,
     "expiring_holds": TransferId,
     "inbox": EventId,
+    "late_checks": TradeId,
     "lp_answers": LpQuoteRequestId,
     "outbox": EventId,
     "quotes": QuoteId,

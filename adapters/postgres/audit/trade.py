@@ -92,6 +92,11 @@ DUE: Final = Check(
     statement="no trade has been due for more than a minute without a worker",
     source="invariant I16: liveness",
 )
+LOOKS: Final = Check(
+    id="I16.looks",
+    statement="each attempt concluded absent is looked at again, none more than a minute too late",
+    source="money rules, sections 3 and 5: a late fill is found; invariant I16: liveness",
+)
 EXPIRED_HOLD: Final = Check(
     id="I16.expired",
     statement="no hold has been over for more than a minute and is still held",
@@ -477,6 +482,28 @@ FROM core.expiring_holds WHERE expires_at < :now - interval '1 minute'
 """,
 )
 
+# Nobody is done who has not looked once.
+LATE_CHECKS: Final = SqlProbe(
+    checks=(LOOKS,),
+    counted=("late_checks",),
+    sql=f"""
+SELECT '{LOOKS.id}' AS check_id, coalesce(a.tenant_id, c.tenant_id) AS tenant_id,
+    CASE WHEN a.id IS NULL THEN 'late_checks' ELSE 'attempts' END AS in_table,
+    coalesce(a.id, c.trade_id) AS id, CASE WHEN a.id IS NULL THEN 'attempt ' || c.attempt ELSE ''
+        END AS part,
+    CASE WHEN a.id IS NULL THEN 'an attempt that is absent'
+        ELSE 'looked at again, or going to be' END AS expected,
+    CASE WHEN a.id IS NULL THEN 'none' WHEN c.trade_id IS NULL THEN 'nobody will look'
+        ELSE format('%s looks, the next one at %s', c.looks, coalesce(c.due_at::text, 'no time'))
+        END AS found
+FROM (SELECT * FROM core.attempts WHERE state = '{AttemptState.ABSENT}') AS a
+FULL JOIN core.late_checks AS c ON c.tenant_id = a.tenant_id AND c.trade_id = a.trade_id
+    AND c.attempt = a.number
+WHERE a.id IS NULL OR c.trade_id IS NULL OR (c.due_at IS NULL AND c.looks = 0)
+    OR greatest(c.due_at, c.leased_until) < :now - interval '1 minute' AND c.due_at IS NOT NULL
+""",
+)
+
 PROBES: Final = (
     HOLDS,
     RESOLUTIONS,
@@ -485,4 +512,5 @@ PROBES: Final = (
     TRADE_POSTINGS,
     CLEARING_ACCOUNTS,
     QUEUE,
+    LATE_CHECKS,
 )

@@ -1,12 +1,11 @@
 """Our fills against the executions in a venue's own book, both ways."""
 
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from domain.ids import TradeId
 from domain.trade.attempt import AttemptState
 from ports.audit import (
     SHOWN,
@@ -19,13 +18,14 @@ from ports.audit import (
 
 FILL: Final = Check(
     id="I5.fill",
-    statement="each filled attempt is one execution in the venue's own book, at the same amounts",
+    statement="each filled attempt and each late fill is one execution in the venue's own book, "
+    "at the same amounts",
     source="money rules, sections 3 and 5; invariant I5",
 )
 EXECUTION: Final = Check(
     id="I5.execution",
     statement="each execution in a venue's book is one attempt's that is filled or unknown, "
-    "or a break",
+    "or a late fill that a break was raised for",
     source="money rules, sections 3 and 5: late and second fills are breaks; invariant I5",
 )
 CHECKS: Final = (FILL, EXECUTION)
@@ -66,7 +66,6 @@ class ExecutionComparison:
     def __init__(self) -> None:
         self._fills = Tally()
         self._executions = Tally()
-        self._explained: Counter[TradeId] = Counter()
 
     async def compare(
         self,
@@ -82,19 +81,21 @@ class ExecutionComparison:
         self._executions.looked_at += len(executions)
         async for attempt in attempts:
             rest = book.pop(str(attempt.id), [])
-            if attempt.state is AttemptState.FILLED:
+            if attempt.filled is not None or attempt.late_fill is not None:
                 self._fills.looked_at += 1
                 rest = self._without_own(venue, attempt, rest)
             elif attempt.state in _OPEN:
                 rest = rest[1:]  # what became of it, nobody knows yet
-            for execution in self._unexplained(attempt, rest, opened_at):
+            for execution in rest:
+                if execution.executed_at >= opened_at:
+                    continue
                 self._executions.add(
                     Violation(
                         tenant_id=attempt.tenant_id,
                         table="attempts",
                         id=str(attempt.id),
                         expected=f"no execution but its own: it is {attempt.state}",
-                        found=f"{_text(execution)} in the book of {venue}, and no break",
+                        found=f"{_text(execution)} in the book of {venue}, and no break of it",
                     )
                 )
         for orphans in book.values():
@@ -116,13 +117,13 @@ class ExecutionComparison:
     def _without_own(
         self, venue: str, attempt: AuditedAttempt, executions: Sequence[Execution]
     ) -> list[Execution]:
-        own = next((e for e in executions if e.order_id == attempt.venue_order_id), None)
-        expected = f"{attempt.side} {attempt.base} for {attempt.filled} as {attempt.venue_order_id}"
-        if own is None or (own.side, own.base, own.quote) != (
-            attempt.side,
-            attempt.base,
-            attempt.filled,
-        ):
+        order_id, base, quote = attempt.venue_order_id, attempt.base, attempt.filled
+        if attempt.late_fill is not None:
+            late = attempt.late_fill
+            order_id, base, quote = late.order_id, late.base, late.quote
+        own = next((e for e in executions if e.order_id == order_id), None)
+        expected = f"{attempt.side} {base} for {quote} as {order_id}"
+        if own is None or (own.side, own.base, own.quote) != (attempt.side, base, quote):
             known = ", ".join(map(_text, executions)) or "no execution"
             self._fills.add(
                 Violation(
@@ -134,18 +135,6 @@ class ExecutionComparison:
                 )
             )
         return [execution for execution in executions if execution is not own]
-
-    def _unexplained(
-        self, attempt: AuditedAttempt, rest: Sequence[Execution], opened_at: datetime
-    ) -> Iterator[Execution]:
-        """Yield what is too much, after each break of the trade has explained one execution."""
-        for execution in rest:
-            if execution.executed_at >= opened_at:
-                continue
-            if self._explained[attempt.trade_id] < attempt.breaks:
-                self._explained[attempt.trade_id] += 1
-            else:
-                yield execution
 
 
 def _text(execution: Execution) -> str:
