@@ -19,6 +19,7 @@ import adapters.postgres.ledger as ledger_adapter
 import adapters.postgres.trade as trade_adapter
 import app.usecase.trade.execute_trade as execution
 from adapters.postgres.consumer import PostgresInbox
+from adapters.postgres.late_check import PostgresLateChecks
 from adapters.postgres.outbox import PostgresOutbox
 from adapters.postgres.trade import PostgresTrades
 from app.usecase.quote.accept_quote import AcceptQuote
@@ -28,6 +29,7 @@ from domain.event import Event
 from domain.ids import AttemptId, EntryId, TenantId, TransferId
 from domain.quote.quote import Quote
 from domain.trade.attempt import Attempt
+from domain.trade.late_check import LateCheck
 from domain.trade.outcome import NotSent, Rejected, Unknown
 from domain.trade.trade import Step, Trade, TradeState
 from ports.consumer import LoggedEvent
@@ -132,7 +134,7 @@ def no_compare_and_set() -> Iterator[None]:
             await self.announce(uow, "trade.settled", trade, correlation_id="", now=now)
             if is_first:
                 await settle_funds(uow, trade, now=now)
-                await self._raise_break(uow, trade)
+                await self._raise_break(uow, trade, now)
         return replace(trade, transitions=())
 
     original = ExecuteTrade._update
@@ -286,6 +288,17 @@ def no_fencing() -> Iterator[None]:
 
 
 @contextmanager
+def no_late_looks() -> Iterator[None]:
+    """What was concluded absent is taken for absent for ever."""
+
+    async def nothing(_self: PostgresLateChecks, _check: LateCheck) -> None:
+        pass
+
+    with replaced(PostgresLateChecks, "add", nothing):
+        yield
+
+
+@contextmanager
 def no_inbox() -> Iterator[None]:
     """A consumer takes every event that is handed out for a new one."""
 
@@ -317,5 +330,6 @@ CANARIES: Final = {
         Canary(name="app-clock", planted=app_clock),
         Canary(name="no-fencing", planted=no_fencing),
         Canary(name="no-inbox", planted=no_inbox),
+        Canary(name="no-late-looks", planted=no_late_looks),
     )
 }

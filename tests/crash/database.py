@@ -32,6 +32,7 @@ ALTER FUNCTION core.now() OWNER TO CURRENT_USER;
 
 _FORGET: Final = """
 DELETE FROM core.trade_queue;
+DELETE FROM core.late_checks;
 DELETE FROM core.outbox WHERE published_at IS NULL OR sequence IS NULL;
 DELETE FROM core.event_heads;
 DELETE FROM core.consumer_positions;
@@ -41,7 +42,8 @@ UPDATE core.leases SET token = 0, leased_until = '-infinity';
 book is touched: each run has a tenant of its own."""
 
 _VACUUM: Final = """
-VACUUM core.trade_queue, core.outbox, core.event_heads, core.consumer_positions, core.leases
+VACUUM core.trade_queue, core.late_checks, core.outbox, core.event_heads,
+    core.consumer_positions, core.leases
 """
 
 _NEW_TENANT: Final = """
@@ -65,6 +67,7 @@ _TABLES: Final = {
     "trade_transitions": "*",
     "trade_queue": "*",
     "breaks": "*",
+    "late_checks": "*",
     "requests": "rpc, request_id, resource_id, refusal, created_at",
     "accounts": "*",
     "transfers": "*",
@@ -85,6 +88,16 @@ WHERE x.tenant_id = $2 AND x.kind = 'external' AND x.owner = $3
 GROUP BY 1, 2
 """
 
+_INVENTORY: Final = """
+SELECT e.id AS entry_id, e.reference, a.kind, a.owner, t.asset,
+    (CASE WHEN t.credit_account_id = a.id THEN t.units ELSE -t.units END)::text AS units
+FROM core.entries AS e
+JOIN core.transfers AS t ON t.tenant_id = e.tenant_id AND t.entry_id = e.id
+JOIN core.accounts AS a ON a.tenant_id = t.tenant_id
+    AND a.id IN (t.debit_account_id, t.credit_account_id)
+WHERE e.tenant_id = $2 AND e.source = 'break'
+"""
+
 _SNAPSHOT: Final = (
     "SELECT json_build_object("
     + ", ".join(
@@ -93,12 +106,14 @@ _SNAPSHOT: Final = (
         for table, columns in _TABLES.items()
     )
     + f", 'house', (SELECT coalesce(json_agg(t), '[]') FROM ({_HOUSE}) AS t)"
+    + f", 'inventory', (SELECT coalesce(json_agg(t), '[]') FROM ({_INVENTORY}) AS t)"
     + ", 'dead_letters', (SELECT coalesce(json_agg(t), '[]') FROM (SELECT reason FROM"
     " core.dead_letters WHERE source_tenant_id = $1) AS t))"
 )
 
 _BACKLOG: Final = """
 SELECT (SELECT count(*) FROM core.outbox WHERE tenant_id = $1 AND published_at IS NULL)
+    + (SELECT count(*) FROM core.late_checks WHERE tenant_id = $1 AND due_at IS NOT NULL)
     + coalesce((SELECT h.last - coalesce(p.sequence, 0) FROM core.event_heads AS h
         LEFT JOIN core.consumer_positions AS p
             ON p.source_tenant_id = h.tenant_id AND p.consumer = $2
@@ -230,7 +245,7 @@ class Database:
         )
 
     async def backlog(self, tenant_id: TenantId, consumer: str) -> int:
-        """Return how many events are still on their way."""
+        """Return how many events are still on their way, and how many looks are still to come."""
         return int(await self.owner.fetchval(_BACKLOG, tenant_id.uuid, consumer))
 
     async def snapshot(self, tenant_id: TenantId, house_id: TenantId) -> Snapshot:

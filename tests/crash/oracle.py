@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from domain.ids import AttemptId, TenantId, TradeId
+from domain.ids import AttemptId, BreakId, TenantId, TradeId
 from tests.crash.database import Row, Snapshot
 from tests.crash.ports import Stream
 from tests.crash.venue import Execution, Venue
@@ -46,8 +46,19 @@ def violations(evidence: Evidence) -> Iterator[str]:
         _events,
         _house,
         _breaks,
+        _late_fills,
     ):
         yield from check(evidence)
+
+
+def late_fills(evidence: Evidence) -> Counter[str]:
+    """Count the late fills that were found, by what had become of their trades."""
+    states = {trade["id"]: trade["state"] for trade in evidence.rows["trades"]}
+    return Counter(
+        f"told as filled late, {states[row['trade_id']]}"
+        for row in evidence.rows["breaks"]
+        if row["kind"] == "LATE_FILL"
+    )
 
 
 def _ends(evidence: Evidence) -> Iterator[str]:
@@ -87,21 +98,17 @@ def _executions(evidence: Evidence) -> Iterator[str]:
                 yield f"{venue.name} executed an order that no attempt names"
             else:
                 real[found["id"]].append((venue.name, execution))
-    explained = Counter(
-        row["trade_id"] for row in evidence.rows["breaks"] if row["kind"] in _EXPLAINS
-    )
+    late = Counter(row["trade_id"] for row in evidence.rows["breaks"] if row["kind"] == "LATE_FILL")
     for trade in evidence.rows["trades"]:
         made = real[trade["id"]]
-        wanted = 1 if trade["state"] == "settled" else 0
-        if trade["state"] not in ENDED and len(made) <= 1:
-            continue
-        if not wanted <= len(made) <= wanted + explained[trade["id"]]:
-            yield f"trade {trade['state']} with {len(made)} executions"
+        wanted = {"settled": (1,), "rejected": (0,)}.get(trade["state"], (0, 1))
+        if len(made) - late[trade["id"]] not in wanted:
+            yield (
+                f"trade {trade['state']} with {len(made)} executions, {late[trade['id']]} of them"
+                " told as late"
+            )
         if trade["state"] == "settled":
             yield from _the_fill(evidence, trade, made)
-
-
-_EXPLAINS: Final = frozenset({"LATE_FILL", "SECOND_FILL", "UNEXPECTED_FILL"})
 
 
 def _the_fill(
@@ -316,6 +323,9 @@ def _events(evidence: Evidence) -> Iterator[str]:
     for key in trade_events.keys() | wanted.keys():
         if trade_events.get(key, 0) != wanted[key]:
             yield f"{key[0]} was told {trade_events.get(key, 0)} times, not {wanted[key]}"
+    raised = {("break.raised", str(BreakId(UUID(row["id"])))): 1 for row in evidence.rows["breaks"]}
+    if {key: count for key, count in told.items() if key[0] == "break.raised"} != raised:
+        yield "the breaks are not told once each"
     quotes = sum(count for (type, _), count in told.items() if type == "quote.created")
     if quotes != len(evidence.rows["quotes"]):
         yield f"{len(evidence.rows['quotes'])} quotes, {quotes} events of them"
@@ -366,6 +376,71 @@ def _breaks(evidence: Evidence) -> Iterator[str]:
         )
         if raised[trade["id"], "FILL_BEYOND_TOLERANCE"] != int(beyond):
             yield f"{raised[trade['id'], 'FILL_BEYOND_TOLERANCE']} breaks of a fill's price"
+
+
+def _late_fills(evidence: Evidence) -> Iterator[str]:
+    """What a venue executed for an attempt that is absent is one break and one entry of the house.
+
+    Nothing else is either.
+    """
+    real: Counter[tuple[str, int, str, int, int]] = Counter()
+    for trade in evidence.rows["trades"]:
+        for attempt in _attempts(evidence, trade):
+            if attempt["state"] != "absent":
+                continue
+            order = str(AttemptId(UUID(attempt["id"])))
+            for one in evidence.venues[attempt["lp"]].executions:
+                if one.client_order_id == order:
+                    number, units = attempt["number"], (one.base.units, one.quote.units)
+                    real[trade["id"], number, one.id, *units] += 1
+    told = Counter(
+        (
+            row["trade_id"],
+            row["attempt"],
+            row["venue_order_id"],
+            int(row["base_units"]),
+            int(row["units"]),
+        )
+        for row in evidence.rows["breaks"]
+        if row["kind"] == "LATE_FILL"
+    )
+    if told != real:
+        yield f"{real.total()} late fills, breaks of {told.total()}, {(told & real).total()} right"
+    taken_over: dict[str, Counter[tuple[str, ...]]] = defaultdict(Counter)
+    for row in evidence.rows["inventory"]:
+        line = (row["kind"], row["owner"], row["asset"], row["units"])
+        taken_over[row["reference"]][line] += 1
+    trades = {row["id"]: row for row in evidence.rows["trades"]}
+    wanted: dict[str, Counter[tuple[str, ...]]] = {}
+    for row in evidence.rows["breaks"]:
+        if row["kind"] != "LATE_FILL":
+            continue
+        trade = trades[row["trade_id"]]
+        lp = _attempts(evidence, trade)[row["attempt"] - 1]["lp"]
+        sign = 1 if trade["side"] == "buy" else -1
+        base, quote = sign * int(row["base_units"]), -sign * int(row["units"])
+        wanted[str(BreakId(UUID(row["id"])))] = Counter(
+            {
+                (kind, owner, asset, str(factor * units)): 1
+                for kind, owner, factor in (("inventory", "", 1), ("lp", lp, -1))
+                for asset, units in ((evidence.base, base), (evidence.quote, quote))
+            }
+        )
+    if taken_over != wanted:
+        yield f"the house took over {len(taken_over)} late fills, or other amounts of {len(wanted)}"
+    absent = {
+        (trade["id"], attempt["number"])
+        for trade in evidence.rows["trades"]
+        for attempt in _attempts(evidence, trade)
+        if attempt["state"] == "absent"
+    }
+    looked_at = {
+        (row["trade_id"], row["attempt"])
+        for row in evidence.rows["late_checks"]
+        if row["due_at"] is None and row["looks"]
+    }
+    if looked_at != absent:
+        yield f"{len(absent)} attempts absent, {len(looked_at)} looked at to the end"
 
 
 def _attempts(evidence: Evidence, trade: Row) -> list[Row]:

@@ -14,6 +14,7 @@ from ports.bus import Bus, BusUnavailable, OutboxReader, Sequencer, StampedEvent
 from ports.clock import Clock
 from ports.consumer import EventFeed, LoggedEvent
 from ports.errors import DatabaseUnavailable
+from ports.late_check import LateCheckLease, LateCheckQueue
 from ports.lease import Lease, LeaseStore
 from ports.liquidity import (
     ExecutionOutcome,
@@ -121,6 +122,19 @@ class TurnQueue(TradeQueue):
             turn.is_idle = not leases
         # The database returns them in any order.
         return sorted(leases, key=lambda lease: lease.trade_id)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnLateChecks(LateCheckQueue):
+    world: World
+    actor: Actor
+    inner: LateCheckQueue
+
+    async def claim(self, *, limit: int, lease_for: timedelta) -> Sequence[LateCheckLease]:
+        async with self.world.call(self.actor, Port.QUEUE, "claim late") as turn:
+            leases = await self.inner.claim(limit=limit, lease_for=lease_for)
+            turn.is_idle = not leases
+        return sorted(leases, key=lambda lease: (lease.trade_id, lease.attempt))
 
 
 @dataclass(frozen=True, slots=True)

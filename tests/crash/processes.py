@@ -8,6 +8,7 @@ from random import Random
 from typing import Any, Final
 
 from adapters.postgres.consumer import PostgresEventFeed
+from adapters.postgres.late_check import PostgresLateCheckQueue
 from adapters.postgres.lease import PostgresLeases
 from adapters.postgres.ledger import AccountIdCache
 from adapters.postgres.outbox import PostgresOutboxReader, PostgresSequencer
@@ -20,12 +21,15 @@ from app.usecase.announce import Announce
 from app.usecase.call import Call
 from app.usecase.event.bury_event import BuryEvent
 from app.usecase.house.mirror_trades import MirrorTrades
+from app.usecase.house.take_inventory import TakeInventory
 from app.usecase.once import Once
 from app.usecase.quote.accept_quote import AcceptQuote
 from app.usecase.quote.create_quote import CreateQuote, QuotedAnswers, QuoteOrder
 from app.usecase.trade.execute_trade import ExecuteTrade
+from app.usecase.trade.look_late import LookLate
 from app.worker.event_sequencer import EventSequencer
 from app.worker.house_book import HouseBook
+from app.worker.late_check_worker import LateCheckWorker
 from app.worker.leased import Leased
 from app.worker.loop import run_for_ever
 from app.worker.outbox_relay import OutboxRelay
@@ -45,6 +49,7 @@ from tests.crash.ports import (
     Stream,
     TurnClock,
     TurnFeed,
+    TurnLateChecks,
     TurnLeases,
     TurnLp,
     TurnQueue,
@@ -58,6 +63,8 @@ from tests.crash.world import Actor, World
 QUOTE_BUDGET: Final = timedelta(milliseconds=800)
 TRADES_REST_S: Final = 1.0
 EVENTS_REST_S: Final = 0.8
+LATE_REST_S: Final = 2.0
+LATE_LOOKS: Final = tuple(timedelta(seconds=after) for after in (0.5, 2, 6))
 EVENTS_REST_AT_MOST_S: Final = 4.0
 
 
@@ -106,6 +113,7 @@ class _Parts:
     once: Once
     lps: Mapping[str, LiquidityProvider]
     runner: SupervisedTrades
+    look_late: LookLate
 
 
 def _parts(around: Surroundings, actor: Actor, random: Random, *, engine: Any) -> _Parts:
@@ -130,9 +138,11 @@ def _parts(around: Surroundings, actor: Actor, random: Random, *, engine: Any) -
         providers=lps,
         actor=actor.name,
         patience=PATIENCE,
+        late_looks=LATE_LOOKS,
     )
+    look_late = LookLate(units, ids, announce, lps, actor.name, LATE_LOOKS)
     runner = SupervisedTrades(execute, units, clock, lease_for=LEASE, places=LIVE_TRADES)
-    return _Parts(clock, ids, units, announce, Once(units), lps, runner)
+    return _Parts(clock, ids, units, announce, Once(units), lps, runner, look_late)
 
 
 def start_server(around: Surroundings, actor: Actor, random: Random) -> Server:
@@ -173,7 +183,12 @@ def start_worker(
     leases = TurnLeases(world, actor, PostgresLeases(engine))
     queue: TradeQueue = TurnQueue(world, actor, PostgresTradeQueue(engine))
     directory = PostgresTenantDirectory(engine, around.house_id)
-    mirror = MirrorTrades(units_of_work=parts.units, ids=parts.ids, directory=directory)
+    mirror = MirrorTrades(
+        units_of_work=parts.units,
+        ids=parts.ids,
+        directory=directory,
+        take_inventory=TakeInventory(parts.ids),
+    )
     events_clock = TurnClock(world, actor, EVENTS_REST_AT_MOST_S)
     sequencer = Leased(
         "sequencer",
@@ -198,6 +213,10 @@ def start_worker(
     house = HouseBook(TurnFeed(world, actor, PostgresEventFeed(engine)), mirror, bury)
     trades = TradeWorker(queue, parts.runner, LEASE)
 
+    late_checks = LateCheckWorker(
+        TurnLateChecks(world, actor, PostgresLateCheckQueue(engine)), parts.look_late
+    )
+
     async def follow_stream() -> bool:
         """A consumer of the bus: what was handed out twice or too early comes to it as well."""
         if not around.stream.to_deliver:
@@ -215,6 +234,7 @@ def start_worker(
     world.start(
         actor,
         run_for_ever("trades", parts.clock, trades, rest_s=TRADES_REST_S),
+        run_for_ever("late checks", events_clock, late_checks, rest_s=LATE_REST_S),
         *(
             run_for_ever(name, events_clock, work, rest_s=EVENTS_REST_S)
             for name, work in carrying

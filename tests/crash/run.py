@@ -27,7 +27,7 @@ from tests.crash.canary import Canary
 from tests.crash.clock import SeededIds, VirtualLoop, VirtualTime, this_month
 from tests.crash.database import Database, Place, TracedConnection
 from tests.crash.faults import Appetite, FaultPlan
-from tests.crash.oracle import ENDED, Evidence, violations
+from tests.crash.oracle import ENDED, Evidence, late_fills, violations
 from tests.crash.ports import SteadyMarket, Stream
 from tests.crash.processes import Server, Surroundings, start_server, start_worker
 from tests.crash.trace import Trace
@@ -129,11 +129,13 @@ class Theatre:
             task.cancel()
         await world.settle()
         found += world.alarms
-        found += violations(await stage.evidence())
+        evidence = await stage.evidence()
+        found += violations(evidence)
         trace.add(sorted(set(found)))
         behaviors: Counter[str] = Counter()
         for venue in stage.around.venues.values():
             behaviors += venue.fired
+        behaviors += late_fills(evidence)
         return Result(
             number=number,
             violations=sorted(set(found)),

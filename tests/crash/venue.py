@@ -25,6 +25,8 @@ from ports.liquidity import (
 from tests.crash.clock import VirtualTime
 
 MARGIN_S: Final = 0.5
+LATEST_S: Final = 5.0
+"""How much later than it declares a venue may show what it executed."""
 BPS: Final = 10_000
 
 
@@ -41,6 +43,7 @@ class Behavior(StrEnum):
     OTHER_PRICE = "other price"
     OTHER_PRICE_FAR = "other price, far"
     LATE_TO_SEE = "filled, seen late"
+    TOO_LATE_TO_SEE = "filled, seen later than declared"
     LATE_TO_ARRIVE = "arrives late"
     TWICE = "delivered twice"
 
@@ -275,12 +278,16 @@ class Venue:
             return verdict
         quote.taken_by = order
         late = self.random.uniform(0, self.traits.window_s)
+        too_late = self.random.uniform(0.3, LATEST_S)
         execution = Execution(
             id=f"{self.name}-x{len(self.executions)}",
             client_order_id=order,
             base=quote.base,
             quote=self._filled_at(quote, behavior),
-            visible_at=now + late if behavior is Behavior.LATE_TO_SEE else now,
+            visible_at={
+                Behavior.LATE_TO_SEE: now + late,
+                Behavior.TOO_LATE_TO_SEE: quote.expires_at + self.traits.window_s + too_late,
+            }.get(behavior, now),
         )
         self.executions.append(execution)
         self.decided[order] = execution
@@ -306,7 +313,18 @@ class Venue:
         )
 
 
-# A "no" leads to the next venue, where most can go wrong.
-_BEHAVIORS: Final = (*Behavior, Behavior.REJECT, Behavior.REJECT)
+# A "no" leads to the next venue, where most can go wrong; so does one that is a lie.
+_BEHAVIORS: Final = (
+    *Behavior,
+    *(Behavior.REJECT, Behavior.REJECT),
+    *(Behavior.TOO_LATE_TO_SEE, Behavior.TOO_LATE_TO_SEE),
+)
 
-_UNHEARD: Final = frozenset({Behavior.FILL_UNHEARD, Behavior.REJECT_UNHEARD, Behavior.LATE_TO_SEE})
+_UNHEARD: Final = frozenset(
+    {
+        Behavior.FILL_UNHEARD,
+        Behavior.REJECT_UNHEARD,
+        Behavior.LATE_TO_SEE,
+        Behavior.TOO_LATE_TO_SEE,
+    }
+)
