@@ -32,6 +32,7 @@ SELECT
         JOIN core.trades AS t ON t.tenant_id = a.tenant_id AND t.id = a.trade_id
         WHERE t.state = 'outcome_unknown' AND a.state = 'unknown'
             AND a.next_check_at > core.now()) AS waiting,
+    (SELECT count(*) FROM core.late_checks WHERE due_at IS NOT NULL) AS late_checks,
     (SELECT count(*) FROM core.outbox WHERE sequence IS NULL) AS unstamped,
     (SELECT count(*) FROM core.outbox WHERE published_at IS NULL) AS unpublished,
     (SELECT count(*) FROM core.event_heads AS h LEFT JOIN core.consumer_positions AS p
@@ -73,6 +74,12 @@ _QUOTES: Final = """
 SELECT count(*) FILTER (WHERE verdict NOT IN ('used', 'outbid')), count(*) FROM core.lp_answers
 """
 
+_TRADES: Final = """
+SELECT tenant_id, id, state, (SELECT count(*) FROM core.breaks AS b WHERE b.kind = 'LATE_FILL'
+    AND b.tenant_id = t.tenant_id AND b.trade_id = t.id) AS late_fills
+FROM core.trades AS t
+"""
+
 _IDLE: Final = """
 SELECT pid, application_name, state, left(query, 60) AS query, now() - state_change AS since
 FROM pg_stat_activity
@@ -101,11 +108,13 @@ class Settled:
 
     Attributes:
         states: trades by state, as the database has them.
+        late_fills: breaks of late fills, by the state of their trades.
         duplicates: messages on the bus beyond the first of their id.
     orders, quotes: how many the venues answered badly or not at all, of how many.
     """
 
     states: Counter[str] = field(default_factory=Counter)
+    late_fills: Counter[str] = field(default_factory=Counter)
     events: int = 0
     messages: int = 0
     duplicates: int = 0
@@ -308,12 +317,13 @@ async def _check_executions(
                     history.violate("execution", "", one["order_id"], f"{name}: nobody's order")
                 else:
                     executions[trade].append(f"{name} {one['order_id']}")
-    states = await connection.fetch("SELECT tenant_id, id, state FROM core.trades")
-    for row in states:
+    for row in await connection.fetch(_TRADES):
         key = TenantId(row["tenant_id"]), TradeId(row["id"])
         times = executions.get(key, [])
         allowed = {"settled": (1,), "rejected": (0,)}.get(row["state"], (0, 1))
-        if len(times) not in allowed:
+        if row["late_fills"]:
+            found.late_fills[row["state"]] += row["late_fills"]
+        if len(times) - row["late_fills"] not in allowed:
             history.violate(
                 "double execution" if len(times) > 1 else "execution",
                 str(key[0]),

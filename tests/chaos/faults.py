@@ -40,6 +40,10 @@ _DECK: Final = (
 # What magic amounts cannot ask for; while it is set, they mean nothing.
 _VENUE_FAULTS: Final = ("late_fill", "garbage", "cut_after_fill", "refuse_quote", "other_price")
 
+# A venue's quote lives for 10 s and half a second later its "no such order" is believed: what is
+# hidden for longer is a late fill.
+_HIDDEN_MS: Final = (8_000, 16_000)
+
 Say = Callable[[str], None]
 
 
@@ -191,8 +195,10 @@ async def misbehave(
         if random.random() < 0.3:
             count = random.randint(1, 3)
             behavior = random.choice(_VENUE_FAULTS)
+            late_ms = random.randint(*_HIDDEN_MS)
             async with session.put(
-                f"{admin_url}/v1/behavior", json={"behavior": behavior, "count": count}
+                f"{admin_url}/v1/behavior",
+                json={"behavior": behavior, "count": count, "late_ms": late_ms},
             ) as response:
                 response.raise_for_status()
     async with session.delete(f"{admin_url}/v1/behavior") as response:

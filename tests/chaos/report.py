@@ -59,6 +59,7 @@ class Report:
                 "balances_compared": self.history.balances_compared,
                 "venue_answers": {"orders": self.found.orders, "quotes": self.found.quotes},
                 "executions": self.found.executions,
+                "late_fills": dict(self.found.late_fills),
                 "events": self.found.events,
                 "messages": self.found.messages,
                 "duplicate_messages": self.found.duplicates,
@@ -116,6 +117,7 @@ class Report:
         yield "orders answered badly", _share(found.orders)
         yield "quotes answered badly", _share(found.quotes)
         yield "executions at the venues", f"{found.executions:,}"
+        yield "filled late, by state", _counts(found.late_fills) or "none"
         yield (
             "events, messages, twice",
             (f"{found.events:,}, {found.messages:,}, {found.duplicates:,}"),

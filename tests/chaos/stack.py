@@ -7,9 +7,9 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
-from adapters.lp.sandbox.behavior import LATE_FILL_S
 from app.database_url import APP_ROLE, WORK_ROLE, role_url
 from app.stack.ports import LOOPBACK
 from app.stack.postgres import PostgresServer
@@ -19,6 +19,9 @@ from app.stack.stack import Stack, StackOptions, _Venue
 POSTGRES = "postgres"
 NATS = "nats"
 ENVOY = "envoy"
+
+LATE_LOOKS_MS: Final = (1_000, 4_000, 10_000)
+"""The last one comes when no venue hides anything any more."""
 
 
 class ChaosStack(Stack):
@@ -128,9 +131,6 @@ class ChaosStack(Stack):
         lps = json.loads(env["RELI_LPS"])
         for lp in lps:
             lp["url"] = self._through(lp["name"], lp["url"])
-            # What the venue really does at its worst: of one that hides an order for longer than
-            # it admits, nobody can know in time that it has executed.
-            lp["visibility_window_ms"] = int(LATE_FILL_S * 1_000) + 500
         return super()._start_app(
             env
             | {
@@ -138,6 +138,7 @@ class ChaosStack(Stack):
                 "RELI_WORK_DATABASE_URL": role_url(database_url, WORK_ROLE),
                 "RELI_NATS_URL": self._through(NATS, env["RELI_NATS_URL"]),
                 "RELI_LPS": json.dumps(lps),
+                "RELI_LATE_LOOKS_MS": json.dumps(LATE_LOOKS_MS),
             }
         )
 
