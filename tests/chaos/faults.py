@@ -38,11 +38,14 @@ _DECK: Final = (
 )
 
 # What magic amounts cannot ask for; while it is set, they mean nothing.
-_VENUE_FAULTS: Final = ("late_fill", "garbage", "cut_after_fill", "refuse_quote", "other_price")
+_VENUE_FAULTS: Final = (
+    *("late_fill", "late_fill"),
+    *("garbage", "cut_after_fill", "refuse_quote", "other_price"),
+)
 
-# A venue's quote lives for 10 s and half a second later its "no such order" is believed: what is
-# hidden for longer is a late fill.
-_HIDDEN_MS: Final = (8_000, 16_000)
+# A venue's quote lives for 10 s, and half a second later its "no such order" is believed by whoever
+# asks; that is 12.6 s after the order. What is hidden for longer is a late fill.
+_HIDDEN_MS: Final = (10_000, 20_000)
 
 Say = Callable[[str], None]
 

@@ -20,8 +20,8 @@ POSTGRES = "postgres"
 NATS = "nats"
 ENVOY = "envoy"
 
-LATE_LOOKS_MS: Final = (1_000, 4_000, 10_000)
-"""The last one comes when no venue hides anything any more."""
+LATE_LOOKS_MS: Final = (1_000, 5_000, 15_000)
+"""The last one comes 25 s after the order at the soonest, when no venue hides it any more."""
 
 
 class ChaosStack(Stack):
