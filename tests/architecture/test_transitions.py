@@ -49,7 +49,8 @@ ATTEMPT: Mapping[StrEnum, str] = {
     AttemptState.FILLED: "The LP executed.",
     AttemptState.REJECTED: "The LP refused by a verdict that it is known to mean.",
     AttemptState.NOT_SENT: "Proven: no byte reached the LP.",
-    AttemptState.ABSENT: "Proven: the LP has no such order and never will.",
+    AttemptState.ABSENT: "The LP has no such order, by its own word or two operators'. Looked at"
+    " again; a fill that then shows is a break, and the house's.",
     AttemptState.UNKNOWN: "The LP may have executed. Asked again and again, then a person looks.",
 }
 
@@ -180,7 +181,8 @@ def _life(
     *,
     first: StrEnum,
 ) -> list[str]:
-    final = [state for state in states if not any(state is source for source, _ in table)]
+    left = {source for (source, _), target in table.items() if target is not source}
+    final = [state for state in states if state not in left]
     return [
         f"## {title}",
         "",

@@ -33,6 +33,7 @@ from domain.ids import (
     TransferId,
     TypedId,
 )
+from domain.ledger.account import AccountKind
 from reli.auth.v1 import access_pb2
 from reli.ledger.v1 import ledger_pb2
 from reli.ledger.v1 import ledger_service_pb2 as ledger_pb
@@ -65,6 +66,8 @@ NOW: Final = datetime.now(UTC)
 
 STUCK: Final = "0.00007761"
 """An amount at which the primary venue cuts the line."""
+FAR_WORSE: Final = "0.00007791"
+"""An amount that the primary fills at a price beyond the tolerance."""
 
 
 def an_id(kind: type[TypedId], *, age: timedelta = timedelta()) -> str:
@@ -202,7 +205,7 @@ async def a_world(platform: Platform) -> World:
     )
     await _add_customers_and_quotes(world, foreign)
     await _add_books(world)
-    await _add_stuck_trades(world)
+    await _add_stuck_trades_and_breaks(world)
     await _add_dead_letters(world)
     return world
 
@@ -298,8 +301,10 @@ async def _add_books(world: World) -> None:
     await _add_pending_and_burned(world)
 
 
-async def _add_stuck_trades(world: World) -> None:
-    """The primary cut the line on them, and no worker is here to ask it again."""
+async def _add_stuck_trades_and_breaks(world: World) -> None:
+    """The primary cut the line on them, and no worker is here to ask it again; and two breaks."""
+    for _ in range(2):
+        await world.client.accept((await world.client.quote(world.customer_id, FAR_WORSE)).id)
     quotes = [await world.client.quote(world.customer_id, STUCK) for _ in range(2)]
     trade, _ = [await world.client.accept(quote.id) for quote in quotes]
     await world.platform.container.runner().drain()
@@ -410,6 +415,7 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
     "QuoteService/CancelQuote": lambda w: {"quote_id": w.other_quote_id},
     "TradeService/GetTrade": lambda w: {"trade_id": w.trade_id},
     "TradeService/ListTrades": lambda w: {},
+    "ReconciliationAdminService/ListBreaks": lambda w: {"tenant_id": w.tenant_id},
     "TradeAdminService/ListStuckTrades": lambda w: {},
     "TradeAdminService/ProposeResolution": lambda w: {
         "tenant_id": w.tenant_id,
@@ -1444,7 +1450,7 @@ LEDGER_CASES: Final = [
     ),
     *(
         case(f"kind {kind}", OPEN, {"kind": kind}, INVALID, "INVALID_ARGUMENT", "kind")
-        for kind in (0, 9, 99, -1)
+        for kind in (0, len(AccountKind) + 1, 99, -1)
     ),
     case("asset XYZ", OPEN, {"asset": "XYZ"}, INVALID, "UNKNOWN_ASSET", "asset"),
     case("a treasury of somebody", OPEN, {"owner": "x"}, INVALID, "INVALID_ARGUMENT", "owner"),

@@ -1,5 +1,6 @@
 """A database of its own whose books hold all that the platform can do, for an audit to look at."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from adapters.postgres.outbox import PostgresSequencer
 from app.worker.dead_letter_replay import DeadLetterReplay
 from app.worker.house_book import HouseBook
 from domain.amount import Amount
-from domain.ids import ApiKeyId, EntryId, TenantId, TransferId
+from domain.ids import ApiKeyId, EntryId, TenantId, TradeId, TransferId
 from domain.ledger.account import AccountKey, AccountKind
 from domain.ledger.entry import Entry, EntrySource
 from domain.ledger.transfer import Transfer, TransferKind
@@ -45,6 +46,9 @@ SETTLED = trade_pb2.TRADE_STATE_SETTLED
 REJECTED = trade_pb2.TRADE_STATE_REJECTED
 UNKNOWN = trade_pb2.TRADE_STATE_OUTCOME_UNKNOWN
 
+HIDDEN_MS = 1_500
+"""Long enough to be concluded absent in the meantime."""
+
 
 @dataclass(frozen=True)
 class AuditedBooks:
@@ -53,6 +57,7 @@ class AuditedBooks:
     rejected: a trade that both LPs refused.
     failed_over: a trade that the second LP filled.
     unknown: a trade whose outcome nobody knows.
+    late_fill: the break of what the first LP showed after the second one had filled the trade.
     hold: an operator's hold that expires in a day.
     """
 
@@ -64,6 +69,7 @@ class AuditedBooks:
     rejected: UUID
     failed_over: UUID
     unknown: UUID
+    late_fill: UUID
     hold: UUID
 
     @property
@@ -90,15 +96,18 @@ async def audited_books(url: str, home: Path) -> AsyncIterator[AuditedBooks]:
         other_id, other = await platform.a_tenant(fee_bps=10, markup_bps=30)
         await _settle_all_ways(platform, other)
         await _resolve(platform, other_id, other)
+        await _fill_late(platform, other)
         await _holds(platform, other_id)
         await _refusals(other)
         await follow_events(platform)
         await _replay_one(platform, tenant)
         await follow_events(platform)
         # Nobody works here; a trade that nobody knows about waits for its next check for a day.
-        await platform.owner.execute(
-            "UPDATE core.trade_queue SET due_at = core.now() + interval '1 day'"
-        )
+        for queue in ("trade_queue", "late_checks WHERE due_at IS NOT NULL"):
+            table, _, condition = queue.partition(" ")
+            await platform.owner.execute(
+                f"UPDATE core.{table} SET due_at = core.now() + interval '1 day' {condition}"
+            )
         yield AuditedBooks(
             platform=platform,
             url=url,
@@ -108,6 +117,9 @@ async def audited_books(url: str, home: Path) -> AsyncIterator[AuditedBooks]:
             rejected=await _trade(platform, "t.state = 'rejected'"),
             failed_over=await _trade(platform, "a.number = 2 AND a.state = 'filled'"),
             unknown=await _trade(platform, "t.state = 'outcome_unknown'"),
+            late_fill=await platform.owner.fetchval(
+                "SELECT id FROM core.breaks WHERE kind = 'LATE_FILL'"
+            ),
             hold=await platform.owner.fetchval("SELECT transfer_id FROM core.expiring_holds"),
         )
 
@@ -165,6 +177,30 @@ async def _resolve(platform: Platform, tenant_id: str, client: Client) -> None:
         )
     )
     assert approved.trade.state == SETTLED
+
+
+async def _fill_late(platform: Platform, client: Client) -> None:
+    """Let the first LP hide a fill until it was concluded absent, and show it then."""
+    customer_id = await platform.a_funded_customer(client)
+    await platform.alpha.behave("late_fill", 1, late_ms=HIDDEN_MS)
+    trade = await client.accept((await client.quote(customer_id, "0.01")).id)
+    assert trade.state == UNKNOWN
+    for statement in (
+        "UPDATE core.attempts SET next_check_at = core.now(), "
+        "lp_expires_at = core.now() - interval '60 s' WHERE trade_id = $1",
+        "UPDATE core.trade_queue SET due_at = core.now(), leased_until = core.now() "
+        "WHERE trade_id = $1",
+    ):
+        await platform.owner.execute(statement, TradeId.parse(trade.id).uuid)
+    await platform.run_due_trades()
+    trade = await client.trade(trade.id)
+    assert trade.state == SETTLED
+    async with asyncio.timeout(10):
+        while not await platform.alpha.shows(  # noqa: ASYNC110 - only its clock tells
+            trade.attempts[0].id
+        ):
+            await asyncio.sleep(0.02)
+    await platform.look_late()
 
 
 async def _holds(platform: Platform, tenant_id: str) -> None:

@@ -13,6 +13,7 @@ from domain.ids import EntryId, TransferId
 from reli.auth.v1 import access_pb2
 from reli.ledger.v1 import ledger_pb2
 from reli.ledger.v1 import ledger_service_pb2 as ledger_pb
+from reli.reconciliation.v1 import reconciliation_service_pb2 as reconciliation_pb
 from reli.tenant.v1 import tenant_pb2
 from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from reli.trade.v1 import trade_pb2
@@ -49,6 +50,7 @@ class BusyTenant:
     open_quote_id: str
     trade_id: str
     resolution_id: str
+    break_id: str
     dead_letter_id: str
     api_key_id: str
     entry_id: str
@@ -96,6 +98,9 @@ async def a_busy_tenant(platform: Platform) -> BusyTenant:
             request_id=new_request_id(),
         )
     )
+    breaks = await platform.operator.reconciliation_admin.ListBreaks(
+        reconciliation_pb.ListBreaksRequest(tenant_id=tenant_id)
+    )
     key = await client.api_keys.CreateApiKey(
         tenant_pb.CreateApiKeyRequest(
             name=canary, scopes=[access_pb2.SCOPE_READ], request_id=canary
@@ -122,6 +127,7 @@ async def a_busy_tenant(platform: Platform) -> BusyTenant:
         open_quote_id=(await client.quote(customer.id, "0.01", side=BUY)).id,
         trade_id=settled.id,
         resolution_id=proposed.resolution.id,
+        break_id=breaks.breaks[0].id,
         dead_letter_id=await a_dead_letter(platform.owner, tenant_id, reason=canary),
         api_key_id=key.api_key.id,
         entry_id=held.entry_id,

@@ -22,6 +22,7 @@ from adapters.lp.sandbox.client import open_lp_sessions
 from adapters.lp.sandbox.venue import HOST, open_venue
 from adapters.postgres.engine import make_engine
 from adapters.postgres.environment import Environment, read_environment
+from adapters.postgres.late_check import PostgresLateCheckQueue
 from adapters.postgres.trade import PostgresTradeQueue
 from adapters.system.clock import SystemClock
 from adapters.system.ids import RandomIds
@@ -29,6 +30,7 @@ from app.bootstrap import ensure_operator_key
 from app.container import LEASE, Container
 from app.rpc.server import add_servicers, make_server
 from app.settings import LpSettings, Settings
+from app.worker.late_check_worker import LateCheckWorker
 from app.worker.trade_worker import TradeWorker
 from reli.auth.v1 import access_pb2
 from reli.event.v1 import event_service_pb2_grpc as event_grpc
@@ -37,6 +39,7 @@ from reli.market.v1 import market_service_pb2_grpc as market_grpc
 from reli.quote.v1 import quote_pb2
 from reli.quote.v1 import quote_service_pb2 as quote_pb
 from reli.quote.v1 import quote_service_pb2_grpc as quote_grpc
+from reli.reconciliation.v1 import reconciliation_service_pb2_grpc as reconciliation_grpc
 from reli.sandbox.v1 import sandbox_service_pb2 as sandbox_pb
 from reli.sandbox.v1 import sandbox_service_pb2_grpc as sandbox_grpc
 from reli.tenant.v1 import tenant_pb2
@@ -94,8 +97,8 @@ class Venue:
     admin_url: str
     session: aiohttp.ClientSession
 
-    async def behave(self, behavior: str, count: int | None = None) -> None:
-        await self._admin("PUT", "/v1/behavior", {"behavior": behavior, "count": count})
+    async def behave(self, behavior: str, count: int | None = None, **more: int) -> None:
+        await self._admin("PUT", "/v1/behavior", {"behavior": behavior, "count": count, **more})
 
     async def behave_well(self) -> None:
         await self._admin("DELETE", "/v1/behavior")
@@ -103,6 +106,11 @@ class Venue:
     async def executions(self, client_order_id: str) -> list[dict[str, Any]]:
         book = await self._admin("GET", "/v1/book")
         return [one for one in book["executions"] if one["client_order_id"] == client_order_id]
+
+    async def shows(self, client_order_id: str) -> bool:
+        """Say whether the venue's status knows the order by now."""
+        async with self.session.get(f"{self.url}/v1/orders/{client_order_id}") as response:
+            return response.status == 200
 
     async def _admin(self, method: str, path: str, body: Any = None) -> Any:
         async with self.session.request(method, self.admin_url + path, json=body) as response:
@@ -127,6 +135,9 @@ class Client:
         self.trade_admin = self._bound(trade_grpc.TradeAdminServiceStub(channel))
         self.ledger = self._bound(ledger_grpc.LedgerServiceStub(channel))
         self.ledger_admin = self._bound(ledger_grpc.LedgerAdminServiceStub(channel))
+        self.reconciliation_admin = self._bound(
+            reconciliation_grpc.ReconciliationAdminServiceStub(channel)
+        )
         self.sandbox = self._bound(sandbox_grpc.SandboxServiceStub(channel))
 
     def _bound(self, stub: Any) -> Any:
@@ -227,6 +238,7 @@ class Platform:
     work_container: Container
     environment: Environment
     worker: TradeWorker
+    late_worker: LateCheckWorker
     settings: Settings
     owner: asyncpg.Pool
     """Connections as the database's owner of owners, to look at and to break what no role may."""
@@ -266,6 +278,14 @@ class Platform:
         """Let a worker pick up what is due now and bring it to rest."""
         await self.worker()
         await self.worker.runner.drain()
+
+    async def look_late(self) -> None:
+        """Let a worker look at every attempt concluded absent as if its time had come."""
+        await self.owner.execute(
+            "UPDATE core.late_checks SET due_at = core.now() WHERE due_at IS NOT NULL"
+        )
+        while await self.late_worker():
+            pass
 
 
 def uuid_at(instant: datetime) -> UUID:
@@ -336,6 +356,9 @@ async def a_platform(database_url: str, home: Path) -> AsyncIterator[Platform]:
             work_container=work_container,
             environment=environment,
             worker=TradeWorker(PostgresTradeQueue(work_engine), work_container.runner(), LEASE),
+            late_worker=LateCheckWorker(
+                PostgresLateCheckQueue(work_engine), work_container.look_late()
+            ),
             settings=settings,
             owner=owner,
         )

@@ -166,6 +166,9 @@ async def test_a_body_beyond_the_limit_an_unknown_path_and_a_wrong_method_are_re
         ("/v1/behavior", {"behavior": "reject", "count": 0}),
         ("/v1/behavior", {"behavior": "reject", "count": True}),
         ("/v1/behavior", {"behavior": "reject", "count": "3"}),
+        ("/v1/behavior", {"behavior": "late_fill", "late_ms": 0}),
+        ("/v1/behavior", {"behavior": "late_fill", "late_ms": 1.5}),
+        ("/v1/behavior", {"behavior": "late_fill", "late_ms": 86_400_001}),
         ("/v1/deduplication", {"enabled": 1}),
         ("/v1/rates", {"instrument": "BTC-XYZ", "price": "1.00"}),
         ("/v1/rates", {"instrument": "BTC-NGN", "price": "0.00"}),
@@ -381,6 +384,18 @@ async def test_a_late_fill_is_executed_at_once_and_seen_three_seconds_later(
 
     assert len(await venue.executions()) == 1
     venue.clock.move(2.999)
+    assert (await venue.call("GET", "/v1/orders/order-1"))[0] == 404
+    venue.clock.move(0.001)
+    assert (await venue.call("GET", "/v1/orders/order-1"))[1]["status"] == "filled"
+
+
+async def test_a_late_fill_is_hidden_for_as_long_as_it_is_told(venue: RunningVenue) -> None:
+    quote = await venue.quote()
+    await venue.admin("PUT", "/v1/behavior", {"behavior": "late_fill", "late_ms": 60_000})
+    with pytest.raises(aiohttp.ServerDisconnectedError):
+        await venue.order(quote["quote_id"])
+
+    venue.clock.move(59.999)
     assert (await venue.call("GET", "/v1/orders/order-1"))[0] == 404
     venue.clock.move(0.001)
     assert (await venue.call("GET", "/v1/orders/order-1"))[1]["status"] == "filled"

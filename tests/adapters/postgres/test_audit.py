@@ -29,8 +29,8 @@ from app.stack.postgres import PostgresServer
 from app.usecase.audit.audit_books import AuditBooks, Report
 from app.usecase.audit.compare_executions import CHECKS as VENUE_CHECKS
 from app.usecase.house.mirror_trades import CONSUMER
-from app.usecase.house.mirror_trades import SETTLED as TRADE_SETTLED
-from domain.ids import TradeId
+from app.usecase.house.mirror_trades import NOTED as NOTED_TYPES
+from domain.ids import BreakId, TradeId
 from domain.side import Side
 from domain.trade.settlement import settlement
 from ports.audit import SHOWN, AuditableBooks, AuditImpossible, BooksSnapshot, Finding
@@ -139,6 +139,20 @@ A_MIRROR = (
     "WHERE e.tenant_id = :house AND e.source = 'trade' ORDER BY t.id LIMIT 1"
 )
 EXPIRING = "SELECT tenant_id, transfer_id AS id FROM core.expiring_holds LIMIT 1"
+LATE_FILL = row("breaks", "id = :late_fill")
+LATE_ATTEMPT = (
+    "attempts SELECT a.id FROM core.attempts AS a JOIN core.breaks AS b "
+    "ON b.tenant_id = a.tenant_id AND b.trade_id = a.trade_id AND b.attempt = a.number "
+    "WHERE b.id = :late_fill"
+)
+RAISING = "SELECT id FROM core.outbox WHERE type = 'break.raised' AND subject = " + typeid(
+    BreakId, ":late_fill"
+)
+INVENTORY_ENTRY = (
+    "SELECT tenant_id, id FROM core.entries WHERE source = 'break' AND reference = "
+    + typeid(BreakId, ":late_fill")
+)
+LATE_CHECK = "SELECT tenant_id, trade_id AS id FROM core.late_checks WHERE due_at {} LIMIT 1"
 A_REQUEST = (
     "SELECT tenant_id, resource_id AS id FROM core.requests "
     "WHERE rpc LIKE '%AcceptQuote' AND resource_id IS NOT NULL ORDER BY 2 LIMIT 1"
@@ -290,6 +304,18 @@ BREAKS = [
         change("attempts", "state = 'absent', filled_units = NULL"),
     ),
     Break("I5.execution", "attempts", FILLED, drop("attempts"), "the book of alpha"),
+    *(
+        Break("I5.fill", "breaks", LATE_FILL, change("breaks", wrong), LATE_ATTEMPT)
+        for wrong in ("units = units + 1", "base_units = 1", "venue_order_id = 'alpha-0'")
+    ),
+    *(
+        Break("I5.execution", "breaks", LATE_FILL, undone, LATE_ATTEMPT)
+        for undone in (
+            drop("breaks"),
+            change("breaks", "kind = 'FILL_BEYOND_TOLERANCE'"),
+            change("breaks", "attempt = 2"),
+        )
+    ),
     Break(
         "I6.resolution",
         "resolutions",
@@ -510,6 +536,18 @@ BREAKS = [
         AN_EVENT,
         change("outbox", "type = 'trade.settled', subject = 'nobody'"),
     ),
+    Break("I11.break", "outbox", LATE_FILL, drop("breaks"), f"outbox {RAISING}"),
+    *(
+        Break("I11.break", "breaks", LATE_FILL, f"{wrong} WHERE id = ({RAISING})")
+        for wrong in ("DELETE FROM core.outbox", "UPDATE core.outbox SET type = 'break.resolved'")
+    ),
+    Break(
+        "I11.break",
+        "breaks",
+        LATE_FILL,
+        "INSERT INTO core.outbox SELECT tenant_id, uuidv7(), type, subject, payload, "
+        f"recorded_at FROM core.outbox WHERE id = ({RAISING})",
+    ),
     Break(
         "I11.position",
         "consumer_positions",
@@ -567,6 +605,7 @@ BREAKS = [
                 "resolutions": "pending_id",
                 "trade_queue": "trade_id",
                 "trade_transitions": "trade_id",
+                "late_checks": "trade_id",
                 "event_heads": "tenant_id",
                 "inbox": "event_id",
                 "requests": "resource_id",
@@ -705,6 +744,27 @@ BREAKS = [
             "trade_id",
         ),
     ),
+    *(
+        Break("I16.looks", "attempts", LATE_CHECK.format(due), wrong, "attempts")
+        for due, wrong in (
+            ("IS NULL", change("late_checks", "looks = 0", "trade_id")),
+            ("IS NOT NULL", drop("late_checks", "trade_id")),
+            (
+                "IS NOT NULL",
+                change(
+                    "late_checks",
+                    "due_at = core.now() - interval '61 s', leased_until = '-infinity'",
+                    "trade_id",
+                ),
+            ),
+        )
+    ),
+    Break(
+        "I16.looks",
+        "late_checks",
+        LATE_CHECK.format("IS NOT NULL"),
+        drop("attempts", "trade_id"),
+    ),
     Break(
         "I16.expired",
         "expiring_holds",
@@ -736,6 +796,34 @@ BREAKS = [
         "debit_held, debit_version, debit_balance_after, credit_version, credit_balance_after, "
         "recorded_at FROM core.transfers, again WHERE entry_id = :id",
         "trades",
+    ),
+    *(
+        Break("I20.inventory", "breaks", LATE_FILL, wrong)
+        for wrong in (
+            change("breaks", "units = units + 1"),
+            change("breaks", "base_units = base_units + 1"),
+            "UPDATE core.entries SET reference = 'nobody' WHERE source = 'break'",
+            "UPDATE core.transfers SET debit_account_id = credit_account_id, "
+            "credit_account_id = debit_account_id WHERE purpose = 'late_fill'",
+            "UPDATE core.attempts SET lp = 'beta' WHERE trade_id = "
+            "(SELECT trade_id FROM core.breaks WHERE id = :id) AND number = 1",
+            "INSERT INTO core.entries SELECT tenant_id, uuidv7(), source, reference, description, "
+            "effective_at, recorded_at FROM core.entries WHERE source = 'break'",
+        )
+    ),
+    *(
+        Break("I20.inventory", "entries", INVENTORY_ENTRY, wrong)
+        for wrong in (
+            "DELETE FROM core.breaks WHERE kind = 'LATE_FILL'",
+            "UPDATE core.consumer_positions SET sequence = 0",
+        )
+    ),
+    Break(
+        "I20.inventory",
+        "transfers",
+        INVENTORY_ENTRY,
+        drop("transfers", "entry_id"),
+        "breaks SELECT :late_fill",
     ),
     Break(
         "I20.sum",
@@ -819,6 +907,7 @@ def filled_in(sql: str, books: AuditedBooks, **values: UUID) -> str:
         "rejected": books.rejected,
         "failed_over": books.failed_over,
         "unknown": books.unknown,
+        "late_fill": books.late_fill,
         "house": books.platform.environment.house_id.uuid,
         "other": books.other_tenant_id,
     }
@@ -882,23 +971,31 @@ async def test_whoever_breaks_a_row_is_found(
     assert all(v.expected and v.found != v.expected for v in finding.violations)
 
 
-async def test_a_break_explains_an_execution_that_nobody_settled(
-    books: AuditedBooks, owner: Any
+@pytest.mark.parametrize("kind", ["FILL_BEYOND_TOLERANCE", "LATE_FILL"])
+async def test_only_a_late_fill_explains_an_execution_that_nobody_settled(
+    books: AuditedBooks, owner: Any, kind: str
 ) -> None:
     async with unguarded(owner):
+        fill = await owner.fetchrow(
+            "SELECT * FROM core.attempts WHERE trade_id = $1 AND state = 'filled'", books.settled
+        )
         await owner.execute(
-            "UPDATE core.attempts SET state = 'absent', filled_units = NULL WHERE trade_id = $1",
+            "UPDATE core.attempts SET state = 'absent', filled_units = NULL, venue_order_id = '' "
+            "WHERE trade_id = $1",
             books.settled,
         )
         await owner.execute(
-            "INSERT INTO core.breaks SELECT tenant_id, uuidv7(), 'LATE_FILL', id, 'NGN', 1, '', "
-            "core.now() FROM core.trades WHERE id = $1",
+            "INSERT INTO core.breaks SELECT tenant_id, uuidv7(), $2, id, 'NGN', $3, '', "
+            "core.now(), 1, $4, base_units FROM core.trades WHERE id = $1",
             books.settled,
+            kind,
+            fill["filled_units"],
+            fill["venue_order_id"],
         )
 
         finding = await finding_of(books, owner, "I5.execution")
 
-    assert finding.broken == 0
+    assert finding.broken == (kind != "LATE_FILL")
 
 
 async def test_many_violations_are_all_counted_and_the_first_are_named(
@@ -982,7 +1079,8 @@ async def test_ids_are_written_as_the_domain_writes_them(owner: Any) -> None:
 
 
 def test_the_consumers_are_those_that_there_are() -> None:
-    assert NOTED == ((CONSUMER, TRADE_SETTLED),)
+    assert {consumer for consumer, _ in NOTED} == {CONSUMER}
+    assert {type for _, type in NOTED} == NOTED_TYPES
 
 
 def test_every_rpc_with_a_request_id_is_known() -> None:

@@ -39,6 +39,7 @@ SCOPED: Final = "(tenant_id = (current_setting('app.tenant_id'::text))::uuid)"
 TENANT_POLICY: Final = ("tenant", "PERMISSIVE", "reli_app,reli_work", "ALL", SCOPED, SCOPED)
 OTHER_POLICIES: Final = {
     "trade_queue": ("queue", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
+    "late_checks": ("queue", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
     "expiring_holds": ("queue", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
     "outbox": ("relay", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
     "event_heads": ("sequencer", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
@@ -75,6 +76,10 @@ MAY_UPDATE: Final = {
     *((role, table, "*") for role in RUNTIME for table in ("tenants", "customers", "api_keys")),
     *((role, table, "*") for role in RUNTIME for table in ("accounts", "quotes", "trades")),
     *((role, table, "*") for role in RUNTIME for table in ("attempts", "trade_queue")),
+    *(
+        ("reli_work", "late_checks", column)
+        for column in ("due_at", "looks", "unanswered", "leased_until", "token")
+    ),
     *(("reli_app", "trade_resolutions", f"approved_{what}") for what in ("by", "at")),
     *(
         ("reli_app", "dead_letters", column)

@@ -28,6 +28,7 @@ from domain.errors import DomainError, Kind
 from domain.ids import (
     AccountId,
     ApiKeyId,
+    BreakId,
     CustomerId,
     EntryId,
     QuoteId,
@@ -51,6 +52,7 @@ VERBS: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
 SEEN_ACROSS_TENANTS: Final = {
     ("reli_work", "trade_queue"): "a worker asks for what is due before it knows whose it is",
+    ("reli_work", "late_checks"): "a worker asks for what is due before it knows whose it is",
     ("reli_work", "expiring_holds"): "a worker asks for what is due before it knows whose it is",
     ("reli_work", "event_heads"): "the sequencer stamps the events of all tenants set-wise",
     ("reli_work", "outbox"): "the relay publishes the events of all tenants in one order",
@@ -357,6 +359,7 @@ MISSING: Final[dict[str, Question]] = {
     "quotes.get, locked": lambda uow, t: uow.quotes.get(QuoteId.parse(t.quote_id), lock=True),
     "trades.get": lambda uow, t: uow.trades.get(TradeId.parse(t.trade_id)),
     "trades.get, locked": lambda uow, t: uow.trades.get(TradeId.parse(t.trade_id), lock=True),
+    "breaks.get": lambda uow, t: uow.breaks.get(BreakId.parse(t.break_id)),
     "ledger.get_entry": lambda uow, t: uow.ledger.get_entry(EntryId.parse(t.entry_id)),
     "ledger.get_account": lambda uow, t: uow.ledger.get_account(AccountId.parse(t.account_id)),
     "ledger.get_account, locked": lambda uow, t: uow.ledger.get_account(
@@ -404,6 +407,7 @@ async def test_what_is_asked_by_set_or_by_page_leaves_another_tenant_out(
             await uow.api_keys.list(page),
             await uow.quotes.list(page, customer_id=None),
             await uow.trades.list(page, customer_id=None),
+            await uow.breaks.list(page),
         ):
             assert {item.tenant_id for item in listed.items} == {TenantId(two.a.uuid)}
 
@@ -546,6 +550,8 @@ def _any(type: str) -> object:
         "uuid": str(UUID(int=secrets.randbits(128))),
         "text": "some text",
         "bigint": 1,
+        "integer": 1,
+        "smallint": 1,
         "timestamp with time zone": "2026-03-02T09:30:00Z",
     }[type]
 
