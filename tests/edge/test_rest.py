@@ -49,6 +49,7 @@ OPERATOR_PATHS: Final = [
     ("GET", "/v1/stuckTrades"),
     ("POST", "/v1/trades/{trade_id}:proposeResolution"),
     ("POST", "/v1/trades/{trade_id}:approveResolution"),
+    ("GET", "/v1/tenants/{tenant_id}/breaks"),
 ]
 
 STUCK: Final = "0.00007761"
@@ -406,6 +407,7 @@ async def _walk_through_a_resolution(
         },
     )
     assert approved["trade"]["state"] == "TRADE_STATE_SETTLED"
+    assert (await operator.get(f"/v1/tenants/{tenant_id}/breaks"))["breaks"] == []
 
 
 async def _walk_through_a_replay(
