@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,8 @@ from app.stack.stack import Stack, StackOptions, _Venue
 POSTGRES = "postgres"
 NATS = "nats"
 ENVOY = "envoy"
+
+GONE_WITHIN_S: Final = 2.0
 
 LATE_LOOKS_MS: Final = (1_000, 5_000, 15_000)
 """The last one comes 25 s after the order at the soonest, when no venue hides it any more."""
@@ -60,9 +63,14 @@ class ChaosStack(Stack):
         child = self._child(name)
         # The parent first: it must not notice that its children die, nor start new ones.
         os.kill(child.pid, signal.SIGSTOP)
-        for pid in _below(child.pid):
+        below = list(_below(child.pid))
+        for pid in below:
             _signal(pid, signal.SIGKILL)
         child.kill()
+        # A server that starts again must not find the memory of the dead still in their hands.
+        deadline = time.monotonic() + GONE_WITHIN_S
+        while any(map(_is_alive, below)) and time.monotonic() < deadline:
+            time.sleep(0.005)
 
     def freeze(self, name: str) -> None:
         child = self._child(name)
@@ -148,6 +156,13 @@ class ChaosStack(Stack):
         who, at, _ = parts.netloc.rpartition("@")
         netloc = f"{who}{at}{LOOPBACK}:{self._front(name, parts.port)}"
         return urlunsplit(parts._replace(netloc=netloc))
+
+
+def _is_alive(pid: int) -> bool:
+    with suppress(OSError):
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
+    return False
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
