@@ -81,7 +81,7 @@ class ExecutionComparison:
         self._executions.looked_at += len(executions)
         async for attempt in attempts:
             rest = book.pop(str(attempt.id), [])
-            if attempt.filled is not None or attempt.late_fill is not None:
+            if attempt.state is AttemptState.FILLED or attempt.late_fill is not None:
                 self._fills.looked_at += 1
                 rest = self._without_own(venue, attempt, rest)
             elif attempt.state in _OPEN:
