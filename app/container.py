@@ -38,7 +38,6 @@ from app.usecase.event.list_dead_letters import ListDeadLetters
 from app.usecase.event.replay_dead_letters import ReplayDeadLetters
 from app.usecase.event.request_replay import RequestReplay
 from app.usecase.house.mirror_trades import CONSUMER, MirrorTrades
-from app.usecase.house.take_inventory import TakeInventory
 from app.usecase.ledger.create_entry import CreateEntry
 from app.usecase.ledger.expire_hold import ExpireHold
 from app.usecase.ledger.open_account import OpenAccount
@@ -142,9 +141,7 @@ class Container(containers.DeclarativeContainer):
     )
 
     look_late = providers.Singleton(LookLate, units_of_work, ids, announce, lps, actor, late_looks)
-    mirror_trades = providers.Singleton(
-        MirrorTrades, units_of_work, ids, directory, providers.Singleton(TakeInventory, ids)
-    )
+    mirror_trades = providers.Singleton(MirrorTrades, units_of_work, ids, directory)
     bury_event = providers.Singleton(BuryEvent, units_of_work, ids, announce, directory)
     house_replays = providers.Singleton(
         ReplayDeadLetters, CONSUMER, mirror_trades, units_of_work, ids, announce, directory

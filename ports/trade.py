@@ -1,6 +1,6 @@
 """Where trades are kept, and who may work on them."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -32,6 +32,10 @@ class TradeRepository(Protocol):
 
         Raises `TradeNotFound`.
         """
+        ...
+
+    async def get_all(self, trade_ids: Sequence[TradeId]) -> Mapping[TradeId, Trade]:
+        """Return those trades, or raise `TradeNotFound` for the first that does not exist."""
         ...
 
     async def add(self, trade: Trade, *, lease_for: timedelta) -> TradeLease:

@@ -69,6 +69,8 @@ LEFT JOIN core.attempts AS a ON a.tenant_id = t.tenant_id AND a.trade_id = t.id
 
 _GET = _SELECT + "WHERE t.tenant_id = $1 AND t.id = $2 ORDER BY a.number"
 
+_GET_ALL = _SELECT + "WHERE t.tenant_id = $1 AND t.id = ANY($2) ORDER BY t.id, a.number"
+
 _LIST = f"""
 {_SELECT}
 WHERE t.tenant_id = $1 AND t.id = ANY(ARRAY(
@@ -246,6 +248,19 @@ class PostgresTrades(TradeRepository):
         if not rows:
             raise TradeNotFound("no such trade", trade_id=trade_id)
         return _trade(self._scope, rows)
+
+    async def get_all(self, trade_ids: Sequence[TradeId]) -> Mapping[TradeId, Trade]:
+        if not trade_ids:
+            return {}
+        rows = await self._scope.driver.fetch(
+            _GET_ALL, self._scope.tenant, [id.uuid for id in trade_ids]
+        )
+        groups = (list(group) for _, group in groupby(rows, itemgetter("id")))
+        found = {trade.id: trade for trade in (_trade(self._scope, group) for group in groups)}
+        for id in trade_ids:
+            if id not in found:
+                raise TradeNotFound("no such trade", trade_id=id)
+        return found
 
     async def add(self, trade: Trade, *, lease_for: timedelta) -> TradeLease:
         await write_rows(self._scope, [new_trades([(trade, lease_for)])])

@@ -21,7 +21,6 @@ from app.usecase.announce import Announce
 from app.usecase.call import Call
 from app.usecase.event.bury_event import BuryEvent
 from app.usecase.house.mirror_trades import MirrorTrades
-from app.usecase.house.take_inventory import TakeInventory
 from app.usecase.once import Once
 from app.usecase.quote.accept_quote import AcceptQuote
 from app.usecase.quote.create_quote import CreateQuote, QuotedAnswers, QuoteOrder
@@ -187,7 +186,6 @@ def start_worker(
         units_of_work=parts.units,
         ids=parts.ids,
         directory=directory,
-        take_inventory=TakeInventory(parts.ids),
     )
     events_clock = TurnClock(world, actor, EVENTS_REST_AT_MOST_S)
     sequencer = Leased(

@@ -1,7 +1,7 @@
 """An event that a consumer failed at is told to the operator, and has its effect once after all."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any
@@ -19,6 +19,7 @@ from app.usecase.house.mirror_trades import CONSUMER, MirrorTrades
 from app.worker.dead_letter_replay import DeadLetterReplay
 from app.worker.house_book import MAX_FAILURES, HouseBook
 from domain.ids import DeadLetterId, EventId, TenantId
+from domain.reconciliation.break_ import Break
 from domain.trade.trade import Trade
 from ports.consumer import LoggedEvent
 from ports.errors import DatabaseBusy
@@ -36,10 +37,11 @@ class BuggyMirror(MirrorTrades):
 
     broken: dict[str, Exception]
 
-    async def _mirror(self, uow: UnitOfWork, trade: Trade) -> None:
-        await MirrorTrades._mirror(self, uow, trade)
-        if error := self.broken.get(str(trade.tenant_id)):
-            raise error
+    async def _take_up(self, uow: UnitOfWork, things: Sequence[Trade | Break]) -> None:
+        await MirrorTrades._take_up(self, uow, things)
+        for thing in things:
+            if error := self.broken.get(str(thing.tenant_id)):
+                raise error
 
 
 @dataclass

@@ -1,17 +1,17 @@
 """Keeping the house's book: what every settled trade earned, cost and left at an LP, and what an
 LP executed late."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from app.usecase.event.replay_dead_letters import Receive
-from app.usecase.house.take_inventory import TakeInventory
+from app.usecase.house.draft import Change, Draft, commit_drafts
+from app.usecase.house.take_inventory import inventory_taken
 from app.usecase.trade.execute_trade import BREAK_RAISED
 from domain.amount import Amount
-from domain.ids import AccountId, BreakId, EntryId, TenantId, TradeId, TransferId
+from domain.ids import BreakId, TenantId, TradeId
 from domain.ledger.account import AccountKey, AccountKind
-from domain.ledger.entry import Entry, EntrySource
-from domain.ledger.transfer import Transfer
+from domain.ledger.entry import EntrySource
 from domain.reconciliation.break_ import Break, BreakKind
 from domain.trade.house import house_changes
 from domain.trade.settlement import Role
@@ -44,7 +44,6 @@ class MirrorTrades:
     units_of_work: UnitOfWorkFactory
     ids: IdSource
     directory: TenantDirectory
-    take_inventory: TakeInventory
 
     async def __call__(
         self, events: Sequence[LoggedEvent], *, receive: Receive | None = None
@@ -62,61 +61,48 @@ class MirrorTrades:
                 if receive is None
                 else receive(uow)
             ):
-                for thing in things:
-                    if isinstance(thing, Trade):
-                        await self._mirror(uow, thing)
-                    elif thing.kind is BreakKind.LATE_FILL:
-                        await self.take_inventory(uow, thing)
+                await self._take_up(uow, things)
+
+    async def _take_up(self, uow: UnitOfWork, things: Sequence[Trade | Break]) -> None:
+        await commit_drafts(uow, _drafts(things), self.ids)
 
     async def _things(
         self, tenant_id: TenantId, noted: Sequence[LoggedEvent]
     ) -> Sequence[Trade | Break]:
         if not noted:
             return []
+        settled = [TradeId.parse(event.subject) for event in noted if event.type == SETTLED]
         async with self.units_of_work.begin(tenant_id) as uow:
+            trades = await uow.trades.get_all(settled)
             return [
-                await uow.trades.get(TradeId.parse(event.subject))
+                trades[TradeId.parse(event.subject)]
                 if event.type == SETTLED
                 else await uow.breaks.get(BreakId.parse(event.subject))
                 for event in noted
             ]
 
-    async def _mirror(self, uow: UnitOfWork, trade: Trade) -> None:
-        changes = [
-            (_key(role, trade, amount), amount)
-            for role, amounts in house_changes(trade).items()
-            for amount in amounts
-        ]
-        if not changes:
-            return
-        keys = [key for key, _ in changes]
-        outside = {key: _outside(trade.tenant_id, key) for key in keys}
-        accounts = await uow.ledger.open_accounts([*dict.fromkeys((*keys, *outside.values()))])
-        await uow.ledger.commit(
-            Entry(
-                id=self.ids.new(EntryId),
-                transfers=tuple(
-                    self._transfer(accounts[key], accounts[outside[key]], amount, key.kind)
-                    for key, amount in changes
-                ),
-                source=EntrySource.TRADE,
-                reference=str(trade.id),
-                effective_at=await uow.now(),
-            ),
-            is_new=True,
-        )
 
-    def _transfer(
-        self, mirror: AccountId, outside: AccountId, amount: Amount, purpose: str
-    ) -> Transfer:
-        rises = amount.is_positive
-        return Transfer(
-            id=self.ids.new(TransferId),
-            debit_account_id=outside if rises else mirror,
-            credit_account_id=mirror if rises else outside,
-            amount=amount if rises else -amount,
-            purpose=purpose,
+def _drafts(things: Iterable[Trade | Break]) -> Iterator[Draft]:
+    for thing in things:
+        if isinstance(thing, Trade):
+            yield _mirrored(thing)
+        elif thing.kind is BreakKind.LATE_FILL:
+            yield inventory_taken(thing)
+
+
+def _mirrored(trade: Trade) -> Draft:
+    changes = [
+        Change(
+            account=key,
+            against=_outside(trade.tenant_id, key),
+            amount=amount,
+            purpose=key.kind,
         )
+        for role, amounts in house_changes(trade).items()
+        for amount in amounts
+        for key in [_key(role, trade, amount)]
+    ]
+    return Draft(changes, EntrySource.TRADE, str(trade.id))
 
 
 def _key(role: Role, trade: Trade, amount: Amount) -> AccountKey:

@@ -1,9 +1,9 @@
-"""Dead letters that can be replayed."""
+"""Late fills: looks at attempts that were concluded absent, and what they bring to light."""
 
 from adapters.postgres.migrations.sql import run_sql_beside
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 
 
 def upgrade() -> None:
