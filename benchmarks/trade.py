@@ -323,7 +323,7 @@ def _stack(serve: int, work: int) -> Iterator[ReadyStack]:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.trade", description=__doc__)
     parser.add_argument("--seconds", type=float, default=20, help="of each of the two loads")
-    parser.add_argument("--concurrency", type=int, default=32, help="operations under way")
+    parser.add_argument("--concurrency", type=int, default=128, help="operations under way")
     parser.add_argument("--tenants", type=int, default=4)
     parser.add_argument("--customers", type=int, default=50, help="per tenant")
     parser.add_argument("--serve", type=int, default=1, help="gRPC servers")
