@@ -38,7 +38,7 @@ class TypedId:
     """An id of one kind; two ids are equal when kind and value are."""
 
     prefix: ClassVar[str]
-    __slots__ = ("uuid",)
+    __slots__ = ("_text", "uuid")
     uuid: UUID
 
     def __init__(self, uuid: UUID) -> None:
@@ -70,7 +70,12 @@ class TypedId:
         return self.uuid.version == 7
 
     def __str__(self) -> str:
-        return f"{self.prefix}_{_encode(self.uuid.int)}"
+        # The same id is shown in an answer, two events, an entry and a log.
+        try:
+            return self._text
+        except AttributeError:
+            self._text: str = f"{self.prefix}_{_encode(self.uuid.int)}"
+            return self._text
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self})"
