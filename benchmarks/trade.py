@@ -33,6 +33,7 @@ SIZE: Final = "0.00100000"
 NAIRA: Final = "1000000000000.00"
 BITCOIN: Final = "1000000.00000000"
 CALL_TIMEOUT_S: Final = 30.0
+VENUES: Final = ("alpha", "beta")
 RELAY_TIMEOUT_S: Final = 120.0
 
 
@@ -156,7 +157,11 @@ async def _make_traders(
     operator = _headers(operator_key)
     keys: list[str] = []
     for number in range(options.tenants):
-        settings = {"platform_fee_bps": 20, "markups": [{"instrument": "BTC-NGN", "bps": 50}]}
+        settings = {
+            "platform_fee_bps": 20,
+            "markups": [{"instrument": "BTC-NGN", "bps": 50}],
+            "lp_order": VENUES[: options.venues],
+        }
         tenant = {"slug": f"bench-{number}", "display_name": "Bench", "settings": settings}
         made = await _post(client, "/v1/tenants", operator, tenant)
         path = f"/v1/tenants/{made['tenant']['id']}/apiKeys"
@@ -326,6 +331,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--concurrency", type=int, default=128, help="operations under way")
     parser.add_argument("--tenants", type=int, default=4)
     parser.add_argument("--customers", type=int, default=50, help="per tenant")
+    parser.add_argument("--venues", type=int, default=1, help="asked for each quote, 1 or 2")
     parser.add_argument("--serve", type=int, default=1, help="gRPC servers")
     parser.add_argument("--work", type=int, default=1, help="workers")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything there")
