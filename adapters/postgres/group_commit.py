@@ -265,7 +265,7 @@ async def _acting(group: _Group, parties: Sequence[Party]) -> Sequence[Acting | 
 async def _names(
     group: _Group, asked: Sequence[Sequence[AccountKey]]
 ) -> Sequence[Mapping[AccountKey, AccountId] | None]:
-    found = await find_accounts(group.scope, {key for keys in asked for key in keys})
+    found = await find_accounts(group.scope, dict.fromkeys(key for keys in asked for key in keys))
     return [
         {key: found[key] for key in keys} if all(key in found for key in keys) else None
         for keys in asked

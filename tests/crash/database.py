@@ -130,7 +130,9 @@ class TracedConnection(asyncpg.Connection):  # type: ignore[misc]
 
     async def execute(self, query: str, *args: object, timeout: float | None = None) -> str:
         result = str(await super().execute(query, *args, timeout=timeout))
-        if not args and TracedConnection.trace is not None:
+        # When plans are thrown away depends on the age of the connection, which outlives a run.
+        is_part = not args and query != "DISCARD PLANS"
+        if is_part and TracedConnection.trace is not None:
             TracedConnection.trace.add("sql", result)
         return result
 
