@@ -15,7 +15,7 @@ BASE ?= main
 PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check --quiet
 say = @printf '\033[2m·\033[0m %s\n'
 
-.PHONY: help setup proto test golden check demo up lock bench-trade chaos crash clean
+.PHONY: help setup proto test golden check demo up lock bench-trade bench-quote bench-start chaos crash clean
 
 help:
 	@printf '%s\n' \
@@ -27,6 +27,8 @@ help:
 	  'make check        formatting, lint, types, layers, API lint and compatibility' \
 	  'make proto        refresh gen/ from proto/' \
 	  'make bench-trade  measure quote, accept and settle through the front door' \
+	  'make bench-quote  measure what a quote takes beyond its slowest LP' \
+	  'make bench-start  measure how long a start takes and how much memory it holds' \
 	  'make chaos        kill and cut the real processes under load; MINUTES=10 SEED=… CUSTOMERS=200' \
 	  'make lock         pin the newest dependencies that pyproject.toml allows' \
 	  'make clean        remove everything that make made, the local stack included'
@@ -83,8 +85,8 @@ crash: setup proto
 	  $(if $(RUN),--run $(RUN)) $(if $(CANARY),--canary $(CANARY)) $(if $(CANARIES),--canaries) \
 	  $(if $(TRACE),--trace $(TRACE))
 
-bench-trade: setup proto
-	@$(BIN)/python -m benchmarks.trade
+bench-trade bench-quote bench-start: bench-%: setup proto
+	@$(BIN)/python -m benchmarks.$*
 
 MINUTES ?= 10
 CUSTOMERS ?= 200

@@ -53,6 +53,30 @@ def cpu_seconds() -> Counter[str]:
     return used
 
 
+def memory() -> Counter[str]:
+    """Return the proportional set size in bytes, by part, of our descendants."""
+    parents: dict[int, int] = {}
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            stat = (directory / "stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        parents[int(directory.name)] = int(stat[1])
+    sizes: Counter[str] = Counter()
+    for pid in parents:
+        if pid != os.getpid() and _descends(pid, parents):
+            sizes[_part(pid)] += _proportional_set_size(pid)
+    return sizes
+
+
+def _proportional_set_size(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+
+
 def cores(before: Counter[str], after: Counter[str], seconds: float) -> dict[str, float]:
     """Return how many processors each part kept busy in between."""
     return {part: round((after[part] - before[part]) / seconds, 3) for part in sorted(after)}

@@ -7,13 +7,10 @@ trade is two calls, so the ratio says what is left of it once a trade's work is 
 import argparse
 import asyncio
 import json
-import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import aiohttp
@@ -21,24 +18,16 @@ import asyncpg
 import uvloop
 
 from app.stack.process import StackFailure
-from app.stack.stack import ReadyStack, Stack, StackOptions
+from app.stack.stack import ReadyStack
 from benchmarks import machine
-from benchmarks.client import Client, Failed, Json, Trader, TradeTimes
+from benchmarks.client import Client, Json, Trader, TradeTimes
+from benchmarks.ground import Broken, make_traders, running_stack
 from benchmarks.load import Slice, closed_loop, open_loop, quantile_ms
 
 SLICES: Final = 5
 WARM_UP_S: Final = 2.0
-SETUP_CONCURRENCY: Final = 8
-SIZE: Final = "0.00100000"
-NAIRA: Final = "1000000000000.00"
-BITCOIN: Final = "1000000.00000000"
 CALL_TIMEOUT_S: Final = 30.0
-VENUES: Final = ("alpha", "beta")
 RELAY_TIMEOUT_S: Final = 120.0
-
-
-class Broken(Exception):
-    """Something was wrong that no figure makes good."""
 
 
 async def measure(ready: ReadyStack, options: argparse.Namespace) -> Json:
@@ -46,7 +35,13 @@ async def measure(ready: ReadyStack, options: argparse.Namespace) -> Json:
     timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_S)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         client = Client(session, ready.rest_url)
-        traders = await _make_traders(client, ready.operator_key, options)
+        traders = await make_traders(
+            client,
+            ready.operator_key,
+            tenants=options.tenants,
+            customers=options.customers,
+            venues=options.venues,
+        )
         result = await _measure(client, traders, options)
         await _assert_books(client, traders)
     result["settled"] = client.settled
@@ -150,49 +145,6 @@ def _quantiles(seconds: list[float]) -> Json:
     }
 
 
-async def _make_traders(
-    client: Client, operator_key: str, options: argparse.Namespace
-) -> list[Trader]:
-    """Make tenants and funded customers, interleaved so that neighbors differ in their tenant."""
-    operator = _headers(operator_key)
-    keys: list[str] = []
-    for number in range(options.tenants):
-        settings = {
-            "platform_fee_bps": 20,
-            "markups": [{"instrument": "BTC-NGN", "bps": 50}],
-            "lp_order": VENUES[: options.venues],
-        }
-        tenant = {"slug": f"bench-{number}", "display_name": "Bench", "settings": settings}
-        made = await _post(client, "/v1/tenants", operator, tenant)
-        path = f"/v1/tenants/{made['tenant']['id']}/apiKeys"
-        keys.append((await _post(client, path, operator, {"name": "bench"}))["secret"])
-    places = asyncio.Semaphore(SETUP_CONCURRENCY)
-
-    async def make(number: int) -> Trader:
-        async with places:
-            return await _make_trader(client, keys[number % len(keys)], number)
-
-    return await asyncio.gather(*(make(n) for n in range(options.tenants * options.customers)))
-
-
-async def _make_trader(client: Client, key: str, number: int) -> Trader:
-    headers = _headers(key)
-    made = await _post(client, "/v1/customers", headers, {"external_id": f"customer-{number}"})
-    customer = made["customer"]["id"]
-    for value, asset in ((NAIRA, "NGN"), (BITCOIN, "BTC")):
-        deposit = {"customer_id": customer, "amount": {"value": value, "asset": asset}}
-        once = headers | {"idempotency-key": f"deposit-{number}-{asset}"}
-        await _post(client, "/v1/sandbox/deposits", once, deposit)
-    order = {
-        "customer_id": customer,
-        "base_asset": "BTC",
-        "quote_asset": "NGN",
-        "base_amount": {"value": SIZE, "asset": "BTC"},
-    }
-    sides = ("SIDE_BUY", "SIDE_SELL")
-    return Trader(headers, [json.dumps(order | {"side": side}).encode() for side in sides])
-
-
 async def _assert_books(client: Client, traders: list[Trader]) -> None:
     """Every tenant's accounts sum to zero per asset, and nothing is left in clearing or held."""
     by_key = {trader.headers["authorization"]: trader.headers for trader in traders}
@@ -248,17 +200,6 @@ async def _look_into_database(url: str, settled: int, *, failures: int) -> Json:
 _UNPUBLISHED: Final = "SELECT count(*) FROM core.outbox WHERE published_at IS NULL"
 
 
-async def _post(client: Client, path: str, headers: dict[str, str], body: Json) -> Json:
-    try:
-        return await client.call("POST", path, headers, json.dumps(body).encode())
-    except Failed as e:
-        raise Broken(f"{path} was refused: {e}") from e
-
-
-def _headers(key: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {key}", "content-type": "application/json"}
-
-
 def _units(amount: Json) -> int:
     return int(amount["value"].replace(".", ""))
 
@@ -309,22 +250,6 @@ def _quantile_lines(what: str, of: Json) -> Iterator[str]:
         yield f"{f'{what}, {name}':<22}{cells}"
 
 
-@contextmanager
-def _stack(serve: int, work: int) -> Iterator[ReadyStack]:
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
-    with TemporaryDirectory(prefix="reli-bench-") as directory:
-        home = Path(directory, "home")
-        options = StackOptions(home=home, serve_processes=serve, work_processes=work)
-        with Stack(options) as stack:
-            try:
-                yield stack.start()
-            finally:
-                # The parts are stopped in order; impatience must not cut it short.
-                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                    signal.signal(number, signal.SIG_IGN)
-
-
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.trade", description=__doc__)
     parser.add_argument("--seconds", type=float, default=20, help="of each of the two loads")
@@ -343,7 +268,7 @@ def main() -> int:
     about = {name: value for name, value in vars(options).items() if name != "json"}
     result: Json = {"options": about, "machine": machine.facts()}
     try:
-        with _stack(options.serve, options.work) as ready:
+        with running_stack(serve=options.serve, work=options.work) as ready:
             result |= uvloop.run(measure(ready, options))
     except (Broken, StackFailure) as e:
         print(f"✗ {e}", file=sys.stderr)

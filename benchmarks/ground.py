@@ -1,0 +1,97 @@
+"""What a benchmark stands on: a stack of its own, tenants, and customers with money."""
+
+import asyncio
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from app.stack.stack import ReadyStack, Stack, StackOptions
+from benchmarks.client import Client, Failed, Json, Trader
+
+SETUP_CONCURRENCY: Final = 8
+SIZE: Final = "0.00100000"
+NAIRA: Final = "1000000000000.00"
+BITCOIN: Final = "1000000.00000000"
+VENUES: Final = ("alpha", "beta")
+
+
+class Broken(Exception):
+    """Something was wrong that no figure makes good."""
+
+
+@contextmanager
+def running_stack(*, serve: int = 1, work: int = 1) -> Iterator[ReadyStack]:
+    """Run a stack of its own in a temporary directory."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    with TemporaryDirectory(prefix="reli-bench-") as directory:
+        home = Path(directory, "home")
+        options = StackOptions(home=home, serve_processes=serve, work_processes=work)
+        with Stack(options) as stack:
+            try:
+                yield stack.start()
+            finally:
+                # The parts are stopped in order; impatience must not cut it short.
+                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                    signal.signal(number, signal.SIG_IGN)
+
+
+async def make_traders(
+    client: Client, operator_key: str, *, tenants: int, customers: int, venues: int
+) -> list[Trader]:
+    """Make tenants and funded customers, interleaved so that neighbors differ in their tenant.
+
+    Each tenant asks the first `venues` venues; each has `customers` customers.
+    """
+    operator = headers_of(operator_key)
+    keys: list[str] = []
+    for number in range(tenants):
+        settings = {
+            "platform_fee_bps": 20,
+            "markups": [{"instrument": "BTC-NGN", "bps": 50}],
+            "lp_order": VENUES[:venues],
+        }
+        tenant = {"slug": f"bench-{number}", "display_name": "Bench", "settings": settings}
+        made = await post(client, "/v1/tenants", operator, tenant)
+        path = f"/v1/tenants/{made['tenant']['id']}/apiKeys"
+        keys.append((await post(client, path, operator, {"name": "bench"}))["secret"])
+    places = asyncio.Semaphore(SETUP_CONCURRENCY)
+
+    async def make(number: int) -> Trader:
+        async with places:
+            return await _make_trader(client, keys[number % len(keys)], number)
+
+    return await asyncio.gather(*(make(n) for n in range(tenants * customers)))
+
+
+async def _make_trader(client: Client, key: str, number: int) -> Trader:
+    headers = headers_of(key)
+    made = await post(client, "/v1/customers", headers, {"external_id": f"customer-{number}"})
+    customer = made["customer"]["id"]
+    for value, asset in ((NAIRA, "NGN"), (BITCOIN, "BTC")):
+        deposit = {"customer_id": customer, "amount": {"value": value, "asset": asset}}
+        once = headers | {"idempotency-key": f"deposit-{number}-{asset}"}
+        await post(client, "/v1/sandbox/deposits", once, deposit)
+    order = {
+        "customer_id": customer,
+        "base_asset": "BTC",
+        "quote_asset": "NGN",
+        "base_amount": {"value": SIZE, "asset": "BTC"},
+    }
+    sides = ("SIDE_BUY", "SIDE_SELL")
+    return Trader(headers, [json.dumps(order | {"side": side}).encode() for side in sides])
+
+
+async def post(client: Client, path: str, headers: dict[str, str], body: Json) -> Json:
+    try:
+        return await client.call("POST", path, headers, json.dumps(body).encode())
+    except Failed as e:
+        raise Broken(f"{path} was refused: {e}") from e
+
+
+def headers_of(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}", "content-type": "application/json"}
