@@ -135,7 +135,7 @@ class _Member:
     read_at: datetime | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Ask:
     member: _Member
     rank: Rank
