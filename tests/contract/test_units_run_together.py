@@ -363,3 +363,18 @@ async def test_tenants_do_not_meet(rig: Rig) -> None:
     )
 
     assert await rig.stored([ours, theirs]) == [True, False]
+
+
+async def test_a_tenant_whose_rows_are_locked_holds_up_no_other_tenant(rig: Rig) -> None:
+    other_id, _ = await rig.platform.a_tenant()
+    other = TenantId.parse(other_id)
+    async with rig.units_of_work.begin(rig.tenant_id) as uow:
+        await uow.ledger.get_account(rig.accounts[ADA], lock=True)
+        held_up = asyncio.create_task(rig.run_all(paying(rig.payment(1))))
+        await asyncio.sleep(0.05)
+
+        quotes = [rig.quote(tenant_id=other) for _ in range(5)]
+        for quote in quotes:
+            assert await rig.units_of_work.run(other, storing(quote)) == quote.id
+        assert not held_up.done()
+    assert [type(result) for result in await held_up] == [EntryId]

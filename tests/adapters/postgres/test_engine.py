@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+import adapters.postgres.engine as engine_module
 from adapters.postgres.engine import borrowed_driver, make_engine
 from adapters.postgres.errors import translated
 from ports.errors import DatabaseBusy, DatabaseUnavailable
@@ -108,3 +109,50 @@ async def test_what_the_server_refuses_costs_no_connection(engine: AsyncEngine) 
             await ask(engine, "SELECT pg_sleep(5)")
 
     assert await ask(engine, PID) == before
+
+
+def test_plans_are_made_anew_at_twice_their_age_each_time() -> None:
+    plans = engine_module._Plans(made_at=0.0)
+
+    anew = [second for second in range(2_000) if plans.are_outgrown(float(second))]
+
+    assert anew == [5, 15, 35, 75, 155, 315, 635, 1235, 1835]
+
+
+async def test_a_connection_that_is_lent_makes_outgrown_plans_anew(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    discarded = []
+
+    async def discard(driver: Any) -> None:
+        discarded.append(await driver.fetchval(PID))
+
+    monkeypatch.setattr(engine_module, "_discard_plans", discard)
+    pid = await ask(engine, PID)
+    assert discarded == []
+
+    monkeypatch.setattr(engine_module._Plans, "are_outgrown", lambda *_: True)
+    assert await ask(engine, PID) == pid
+    assert discarded == [pid]
+
+
+async def test_a_connection_that_died_while_plans_were_made_anew_is_replaced(
+    engine: AsyncEngine, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid = await ask(engine, PID)
+
+    async def die(driver: Any) -> None:
+        if await driver.fetchval(PID) == pid:
+            await end_all(owner)
+            await driver.execute("DISCARD PLANS")
+
+    monkeypatch.setattr(engine_module, "_discard_plans", die)
+    monkeypatch.setattr(engine_module._Plans, "are_outgrown", lambda *_: True)
+
+    assert await ask(engine, PID) != pid
+
+
+async def test_the_connection_used_last_is_lent_first(engine: AsyncEngine) -> None:
+    await fill(engine)
+
+    assert len({await ask(engine, PID) for _ in range(2 * SIZE)}) == 1
