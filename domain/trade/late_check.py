@@ -32,9 +32,14 @@ class LateCheck:
     looks: int = 0
     unanswered: int = 0
 
-    def look_in_vain(self, schedule: Sequence[timedelta], *, now: datetime) -> "LateCheck":
-        """Note that the LP showed no fill; what of the schedule is over by now is left out."""
-        ahead = [self.concluded_at + after for after in schedule if self.concluded_at + after > now]
+    def look_in_vain(self, schedule: Sequence[timedelta], *, asked_at: datetime) -> "LateCheck":
+        """Note that the LP showed no fill.
+
+        What of the schedule was over when it was asked is left out. What came due since is not,
+        however late the answer is noted: it says nothing about a fill that showed after it.
+        """
+        times = [self.concluded_at + after for after in schedule]
+        ahead = [time for time in times if time > asked_at]
         return replace(self, due_at=ahead[0] if ahead else None, looks=self.looks + 1, unanswered=0)
 
     def go_unanswered(self, *, now: datetime) -> "LateCheck":

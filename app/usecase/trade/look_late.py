@@ -43,6 +43,7 @@ class LookLate:
         """
         async with self.units_of_work.begin(lease.tenant_id) as uow:
             trade = await uow.trades.get(lease.trade_id)
+            asked_at = await uow.now()
         status = await self._status(trade, lease.attempt)
         async with self.units_of_work.begin(lease.tenant_id) as uow:
             check = await uow.late_checks.get(lease)
@@ -53,7 +54,7 @@ class LookLate:
             elif _is_silence(status):
                 check = check.go_unanswered(now=now)
             else:
-                check = check.look_in_vain(self.schedule, now=now)
+                check = check.look_in_vain(self.schedule, asked_at=asked_at)
             await uow.late_checks.save(check, lease)
 
     async def _status(self, trade: Trade, number: int) -> LpStatus:

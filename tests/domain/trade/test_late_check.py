@@ -37,18 +37,26 @@ def test_an_lp_is_asked_after_a_minute_ten_minutes_and_an_hour() -> None:
     check, asked_at = a_check(), []
     while check.due_at is not None:
         asked_at.append(check.due_at - NOW)
-        check = check.look_in_vain(LATE_LOOKS, now=check.due_at)
+        check = check.look_in_vain(LATE_LOOKS, asked_at=check.due_at)
 
     assert asked_at == [timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1)]
     assert check.looks == 3
 
 
 def test_looks_that_nobody_took_in_time_are_not_made_up_for() -> None:
-    late = a_check().look_in_vain(LATE_LOOKS, now=NOW + timedelta(minutes=30))
-    last = late.look_in_vain(LATE_LOOKS, now=NOW + timedelta(days=1))
+    late = a_check().look_in_vain(LATE_LOOKS, asked_at=NOW + timedelta(minutes=30))
+    last = late.look_in_vain(LATE_LOOKS, asked_at=NOW + timedelta(days=1))
 
     assert late.due_at == NOW + timedelta(hours=1)
     assert (last.due_at, last.looks) == (None, 2)
+
+
+def test_an_answer_counts_for_when_it_was_asked_for_and_not_for_looks_that_came_due_since() -> None:
+    asked_at = NOW + timedelta(minutes=1)
+
+    noted_long_after = a_check().look_in_vain(LATE_LOOKS, asked_at=asked_at)
+
+    assert noted_long_after.due_at == NOW + timedelta(minutes=10)
 
 
 def test_silence_counts_for_nothing_and_is_met_with_longer_and_longer_pauses() -> None:
@@ -64,7 +72,7 @@ def test_silence_counts_for_nothing_and_is_met_with_longer_and_longer_pauses() -
 
 
 def test_once_the_lp_answers_the_pauses_begin_anew() -> None:
-    answered = a_check().go_unanswered(now=NOW).look_in_vain(LATE_LOOKS, now=NOW + seconds(70))
+    answered = a_check().go_unanswered(now=NOW).look_in_vain(LATE_LOOKS, asked_at=NOW + seconds(70))
 
     assert (answered.looks, answered.unanswered) == (1, 0)
     assert answered.due_at == NOW + timedelta(minutes=10)
