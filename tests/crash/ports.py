@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NoReturn
 
 from domain.amount import Amount
 from domain.asset import Instrument
@@ -84,8 +85,7 @@ class TurnUnits(UnitOfWorkFactory):
             async with self.inner.begin(tenant_id) as uow:
                 yield uow
                 if turn.fault is Fault.CRASH_INSIDE:
-                    self.world.crash(self.actor)
-                    raise Crashed
+                    await self._crash()
             COMMITTED.end(self.world)
             if turn.fault is Fault.COMMIT_UNHEARD:
                 raise DatabaseUnavailable("the connection broke after COMMIT was sent")
@@ -99,8 +99,7 @@ class TurnUnits(UnitOfWorkFactory):
                 COMMITTED.begin()
                 result = await work(uow)
                 if turn.fault is Fault.CRASH_INSIDE:
-                    self.world.crash(self.actor)
-                    raise Crashed
+                    await self._crash()
                 return result
 
             result = await self.inner.run(tenant_id, struck)
@@ -108,6 +107,12 @@ class TurnUnits(UnitOfWorkFactory):
             if turn.fault is Fault.COMMIT_UNHEARD:
                 raise DatabaseUnavailable("the connection broke after COMMIT was sent")
             return result
+
+    async def _crash(self) -> NoReturn:
+        self.world.crash(self.actor)
+        # Who hears of it does so before the server's answer to the rollback can come.
+        await self.world.settle()
+        raise Crashed
 
 
 @dataclass(frozen=True, slots=True)
