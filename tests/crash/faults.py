@@ -102,6 +102,10 @@ class Appetite:
 
 
 _AT_A_GATE: Final = (Fault.CRASH, Fault.POWER_CUT, Fault.FREEZE, Fault.CANCEL)
+_ELSEWHERE: Final = 6
+"""How much rarer a fault is away from the money path."""
+_PASSING: Final = 5
+"""How much likelier it is in a state that is soon over, so that no such state goes unharmed."""
 _IN_A_TURN: Final = (Fault.CRASH_INSIDE, Fault.DB_REFUSES, Fault.COMMIT_UNHEARD)
 
 
@@ -115,17 +119,29 @@ class FaultPlan:
     fired: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def at_gate(
-        self, port: Port, moment: Moment, now: float, *, early: bool, answer: Answer
+        self,
+        port: Port,
+        moment: Moment,
+        now: float,
+        *,
+        early: bool,
+        passing: bool,
+        answer: Answer,
     ) -> Fault | None:
-        """Return what strikes an actor that waits there."""
+        """Return what strikes an actor that waits there.
+
+        `passing` says that a trade is in a state that few find it in.
+        """
         if now < self.appetite.until and self.appetite.stalk is not Stalk.NOTHING:
             stalked = self._stalk(port, answer)
             if stalked is not None:
                 self.appetite.stalk = Stalk.NOTHING
                 return stalked
-        rate = self._rate(port, now, early=early)
+        rate = self._rate(port, now, early=early, passing=passing)
         if moment is Moment.AFTER and port is Port.LP:
             rate *= 2  # where the venue knows an answer and we do not, most is at stake
+        elif moment is Moment.AFTER and port in (Port.QUEUE, Port.EVENTS):
+            rate *= _ELSEWHERE  # few of them find anything to do, and come by here
         return self._draw(_AT_A_GATE, rate)
 
     def _stalk(self, port: Port, answer: Answer) -> Fault | None:
@@ -140,11 +156,11 @@ class FaultPlan:
                 return Fault.CRASH if is_crash else Fault.FREEZE
         return None
 
-    def in_turn(self, port: Port, now: float, *, early: bool) -> Fault | None:
+    def in_turn(self, port: Port, now: float, *, early: bool, passing: bool) -> Fault | None:
         """Return what strikes inside the unit of work that begins."""
         if port is not Port.UNIT:
             return None
-        return self._draw(_IN_A_TURN, self._rate(port, now, early=early))
+        return self._draw(_IN_A_TURN, self._rate(port, now, early=early, passing=passing))
 
     def at_bus(self, now: float) -> BusFault | None:
         if now >= self.appetite.until or self.random.random() >= self.appetite.bus_rate:
@@ -155,11 +171,12 @@ class FaultPlan:
         for state in states:
             self.fired[what, state] += 1
 
-    def _rate(self, port: Port, now: float, *, early: bool) -> float:
+    def _rate(self, port: Port, now: float, *, early: bool, passing: bool) -> float:
         if now >= self.appetite.until:
             return 0.0
         rate = self.appetite.rate * (self.appetite.early if early else 1.0)
-        return rate if port in (Port.UNIT, Port.LP) else rate / 6
+        rate *= _PASSING if passing else 1
+        return rate if port in (Port.UNIT, Port.LP) else rate / _ELSEWHERE
 
     def _draw(self, faults: tuple[Fault, ...], rate: float) -> Fault | None:
         if self.random.random() >= rate:

@@ -43,6 +43,7 @@ FOR_ZOMBIES: Final = frozenset(
         sorted(PLACED), (Moment.BEFORE, Moment.AFTER), ("settled", "rejected")
     )
 )
+AFTER_A_CLAIM: Final = frozenset((f"{fault} after {Port.QUEUE}", NO_TRADE) for fault in PLACED)
 ONLY_ZOMBIES: Final = "only a zombie calls a venue for a trade that has ended"
 
 
@@ -77,10 +78,17 @@ def say_table(summary: Summary) -> None:
         (fault, state) for fault in FAULTS for state in STATES if not summary.fired[fault, state]
     ]
     for fault, state in empty:
-        why = ONLY_ZOMBIES if (fault, state) in FOR_ZOMBIES else "not struck in so few runs"
-        say(f"empty: {fault}, {state}: {why}")
+        say(f"empty: {fault}, {state}: {_why_empty(fault, state)}")
     for state, why in NEVER_COMMITTED.items():
         say(f"no column: {state}: {why}")
+
+
+def _why_empty(fault: str, state: str) -> str:
+    if (fault, state) in FOR_ZOMBIES:
+        return ONLY_ZOMBIES
+    if (fault, state) in AFTER_A_CLAIM:
+        return "what is claimed is a trade"
+    return "not struck in so few runs"
 
 
 def say_canaries(found: Mapping[str, Summary]) -> None:

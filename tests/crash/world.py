@@ -146,8 +146,9 @@ class World:
         """Make one port call as one turn; the caller hears of it in another."""
         gate = await self._wait(actor, port, what, Moment.BEFORE, 0.0)
         assert self.turn is None, f"{what} inside of {self.turn}"
-        early = self._is_early(gate)
-        self.turn = turn = Turn(gate, self.plan.in_turn(port, self.time.now, early=early))
+        early, passing = self._is_early(gate), self._is_passing(gate)
+        fault = self.plan.in_turn(port, self.time.now, early=early, passing=passing)
+        self.turn = turn = Turn(gate, fault)
         if turn.fault is not None:
             self._fired(turn.fault, gate)
         try:
@@ -222,8 +223,14 @@ class World:
         name = gate.actor.name if gate.actor is not None else "client"
         fault = None
         if gate.actor is not None:
-            early = self._is_early(gate)
-            fault = self.plan.at_gate(gate.port, gate.moment, now, early=early, answer=gate.answer)
+            fault = self.plan.at_gate(
+                gate.port,
+                gate.moment,
+                now,
+                early=self._is_early(gate),
+                passing=self._is_passing(gate),
+                answer=gate.answer,
+            )
         self.trace.add("open", round(now * 1e6), name, gate.what, gate.moment, fault)
         if fault is not None and self._strike(fault, gate):
             await self.settle()
@@ -337,6 +344,9 @@ class World:
     def _is_early(self, gate: Gate) -> bool:
         return self.states_of(gate.subject) == [NO_TRADE]
 
+    def _is_passing(self, gate: Gate) -> bool:
+        return not PASSING.isdisjoint(self.states_of(gate.subject))
+
     def states_of(self, subject: str) -> list[str]:
         """Return the states of the trade that a gate is about, or of all trades of the run."""
         if subject:
@@ -345,6 +355,8 @@ class World:
 
 
 NO_TRADE: Final = "no trade yet"
+PASSING: Final = frozenset({"submitted/prepared", "rejected"})
+"""States that few faults would find a trade in: soon over, or seldom come to."""
 PLACED: Final = frozenset({Fault.CRASH, Fault.FREEZE})
 
 
