@@ -41,6 +41,7 @@ class Proxy:
         self.name = name
         self._upstream_port = upstream_port
         self._links: set[_Link] = set()
+        self._waiting: list[asyncio.Future[int]] = []
         self._server: asyncio.Server | None = None
         self._delay_s = 0.0
         self._budget: int | None = None
@@ -57,6 +58,12 @@ class Proxy:
         """Listen on a port, by default on a free one, and return it."""
         self._server = await asyncio.start_server(self._serve, LOOPBACK, port)
         return self.port
+
+    async def next_client(self) -> int:
+        """Wait until a client says something; return the port that it does so from."""
+        heard: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting.append(heard)
+        return await heard
 
     async def close(self) -> None:
         if self._server is not None:
@@ -96,11 +103,14 @@ class Proxy:
         link = _Link([writer], self._budget)
         self._links.add(link)
         try:
-            await self._flowing.wait()
+            if not self._flowing.is_set():
+                await reader.read(_CHUNK)  # taken; `heal` ends the connection
+                self._hear(writer)
+                await self._flowing.wait()
             up_reader, up_writer = await asyncio.open_connection(LOOPBACK, self._upstream_port)
             link.writers.append(up_writer)
             pumps = [
-                asyncio.ensure_future(self._pump(link, reader, up_writer)),
+                asyncio.ensure_future(self._pump(link, reader, up_writer, client=writer)),
                 asyncio.ensure_future(self._pump(link, up_reader, writer)),
             ]
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
@@ -116,11 +126,24 @@ class Proxy:
             for each in link.writers:
                 each.close()
 
+    def _hear(self, client: asyncio.StreamWriter) -> None:
+        for heard in self._waiting:
+            if not heard.done():
+                heard.set_result(client.get_extra_info("peername")[1])
+        self._waiting.clear()
+
     async def _pump(
-        self, link: _Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        link: _Link,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        client: asyncio.StreamWriter | None = None,
     ) -> None:
         with suppress(OSError):
             while chunk := await reader.read(_CHUNK):
+                if client is not None:
+                    self._hear(client)
                 if self._delay_s:
                     await asyncio.sleep(self._delay_s)
                 await self._flowing.wait()

@@ -30,6 +30,7 @@ class Line:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
+        self.port: int = writer.get_extra_info("sockname")[1]
 
     async def says(self, text: bytes, *, within_s: float = 2) -> bytes:
         self._writer.write(text)
@@ -94,4 +95,21 @@ async def test_a_delay_holds_up_and_loses_nothing(proxy: Proxy) -> None:
 
     assert await line.says(b"hello") == b"hello"
     assert asyncio.get_running_loop().time() - began >= 0.2
+    line.hang_up()
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+async def test_it_tells_who_speaks_into_a_black_hole(proxy: Proxy, is_new: bool) -> None:
+    line = await connect(proxy)
+    await line.says(b"hello")
+    proxy.blackhole()
+    if is_new:
+        line.hang_up()
+        line = await connect(proxy)
+    heard = asyncio.ensure_future(proxy.next_client())
+
+    with pytest.raises(TimeoutError):
+        await line.says(b"hello", within_s=0.2)
+
+    assert heard.result() == line.port
     line.hang_up()
