@@ -1,8 +1,8 @@
 """What the platform adds to the slowest LP of a quote, its durable commit included.
 
-Quotes are asked for over REST, through Envoy, at fixed instants and whatever became of the ones
-before. From the time that the caller waited is taken the longest time that an LP took, as stored
-with the quote in whole milliseconds.
+Quotes are asked for over gRPC, or with --rest over REST through Envoy, at fixed instants and
+whatever became of the ones before. From the time that the caller waited is taken the longest time
+that an LP took, as stored with the quote in whole milliseconds.
 """
 
 import argparse
@@ -16,7 +16,9 @@ from uuid import UUID
 
 import aiohttp
 import asyncpg
+import grpc
 import uvloop
+from google.protobuf import json_format
 
 from app.stack.process import StackFailure
 from app.stack.stack import ReadyStack
@@ -25,6 +27,8 @@ from benchmarks.client import Client, Json, Trader
 from benchmarks.ground import Broken, make_traders, running_stack
 from benchmarks.load import open_loop, quantile_ms
 from domain.ids import QuoteId
+from reli.quote.v1 import quote_service_pb2
+from reli.quote.v1.quote_service_pb2_grpc import QuoteServiceStub
 
 WARM_UP_S: Final = 5.0
 CALL_TIMEOUT_S: Final = 30.0
@@ -55,11 +59,17 @@ async def measure(ready: ReadyStack, options: argparse.Namespace) -> Json:
             venues=options.venues,
         )
 
-        async def ask(number: int) -> Asked:
-            return await _ask(client, traders[number % len(traders)], number // len(traders))
+        async with grpc.aio.insecure_channel(ready.grpc_target) as channel:
+            stub: Any = QuoteServiceStub(channel)  # type: ignore[no-untyped-call]
 
-        await open_loop(ask, seconds=WARM_UP_S, per_second=options.rate)
-        load = await open_loop(ask, seconds=options.seconds, per_second=options.rate)
+            async def ask(number: int) -> Asked:
+                trader, turn = traders[number % len(traders)], number // len(traders)
+                if options.rest:
+                    return await _ask_rest(client, trader, turn)
+                return await _ask_grpc(stub, trader, turn)
+
+            await open_loop(ask, seconds=WARM_UP_S, per_second=options.rate)
+            load = await open_loop(ask, seconds=options.seconds, per_second=options.rate)
     asked = [one for _, one in load.done]
     if client.failures or not asked:
         raise Broken(f"not every quote was given: {dict(client.failures)}")
@@ -74,7 +84,18 @@ async def measure(ready: ReadyStack, options: argparse.Namespace) -> Json:
     }
 
 
-async def _ask(client: Client, trader: Trader, number: int) -> Asked:
+async def _ask_grpc(stub: Any, trader: Trader, number: int) -> Asked:
+    request = json_format.Parse(
+        trader.orders[number % len(trader.orders)], quote_service_pb2.CreateQuoteRequest()
+    )
+    metadata = (("authorization", trader.headers["authorization"]),)
+    began = time.perf_counter()
+    quoted = await stub.CreateQuote(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
+    waited = time.perf_counter() - began
+    return Asked(QuoteId.parse(quoted.quote.id).uuid, waited)
+
+
+async def _ask_rest(client: Client, trader: Trader, number: int) -> Asked:
     order = trader.orders[number % len(trader.orders)]
     began = time.perf_counter()
     quoted = await client.call("POST", "/v1/quotes", trader.headers, order)
@@ -118,6 +139,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--tenants", type=int, default=4)
     parser.add_argument("--customers", type=int, default=50, help="per tenant")
     parser.add_argument("--venues", type=int, default=2, help="asked for each quote, 1 or 2")
+    parser.add_argument("--rest", action="store_true", help="through Envoy instead of over gRPC")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything there")
     return parser.parse_args()
 
