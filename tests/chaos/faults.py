@@ -44,7 +44,7 @@ _VENUE_FAULTS: Final = (
 )
 
 # A venue's quote lives for 10 s, and half a second later its "no such order" is believed by whoever
-# asks; that is 12.6 s after the order. What is hidden for longer is a late fill.
+# asks. What is hidden for longer than that is a late fill.
 _HIDDEN_MS: Final = (10_000, 20_000)
 
 Say = Callable[[str], None]

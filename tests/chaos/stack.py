@@ -23,8 +23,8 @@ ENVOY = "envoy"
 
 GONE_WITHIN_S: Final = 2.0
 
-LATE_LOOKS_MS: Final = (1_000, 5_000, 15_000)
-"""The last one comes 25 s after the order at the soonest, when no venue hides it any more."""
+LATE_LOOKS_MS: Final = (1_000, 5_000, 21_000)
+"""At the last one no venue hides an order any more, however late in its quote's life it came."""
 
 
 class ChaosStack(Stack):

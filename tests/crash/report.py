@@ -43,7 +43,9 @@ FOR_ZOMBIES: Final = frozenset(
         sorted(PLACED), (Moment.BEFORE, Moment.AFTER), ("settled", "rejected")
     )
 )
-AFTER_A_CLAIM: Final = frozenset((f"{fault} after {Port.QUEUE}", NO_TRADE) for fault in PLACED)
+AFTER_A_CLAIM: Final = frozenset(
+    product((f"{fault} after {Port.QUEUE}" for fault in PLACED), (NO_TRADE, "settled", "rejected"))
+)
 ONLY_ZOMBIES: Final = "only a zombie calls a venue for a trade that has ended"
 
 
@@ -87,7 +89,7 @@ def _why_empty(fault: str, state: str) -> str:
     if (fault, state) in FOR_ZOMBIES:
         return ONLY_ZOMBIES
     if (fault, state) in AFTER_A_CLAIM:
-        return "what is claimed is a trade"
+        return "what is claimed is a trade that has not ended"
     return "not struck in so few runs"
 
 
