@@ -1,15 +1,19 @@
 """What a benchmark stands on: a stack of its own, tenants, and customers with money."""
 
+import argparse
 import asyncio
 import json
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from app.stack.process import StackFailure
 from app.stack.stack import ReadyStack, Stack, StackOptions
+from benchmarks import machine
 from benchmarks.client import Client, Failed, Json, Trader
 
 SETUP_CONCURRENCY: Final = 8
@@ -38,6 +42,28 @@ def running_stack(*, serve: int = 1, work: int = 1) -> Iterator[ReadyStack]:
                 # The parts are stopped in order; impatience must not cut it short.
                 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                     signal.signal(number, signal.SIG_IGN)
+
+
+def run(
+    parser: argparse.ArgumentParser,
+    measure: Callable[[argparse.Namespace], Json],
+    report: Callable[[Json], str],
+) -> Json | None:
+    """Parse the options, measure and print; return nothing when there is no figure."""
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything there")
+    options = parser.parse_args()
+    about = {name: value for name, value in vars(options).items() if name != "json"}
+    result: Json = {"options": about, "machine": machine.facts()}
+    try:
+        result |= measure(options)
+    except (Broken, StackFailure) as e:
+        print(f"✗ {e}", file=sys.stderr)
+        return None
+    result["load_average_after"] = machine.facts()["load_average"]
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
+    print(report(result))
+    return result
 
 
 async def make_traders(

@@ -36,37 +36,32 @@ def facts() -> dict[str, Any]:
 def cpu_seconds() -> Counter[str]:
     """Return the processor time used so far, by part; the client is this very process."""
     used: Counter[str] = Counter()
-    parents: dict[int, int] = {}
-    times: dict[int, float] = {}
+    for pid, stat in _descendants():
+        used[_part(pid)] += (int(stat[11]) + int(stat[12])) / _TICKS  # type: ignore[assignment]
+    return used
+
+
+def memory() -> Counter[str]:
+    """Return the proportional set size in bytes, by part, of our descendants."""
+    sizes: Counter[str] = Counter()
+    for pid, _ in _descendants():
+        if pid != os.getpid():
+            sizes[_part(pid)] += _proportional_set_size(pid)
+    return sizes
+
+
+def _descendants() -> list[tuple[int, list[str]]]:
+    """Return this process and all that descend from it, with what follows their names in stat."""
+    stats: dict[int, list[str]] = {}
     for directory in Path("/proc").glob("[0-9]*"):
         try:
             # The name in parentheses may hold anything; what follows it may not.
             stat = (directory / "stat").read_text().rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        pid = int(directory.name)
-        parents[pid] = int(stat[1])
-        times[pid] = (int(stat[11]) + int(stat[12])) / _TICKS
-    for pid in times:
-        if _descends(pid, parents):
-            used[_part(pid)] += times[pid]  # type: ignore[assignment]
-    return used
-
-
-def memory() -> Counter[str]:
-    """Return the proportional set size in bytes, by part, of our descendants."""
-    parents: dict[int, int] = {}
-    for directory in Path("/proc").glob("[0-9]*"):
-        try:
-            stat = (directory / "stat").read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        parents[int(directory.name)] = int(stat[1])
-    sizes: Counter[str] = Counter()
-    for pid in parents:
-        if pid != os.getpid() and _descends(pid, parents):
-            sizes[_part(pid)] += _proportional_set_size(pid)
-    return sizes
+        stats[int(directory.name)] = stat
+    parents = {pid: int(stat[1]) for pid, stat in stats.items()}
+    return [(pid, stat) for pid, stat in stats.items() if _descends(pid, parents)]
 
 
 def _proportional_set_size(pid: int) -> int:

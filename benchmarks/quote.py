@@ -6,11 +6,9 @@ that an LP took, as stored with the quote in whole milliseconds.
 """
 
 import argparse
-import json
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
@@ -20,11 +18,9 @@ import grpc
 import uvloop
 from google.protobuf import json_format
 
-from app.stack.process import StackFailure
 from app.stack.stack import ReadyStack
-from benchmarks import machine
 from benchmarks.client import Client, Json, Trader
-from benchmarks.ground import Broken, make_traders, running_stack
+from benchmarks.ground import Broken, make_traders, run, running_stack
 from benchmarks.load import open_loop, quantile_ms
 from domain.ids import QuoteId
 from reli.quote.v1 import quote_service_pb2
@@ -84,6 +80,11 @@ async def measure(ready: ReadyStack, options: argparse.Namespace) -> Json:
     }
 
 
+def _on_stack(options: argparse.Namespace) -> Json:
+    with running_stack() as ready:
+        return uvloop.run(measure(ready, options))
+
+
 async def _ask_grpc(stub: Any, trader: Trader, number: int) -> Asked:
     request = json_format.Parse(
         trader.orders[number % len(trader.orders)], quote_service_pb2.CreateQuoteRequest()
@@ -132,7 +133,7 @@ def report(result: Json) -> str:
     return "\n".join(lines)
 
 
-def _options() -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="benchmarks.quote", description=__doc__)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--rate", type=float, default=50, help="quotes a second")
@@ -140,24 +141,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--customers", type=int, default=50, help="per tenant")
     parser.add_argument("--venues", type=int, default=2, help="asked for each quote, 1 or 2")
     parser.add_argument("--rest", action="store_true", help="through Envoy instead of over gRPC")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything there")
-    return parser.parse_args()
+    return parser
 
 
 def main() -> int:
-    options = _options()
-    about = {name: value for name, value in vars(options).items() if name != "json"}
-    result: dict[str, Any] = {"options": about, "machine": machine.facts()}
-    try:
-        with running_stack() as ready:
-            result |= uvloop.run(measure(ready, options))
-    except (Broken, StackFailure) as e:
-        print(f"✗ {e}", file=sys.stderr)
-        return 1
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
-    print(report(result))
-    return 0
+    return 0 if run(_parser(), _on_stack, report) else 1
 
 
 if __name__ == "__main__":

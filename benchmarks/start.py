@@ -5,7 +5,6 @@ share counts once.
 """
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -13,9 +12,9 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from app.stack.process import StackFailure
 from app.stack.stack import Stack, StackOptions
 from benchmarks import machine
+from benchmarks.ground import run
 
 WARM_STARTS: Final = 5
 REST_S: Final = 30.0
@@ -61,26 +60,15 @@ def report(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _options() -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="benchmarks.start", description=__doc__)
     parser.add_argument("--starts", type=int, default=WARM_STARTS, help="of the warm home")
     parser.add_argument("--rest", type=float, default=REST_S, help="seconds until memory is read")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything there")
-    return parser.parse_args()
+    return parser
 
 
 def main() -> int:
-    options = _options()
-    result: dict[str, Any] = {"machine": machine.facts()}
-    try:
-        result |= measure(options)
-    except StackFailure as e:
-        print(f"✗ {e}", file=sys.stderr)
-        return 1
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
-    print(report(result))
-    return 0
+    return 0 if run(_parser(), measure, report) else 1
 
 
 if __name__ == "__main__":

@@ -6,10 +6,8 @@ trade is two calls, so the ratio says what is left of it once a trade's work is 
 
 import argparse
 import asyncio
-import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
@@ -17,11 +15,10 @@ import aiohttp
 import asyncpg
 import uvloop
 
-from app.stack.process import StackFailure
 from app.stack.stack import ReadyStack
 from benchmarks import machine
 from benchmarks.client import Client, Json, Trader, TradeTimes
-from benchmarks.ground import Broken, make_traders, running_stack
+from benchmarks.ground import Broken, make_traders, run, running_stack
 from benchmarks.load import Slice, closed_loop, open_loop, quantile_ms
 
 SLICES: Final = 5
@@ -51,6 +48,11 @@ async def measure(ready: ReadyStack, options: argparse.Namespace) -> Json:
         ready.database_url, client.settled, failures=client.failures.total()
     )
     return result
+
+
+def _on_stack(options: argparse.Namespace) -> Json:
+    with running_stack(serve=options.serve, work=options.work) as ready:
+        return uvloop.run(measure(ready, options))
 
 
 async def _measure(client: Client, traders: list[Trader], options: argparse.Namespace) -> Json:
@@ -250,7 +252,7 @@ def _quantile_lines(what: str, of: Json) -> Iterator[str]:
         yield f"{f'{what}, {name}':<22}{cells}"
 
 
-def _options() -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="benchmarks.trade", description=__doc__)
     parser.add_argument("--seconds", type=float, default=20, help="of each of the two loads")
     parser.add_argument("--concurrency", type=int, default=128, help="operations under way")
@@ -259,27 +261,16 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--venues", type=int, default=1, help="asked for each quote, 1 or 2")
     parser.add_argument("--serve", type=int, default=1, help="gRPC servers")
     parser.add_argument("--work", type=int, default=1, help="workers")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything there")
-    return parser.parse_args()
+    return parser
 
 
 def main() -> int:
-    options = _options()
-    about = {name: value for name, value in vars(options).items() if name != "json"}
-    result: Json = {"options": about, "machine": machine.facts()}
-    try:
-        with running_stack(serve=options.serve, work=options.work) as ready:
-            result |= uvloop.run(measure(ready, options))
-    except (Broken, StackFailure) as e:
-        print(f"✗ {e}", file=sys.stderr)
-        return 1
-    result["load_average_after"] = machine.facts()["load_average"]
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
-    print(report(result))
-    if result["failures"]:
+    result = run(_parser(), _on_stack, report)
+    if result and result["failures"]:
         print(f"✗ failures: {result['failures']}", file=sys.stderr)
-    return 1 if result["failures"] or result["database"]["events_never_out"] else 0
+    if not result or result["failures"] or result["database"]["events_never_out"]:
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What can be refused, and what the caller may do about it."""
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, TypeGuard
 
 
 class Kind(StrEnum):
@@ -64,6 +64,11 @@ class DomainError(Exception):
     @property
     def retry(self) -> Retry:
         return RETRY_OF_KIND[self.kind]
+
+
+def may_pass(error: BaseException) -> TypeGuard[DomainError]:
+    """Say whether the same thing, done again, may go well with nothing mended."""
+    return isinstance(error, DomainError) and error.retry is not Retry.NEVER
 
 
 def all_errors() -> list[type[DomainError]]:

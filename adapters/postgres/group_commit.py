@@ -121,18 +121,33 @@ class _Member:
     """One unit of work of a group, and where it stands.
 
     Attributes:
-        joined: done once its group has a transaction.
-        group: the group, from then on.
+        joined: its group, once that has a transaction.
         has_decided: balances are as it left them, for those who decide after it.
         is_running: it neither waits for an answer nor has ended.
     """
 
     joined: "asyncio.Future[_Group]"
-    group: "_Group | None" = None
     is_running: bool = False
     has_decided: bool = False
     writes: _Writes = field(default_factory=_Writes)
     read_at: datetime | None = None
+
+    @property
+    def has_joined(self) -> bool:
+        joined = self.joined
+        return joined.done() and not joined.cancelled() and joined.exception() is None
+
+    @property
+    def group(self) -> "_Group":
+        return self.joined.result()
+
+    async def ask(self, rank: Rank, what: Any) -> Any:
+        """Return the answer to what many can ask at once, or raise `Alone`."""
+        return await self.group.ask(self, rank, what)
+
+    def take(self, what: Any) -> None:
+        """Take what only one member may work on, or raise `Alone`."""
+        self.group.take(what)
 
 
 @dataclass(slots=True, eq=False)
@@ -150,7 +165,6 @@ class _Group:
         self.scope = scope
         self.accounts: dict[AccountId, Account] = {}
         self.written = asyncio.get_running_loop().create_future()
-        self._entries: list[tuple[Decision, datetime]] = []
         self._writes = _Writes()
         self._asks: list[_Ask] = []
         self._taken: set[Any] = set()
@@ -159,7 +173,6 @@ class _Group:
         self._is_spoiled = False
 
     async def ask(self, member: _Member, rank: Rank, what: Any) -> Any:
-        """Return the answer to what many can ask at once, or raise `Alone`."""
         if self.written.done():
             raise Alone
         ask = _Ask(member, rank, what, asyncio.get_running_loop().create_future())
@@ -173,7 +186,6 @@ class _Group:
             raise
 
     def take(self, what: Any) -> None:
-        """Take what only one member may work on, or raise `Alone`."""
         if what in self._taken:
             raise Alone
         self._taken.add(what)
@@ -181,7 +193,7 @@ class _Group:
     def decide(self, entry: Entry, pending: Sequence[Transfer]) -> Decision:
         """Decide on the balances as the neighbors who decided before leave them."""
         decided = decide_on(self.accounts, entry, pending)
-        self._entries.append(decided)
+        self._writes.entries.append(decided)
         return decided[0]
 
     def leave(self, member: _Member, *, is_good: bool) -> None:
@@ -214,7 +226,6 @@ class _Group:
                     ask.answer.set_result(answer)
         if self._is_spoiled:
             raise Alone
-        self._writes.entries = self._entries
         await self._writes.write(self.scope)
 
     def end(self, error: BaseException | None) -> None:
@@ -295,28 +306,28 @@ class _NoDriver:
         raise Alone
 
 
-class _Requests(PostgresRequests):
-    def __init__(self, scope: Scope, group: _Group, member: _Member) -> None:
-        super().__init__(scope)
-        self._group, self._member = group, member
+class _Shared:
+    """Mixed into a repository that has forms for many."""
 
+    def __init__(self, member: _Member, *args: Any) -> None:
+        super().__init__(*args)
+        self._member = member
+
+
+class _Requests(_Shared, PostgresRequests):
     async def claim(self, key: RequestKey, resource_id: UUID) -> RequestRecord | None:
-        self._group.take((key.rpc, key.request_id))
-        await self._group.ask(self._member, Rank.REQUEST, key)
+        self._member.take((key.rpc, key.request_id))
+        await self._member.ask(Rank.REQUEST, key)
         self._member.writes.requests.append((key, resource_id))
         return None
 
 
-class _Quotes(PostgresQuotes):
-    def __init__(self, scope: Scope, group: _Group, member: _Member) -> None:
-        super().__init__(scope)
-        self._group, self._member = group, member
-
+class _Quotes(_Shared, PostgresQuotes):
     async def get(self, quote_id: QuoteId, *, lock: bool = False) -> Quote:
         if not lock:
             raise Alone
-        self._group.take(quote_id)
-        quote: Quote = await self._group.ask(self._member, Rank.QUOTE, quote_id)
+        self._member.take(quote_id)
+        quote: Quote = await self._member.ask(Rank.QUOTE, quote_id)
         return quote
 
     async def add(self, quote: Quote, answers: Sequence[LpAnswer]) -> None:
@@ -326,16 +337,12 @@ class _Quotes(PostgresQuotes):
         self._member.writes.quotes.append((quote, trade_id))
 
 
-class _Trades(PostgresTrades):
-    def __init__(self, scope: Scope, group: _Group, member: _Member) -> None:
-        super().__init__(scope)
-        self._group, self._member = group, member
-
+class _Trades(_Shared, PostgresTrades):
     async def get(self, trade_id: TradeId, *, lock: bool = False) -> Trade:
         if not lock:
             raise Alone
-        self._group.take(trade_id)
-        found = await self._group.ask(self._member, Rank.TRADE, trade_id)
+        self._member.take(trade_id)
+        found = await self._member.ask(Rank.TRADE, trade_id)
         trade: Trade = found[0]
         self._member.read_at = found[1]
         return trade
@@ -349,27 +356,15 @@ class _Trades(PostgresTrades):
         return as_stored(trade)
 
 
-class _Tenants(PostgresTenants):
-    def __init__(self, scope: Scope, group: _Group, member: _Member) -> None:
-        super().__init__(scope)
-        self._group, self._member = group, member
-
+class _Tenants(_Shared, PostgresTenants):
     async def acting(self, party: Party) -> Acting:
-        acting: Acting = await self._group.ask(self._member, Rank.PARTY, party)
+        acting: Acting = await self._member.ask(Rank.PARTY, party)
         return acting
 
 
-class _Ledger(PostgresLedger):
-    def __init__(
-        self, scope: Scope, account_ids: AccountIdCache, group: _Group, member: _Member
-    ) -> None:
-        super().__init__(scope, account_ids)
-        self._group, self._member = group, member
-
+class _Ledger(_Shared, PostgresLedger):
     async def _find_or_open(self, keys: Sequence[AccountKey]) -> Mapping[AccountKey, AccountId]:
-        found: Mapping[AccountKey, AccountId] = await self._group.ask(
-            self._member, Rank.NAMES, keys
-        )
+        found: Mapping[AccountKey, AccountId] = await self._member.ask(Rank.NAMES, keys)
         self._remember(found)
         return found
 
@@ -378,8 +373,8 @@ class _Ledger(PostgresLedger):
     ) -> Decision:
         if not is_new or self._member.has_decided or _expires(entry, pending):
             raise Alone
-        await self._group.ask(self._member, Rank.ACCOUNTS, entry)
-        decision = self._group.decide(entry, pending)
+        await self._member.ask(Rank.ACCOUNTS, entry)
+        decision = self._member.group.decide(entry, pending)
         self._member.has_decided = True
         return decision
 
@@ -388,11 +383,7 @@ def _expires(entry: Entry, pending: Sequence[Transfer]) -> bool:
     return any(transfer.expires_at for transfer in (*entry.transfers, *pending))
 
 
-class _Outbox(PostgresOutbox):
-    def __init__(self, scope: Scope, member: _Member) -> None:
-        super().__init__(scope)
-        self._member = member
-
+class _Outbox(_Shared, PostgresOutbox):
     async def add(self, *events: Event) -> None:
         self._member.writes.events += events
 
@@ -400,17 +391,17 @@ class _Outbox(PostgresOutbox):
 class _SharedUnitOfWork(PostgresUnitOfWork):
     """A member's view of its group: what has a form for many is done so, the rest is not."""
 
-    def __init__(self, group: _Group, member: _Member, account_ids: AccountIdCache) -> None:
+    def __init__(self, member: _Member, account_ids: AccountIdCache) -> None:
         nowhere: Any = _NoDriver()
-        scope = replace(group.scope, connection=nowhere, driver=nowhere)
+        scope = replace(member.group.scope, connection=nowhere, driver=nowhere)
         super().__init__(scope, account_ids)
         self._member = member
-        self._requests = _Requests(scope, group, member)
-        self._quotes = _Quotes(scope, group, member)
-        self._trades = _Trades(scope, group, member)
-        self._tenants = _Tenants(scope, group, member)
-        self._outbox = _Outbox(scope, member)
-        self._ledger = _Ledger(scope, account_ids, group, member)
+        self._requests = _Requests(member, scope)
+        self._quotes = _Quotes(member, scope)
+        self._trades = _Trades(member, scope)
+        self._tenants = _Tenants(member, scope)
+        self._outbox = _Outbox(member, scope)
+        self._ledger = _Ledger(member, scope, account_ids)
 
     async def now(self) -> datetime:
         if self._member.read_at is None:
@@ -467,10 +458,10 @@ class GroupCommit:
         self._join(tenant_id, member)
         try:
             group = await member.joined
-            uow = _SharedUnitOfWork(group, member, self._account_ids)
+            uow = _SharedUnitOfWork(member, self._account_ids)
             result = await work(uow)
         except BaseException as error:
-            if member.group is not None:
+            if member.has_joined:
                 member.group.leave(member, is_good=False)
                 if isinstance(error, Exception):
                     # It may be about what a neighbor left behind, so it holds if that does; and
@@ -510,7 +501,6 @@ class GroupCommit:
                 for member in members:
                     if not member.joined.done():  # it is when its caller was canceled
                         group.start(member)
-                        member.group = group
                         member.joined.set_result(group)
                 await group.conduct()
         except Exception as error:

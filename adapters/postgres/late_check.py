@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import borrowed_driver
 from adapters.postgres.scope import Scope
-from domain.errors import VersionConflict
+from adapters.postgres.trade import noted_steps
+from adapters.postgres.write import write_rows
 from domain.ids import TenantId, TradeId
 from domain.trade.errors import StaleLease
 from domain.trade.late_check import LateCheck
@@ -40,21 +41,6 @@ FROM (
 ) AS due
 WHERE c.tenant_id = due.tenant_id AND c.trade_id = due.trade_id AND c.attempt = due.attempt
 RETURNING c.tenant_id, c.trade_id, c.attempt, c.token
-"""
-
-_NOTE = """
-WITH trade AS (
-    UPDATE core.trades SET version = $3 + 1 WHERE tenant_id = $1 AND id = $2 AND version = $3
-    RETURNING id
-)
-INSERT INTO core.trade_transitions (tenant_id, trade_id, version, ordinal, attempt, from_state,
-    to_state, action, actor, evidence, correlation_id, recorded_at)
-SELECT $1, $2, $3 + 1, ordinal, attempt, from_state, to_state, action, actor, evidence, $4,
-    core.now()
-FROM unnest($5::int[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
-    WITH ORDINALITY AS s (attempt, from_state, to_state, action, actor, evidence, ordinal)
-WHERE EXISTS (SELECT FROM trade)
-RETURNING true
 """
 
 
@@ -95,22 +81,7 @@ class PostgresLateChecks(LateChecks):
             raise _stale(lease)
 
     async def note_fill(self, trade: Trade) -> None:
-        steps = trade.transitions
-        is_noted = await self._scope.driver.fetchval(
-            _NOTE,
-            self._scope.tenant,
-            trade.id.uuid,
-            trade.version,
-            trade.correlation_id,
-            [step.attempt for step in steps],
-            [step.from_state for step in steps],
-            [step.to_state for step in steps],
-            [step.action for step in steps],
-            [step.actor for step in steps],
-            [step.evidence for step in steps],
-        )
-        if not is_noted:
-            raise VersionConflict("somebody else changed the trade first", trade_id=trade.id)
+        await write_rows(self._scope, [noted_steps(trade)])
 
     def _key(self, lease: LateCheckLease) -> tuple[Any, ...]:
         assert lease.tenant_id == self._scope.tenant_id

@@ -1,11 +1,11 @@
 """Quotes and the answers behind them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from adapters.postgres.scope import Scope, page_of
-from adapters.postgres.write import Write, write_rows
+from adapters.postgres.write import Write, array_literal, write_rows
 from domain.amount import Amount
 from domain.asset import Instrument
 from domain.errors import VersionConflict
@@ -142,18 +142,10 @@ async def lock_free_quotes(scope: Scope, ids: Iterable[QuoteId]) -> Mapping[Quot
 def new_quotes(added: Sequence[tuple[Quote, Sequence[LpAnswer]]]) -> Write:
     """Store new quotes, each with its answers."""
     quotes = [quote for quote, _ in added]
-    waterfalls = [quote.waterfall for quote in quotes]
     answers = [answer for _, answers in added for answer in answers]
     arguments = (
         [quote.id.uuid for quote in quotes],
-        [customer_uuid(quote.party) for quote in quotes],
-        [quote.side for quote in quotes],
-        [quote.instrument.code for quote in quotes],
-        [quote.base_amount.units for quote in quotes],
-        [quote.quote_amount.units for quote in quotes],
-        [waterfall.lp.units for waterfall in waterfalls],
-        [waterfall.fee.units for waterfall in waterfalls],
-        [waterfall.markup.units for waterfall in waterfalls],
+        *terms_columns(quotes),
         [quote.lp for quote in quotes],
         [quote.lp_reference for quote in quotes],
         [quote.lp_expires_at for quote in quotes],
@@ -219,20 +211,6 @@ def _quote(scope: Scope, row: Any) -> Quote:
     )
 
 
-def array_literal(items: Iterable[str]) -> str:
-    """Return a one-dimensional array as PostgreSQL reads it, to be one element of another.
-
-    unnest() takes arrays of arrays apart to their last element, so an array in a column travels
-    as text (https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO).
-    """
-    quoted = (item.replace("\\", "\\\\").replace('"', '\\"') for item in items)
-    return "{" + ",".join(f'"{item}"' for item in quoted) + "}"
-
-
-def customer_uuid(party: Party) -> Any:
-    return party.customer_id.uuid if party.customer_id else None
-
-
 def party_of(row: Any) -> Party:
     return Party(CustomerId(row["customer_id"]) if row["customer_id"] else None)
 
@@ -245,4 +223,37 @@ def terms_of(row: Any, instrument: Instrument) -> tuple[Amount, Waterfall]:
         fee=Amount(instrument.quote, row["fee_units"]),
         markup=Amount(instrument.quote, row["markup_units"]),
         total=Amount(instrument.quote, row["quote_units"]),
+    )
+
+
+class Terms(Protocol):
+    """What a quote and the trade that it became have in common."""
+
+    @property
+    def party(self) -> Party: ...
+    @property
+    def side(self) -> Side: ...
+    @property
+    def instrument(self) -> Instrument: ...
+    @property
+    def base_amount(self) -> Amount: ...
+    @property
+    def waterfall(self) -> Waterfall: ...
+
+
+def terms_columns(things: Sequence[Terms]) -> tuple[list[Any], ...]:
+    """Return what goes into the columns that quotes and trades share: customer_id, side,
+    instrument, base_units, quote_units, lp_units, fee_units and markup_units.
+    """
+    waterfalls = [thing.waterfall for thing in things]
+    customers = [thing.party.customer_id for thing in things]
+    return (
+        [customer.uuid if customer else None for customer in customers],
+        [thing.side for thing in things],
+        [thing.instrument.code for thing in things],
+        [thing.base_amount.units for thing in things],
+        [waterfall.total.units for waterfall in waterfalls],
+        [waterfall.lp.units for waterfall in waterfalls],
+        [waterfall.fee.units for waterfall in waterfalls],
+        [waterfall.markup.units for waterfall in waterfalls],
     )

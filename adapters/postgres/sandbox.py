@@ -3,7 +3,7 @@
 import asyncpg
 
 from adapters.postgres.errors import violated_constraint
-from adapters.postgres.quote import customer_uuid, party_of
+from adapters.postgres.quote import party_of
 from adapters.postgres.scope import Scope
 from domain.ids import DepositId, EntryId
 from domain.tenant.errors import SandboxOnly
@@ -36,12 +36,13 @@ class PostgresDeposits(DepositRepository):
         )
 
     async def add(self, deposit: Deposit) -> None:
+        customer_id = deposit.party.customer_id
         try:
             await self._scope.driver.execute(
                 _ADD,
                 self._scope.tenant,
                 deposit.id.uuid,
-                customer_uuid(deposit.party),
+                customer_id.uuid if customer_id else None,
                 deposit.amount.asset.code,
                 deposit.amount.units,
                 deposit.entry_id.uuid,

@@ -1,6 +1,6 @@
 """Trades, their attempts and transitions, and the queue of those that need work."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -12,9 +12,9 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import borrowed_driver
-from adapters.postgres.quote import array_literal, customer_uuid, party_of, terms_of
+from adapters.postgres.quote import party_of, terms_columns, terms_of
 from adapters.postgres.scope import Scope, page_of
-from adapters.postgres.write import Write, write_rows
+from adapters.postgres.write import Write, array_literal, write_rows
 from domain.amount import Amount
 from domain.errors import VersionConflict
 from domain.ids import (
@@ -60,12 +60,18 @@ _ATTEMPT_COLUMNS = (
     "next_check_at",
 )
 
-# A row for each attempt of a trade, the trade's own columns repeated.
-_SELECT = f"""
-SELECT t.*, {", ".join(f"a.{column} AS attempt_{column}" for column in _ATTEMPT_COLUMNS)}
-FROM core.trades AS t
+
+def _select(trades: str = "core.trades", also: str = "") -> str:
+    """Return SQL for a row for each attempt of a trade, the trade's own columns repeated."""
+    attempt = ", ".join(f"a.{column} AS attempt_{column}" for column in _ATTEMPT_COLUMNS)
+    return f"""
+SELECT t.*, {also}{attempt}
+FROM {trades} AS t
 LEFT JOIN core.attempts AS a ON a.tenant_id = t.tenant_id AND a.trade_id = t.id
 """
+
+
+_SELECT = _select()
 
 _GET = _SELECT + "WHERE t.tenant_id = $1 AND t.id = $2 ORDER BY a.number"
 
@@ -88,7 +94,7 @@ WITH free AS MATERIALIZED (
     SELECT * FROM core.trades WHERE tenant_id = $1 AND id = ANY($2)
     ORDER BY id FOR UPDATE SKIP LOCKED
 )
-{_SELECT.replace("core.trades AS t", "free AS t").replace("t.*", "t.*, core.now() AS read_at")}
+{_select("free", "core.now() AS read_at, ")}
 ORDER BY t.id, a.number
 """
 
@@ -185,6 +191,14 @@ given AS MATERIALIZED (
 """
 _SAVED = "SELECT (ARRAY(SELECT id FROM held), ARRAY(SELECT id FROM trades))"
 
+_NOTE = f"""
+noted AS (
+    UPDATE core.trades SET version = $3 + 1 WHERE tenant_id = $1 AND id = $2 AND version = $3
+    RETURNING id
+), {_steps_of("noted", 4)}
+"""
+_NOTED = "SELECT EXISTS (SELECT FROM noted)"
+
 # A lease that was given back, or has run out, is nobody's to renew.
 _RENEW_LEASE = """
 UPDATE core.trade_queue SET leased_until = core.now() + $4::interval
@@ -255,8 +269,7 @@ class PostgresTrades(TradeRepository):
         rows = await self._scope.driver.fetch(
             _GET_ALL, self._scope.tenant, [id.uuid for id in trade_ids]
         )
-        groups = (list(group) for _, group in groupby(rows, itemgetter("id")))
-        found = {trade.id: trade for trade in (_trade(self._scope, group) for group in groups)}
+        found = {TradeId(id): _trade(self._scope, group) for id, group in _by_trade(rows)}
         for id in trade_ids:
             if id not in found:
                 raise TradeNotFound("no such trade", trade_id=id)
@@ -285,7 +298,7 @@ class PostgresTrades(TradeRepository):
             customer_id.uuid if customer_id else None,
             page.size + 1,
         )
-        of_trade = {id: list(group) for id, group in groupby(rows, key=lambda row: row["id"])}
+        of_trade = dict(_by_trade(rows))
         trades = [_trade(self._scope, group) for group in of_trade.values()]
         return page_of(trades, list(of_trade), page)
 
@@ -398,27 +411,18 @@ async def lock_free_trades(
     """Lock those trades that exist and that nobody else has locked; the clock is read after."""
     rows = await scope.driver.fetch(_LOCK_FREE, scope.tenant, [id.uuid for id in ids])
     return {
-        TradeId(id): (_trade(scope, group), group[-1]["read_at"])
-        for id, group in ((id, list(rows)) for id, rows in groupby(rows, itemgetter("id")))
+        TradeId(id): (_trade(scope, group), group[-1]["read_at"]) for id, group in _by_trade(rows)
     }
 
 
 def new_trades(added: Sequence[tuple[Trade, timedelta]]) -> Write:
     """Store new trades, each queued and leased for its time."""
     trades = [trade for trade, _ in added]
-    waterfalls = [trade.waterfall for trade in trades]
     ledger_ids = [trade.ledger_ids for trade in trades]
     arguments = (
         [trade.id.uuid for trade in trades],
         [trade.quote_id.uuid for trade in trades],
-        [customer_uuid(trade.party) for trade in trades],
-        [trade.side for trade in trades],
-        [trade.instrument.code for trade in trades],
-        [trade.base_amount.units for trade in trades],
-        [trade.quote_amount.units for trade in trades],
-        [waterfall.lp.units for waterfall in waterfalls],
-        [waterfall.fee.units for waterfall in waterfalls],
-        [waterfall.markup.units for waterfall in waterfalls],
+        *terms_columns(trades),
         [array_literal(trade.lp_order) for trade in trades],
         [trade.tolerance_bps for trade in trades],
         [trade.accepted_at for trade in trades],
@@ -472,6 +476,20 @@ def changed_trades(saved: Sequence[tuple[Trade, TradeLease, datetime | None]]) -
     return Write(_SAVE, arguments, found=_SAVED, check=check)
 
 
+def noted_steps(trade: Trade) -> Write:
+    """Store the new steps of a trade whose state they leave as it is.
+
+    The check raises `VersionConflict`.
+    """
+
+    def check(is_noted: bool) -> None:
+        if not is_noted:
+            raise VersionConflict("somebody else changed the trade first", trade_id=trade.id)
+
+    arguments = (trade.id.uuid, trade.version, *_steps([(trade, trade.version + 1)]))
+    return Write(_NOTE, arguments, found=_NOTED, check=check)
+
+
 def as_stored(trade: Trade) -> Trade:
     """Return the trade as it is once it is saved."""
     return replace(trade, version=trade.version + 1, transitions=())
@@ -521,6 +539,12 @@ def _touched(trade: Trade) -> Sequence[Attempt]:
     if trade.attempts and trade.attempt.state is AttemptState.UNKNOWN:
         numbers.add(trade.attempt.number)  # another check without an answer is no step
     return [attempt for attempt in trade.attempts if attempt.number in numbers]
+
+
+def _by_trade(rows: Sequence[Any]) -> Iterator[tuple[UUID, list[Any]]]:
+    """Yield each trade's id with its rows, one for each attempt."""
+    for id, group in groupby(rows, itemgetter("id")):
+        yield id, list(group)
 
 
 def _trade(scope: Scope, rows: Sequence[Any]) -> Trade:

@@ -1,7 +1,7 @@
 """Rows of several kinds, written by one statement."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -41,6 +41,16 @@ async def write_rows(scope: Scope, writes: Sequence[Write]) -> None:
     row = await scope.driver.fetchrow(statement, scope.tenant, *arguments)
     for write, found in zip(writes, row, strict=True):
         write.check(found)
+
+
+def array_literal(items: Iterable[str]) -> str:
+    """Return a one-dimensional array as PostgreSQL reads it, to be one element of another.
+
+    unnest() takes arrays of arrays apart to their last element, so an array in a column travels
+    as text (https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO).
+    """
+    quoted = (item.replace("\\", "\\\\").replace('"', '\\"') for item in items)
+    return "{" + ",".join(f'"{item}"' for item in quoted) + "}"
 
 
 @lru_cache(maxsize=256)

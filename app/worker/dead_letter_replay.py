@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 
 from app.usecase.event.replay_dead_letters import ReplayDeadLetters
-from domain.errors import DomainError, Retry
+from domain.errors import DomainError, may_pass
 
 BATCH = 50
 
@@ -24,7 +24,7 @@ class DeadLetterReplay:
             try:
                 await self.replays.replay(letter)
             except Exception as error:
-                if isinstance(error, DomainError) and error.retry is not Retry.NEVER:
+                if may_pass(error):
                     waiting = error  # the database was busy or away; that is no fault of the event
                     continue
                 _log.error("ALERT the replay of %s failed: %s", letter.id, error)

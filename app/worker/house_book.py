@@ -7,7 +7,7 @@ from itertools import groupby
 
 from app.usecase.event.bury_event import BuryEvent
 from app.usecase.house.mirror_trades import CONSUMER, MirrorTrades
-from domain.errors import DomainError, Retry
+from domain.errors import DomainError, may_pass
 from ports.consumer import EventFeed, LoggedEvent
 
 BATCH = 500
@@ -49,7 +49,7 @@ class HouseBook:
         try:
             await self.mirror_trades(events)
         except Exception as error:
-            if isinstance(error, DomainError) and error.retry is not Retry.NEVER:
+            if may_pass(error):
                 raise
             if len(events) == 1:
                 return await self._fail(events[0], error)

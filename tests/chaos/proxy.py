@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -158,3 +159,16 @@ class Proxy:
                 else:
                     writer.write(chunk)
                 await writer.drain()
+
+
+def fronting(proxies: dict[str, Proxy]) -> Callable[[str, int], int]:
+    """Return what puts a proxy before a port, to be called by another thread than the loop's."""
+    loop = asyncio.get_running_loop()
+
+    def front(name: str, port: int) -> int:
+        if name not in proxies:
+            proxies[name] = Proxy(name, port)
+            asyncio.run_coroutine_threadsafe(proxies[name].start(), loop).result()
+        return proxies[name].port
+
+    return front

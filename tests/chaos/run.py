@@ -17,7 +17,7 @@ from tests.chaos.checks import Aftermath, check, read_logs, until_quiet
 from tests.chaos.faults import Faults, Say, Supervisor, misbehave
 from tests.chaos.history import History
 from tests.chaos.load import CALL_TIMEOUT_S, FUNDS, Customer, Market
-from tests.chaos.proxy import Proxy
+from tests.chaos.proxy import Proxy, fronting
 from tests.chaos.recovery import Recovery
 from tests.chaos.report import Report
 from tests.chaos.stack import ChaosStack
@@ -53,15 +53,8 @@ async def run(
 
     `afterwards` may look at what was checked while it is still there.
     """
-    loop = asyncio.get_running_loop()
     proxies: dict[str, Proxy] = {}
-
-    def front(name: str, port: int) -> int:
-        if name not in proxies:
-            proxies[name] = Proxy(name, port)
-            asyncio.run_coroutine_threadsafe(proxies[name].start(), loop).result()
-        return proxies[name].port
-
+    front = fronting(proxies)
     stack_options = StackOptions(
         home=options.home, serve_processes=options.serve, work_processes=options.work
     )

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NoReturn
 
 from domain.amount import Amount
 from domain.asset import Instrument
@@ -32,7 +31,7 @@ from reli.event.v1 import event_pb2
 from tests.crash.faults import Answer, BusFault, Fault, Port
 from tests.crash.venue import Venue
 from tests.crash.watch import COMMITTED
-from tests.crash.world import Actor, Crashed, World
+from tests.crash.world import Actor, Crashed, Turn, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,37 +77,36 @@ class TurnUnits(UnitOfWorkFactory):
 
     @asynccontextmanager
     async def begin(self, tenant_id: TenantId) -> AsyncIterator[UnitOfWork]:
-        async with self.world.call(self.actor, Port.UNIT, "unit") as turn:
-            if turn.fault is Fault.DB_REFUSES:
-                raise DatabaseUnavailable("the connection was refused")
+        async with self._turn() as turn:
             COMMITTED.begin()
             async with self.inner.begin(tenant_id) as uow:
                 yield uow
-                if turn.fault is Fault.CRASH_INSIDE:
-                    await self._crash()
-            COMMITTED.end(self.world)
-            if turn.fault is Fault.COMMIT_UNHEARD:
-                raise DatabaseUnavailable("the connection broke after COMMIT was sent")
+                await self._may_crash(turn)
 
     async def run(self, tenant_id: TenantId, work: Work[Result]) -> Result:
-        async with self.world.call(self.actor, Port.UNIT, "unit") as turn:
-            if turn.fault is Fault.DB_REFUSES:
-                raise DatabaseUnavailable("the connection was refused")
+        async with self._turn() as turn:
 
             async def struck(uow: UnitOfWork) -> Result:
                 COMMITTED.begin()
                 result = await work(uow)
-                if turn.fault is Fault.CRASH_INSIDE:
-                    await self._crash()
+                await self._may_crash(turn)
                 return result
 
-            result = await self.inner.run(tenant_id, struck)
+            return await self.inner.run(tenant_id, struck)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[Turn]:
+        async with self.world.call(self.actor, Port.UNIT, "unit") as turn:
+            if turn.fault is Fault.DB_REFUSES:
+                raise DatabaseUnavailable("the connection was refused")
+            yield turn
             COMMITTED.end(self.world)
             if turn.fault is Fault.COMMIT_UNHEARD:
                 raise DatabaseUnavailable("the connection broke after COMMIT was sent")
-            return result
 
-    async def _crash(self) -> NoReturn:
+    async def _may_crash(self, turn: Turn) -> None:
+        if turn.fault is not Fault.CRASH_INSIDE:
+            return
         self.world.crash(self.actor)
         # Who hears of it does so before the server's answer to the rollback can come.
         await self.world.settle()

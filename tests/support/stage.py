@@ -22,7 +22,7 @@ from app.stack.stack import ReadyStack, StackOptions
 from domain.ids import AttemptId, QuoteId, TradeId
 from tests.chaos.checks import until_quiet
 from tests.chaos.history import History
-from tests.chaos.proxy import Proxy
+from tests.chaos.proxy import Proxy, fronting
 from tests.chaos.stack import NATS, POSTGRES, ChaosStack
 from tests.support.stack import scratch_home
 
@@ -475,15 +475,8 @@ class StagedStack(ChaosStack):
 @asynccontextmanager
 async def open_stage(*, workers: int) -> AsyncIterator[Stage]:
     """Start one server, so many workers, and all that they need; end it all with the block."""
-    loop = asyncio.get_running_loop()
     proxies: dict[str, Proxy] = {}
-
-    def front(name: str, port: int) -> int:
-        if name not in proxies:
-            proxies[name] = Proxy(name, port)
-            asyncio.run_coroutine_threadsafe(proxies[name].start(), loop).result()
-        return proxies[name].port
-
+    front = fronting(proxies)
     async with AsyncExitStack() as stack:
         home = stack.enter_context(scratch_home())
         options = StackOptions(home=home / "home", work_processes=workers)

@@ -77,7 +77,7 @@ class BehaviorSwitch:
     Attributes:
         behavior: what is set, or nothing.
         remaining: how many more quotes or orders it acts on; no number means until changed.
-    late_ms: how long a late fill is hidden from the status.
+        late_ms: how long a late fill is hidden from the status.
     """
 
     behavior: Behavior | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from app.usecase.event.replay_dead_letters import Receive
 from app.usecase.house.draft import Change, Draft, commit_drafts
 from app.usecase.house.take_inventory import inventory_taken
-from app.usecase.trade.execute_trade import BREAK_RAISED
+from app.usecase.reconciliation.raise_break import BREAK_RAISED
 from domain.amount import Amount
 from domain.ids import BreakId, TenantId, TradeId
 from domain.ledger.account import AccountKey, AccountKind

@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from app.usecase.announce import Announce
+from app.usecase.reconciliation.raise_break import raise_break
+from app.usecase.trade.ask_status import LP_UNUSABLE, ask_status
 from app.usecase.trade.bookkeeping import release_funds, settle_funds
 from domain.ids import AttemptId, BreakId, LpQuoteRequestId
 from domain.reconciliation.break_ import Break, BreakKind
@@ -27,8 +29,6 @@ from ports.liquidity import (
 from ports.trade import TradeLease
 from ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 
-BREAK_RAISED = "break.raised"
-LP_UNUSABLE = "LP_UNUSABLE"
 FOUND_SENT = "FOUND_SENT"
 WORKING = "WORKING"
 
@@ -180,21 +180,10 @@ class ExecuteTrade:
             return attempt.next_check_at - await uow.now()
 
     async def _check(self, lease: TradeLease, trade: Trade) -> Trade:
-        attempt = trade.attempt
-        assert attempt.lp_expires_at is not None
-        provider = self.providers.get(attempt.lp)
-        if provider is None:
-            status = Unknown(reason=LP_UNUSABLE, evidence="the LP is not connected any more")
-            return await self._update(lease, self._concluding(status))
-        answer = await provider.get_status(
-            client_order_id=attempt.id,
-            instrument=trade.instrument,
-            side=trade.side,
-            lp_quote_expires_at=attempt.lp_expires_at,
-        )
-        if isinstance(answer, Working):
-            answer = Unknown(reason=WORKING, evidence=answer.evidence)
-        return await self._update(lease, self._concluding(answer))
+        status = await ask_status(self.providers, trade, trade.attempt)
+        if isinstance(status, Working):
+            status = Unknown(reason=WORKING, evidence=status.evidence)
+        return await self._update(lease, self._concluding(status))
 
     def _concluding(self, outcome: Outcome) -> Change:
         return lambda trade, now: trade.conclude(outcome, actor=self.actor, now=now)
@@ -270,8 +259,7 @@ class ExecuteTrade:
             detail=f"filled at {trade.lp_fill} against {trade.waterfall.lp} as quoted",
             raised_at=now,
         )
-        await uow.breaks.add(found)
-        await self.announce(uow, BREAK_RAISED, found, correlation_id=trade.correlation_id, now=now)
+        await raise_break(uow, self.announce, found, correlation_id=trade.correlation_id)
 
     def _due_at(self, trade: Trade, now: datetime) -> datetime | None:
         if trade.is_ended or trade.attempt.next_check_at is None:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from app.usecase.announce import Announce
-from app.usecase.trade.execute_trade import BREAK_RAISED, LP_UNUSABLE
+from app.usecase.reconciliation.raise_break import raise_break
+from app.usecase.trade.ask_status import ask_status
 from domain.ids import BreakId
 from domain.reconciliation.break_ import Break, BreakKind, LateFill
 from domain.trade.outcome import ORDER_NOT_FOUND, Filled, Unknown
-from domain.trade.trade import Trade
 from ports.ids import IdSource
 from ports.late_check import LateCheckLease
 from ports.liquidity import LiquidityProvider, LpStatus, Working
@@ -44,7 +44,7 @@ class LookLate:
         async with self.units_of_work.begin(lease.tenant_id) as uow:
             trade = await uow.trades.get(lease.trade_id)
             asked_at = await uow.now()
-        status = await self._status(trade, lease.attempt)
+        status = await ask_status(self.providers, trade, trade.attempts[lease.attempt - 1])
         async with self.units_of_work.begin(lease.tenant_id) as uow:
             check = await uow.late_checks.get(lease)
             now = await uow.now()
@@ -56,19 +56,6 @@ class LookLate:
             else:
                 check = check.look_in_vain(self.schedule, asked_at=asked_at)
             await uow.late_checks.save(check, lease)
-
-    async def _status(self, trade: Trade, number: int) -> LpStatus:
-        attempt = trade.attempts[number - 1]
-        assert attempt.lp_expires_at is not None
-        provider = self.providers.get(attempt.lp)
-        if provider is None:
-            return Unknown(reason=LP_UNUSABLE, evidence="the LP is not connected any more")
-        return await provider.get_status(
-            client_order_id=attempt.id,
-            instrument=trade.instrument,
-            side=trade.side,
-            lp_quote_expires_at=attempt.lp_expires_at,
-        )
 
     async def _raise_break(
         self, uow: UnitOfWork, lease: LateCheckLease, fill: Filled, now: datetime
@@ -97,8 +84,7 @@ class LookLate:
                 quote=fill.quote,
             ),
         )
-        await uow.breaks.add(found)
-        await self.announce(uow, BREAK_RAISED, found, correlation_id=trade.correlation_id, now=now)
+        await raise_break(uow, self.announce, found, correlation_id=trade.correlation_id)
 
 
 def _is_silence(status: LpStatus) -> bool:
