@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Generic, TypeVar
 
+from benchmarks import machine
 from benchmarks.client import Failed
 
 Times = TypeVar("Times")
@@ -69,6 +70,13 @@ async def open_loop(
                 await asyncio.sleep(wait)
             group.create_task(one(number, due))
     return Slice(time.perf_counter() - began, done)
+
+
+async def with_cores(load: Awaitable[Slice[Times]]) -> tuple[Slice[Times], dict[str, float]]:
+    """Return what a load did, and how many processors each part was busy with it."""
+    before = machine.cpu_seconds()
+    done = await load
+    return done, machine.cores(before, machine.cpu_seconds(), done.seconds)
 
 
 def quantile_ms(seconds: list[float], share: float) -> float:

@@ -2,13 +2,16 @@
 
 Quotes are asked for over gRPC, or with --rest over REST through Envoy, at fixed instants and
 whatever became of the ones before. From the time that the caller waited is taken the longest time
-that an LP took, as stored with the quote in whole milliseconds.
+that an LP took, as stored with the quote in whole milliseconds. Slices of quotes alternate with
+slices of the yardstick, an authenticated call that needs no database; what is printed are the
+medians over the slices.
 """
 
 import argparse
 import sys
 import time
 from dataclasses import dataclass
+from statistics import median
 from typing import Any, Final
 from uuid import UUID
 
@@ -21,12 +24,20 @@ from google.protobuf import json_format
 from app.stack.stack import ReadyStack
 from benchmarks.client import Client, Json, Trader
 from benchmarks.ground import Broken, make_traders, run, running_stack
-from benchmarks.load import open_loop, quantile_ms
+from benchmarks.load import open_loop, quantile_ms, with_cores
 from domain.ids import QuoteId
-from reli.quote.v1 import quote_service_pb2
+from reli.market.v1.market_service_pb2 import ListAssetsRequest
+from reli.market.v1.market_service_pb2_grpc import MarketServiceStub
+from reli.quote.v1.quote_service_pb2 import CreateQuoteRequest
 from reli.quote.v1.quote_service_pb2_grpc import QuoteServiceStub
 
-WARM_UP_S: Final = 5.0
+SLICES: Final = 5
+FIGURES: Final = {
+    "waited": "a quote took",
+    "slowest_lp": "its slowest LP",
+    "overhead": "overhead",
+    "yardstick": "yardstick call",
+}
 CALL_TIMEOUT_S: Final = 30.0
 
 _SLOWEST: Final = """
@@ -56,52 +67,89 @@ async def measure(ready: ReadyStack, options: argparse.Namespace) -> Json:
         )
 
         async with grpc.aio.insecure_channel(ready.grpc_target) as channel:
-            stub: Any = QuoteServiceStub(channel)  # type: ignore[no-untyped-call]
+            caller = _Caller(client, traders, None if options.rest else channel)
+            return await _measure(caller, options, ready.database_url)
 
-            async def ask(number: int) -> Asked:
-                trader, turn = traders[number % len(traders)], number // len(traders)
-                if options.rest:
-                    return await _ask_rest(client, trader, turn)
-                return await _ask_grpc(stub, trader, turn)
 
-            await open_loop(ask, seconds=WARM_UP_S, per_second=options.rate)
-            load = await open_loop(ask, seconds=options.seconds, per_second=options.rate)
-    asked = [one for _, one in load.done]
-    if client.failures or not asked:
-        raise Broken(f"not every quote was given: {dict(client.failures)}")
-    slowest = await _slowest(ready.database_url, asked)
-    overheads = [one.waited_s - slowest[one.quote_id] for one in asked]
+async def _measure(caller: "_Caller", options: argparse.Namespace, database_url: str) -> Json:
+    load: Any = {"seconds": options.seconds / SLICES, "per_second": options.rate}
+    await open_loop(caller.quote, **load)
+    slices: list[Json] = []
+    for _ in range(SLICES):
+        reads = await open_loop(caller.read, **load | {"seconds": load["seconds"] / 2})
+        quotes, cores = await with_cores(open_loop(caller.quote, **load))
+        asked = [one for _, one in quotes.done]
+        if caller.client.failures or not asked:
+            raise Broken(f"not every quote was given: {dict(caller.client.failures)}")
+        slowest = await _slowest(database_url, asked)
+        slices.append(
+            {
+                "quotes": len(asked),
+                "quotes_per_s": round(quotes.per_second, 1),
+                "overhead": _quantiles([one.waited_s - slowest[one.quote_id] for one in asked]),
+                "waited": _quantiles([one.waited_s for one in asked]),
+                "slowest_lp": _quantiles(list(slowest.values())),
+                "yardstick": _quantiles([waited_s for _, waited_s in reads.done]),
+                "processor_ms": {
+                    part: round(busy * 1000 / quotes.per_second, 2) for part, busy in cores.items()
+                },
+            }
+        )
     return {
-        "quotes_per_s": round(load.per_second, 1),
-        "quotes": len(asked),
-        "overhead": _quantiles(overheads),
-        "waited": _quantiles([one.waited_s for one in asked]),
-        "slowest_lp": _quantiles(list(slowest.values())),
+        "quotes": sum(one["quotes"] for one in slices),
+        "quotes_per_s": median(one["quotes_per_s"] for one in slices),
+        **{figure: _medians(slices, figure) for figure in (*FIGURES, "processor_ms")},
+        "slices": slices,
     }
+
+
+def _medians(slices: list[Json], figure: str) -> dict[str, float]:
+    return {name: median(one[figure][name] for one in slices) for name in slices[0][figure]}
+
+
+@dataclass(frozen=True, slots=True)
+class _Caller:
+    """Calls over gRPC where there is a channel, and over REST where there is none."""
+
+    client: Client
+    traders: list[Trader]
+    channel: grpc.aio.Channel | None
+
+    async def read(self, number: int) -> float:
+        """Return how long an authenticated call took that needs no database."""
+        trader = self.traders[number % len(self.traders)]
+        if self.channel is not None:
+            stub: Any = MarketServiceStub(self.channel)  # type: ignore[no-untyped-call]
+            waited_s, _ = await _timed(stub.ListAssets, ListAssetsRequest(), trader)
+            return waited_s
+        began = time.perf_counter()
+        await self.client.read_assets(trader)
+        return time.perf_counter() - began
+
+    async def quote(self, number: int) -> Asked:
+        trader = self.traders[number % len(self.traders)]
+        order = trader.orders[number // len(self.traders) % len(trader.orders)]
+        if self.channel is None:
+            began = time.perf_counter()
+            quoted = await self.client.call("POST", "/v1/quotes", trader.headers, order)
+            waited_s = time.perf_counter() - began
+            return Asked(QuoteId.parse(quoted["quote"]["id"]).uuid, waited_s)
+        request = json_format.Parse(order, CreateQuoteRequest())
+        stub: Any = QuoteServiceStub(self.channel)  # type: ignore[no-untyped-call]
+        waited_s, response = await _timed(stub.CreateQuote, request, trader)
+        return Asked(QuoteId.parse(response.quote.id).uuid, waited_s)
+
+
+async def _timed(method: Any, request: Any, trader: Trader) -> tuple[float, Any]:
+    metadata = (("authorization", trader.headers["authorization"]),)
+    began = time.perf_counter()
+    response = await method(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
+    return time.perf_counter() - began, response
 
 
 def _on_stack(options: argparse.Namespace) -> Json:
     with running_stack() as ready:
         return uvloop.run(measure(ready, options))
-
-
-async def _ask_grpc(stub: Any, trader: Trader, number: int) -> Asked:
-    request = json_format.Parse(
-        trader.orders[number % len(trader.orders)], quote_service_pb2.CreateQuoteRequest()
-    )
-    metadata = (("authorization", trader.headers["authorization"]),)
-    began = time.perf_counter()
-    quoted = await stub.CreateQuote(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
-    waited = time.perf_counter() - began
-    return Asked(QuoteId.parse(quoted.quote.id).uuid, waited)
-
-
-async def _ask_rest(client: Client, trader: Trader, number: int) -> Asked:
-    order = trader.orders[number % len(trader.orders)]
-    began = time.perf_counter()
-    quoted = await client.call("POST", "/v1/quotes", trader.headers, order)
-    waited = time.perf_counter() - began
-    return Asked(QuoteId.parse(quoted["quote"]["id"]).uuid, waited)
 
 
 async def _slowest(url: str, asked: list[Asked]) -> dict[UUID, float]:
@@ -120,16 +168,17 @@ def _quantiles(seconds: list[float]) -> dict[str, float]:
 
 def report(result: Json) -> str:
     """Return the figures as a table."""
-    lines = [f"{'ms':<22}{'p50':>8}{'p90':>8}{'p99':>8}"]
-    for name, label in (
-        ("waited", "a quote took"),
-        ("slowest_lp", "its slowest LP"),
-        ("overhead", "overhead"),
-    ):
-        cells = "".join(f"{figure:>8.1f}" for figure in result[name].values())
-        lines.append(f"{label:<22}{cells}")
-    lines.append("")
-    lines.append(f"{result['quotes']} quotes at {result['quotes_per_s']} a second, no failure")
+    lines = [f"{'ms':<22}{'p50':>8}{'p90':>8}{'p99':>8}   p50 of the slices"]
+    for figure, label in FIGURES.items():
+        cells = "".join(f"{ms:>8.1f}" for ms in result[figure].values())
+        slices = "  ".join(f"{one[figure]['p50_ms']:.1f}" for one in result["slices"])
+        lines.append(f"{label:<22}{cells}   {slices}")
+    busy = "  ".join(f"{part} {ms:.1f}" for part, ms in result["processor_ms"].items())
+    lines += [
+        "",
+        f"processor ms of one   {busy}",
+        f"{result['quotes']} quotes at {result['quotes_per_s']} a second, no failure",
+    ]
     return "\n".join(lines)
 
 

@@ -16,10 +16,9 @@ import asyncpg
 import uvloop
 
 from app.stack.stack import ReadyStack
-from benchmarks import machine
 from benchmarks.client import Client, Json, Trader, TradeTimes
 from benchmarks.ground import Broken, make_traders, run, running_stack
-from benchmarks.load import Slice, closed_loop, open_loop, quantile_ms
+from benchmarks.load import Slice, closed_loop, open_loop, quantile_ms, with_cores
 
 SLICES: Final = 5
 WARM_UP_S: Final = 2.0
@@ -70,9 +69,9 @@ async def _measure(client: Client, traders: list[Trader], options: argparse.Name
     trades: list[Json] = []
     times: list[TradeTimes] = []
     for _ in range(SLICES):
-        reads, cores = await _with_cores(closed_loop(read, **load))
+        reads, cores = await with_cores(closed_loop(read, **load))
         yardstick.append({"calls_per_s": round(reads.per_second, 1), "cores": cores})
-        done, cores = await _with_cores(closed_loop(trade, **load))
+        done, cores = await with_cores(closed_loop(trade, **load))
         trades.append({"trades_per_s": round(done.per_second, 1), "cores": cores})
         trades[-1] |= {"trades": len(done.done)} | _latencies(done.done)
         times += done.done
@@ -98,12 +97,6 @@ async def _measure(client: Client, traders: list[Trader], options: argparse.Name
         },
         "slices": {"yardstick": yardstick, "trades": trades},
     }
-
-
-async def _with_cores(load: Any) -> tuple[Any, dict[str, float]]:
-    before = machine.cpu_seconds()
-    done = await load
-    return done, machine.cores(before, machine.cpu_seconds(), done.seconds)
 
 
 def _median_cores(slices: list[Json]) -> dict[str, float]:

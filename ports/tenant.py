@@ -1,30 +1,15 @@
 """Where tenants, customers and keys are kept."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
 from domain.ids import ApiKeyId, CustomerId, TenantId
 from domain.party import Party
+from domain.tenant.acting import Acting
 from domain.tenant.api_key import ApiKey, Scope
 from domain.tenant.customer import Customer
 from domain.tenant.tenant import Tenant, TenantSettings, TenantState
 from ports.page import Page, PageRequest
-
-
-@dataclass(frozen=True, slots=True)
-class Acting:
-    """Who acts, as the database knew them at `now`."""
-
-    tenant: Tenant
-    customer: Customer | None
-    now: datetime
-
-    def require_active(self) -> None:
-        """Raise why the tenant or the customer may not act."""
-        self.tenant.require_active()
-        if self.customer is not None:
-            self.customer.require_active()
 
 
 class TenantRepository(Protocol):
@@ -110,6 +95,17 @@ class CredentialStore(Protocol):
 
     async def find(self, secret_hash: bytes) -> Credential | None:
         """Return what the secret stands for, at most half a second old."""
+        ...
+
+
+class ActingStore(Protocol):
+    """Who acts, for what needs no transaction."""
+
+    async def get(self, tenant_id: TenantId, party: Party) -> Acting:
+        """Return who acts; nothing keeps either from being closed right after.
+
+        Raises `TenantNotFound` or `CustomerNotFound`.
+        """
         ...
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
-from sqlalchemy import event
+from sqlalchemy import Connection, PoolProxiedConnection, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -86,28 +86,69 @@ class _Plans:
         return True
 
 
+class Lent:
+    """A connection of the pool, for as long as it is lent.
+
+    Attributes:
+        driver: for hot statements. SQLAlchemy does not see the driver's errors, so whoever uses it
+            says when the connection is not as good as it was.
+    """
+
+    def __init__(self, engine: AsyncEngine, pooled: PoolProxiedConnection) -> None:
+        driver = pooled.driver_connection
+        assert driver is not None
+        self.driver: Any = driver
+        self._engine = engine
+        self._pooled = pooled
+        self._connection: AsyncConnection | None = None
+
+    @property
+    def connection(self) -> AsyncConnection:
+        """The same connection, for statements written with SQLAlchemy.
+
+        Made when it is asked for, because it costs three times what the loan does.
+        """
+        if self._connection is None:
+            inner = Connection(self._engine.sync_engine, self._pooled)
+            self._connection = AsyncConnection(self._engine, inner)
+        return self._connection
+
+    def drop(self) -> None:
+        """Close it without asking the server, and let nobody have it again."""
+        self.driver.terminate()
+        # SQLAlchemy may have dropped it by itself.
+        if self._pooled.is_valid:
+            self._pooled.invalidate()
+
+    def give_back(self) -> None:
+        if self._pooled.is_valid:
+            self._pooled.close()
+
+
+@asynccontextmanager
+async def lend(engine: AsyncEngine) -> AsyncIterator[Lent]:
+    """Lend a connection; what its borrower began on it he also ends, or drops it."""
+    lent = Lent(engine, await engine.raw_connection())
+    try:
+        yield lent
+    finally:
+        lent.give_back()
+
+
 @asynccontextmanager
 async def borrowed_driver(engine: AsyncEngine) -> AsyncIterator[Any]:
     """Lend the driver of a connection, for statements outside a unit of work.
 
-    Only what the server itself refused leaves the connection as good as it was. SQLAlchemy does
-    not see the driver's errors, and would lend a dead connection again.
+    Only what the server itself refused leaves the connection as good as it was.
     """
     with translated():
-        async with engine.connect() as connection:
-            driver: Any = (await connection.get_raw_connection()).driver_connection
+        async with lend(engine) as lent:
             try:
-                yield driver
+                yield lent.driver
             except BaseException as error:
-                if driver.is_closed() or not isinstance(error, asyncpg.PostgresError):
-                    await drop(connection, driver)
+                if lent.driver.is_closed() or not isinstance(error, asyncpg.PostgresError):
+                    lent.drop()
                 raise
-
-
-async def drop(connection: AsyncConnection, driver: Any) -> None:
-    """Close a connection without asking the server, and let nobody have it again."""
-    driver.terminate()
-    await connection.invalidate()
 
 
 async def _discard_plans(driver: Any) -> None:

@@ -2,8 +2,9 @@
 
 Each runs its own code, at the same time as its neighbors. What it reads waits until all of them
 wait or have ended; then one statement answers all that is read first in the order of locks. What it
-writes is kept back until all have ended; then there is one statement for each kind of row, and one
-commit. Who fails has written nothing.
+writes is kept back until all have ended; then there is one statement for all rows, and one commit.
+Where nothing was read and rows are only added, that statement is the whole transaction. Who fails
+has written nothing.
 
 What cannot be done so is done alone: a method that has no form for many, a row that somebody else
 has locked, two neighbors at one row, and all of a group that the database refused.
@@ -11,11 +12,12 @@ has locked, two neighbors at one row, and all of a group that the database refus
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum
+from functools import cached_property
 from typing import Any, Final
 from uuid import UUID
 
@@ -42,7 +44,8 @@ from adapters.postgres.trade import (
     lock_free_trades,
     new_trades,
 )
-from adapters.postgres.write import Write, write_rows
+from adapters.postgres.write import Write, add_rows, write_rows
+from domain.errors import DomainError
 from domain.event import Event
 from domain.ids import AccountId, QuoteId, TenantId, TradeId
 from domain.ledger.account import Account, AccountKey
@@ -51,10 +54,11 @@ from domain.ledger.posting import Decision
 from domain.ledger.transfer import Transfer
 from domain.party import Party
 from domain.quote.quote import LpAnswer, Quote
+from domain.tenant.acting import Acting
 from domain.trade.trade import Trade
 from ports.errors import DatabaseUnavailable
+from ports.market import Market
 from ports.request import RequestKey, RequestRecord
-from ports.tenant import Acting
 from ports.trade import TradeLease
 from ports.unit_of_work import Result, Work
 
@@ -64,12 +68,22 @@ MEMBERS: Final = 64
 TURN_S: Final = 0.02
 """How long a group may keep the groups of other tenants from starting."""
 
+LendDriver = Callable[[], AbstractAsyncContextManager[Any]]
+"""Lends the driver of a connection, outside of any transaction."""
 
 _STOPPING: Final = DatabaseUnavailable("the process is stopping")
 
 
 class Alone(Exception):
     """The unit of work needs a transaction of its own; in this one it has done nothing."""
+
+
+class Unopened(Exception):
+    """No transaction could begin."""
+
+    def __init__(self, cause: DomainError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
 
 
 class Rank(IntEnum):
@@ -103,7 +117,7 @@ class _Writes:
         self.trades += other.trades
         self.events += other.events
 
-    async def write(self, scope: Scope) -> None:
+    def all(self) -> Sequence[Write]:
         kinds: Sequence[tuple[Callable[[Any], Write], Sequence[Any]]] = (
             (new_requests, self.requests),
             (new_quotes, self.new_quotes),
@@ -113,7 +127,11 @@ class _Writes:
             (new_events, self.events),
             (new_entries, self.entries),
         )
-        await write_rows(scope, [kind(rows) for kind, rows in kinds if rows])
+        return [kind(rows) for kind, rows in kinds if rows]
+
+
+def _new_future() -> "asyncio.Future[Any]":
+    return asyncio.get_running_loop().create_future()
 
 
 @dataclass(slots=True, eq=False)
@@ -121,12 +139,16 @@ class _Member:
     """One unit of work of a group, and where it stands.
 
     Attributes:
-        joined: its group, once that has a transaction.
+        scope: what its repositories know; it reaches no connection.
+        joined: its group, once it has one.
+        ended: what became of the group.
         has_decided: balances are as it left them, for those who decide after it.
         is_running: it neither waits for an answer nor has ended.
     """
 
-    joined: "asyncio.Future[_Group]"
+    scope: Scope
+    joined: "asyncio.Future[_Group]" = field(default_factory=_new_future)
+    ended: "asyncio.Future[None]" = field(default_factory=_new_future)
     is_running: bool = False
     has_decided: bool = False
     writes: _Writes = field(default_factory=_Writes)
@@ -149,6 +171,16 @@ class _Member:
         """Take what only one member may work on, or raise `Alone`."""
         self.group.take(what)
 
+    def end(self, error: BaseException | None) -> None:
+        """Hear what became of the group."""
+        if self.ended.done():
+            return  # canceled
+        if error is None:
+            self.ended.set_result(None)
+        else:
+            self.ended.set_exception(error)
+            self.ended.exception()  # heard, even if nobody waits for it any more
+
 
 @dataclass(slots=True, eq=False)
 class _Ask:
@@ -159,23 +191,32 @@ class _Ask:
 
 
 class _Group:
-    """One transaction and its members."""
+    """Members that share one transaction, which begins when the first of them asks.
 
-    def __init__(self, scope: Scope) -> None:
-        self.scope = scope
+    They go on at once; what they ask is answered, and what they write is written, by `conduct`.
+    """
+
+    def __init__(self, members: Iterable[_Member]) -> None:
         self.accounts: dict[AccountId, Account] = {}
-        self.written = asyncio.get_running_loop().create_future()
+        self._members: list[_Member] = []
         self._writes = _Writes()
         self._asks: list[_Ask] = []
         self._taken: set[Any] = set()
         self._running = 0
         self._all_wait = asyncio.Event()
         self._is_spoiled = False
+        self._begin: Callable[[], Awaitable[Scope]] | None = None
+        self._open: Scope | None = None
+        for member in members:
+            if not member.joined.done():  # it is when its caller was canceled
+                self._members.append(member)
+                self.start(member)
+                member.joined.set_result(self)
 
     async def ask(self, member: _Member, rank: Rank, what: Any) -> Any:
-        if self.written.done():
+        if member.ended.done():
             raise Alone
-        ask = _Ask(member, rank, what, asyncio.get_running_loop().create_future())
+        ask = _Ask(member, rank, what, _new_future())
         self._asks.append(ask)
         self._stop(member)
         try:
@@ -205,8 +246,19 @@ class _Group:
             self._is_spoiled = True
         self._stop(member)
 
-    async def conduct(self) -> None:
+    async def scope(self) -> Scope:
+        """Return the transaction; it begins now if it has not."""
+        if self._open is None:
+            assert self._begin is not None
+            try:
+                self._open = await self._begin()
+            except DomainError as error:
+                raise Unopened(error) from error
+        return self._open
+
+    async def conduct(self, begin: Callable[[], Awaitable[Scope]], lend: LendDriver) -> None:
         """Answer until all have ended, then write all of it."""
+        self._begin = begin
         while True:
             if self._running:
                 await self._all_wait.wait()
@@ -226,17 +278,19 @@ class _Group:
                     ask.answer.set_result(answer)
         if self._is_spoiled:
             raise Alone
-        await self._writes.write(self.scope)
+        writes = self._writes.all()
+        if self._open is not None or not all(write.only_adds for write in writes):
+            await write_rows(await self.scope(), writes)
+        elif writes:
+            async with lend() as driver:
+                await add_rows(driver, self._members[0].scope.tenant_id, writes)
 
     def end(self, error: BaseException | None) -> None:
         """Tell all members what became of the transaction."""
-        if error is None:
-            self.written.set_result(None)
-            return
-        self.written.set_exception(error)
-        self.written.exception()  # heard, even if no member is left to hear it
+        for member in self._members:
+            member.end(error)
         for ask in self._asks:
-            if not ask.answer.done():
+            if error is not None and not ask.answer.done():
                 ask.answer.set_exception(error)
 
     def start(self, member: _Member) -> None:
@@ -254,29 +308,31 @@ class _Group:
 
 
 async def _known(group: _Group, keys: Sequence[RequestKey]) -> Sequence[bool | None]:
-    known = await known_requests(group.scope, keys)
+    known = await known_requests(await group.scope(), keys)
     return [None if (key.rpc, key.request_id) in known else True for key in keys]
 
 
 async def _quotes(group: _Group, ids: Sequence[QuoteId]) -> Sequence[Quote | None]:
-    found = await lock_free_quotes(group.scope, ids)
+    found = await lock_free_quotes(await group.scope(), ids)
     return [found.get(id) for id in ids]
 
 
 async def _trades(group: _Group, ids: Sequence[TradeId]) -> Sequence[tuple[Trade, datetime] | None]:
-    found = await lock_free_trades(group.scope, ids)
+    found = await lock_free_trades(await group.scope(), ids)
     return [found.get(id) for id in ids]
 
 
 async def _acting(group: _Group, parties: Sequence[Party]) -> Sequence[Acting | None]:
-    found = await free_acting(group.scope, parties)
+    found = await free_acting(await group.scope(), parties)
     return [found.get(party) for party in parties]
 
 
 async def _names(
     group: _Group, asked: Sequence[Sequence[AccountKey]]
 ) -> Sequence[Mapping[AccountKey, AccountId] | None]:
-    found = await find_accounts(group.scope, dict.fromkeys(key for keys in asked for key in keys))
+    found = await find_accounts(
+        await group.scope(), dict.fromkeys(key for keys in asked for key in keys)
+    )
     return [
         {key: found[key] for key in keys} if all(key in found for key in keys) else None
         for keys in asked
@@ -285,7 +341,7 @@ async def _names(
 
 async def _accounts(group: _Group, asked: Sequence[Entry]) -> Sequence[bool]:
     ids = {id for entry in asked for id in touched_accounts(entry)}
-    group.accounts |= await lock_accounts(group.scope, ids - group.accounts.keys())
+    group.accounts |= await lock_accounts(await group.scope(), ids - group.accounts.keys())
     return [True] * len(asked)
 
 
@@ -304,6 +360,9 @@ class _NoDriver:
 
     def __getattr__(self, name: str) -> Any:
         raise Alone
+
+
+_NOWHERE: Final[Any] = _NoDriver()
 
 
 class _Shared:
@@ -392,16 +451,32 @@ class _SharedUnitOfWork(PostgresUnitOfWork):
     """A member's view of its group: what has a form for many is done so, the rest is not."""
 
     def __init__(self, member: _Member, account_ids: AccountIdCache) -> None:
-        nowhere: Any = _NoDriver()
-        scope = replace(member.group.scope, connection=nowhere, driver=nowhere)
-        super().__init__(scope, account_ids)
+        super().__init__(member.scope, account_ids)
         self._member = member
-        self._requests = _Requests(member, scope)
-        self._quotes = _Quotes(member, scope)
-        self._trades = _Trades(member, scope)
-        self._tenants = _Tenants(member, scope)
-        self._outbox = _Outbox(member, scope)
-        self._ledger = _Ledger(member, scope, account_ids)
+
+    @cached_property
+    def requests(self) -> _Requests:
+        return _Requests(self._member, self._scope)
+
+    @cached_property
+    def quotes(self) -> _Quotes:
+        return _Quotes(self._member, self._scope)
+
+    @cached_property
+    def trades(self) -> _Trades:
+        return _Trades(self._member, self._scope)
+
+    @cached_property
+    def tenants(self) -> _Tenants:
+        return _Tenants(self._member, self._scope)
+
+    @cached_property
+    def outbox(self) -> _Outbox:
+        return _Outbox(self._member, self._scope)
+
+    @cached_property
+    def ledger(self) -> _Ledger:
+        return _Ledger(self._member, self._scope, self._account_ids)
 
     async def now(self) -> datetime:
         if self._member.read_at is None:
@@ -418,6 +493,10 @@ class _Turns:
 
     def __init__(self) -> None:
         self._free = asyncio.Semaphore(1)
+
+    @property
+    def is_free(self) -> bool:
+        return not self._free.locked()
 
     @asynccontextmanager
     async def take(self) -> AsyncIterator[None]:
@@ -443,10 +522,14 @@ class GroupCommit:
 
     def __init__(
         self,
+        market: Market,
         open_scope: Callable[[TenantId], AbstractAsyncContextManager[Scope]],
+        lend: LendDriver,
         account_ids: AccountIdCache,
     ) -> None:
+        self._market = market
         self._open_scope = open_scope
+        self._lend = lend
         self._account_ids = account_ids
         self._waiting: dict[TenantId, deque[_Member]] = {}
         self._leaders: set[asyncio.Task[None]] = set()
@@ -454,7 +537,7 @@ class GroupCommit:
 
     async def run(self, tenant_id: TenantId, work: Work[Result]) -> Result:
         """Do `work` with its neighbors, or raise `Alone` when nothing of it was done."""
-        member = _Member(asyncio.get_running_loop().create_future())
+        member = _Member(Scope(tenant_id, _NOWHERE, await self._market.catalogue()))
         self._join(tenant_id, member)
         try:
             group = await member.joined
@@ -466,10 +549,10 @@ class GroupCommit:
                 if isinstance(error, Exception):
                     # It may be about what a neighbor left behind, so it holds if that does; and
                     # by the time that it is heard of, nothing is locked any more.
-                    await asyncio.shield(member.group.written)
+                    await member.ended
             raise
         group.leave(member, is_good=True)
-        await asyncio.shield(group.written)
+        await member.ended
         return result
 
     def _join(self, tenant_id: TenantId, member: _Member) -> None:
@@ -477,47 +560,44 @@ class GroupCommit:
         if waiting is not None:
             waiting.append(member)
             return
-        self._waiting[tenant_id] = deque([member])
-        leader = asyncio.create_task(self._lead(tenant_id))
+        waiting = self._waiting[tenant_id] = deque([member])
+        # Who comes when nothing is under way waits for nobody.
+        group = _next_group(waiting) if self._turns.is_free else None
+        leader = asyncio.create_task(self._lead(tenant_id, group))
         self._leaders.add(leader)
         leader.add_done_callback(self._leaders.discard)
 
-    async def _lead(self, tenant_id: TenantId) -> None:
+    async def _lead(self, tenant_id: TenantId, group: _Group | None) -> None:
         waiting = self._waiting[tenant_id]
         try:
-            while waiting:
+            while group or waiting:
                 async with self._turns.take():
-                    members = [waiting.popleft() for _ in range(min(len(waiting), MEMBERS))]
-                    await self._serve(tenant_id, members)
+                    group = group or _next_group(waiting)
+                    await self._serve(tenant_id, group)
+                group = None
         finally:
             del self._waiting[tenant_id]
-            _turn_away(waiting, _STOPPING)
-
-    async def _serve(self, tenant_id: TenantId, members: Sequence[_Member]) -> None:
-        group: _Group | None = None
-        try:
-            async with self._open_scope(tenant_id) as scope:
-                group = _Group(scope)
-                for member in members:
-                    if not member.joined.done():  # it is when its caller was canceled
-                        group.start(member)
-                        member.joined.set_result(group)
-                await group.conduct()
-        except Exception as error:
-            if group is None:
-                _turn_away(members, error)
-            else:
-                group.end(error if isinstance(error, DatabaseUnavailable) else Alone())
-        except BaseException:
-            _turn_away(members, _STOPPING)
             if group is not None:
                 group.end(_STOPPING)
-            raise
+            for member in waiting:
+                if not member.joined.done():
+                    member.joined.set_exception(_STOPPING)
+
+    async def _serve(self, tenant_id: TenantId, group: _Group) -> None:
+        try:
+            async with AsyncExitStack() as stack:
+
+                async def begin() -> Scope:
+                    return await stack.enter_async_context(self._open_scope(tenant_id))
+
+                await group.conduct(begin, self._lend)
+        except Unopened as unopened:
+            group.end(unopened.cause)
+        except Exception as error:
+            group.end(error if isinstance(error, DatabaseUnavailable) else Alone())
         else:
             group.end(None)
 
 
-def _turn_away(members: Sequence[_Member] | deque[_Member], error: BaseException) -> None:
-    for member in members:
-        if not member.joined.done():
-            member.joined.set_exception(error)
+def _next_group(waiting: deque[_Member]) -> _Group:
+    return _Group([waiting.popleft() for _ in range(min(len(waiting), MEMBERS))])

@@ -106,7 +106,7 @@ def new_events(events: Sequence[Event]) -> Write:
         [str(event.subject) for event in events],
         [event_bytes(event) for event in events],
     )
-    return Write(_ADD, arguments)
+    return Write(_ADD, arguments, only_adds=True)
 
 
 class PostgresSequencer(Sequencer):

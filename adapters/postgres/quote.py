@@ -166,7 +166,7 @@ def new_quotes(added: Sequence[tuple[Quote, Sequence[LpAnswer]]]) -> Write:
         [answer.expires_at for answer in answers],
         [answer.reason for answer in answers],
     )
-    return Write(_ADD, arguments)
+    return Write(_ADD, arguments, only_adds=True)
 
 
 def changed_quotes(saved: Sequence[tuple[Quote, TradeId | None]]) -> Write:

@@ -1,6 +1,7 @@
 """The repositories of one open transaction."""
 
 from datetime import datetime
+from functools import cached_property
 
 from adapters.postgres.consumer import PostgresInbox
 from adapters.postgres.dead_letter import PostgresDeadLetters
@@ -19,79 +20,67 @@ from ports.unit_of_work import UnitOfWork
 
 
 class PostgresUnitOfWork(UnitOfWork):
-    """Everything of the tenant in scope."""
+    """Everything of the tenant in scope; what is not used is not made."""
 
     def __init__(self, scope: Scope, account_ids: AccountIdCache) -> None:
         self._scope = scope
-        self._tenants = PostgresTenants(scope)
-        self._customers = PostgresCustomers(scope)
-        self._api_keys = PostgresApiKeys(scope)
-        self._quotes = PostgresQuotes(scope)
-        self._trades = PostgresTrades(scope)
-        self._ledger = PostgresLedger(scope, account_ids)
-        self._requests = PostgresRequests(scope)
-        self._outbox = PostgresOutbox(scope)
-        self._deposits = PostgresDeposits(scope)
-        self._inbox = PostgresInbox(scope)
-        self._dead_letters = PostgresDeadLetters(scope)
-        self._late_checks = PostgresLateChecks(scope)
-        self._breaks = PostgresBreaks(scope)
+        self._account_ids = account_ids
 
     @property
     def tenant_id(self) -> TenantId:
         return self._scope.tenant_id
 
-    @property
+    @cached_property
     def tenants(self) -> PostgresTenants:
-        return self._tenants
+        return PostgresTenants(self._scope)
 
-    @property
+    @cached_property
     def customers(self) -> PostgresCustomers:
-        return self._customers
+        return PostgresCustomers(self._scope)
 
-    @property
+    @cached_property
     def api_keys(self) -> PostgresApiKeys:
-        return self._api_keys
+        return PostgresApiKeys(self._scope)
 
-    @property
+    @cached_property
     def quotes(self) -> PostgresQuotes:
-        return self._quotes
+        return PostgresQuotes(self._scope)
 
-    @property
+    @cached_property
     def trades(self) -> PostgresTrades:
-        return self._trades
+        return PostgresTrades(self._scope)
 
-    @property
+    @cached_property
     def ledger(self) -> PostgresLedger:
-        return self._ledger
+        return PostgresLedger(self._scope, self._account_ids)
 
-    @property
+    @cached_property
     def requests(self) -> PostgresRequests:
-        return self._requests
+        return PostgresRequests(self._scope)
 
-    @property
+    @cached_property
     def outbox(self) -> PostgresOutbox:
-        return self._outbox
+        return PostgresOutbox(self._scope)
 
-    @property
+    @cached_property
     def deposits(self) -> PostgresDeposits:
-        return self._deposits
+        return PostgresDeposits(self._scope)
 
-    @property
+    @cached_property
     def inbox(self) -> PostgresInbox:
-        return self._inbox
+        return PostgresInbox(self._scope)
 
-    @property
+    @cached_property
     def dead_letters(self) -> PostgresDeadLetters:
-        return self._dead_letters
+        return PostgresDeadLetters(self._scope)
 
-    @property
+    @cached_property
     def late_checks(self) -> PostgresLateChecks:
-        return self._late_checks
+        return PostgresLateChecks(self._scope)
 
-    @property
+    @cached_property
     def breaks(self) -> PostgresBreaks:
-        return self._breaks
+        return PostgresBreaks(self._scope)
 
     async def now(self) -> datetime:
         return await self._scope.now()

@@ -112,7 +112,7 @@ def new_requests(added: Sequence[tuple[RequestKey, UUID]]) -> Write:
         [key.fingerprint for key in keys],
         [resource_id for _, resource_id in added],
     )
-    return Write(_INSERT_NEW, arguments)
+    return Write(_INSERT_NEW, arguments, only_adds=True)
 
 
 def _record(row: Any, key: RequestKey) -> RequestRecord:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from adapters.postgres.engine import Lent
 from domain.amount import Amount
 from domain.asset import Asset, Instrument
 from domain.ids import TenantId
@@ -24,17 +25,21 @@ def tenant_lock(tenant_id: TenantId) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """One open transaction of one tenant.
-
-    Attributes:
-        connection: for statements written with SQLAlchemy.
-        driver: the same connection below it, for hot statements.
-    """
+    """One open transaction of one tenant."""
 
     tenant_id: TenantId
-    connection: AsyncConnection
-    driver: Any
+    lent: Lent
     catalogue: Catalogue
+
+    @property
+    def driver(self) -> Any:
+        """For hot statements."""
+        return self.lent.driver
+
+    @property
+    def connection(self) -> AsyncConnection:
+        """For statements written with SQLAlchemy, in the same transaction."""
+        return self.lent.connection
 
     @property
     def tenant(self) -> UUID:

@@ -1,18 +1,21 @@
 """Tenants, customers and keys."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Table, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.postgres.engine import borrowed_driver
 from adapters.postgres.errors import translated, violated_constraint
 from adapters.postgres.scope import Scope, page_of, tenant_lock
 from adapters.postgres.tables import API_KEYS, CUSTOMERS, TENANTS
-from domain.errors import VersionConflict
+from adapters.postgres.together import Together
+from domain.errors import DomainError, VersionConflict
 from domain.ids import ApiKeyId, CustomerId, TenantId
 from domain.party import Party
+from domain.tenant.acting import Acting
 from domain.tenant.api_key import ApiKey
 from domain.tenant.api_key import Scope as KeyScope
 from domain.tenant.customer import Customer, CustomerState
@@ -26,29 +29,30 @@ from domain.tenant.errors import (
 from domain.tenant.tenant import Tenant, TenantSettings, TenantState
 from ports.page import Page, PageRequest
 from ports.tenant import (
-    Acting,
+    ActingStore,
     ApiKeyRepository,
     CustomerRepository,
     TenantDirectory,
     TenantRepository,
 )
 
-_TENANT = "SELECT *, core.now() AS read_at FROM core.tenants WHERE tenant_id = $1"
+_TENANT = """
+SELECT state AS tenant_state, NULL AS customer_state, core.now() AS read_at
+FROM core.tenants WHERE tenant_id = $1
+"""
 
 # The customer's row stays as it is until the commit; closing it takes the stronger lock.
 _TENANT_AND_CUSTOMER = """
-SELECT t.*, c.id AS customer_id, c.external_id, c.state AS customer_state,
-    c.version AS customer_version, core.now() AS read_at
+SELECT t.state AS tenant_state, c.state AS customer_state, core.now() AS read_at
 FROM core.tenants AS t JOIN core.customers AS c ON c.tenant_id = t.tenant_id
 WHERE t.tenant_id = $1 AND c.tenant_id = $1 AND c.id = $2
 FOR KEY SHARE OF c
 """
 
-
 # A free customer alone: whoever waits for a row makes all wait who share his transaction.
 _TENANT_AND_FREE_CUSTOMERS = """
-SELECT t.*, c.id AS customer_id, c.external_id, c.state AS customer_state,
-    c.version AS customer_version, core.now() AS read_at
+SELECT t.state AS tenant_state, c.id AS customer_id, c.state AS customer_state,
+    core.now() AS read_at
 FROM core.tenants AS t LEFT JOIN (
     SELECT * FROM core.customers WHERE tenant_id = $1 AND id = ANY($2)
     ORDER BY id FOR KEY SHARE SKIP LOCKED
@@ -78,11 +82,9 @@ class PostgresTenants(TenantRepository):
             row = await driver.fetchrow(_TENANT, tenant)
         else:
             row = await driver.fetchrow(_TENANT_AND_CUSTOMER, tenant, party.customer_id.uuid)
-        if row is None and party.customer_id is not None:
-            raise CustomerNotFound("no such customer", customer_id=party.customer_id)
         if row is None:
-            raise TenantNotFound("no such tenant", tenant_id=self._scope.tenant_id)
-        return _acting(self._scope, row, _tenant(row), party.customer_id)
+            raise _nobody(self._scope.tenant_id, party)
+        return _acting(party, row)
 
     async def wait_until_alone(self) -> None:
         await self._scope.driver.execute(
@@ -234,6 +236,28 @@ class PostgresTenantDirectory(TenantDirectory):
         )
 
 
+class PostgresActing(ActingStore):
+    """Asks by one round trip, together with who asks about the same tenant."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._together = Together(self._ask)
+
+    async def get(self, tenant_id: TenantId, party: Party) -> Acting:
+        acting = await self._together.get(tenant_id, party)
+        if acting is None:
+            raise _nobody(tenant_id, party)
+        return acting
+
+    async def _ask(self, tenant_id: TenantId, parties: set[Party]) -> Mapping[Party, Acting]:
+        customers = [party.customer_id.uuid for party in parties if party.customer_id]
+        async with borrowed_driver(self._engine) as driver:
+            rows = await driver.fetch(
+                "SELECT * FROM core.find_acting($1, $2)", tenant_id.uuid, customers
+            )
+        return _all_acting(rows, parties)
+
+
 async def _replace(
     scope: Scope, table: Table, where: Sequence[Any], values: dict[str, Any]
 ) -> None:
@@ -256,30 +280,37 @@ async def free_acting(scope: Scope, parties: Sequence[Party]) -> Mapping[Party, 
     """Return who acts, for those parties that exist and that nobody else has locked."""
     ids = {party.customer_id.uuid for party in parties if party.customer_id}
     rows = await scope.driver.fetch(_TENANT_AND_FREE_CUSTOMERS, scope.tenant, list(ids))
+    return _all_acting(rows, parties)
+
+
+def _all_acting(rows: Sequence[Any], parties: Iterable[Party]) -> Mapping[Party, Acting]:
+    """Return who acts, of those parties that have a row; the tenant has one if there is any."""
     if not rows:
         return {}
-    tenant = _tenant(rows[0])
+    of_customer = {row["customer_id"]: row for row in rows}
     found = {
-        Party(CustomerId(row["customer_id"])): _acting(
-            scope, row, tenant, CustomerId(row["customer_id"])
-        )
-        for row in rows
-        if row["customer_id"] is not None
+        party: _acting(party, of_customer[party.customer_id.uuid])
+        for party in parties
+        if party.customer_id and party.customer_id.uuid in of_customer
     }
-    return {Party(None): Acting(tenant, None, rows[-1]["read_at"]), **found}
+    tenant = Acting(Party(None), TenantState(rows[-1]["tenant_state"]), None, rows[-1]["read_at"])
+    return {Party(None): tenant, **found}
 
 
-def _acting(scope: Scope, row: Any, tenant: Tenant, customer_id: CustomerId | None) -> Acting:
-    if customer_id is None:
-        return Acting(tenant, None, row["read_at"])
-    customer = Customer(
-        id=customer_id,
-        tenant_id=scope.tenant_id,
-        external_id=row["external_id"],
-        state=CustomerState(row["customer_state"]),
-        version=row["customer_version"],
+def _acting(party: Party, row: Any) -> Acting:
+    customer_state = row["customer_state"]
+    return Acting(
+        party,
+        TenantState(row["tenant_state"]),
+        None if customer_state is None else CustomerState(customer_state),
+        row["read_at"],
     )
-    return Acting(tenant, customer, row["read_at"])
+
+
+def _nobody(tenant_id: TenantId, party: Party) -> DomainError:
+    if party.customer_id is not None:
+        return CustomerNotFound("no such customer", customer_id=party.customer_id)
+    return TenantNotFound("no such tenant", tenant_id=tenant_id)
 
 
 def _tenant_row(tenant: Tenant) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.postgres.engine import drop
+from adapters.postgres.engine import Lent, borrowed_driver, lend
 from adapters.postgres.errors import translated
 from adapters.postgres.group_commit import Alone, GroupCommit
 from adapters.postgres.ledger import AccountIdCache
@@ -25,7 +25,7 @@ class PostgresUnitOfWorkFactory(UnitOfWorkFactory):
         self._engine = engine
         self._market = market
         self._account_ids = account_ids
-        self._groups = GroupCommit(self._open_scope, account_ids)
+        self._groups = GroupCommit(market, self._open_scope, self._lend, account_ids)
 
     @asynccontextmanager
     async def begin(self, tenant_id: TenantId) -> AsyncIterator[UnitOfWork]:
@@ -41,19 +41,17 @@ class PostgresUnitOfWorkFactory(UnitOfWorkFactory):
             async with self.begin(tenant_id) as uow:
                 return await work(uow)
 
+    def _lend(self) -> AbstractAsyncContextManager[Any]:
+        return borrowed_driver(self._engine)
+
     @asynccontextmanager
     async def _open_scope(self, tenant_id: TenantId) -> AsyncIterator[Scope]:
         catalogue = await self._market.catalogue()
         with translated():
-            connection = await self._engine.connect()
-            try:
-                driver = (await connection.get_raw_connection()).driver_connection
-                assert driver is not None
-                scope = Scope(tenant_id, connection, driver, catalogue)
+            async with lend(self._engine) as lent:
+                scope = Scope(tenant_id, lent, catalogue)
                 async with _transaction(scope):
                     yield scope
-            finally:
-                await connection.close()
 
 
 @asynccontextmanager
@@ -69,11 +67,11 @@ async def _transaction(scope: Scope) -> AsyncIterator[None]:
         yield
         await scope.driver.execute("COMMIT")
     except BaseException:
-        await _roll_back(scope.connection, scope.driver)
+        await _roll_back(scope.lent)
         raise
 
 
-async def _roll_back(connection: AsyncConnection, driver: Any) -> None:
+async def _roll_back(lent: Lent) -> None:
     """Leave no open transaction behind: roll back, or drop the connection.
 
     The driver is not asked whether there is one: of a statement that was cut off it does not know
@@ -81,8 +79,8 @@ async def _roll_back(connection: AsyncConnection, driver: Any) -> None:
     """
     try:
         async with asyncio.timeout(2):
-            await driver.execute("ROLLBACK")
+            await lent.driver.execute("ROLLBACK")
     except BaseException as error:
-        await drop(connection, driver)
+        lent.drop()
         if not isinstance(error, Exception):
             raise

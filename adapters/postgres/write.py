@@ -7,8 +7,14 @@ from functools import lru_cache
 from typing import Any, Final
 
 from adapters.postgres.scope import Scope
+from domain.ids import TenantId
 
 _PARAMETER: Final = re.compile(r"\$(\d+)")
+_TENANT: Final = re.compile(r"\$1\b")
+
+_ENTERED: Final = """
+entered AS MATERIALIZED (SELECT set_config('app.tenant_id', $1, true)::uuid AS tenant_id)
+"""
 
 
 def _unchecked(_found: Any) -> None:
@@ -24,23 +30,44 @@ class Write:
             `$1` is the tenant, `$2` the first argument.
         found: what is told of what was written, as an SQL expression.
         check: raises if that is not what was to be written.
+        only_adds: nothing but rows of `$1` are added, and no row needs to be seen for it.
     """
 
     expressions: str
     arguments: tuple[Any, ...]
     found: str = "NULL"
     check: Callable[[Any], None] = _unchecked
+    only_adds: bool = False
 
 
 async def write_rows(scope: Scope, writes: Sequence[Write]) -> None:
     """Write all of it by one statement, or raise what the first check raises."""
     if not writes:
         return
-    statement = _statement(tuple((write.expressions, write.found) for write in writes))
+    await _write(scope.driver, _statement(_parts(writes)), scope.tenant, writes)
+
+
+async def add_rows(driver: Any, tenant_id: TenantId, writes: Sequence[Write]) -> None:
+    """Add rows outside of any transaction: the statement is one of its own, and one round trip.
+
+    Who the tenant is becomes known to the row policies while the statement runs. Each row gets its
+    tenant from where that is done, so none can be looked at before; if one were, it would be
+    refused, because nobody is the tenant then.
+    """
+    assert all(write.only_adds for write in writes)
+    if writes:
+        await _write(driver, _entering_statement(_parts(writes)), str(tenant_id.uuid), writes)
+
+
+async def _write(driver: Any, statement: str, tenant: Any, writes: Sequence[Write]) -> None:
     arguments = [argument for write in writes for argument in write.arguments]
-    row = await scope.driver.fetchrow(statement, scope.tenant, *arguments)
+    row = await driver.fetchrow(statement, tenant, *arguments)
     for write, found in zip(writes, row, strict=True):
         write.check(found)
+
+
+def _parts(writes: Sequence[Write]) -> tuple[tuple[str, str], ...]:
+    return tuple((write.expressions, write.found) for write in writes)
 
 
 def array_literal(items: Iterable[str]) -> str:
@@ -63,6 +90,12 @@ def _statement(parts: Sequence[tuple[str, str]]) -> str:
         used += max(numbers) - 1
     told = ", ".join(f"({found})" for _, found in parts)
     return f"WITH {', '.join(expressions)} SELECT {told}"
+
+
+@lru_cache(maxsize=256)
+def _entering_statement(parts: Sequence[tuple[str, str]]) -> str:
+    statement = _TENANT.sub("(SELECT tenant_id FROM entered)", _statement(parts))
+    return f"WITH {_ENTERED}, {statement.removeprefix('WITH ')}"
 
 
 def _moved_by(places: int) -> Callable[[re.Match[str]], str]:

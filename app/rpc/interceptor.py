@@ -35,10 +35,7 @@ from domain.tenant.errors import (
     ApiKeyUnknown,
     OperatorOnly,
     ScopeMissing,
-    TenantClosed,
-    TenantSuspended,
 )
-from domain.tenant.tenant import TenantState
 from ports.ids import IdSource
 from ports.secrets import SecretSource
 from ports.tenant import Credential, CredentialStore
@@ -138,21 +135,32 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             raise ApiKeyUnknown("the API key is none of ours")
         if credential.is_revoked:
             raise ApiKeyRevoked("the API key was revoked", api_key_id=credential.api_key_id)
-        if credential.tenant_state is TenantState.SUSPENDED:
-            raise TenantSuspended("the tenant is suspended")
-        if credential.tenant_state is TenantState.CLOSED:
-            raise TenantClosed("the tenant is closed")
+        credential.tenant_state.require_active()
         return credential
 
     async def _protected(self, call: Coroutine[Any, Any, Any], remaining: float | None) -> Any:
         """Wait for the call for as long as its deadline allows; it goes on after that."""
-        task = asyncio.get_running_loop().create_task(call)
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+
+        async def tell() -> Any:
+            try:
+                return await call
+            finally:
+                # Told from within, who waits hears of it a turn of the loop earlier.
+                if not ended.done():
+                    ended.set_result(None)
+
+        task = loop.create_task(tell())
         self._running.add(task)
         task.add_done_callback(self._forget)
-        seconds = DEFAULT_DEADLINE_S if remaining is None else remaining
-        done, _ = await asyncio.wait({task}, timeout=seconds)
-        if not done:
-            raise DeadlineExceeded("the deadline passed; ask again with the same request id")
+        try:
+            async with asyncio.timeout(DEFAULT_DEADLINE_S if remaining is None else remaining):
+                await ended
+        except TimeoutError:
+            raise DeadlineExceeded(
+                "the deadline passed; ask again with the same request id"
+            ) from None
         return task.result()
 
     def _internal(self, method: str, error: Exception) -> DomainError:

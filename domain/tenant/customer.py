@@ -14,6 +14,13 @@ class CustomerState(StrEnum):
     SUSPENDED = "suspended"
     CLOSED = "closed"
 
+    def require_active(self, customer_id: CustomerId) -> None:
+        """Raise `CustomerSuspended` or `CustomerClosed`."""
+        if self is CustomerState.SUSPENDED:
+            raise errors.CustomerSuspended("the customer is suspended", customer_id=customer_id)
+        if self is CustomerState.CLOSED:
+            raise errors.CustomerClosed("the customer is closed", customer_id=customer_id)
+
 
 class CustomerAction(StrEnum):
     SUSPEND = "suspend"
@@ -44,9 +51,3 @@ class Customer:
     def advance(self, action: CustomerAction) -> "Customer":
         state = advance(TRANSITIONS, self.state, action)
         return replace(self, state=state, version=self.version + 1)
-
-    def require_active(self) -> None:
-        if self.state is CustomerState.SUSPENDED:
-            raise errors.CustomerSuspended("the customer is suspended", customer_id=self.id)
-        if self.state is CustomerState.CLOSED:
-            raise errors.CustomerClosed("the customer is closed", customer_id=self.id)

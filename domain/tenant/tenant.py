@@ -20,6 +20,13 @@ class TenantState(StrEnum):
     SUSPENDED = "suspended"
     CLOSED = "closed"
 
+    def require_active(self) -> None:
+        """Raise `TenantSuspended` or `TenantClosed`."""
+        if self is TenantState.SUSPENDED:
+            raise errors.TenantSuspended("the tenant is suspended")
+        if self is TenantState.CLOSED:
+            raise errors.TenantClosed("the tenant is closed")
+
 
 class TenantAction(StrEnum):
     SUSPEND = "suspend"
@@ -87,9 +94,3 @@ class Tenant:
     def advance(self, action: TenantAction) -> "Tenant":
         state = advance(TRANSITIONS, self.state, action)
         return replace(self, state=state, version=self.version + 1)
-
-    def require_active(self) -> None:
-        if self.state is TenantState.SUSPENDED:
-            raise errors.TenantSuspended("the tenant is suspended")
-        if self.state is TenantState.CLOSED:
-            raise errors.TenantClosed("the tenant is closed")

@@ -53,6 +53,18 @@ ADA: Final = AccountKey(AccountKind.CUSTOMER, NGN, "ada")
 LP: Final = AccountKey(AccountKind.LP, NGN, "alpha")
 
 
+def event_of(id: EventId, quote: Quote) -> Event:
+    return Event(
+        id=id,
+        tenant_id=quote.tenant_id,
+        type="quote.created",
+        subject=quote.id,
+        data=quote,
+        correlation_id="correlation",
+        occurred_at=quote.created_at,
+    )
+
+
 class Unwell(DomainError):
     """Something in the work itself."""
 
@@ -114,15 +126,7 @@ class Rig:
         )
 
     def event(self, quote: Quote) -> Event:
-        return Event(
-            id=self.platform.ids.new(EventId),
-            tenant_id=self.tenant_id,
-            type="quote.created",
-            subject=quote.id,
-            data=quote,
-            correlation_id="correlation",
-            occurred_at=quote.created_at,
-        )
+        return event_of(self.platform.ids.new(EventId), quote)
 
     async def balance(self, key: AccountKey) -> int:
         async with self.units_of_work.begin(self.tenant_id) as uow:
@@ -178,6 +182,17 @@ def storing(quote: Quote, event: Event | None = None) -> Any:
     return work
 
 
+def only_adding(quote: Quote, key: RequestKey | None = None) -> Any:
+    async def work(uow: UnitOfWork) -> QuoteId:
+        if key is not None:
+            assert await uow.requests.claim(key, quote.id.uuid) is None
+        await uow.quotes.add(quote, [])
+        await uow.outbox.add(event_of(EventId(quote.id.uuid), quote))
+        return quote.id
+
+    return work
+
+
 def paying(entry: Entry) -> Any:
     async def work(uow: UnitOfWork) -> EntryId:
         await uow.ledger.commit(entry, is_new=True)
@@ -216,6 +231,28 @@ async def test_neighbors_are_stored_by_few_transactions(rig: Rig) -> None:
     assert results == [quote.id for quote in quotes]
     assert all(await rig.stored(quotes))
     assert len(await rig.transactions_of(quotes)) <= 2
+
+
+async def test_who_only_adds_is_stored_with_its_neighbors_at_once(rig: Rig) -> None:
+    quotes = [rig.quote() for _ in range(20)]
+
+    results = await rig.run_all(*map(only_adding, quotes))
+
+    assert results == [quote.id for quote in quotes]
+    assert all(await rig.stored(quotes))
+    assert len(await rig.transactions_of(quotes)) <= 2
+
+
+async def test_of_two_who_only_add_the_same_the_database_takes_one(rig: Rig) -> None:
+    quote, others = rig.quote(), [rig.quote() for _ in range(3)]
+
+    first = await rig.run_all(only_adding(quote))
+    results = await rig.run_all(only_adding(quote), *map(only_adding, others))
+
+    assert first == [quote.id]
+    assert isinstance(results[0], Exception)
+    assert results[1:] == [other.id for other in others]
+    assert all(await rig.stored([quote, *others]))
 
 
 async def test_who_fails_leaves_nothing_and_its_neighbors_do_not_notice(rig: Rig) -> None:

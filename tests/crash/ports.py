@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 from domain.amount import Amount
 from domain.asset import Instrument
 from domain.ids import AttemptId, TenantId
+from domain.party import Party
 from domain.side import Side
+from domain.tenant.acting import Acting
 from domain.trade.outcome import Absent, Rejected
 from ports.bus import Bus, BusUnavailable, OutboxReader, Sequencer, StampedEvent
 from ports.clock import Clock
@@ -25,6 +27,7 @@ from ports.liquidity import (
     LpStatus,
 )
 from ports.market import Catalogue, Market
+from ports.tenant import ActingStore
 from ports.trade import TradeLease, TradeQueue
 from ports.unit_of_work import Result, UnitOfWork, UnitOfWorkFactory, Work
 from reli.event.v1 import event_pb2
@@ -111,6 +114,17 @@ class TurnUnits(UnitOfWorkFactory):
         # Who hears of it does so before the server's answer to the rollback can come.
         await self.world.settle()
         raise Crashed
+
+
+@dataclass(frozen=True, slots=True)
+class TurnActing(ActingStore):
+    world: World
+    actor: Actor
+    inner: ActingStore
+
+    async def get(self, tenant_id: TenantId, party: Party) -> Acting:
+        async with self.world.call(self.actor, Port.QUEUE, "look up who acts"):
+            return await self.inner.get(tenant_id, party)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from adapters.postgres.lease import PostgresLeases
 from adapters.postgres.ledger import AccountIdCache
 from adapters.postgres.outbox import PostgresOutboxReader, PostgresSequencer
 from adapters.postgres.settings import PostgresSettings
-from adapters.postgres.tenant import PostgresTenantDirectory
+from adapters.postgres.tenant import PostgresActing, PostgresTenantDirectory
 from adapters.postgres.trade import PostgresTradeQueue
 from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from app.container import ANSWER_WITHIN, LEASE, LIVE_TRADES, PATIENCE
@@ -46,6 +46,7 @@ from tests.crash.ports import (
     FakeBus,
     SteadyMarket,
     Stream,
+    TurnActing,
     TurnClock,
     TurnFeed,
     TurnLateChecks,
@@ -158,6 +159,7 @@ def start_server(around: Surroundings, actor: Actor, random: Random) -> Server:
             announce=parts.announce,
             market=SteadyMarket(around.catalogue),
             settings=PostgresSettings(parts.units, parts.clock),
+            acting=TurnActing(around.world, actor, PostgresActing(around.database.app)),
             providers=parts.lps,
             budget=QUOTE_BUDGET,
         ),

@@ -19,6 +19,7 @@ from domain.quote.errors import NoLiquidity, SameAsset
 from domain.quote.pricing import AmountTooSmall, Rates, Terms, is_better, lp_amount, price
 from domain.quote.quote import LpAnswer, LpVerdict, Quote
 from domain.side import Side
+from domain.tenant.acting import Acting
 from domain.tenant.tenant import TenantSettings
 from ports.clock import Clock
 from ports.ids import IdSource
@@ -30,7 +31,7 @@ from ports.liquidity import (
     LpUnavailable,
 )
 from ports.market import Market
-from ports.tenant import SettingsStore
+from ports.tenant import ActingStore, SettingsStore
 from ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 
 
@@ -79,6 +80,20 @@ class _Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class _Asked:
+    """Who acts, and what the LPs answered.
+
+    Attributes:
+        answered_at: the database's clock when the last answer was there, a round trip early at
+            most: as it was read, and then as long after as our own clock says.
+    """
+
+    acting: Acting
+    answered_at: datetime
+    answers: Sequence[_Answer]
+
+
+@dataclass(frozen=True, slots=True)
 class CreateQuote:
     """Asks outside of any transaction, since asking has no effect, and stores the result at once.
 
@@ -93,6 +108,7 @@ class CreateQuote:
     announce: Announce
     market: Market
     settings: SettingsStore
+    acting: ActingStore
     providers: Mapping[str, LiquidityProvider]
     budget: timedelta
 
@@ -105,13 +121,13 @@ class CreateQuote:
         instrument = await self._instrument(order)
         settings = await self.settings.get(call.tenant_id)
         is_known = await self._is_known(call)
-        answers = [] if is_known else await self._ask_all(order, instrument, settings)
+        asked = None if is_known else await self._ask(call, order, instrument, settings)
         quote_id = self.ids.new(QuoteId)
 
         async def effect(uow: UnitOfWork) -> QuotedAnswers:
-            acting = await uow.tenants.acting(order.party)
-            acting.require_active()
-            now = acting.now
+            assert asked is not None, "a request that was known stays known"
+            asked.acting.require_active()
+            now, answers = asked.answered_at, asked.answers
             quoted = self._quote(call, quote_id, order, instrument, settings, answers, now)
             await uow.quotes.add(quoted.quote, quoted.answers)
             await self.announce(
@@ -136,6 +152,33 @@ class CreateQuote:
         async with self.units_of_work.begin(call.tenant_id) as uow:
             return await uow.requests.find(call.key) is not None
 
+    async def _ask(
+        self, call: Call, order: QuoteOrder, instrument: Instrument, settings: TenantSettings
+    ) -> _Asked:
+        """Ask the LPs, and meanwhile look up who acts.
+
+        Nobody is locked: a quote is a promise to whoever may act when it is accepted.
+        """
+        rates = _rates(settings, instrument)
+        amount = lp_amount(
+            order.side, order.fixed, is_base=order.fixed.asset == instrument.base, rates=rates
+        )
+        asks = [
+            asyncio.create_task(self._ask_one(provider, order, instrument, amount, rates))
+            for name in settings.lp_order
+            if (provider := self.providers.get(name)) is not None
+        ]
+        try:
+            await asyncio.sleep(0)  # the LPs first: they take longest
+            acting = await self.acting.get(call.tenant_id, order.party)
+            looked_at = self.clock.monotonic()
+            answers = [await ask for ask in asks]
+        finally:
+            for ask in asks:
+                ask.cancel()
+        waited = timedelta(seconds=self.clock.monotonic() - looked_at)
+        return _Asked(acting, acting.now + waited, answers)
+
     async def _instrument(self, order: QuoteOrder) -> Instrument:
         if order.base_asset == order.quote_asset:
             raise SameAsset("base and quote asset are the same", asset=order.base_asset)
@@ -147,19 +190,7 @@ class CreateQuote:
             raise InstrumentHalted("the instrument is halted", instrument=code)
         return instrument
 
-    async def _ask_all(
-        self, order: QuoteOrder, instrument: Instrument, settings: TenantSettings
-    ) -> list[_Answer]:
-        rates = _rates(settings, instrument)
-        asked = lp_amount(
-            order.side, order.fixed, is_base=order.fixed.asset == instrument.base, rates=rates
-        )
-        providers = [self.providers[name] for name in settings.lp_order if name in self.providers]
-        return await asyncio.gather(
-            *(self._ask(provider, order, instrument, asked, rates) for provider in providers)
-        )
-
-    async def _ask(
+    async def _ask_one(
         self,
         provider: LiquidityProvider,
         order: QuoteOrder,

@@ -19,10 +19,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.postgres.engine import make_engine
+from adapters.postgres.engine import lend, make_engine
 from adapters.postgres.ledger import AccountIdCache
 from adapters.postgres.market import PostgresMarket
+from adapters.postgres.tenant import PostgresActing
 from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
+from adapters.postgres.write import Write, add_rows
 from adapters.system.clock import SystemClock
 from domain.errors import DomainError, Kind
 from domain.ids import (
@@ -37,6 +39,10 @@ from domain.ids import (
     TransferId,
 )
 from domain.ledger.errors import AccountNotFound
+from domain.party import Party
+from domain.tenant.customer import Customer, CustomerState
+from domain.tenant.errors import CustomerNotFound, TenantNotFound
+from domain.tenant.tenant import TenantState
 from ports.page import PageRequest
 from ports.request import RequestKey
 from ports.unit_of_work import UnitOfWork
@@ -304,6 +310,52 @@ async def test_only_the_house_asks_across_tenants(two: Two, platform: Platform, 
         async with _scope(db, platform.environment.house_id.uuid):
             found = {row["tenant_id"] for row in await db.fetch(query)}
         assert {two.a.uuid, two.b.uuid} <= found
+
+
+async def test_rows_of_another_tenant_cannot_be_added_outside_of_a_transaction(
+    two: Two, app_database_url: str
+) -> None:
+    engine = make_engine(app_database_url, pool_size=1, name="test scope")
+    other = TenantId(two.b.uuid)
+    foreign = Write(
+        f"""requests AS (
+            INSERT INTO core.requests (tenant_id, rpc, request_id, fingerprint, created_at)
+            SELECT coalesce('{other.uuid}'::uuid, $1), rpc, 'r', '', core.now()
+            FROM unnest($2::text[]) AS r (rpc)
+        )""",
+        (["rpc"],),
+        only_adds=True,
+    )
+    try:
+        for _ in range(2):  # before anybody has been the tenant of the session, and after
+            async with lend(engine) as lent:
+                with pytest.raises(asyncpg.PostgresError):
+                    await add_rows(lent.driver, TenantId(two.a.uuid), [foreign])
+            async with _units_of_work(engine).begin(TenantId(two.a.uuid)) as uow:
+                await uow.tenants.get()
+    finally:
+        await engine.dispose()
+
+
+async def test_who_acts_is_told_of_the_own_tenant_only(
+    two: Two, platform: Platform, app_database_url: str
+) -> None:
+    engine = make_engine(app_database_url, pool_size=1, name="test acting")
+    a, b = TenantId(two.a.uuid), TenantId(two.b.uuid)
+    customer = Customer(id=platform.ids.new(CustomerId), tenant_id=b, external_id="bob")
+    try:
+        async with _units_of_work(engine).begin(b) as uow:
+            await uow.customers.add(customer)
+        acting, party = PostgresActing(engine), Party(customer.id)
+
+        assert (await acting.get(b, party)).customer_state is CustomerState.ACTIVE
+        with pytest.raises(CustomerNotFound):
+            await acting.get(a, party)
+        assert (await acting.get(a, Party(None))).tenant_state is TenantState.ACTIVE
+        with pytest.raises(TenantNotFound):
+            await acting.get(platform.ids.new(TenantId), Party(None))
+    finally:
+        await engine.dispose()
 
 
 @pytest.mark.parametrize("end", ["commit", "refusal", "cancellation", "broken statement"])

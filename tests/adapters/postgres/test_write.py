@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from adapters.postgres.write import Write, _statement, write_rows
+from adapters.postgres.write import Write, _entering_statement, _statement, write_rows
 
 
 class Driver:
@@ -31,6 +31,17 @@ def test_parameters_follow_each_other_and_the_tenant_is_one_for_all() -> None:
 
     assert _statement(parts) == (
         "WITH a AS (INSERT $1, $2, $3, $2), b AS (INSERT $1, $4) SELECT (NULL), (SELECT 1)"
+    )
+
+
+def test_rows_that_are_added_outside_of_a_transaction_get_their_tenant_from_where_it_is_set() -> (
+    None
+):
+    parts = (("a AS (INSERT $1, $2, $11)", "NULL"), ("b AS (INSERT $1, $2)", "SELECT 1"))
+
+    assert _entering_statement(parts).split("\n, ")[1] == (
+        "a AS (INSERT (SELECT tenant_id FROM entered), $2, $11), "
+        "b AS (INSERT (SELECT tenant_id FROM entered), $12) SELECT (NULL), (SELECT 1)"
     )
 
 

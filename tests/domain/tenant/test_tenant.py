@@ -39,24 +39,24 @@ def test_a_customer_lives_by_its_table(state: CustomerState, action: CustomerAct
 
 
 def test_only_an_active_tenant_passes() -> None:
-    _tenant(TenantState.ACTIVE).require_active()
+    TenantState.ACTIVE.require_active()
     with pytest.raises(TenantSuspended):
-        _tenant(TenantState.SUSPENDED).require_active()
+        TenantState.SUSPENDED.require_active()
     with pytest.raises(TenantClosed):
-        _tenant(TenantState.CLOSED).require_active()
+        TenantState.CLOSED.require_active()
 
 
 def test_only_an_active_customer_passes() -> None:
-    _customer(CustomerState.ACTIVE).require_active()
+    customer_id = _customer(CustomerState.ACTIVE).id
+    CustomerState.ACTIVE.require_active(customer_id)
     for state, refusal in [
         (CustomerState.SUSPENDED, CustomerSuspended),
         (CustomerState.CLOSED, CustomerClosed),
     ]:
-        customer = _customer(state)
         with pytest.raises(refusal) as caught:
-            customer.require_active()
+            state.require_active(customer_id)
         assert isinstance(caught.value, DomainError)
-        assert caught.value.metadata == {"customer_id": str(customer.id)}
+        assert caught.value.metadata == {"customer_id": str(customer_id)}
 
 
 def test_a_quote_lives_half_a_minute_and_nobody_takes_a_share_unless_somebody_said_so() -> None:
