@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from domain.errors import DomainError
 from domain.ids import AccountId, CustomerId, EntryId, TenantId, TransferId
 from domain.ledger.account import Account, AccountKey
 from domain.ledger.entry import Entry
@@ -37,6 +38,15 @@ class LedgerStore(Protocol):
         """Apply entries of new ids that resolve nothing, in order and at once, as `commit` does.
 
         Raises the first `LedgerRefusal` of the first entry that is refused, having changed nothing.
+        """
+        ...
+
+    async def commit_all(self, entries: Sequence[Entry]) -> Sequence[Decision | DomainError]:
+        """Apply entries in order, each as `commit` does, in a constant number of round trips.
+
+        One that is refused has its refusal in its place, keeps its neighbors from nothing, and has
+        its ids burned where it says so. Raises `VersionConflict` when somebody used one of the ids
+        meanwhile for other accounts: asked again, the entry is refused for it.
         """
         ...
 

@@ -28,7 +28,6 @@ from adapters.postgres.ledger import (
     find_accounts,
     lock_accounts,
     new_entries,
-    touched_accounts,
 )
 from adapters.postgres.outbox import PostgresOutbox, new_events
 from adapters.postgres.quote import PostgresQuotes, changed_quotes, lock_free_quotes, new_quotes
@@ -340,7 +339,7 @@ async def _names(
 
 
 async def _accounts(group: _Group, asked: Sequence[Entry]) -> Sequence[bool]:
-    ids = {id for entry in asked for id in touched_accounts(entry)}
+    ids = {id for entry in asked for id in entry.account_ids}
     group.accounts |= await lock_accounts(await group.scope(), ids - group.accounts.keys())
     return [True] * len(asked)
 

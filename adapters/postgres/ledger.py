@@ -3,6 +3,8 @@
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,6 +15,7 @@ from adapters.postgres.engine import borrowed_driver
 from adapters.postgres.scope import Scope, page_of
 from adapters.postgres.write import Write, write_rows
 from domain.amount import Amount
+from domain.errors import DomainError, VersionConflict
 from domain.ids import AccountId, CustomerId, EntryId, TenantId, TransferId
 from domain.ledger.account import UNLIMITED_KINDS, Account, AccountKey, AccountKind
 from domain.ledger.entry import Entry, EntrySource
@@ -23,7 +26,7 @@ from domain.ledger.errors import (
     LedgerRefusal,
     TransferConflict,
 )
-from domain.ledger.posting import Books, Decision, decide
+from domain.ledger.posting import Books, Decision, burned_ids, decide, decide_all
 from domain.ledger.transfer import Posting, Transfer, TransferKind
 from ports.ledger import ExpiringHolds, LedgerStore
 from ports.page import Page, PageRequest
@@ -55,7 +58,7 @@ _READ_BOOKS = """
 SELECT s.*, t.*, r.kind AS resolution
 FROM (
     SELECT core.now() AS read_at,
-        EXISTS (SELECT FROM core.entries WHERE tenant_id = $1 AND id = $2) AS is_known,
+        ARRAY(SELECT id FROM core.entries WHERE tenant_id = $1 AND id = ANY($2)) AS known_ids,
         ARRAY(SELECT id FROM core.burned_ids WHERE tenant_id = $1 AND id = ANY($3) ORDER BY id)
             AS burned_ids,
         ARRAY(SELECT reason FROM core.burned_ids WHERE tenant_id = $1 AND id = ANY($3)
@@ -65,13 +68,14 @@ LEFT JOIN core.transfers AS t ON t.tenant_id = $1 AND t.id = ANY($4)
 LEFT JOIN core.resolutions AS r ON r.tenant_id = $1 AND r.pending_id = t.id
 """
 
-_GET_ENTRY = """
+_GET_ENTRIES = """
 SELECT id, source, reference, description, effective_at, recorded_at
-FROM core.entries WHERE tenant_id = $1 AND id = $2
+FROM core.entries WHERE tenant_id = $1 AND id = ANY($2)
 """
 
 _GET_ENTRY_TRANSFERS = """
-SELECT * FROM core.transfers WHERE tenant_id = $1 AND entry_id = $2 ORDER BY ordinal
+SELECT * FROM core.transfers WHERE tenant_id = $1 AND entry_id = ANY($2)
+ORDER BY entry_id, ordinal
 """
 
 _WRITE = """
@@ -119,7 +123,7 @@ ORDER BY expires_at LIMIT $1
 
 _BURN = """
 INSERT INTO core.burned_ids (tenant_id, id, reason, recorded_at)
-SELECT $1, id, $3, core.now() FROM unnest($2::uuid[]) AS t (id)
+SELECT $1, id, reason, core.now() FROM unnest($2::uuid[], $3::text[]) AS t (id, reason)
 ON CONFLICT DO NOTHING
 """
 
@@ -204,9 +208,11 @@ class PostgresLedger(LedgerStore):
     async def commit(
         self, entry: Entry, *, is_new: bool = False, pending: Sequence[Transfer] = ()
     ) -> Decision:
-        accounts = await lock_accounts(self._scope, touched_accounts(entry))
+        accounts = await lock_accounts(self._scope, entry.account_ids)
         books = (
-            books_of_new(entry, accounts, pending) if is_new else await self._books(entry, accounts)
+            books_of_new(entry, accounts, pending)
+            if is_new
+            else await self._books([entry], accounts)
         )
         decision = decide(entry, books)
         if not decision.is_replay:
@@ -214,29 +220,50 @@ class PostgresLedger(LedgerStore):
                 await write_rows(self._scope, [new_entries([(decision, books.now)])])
             except asyncpg.UniqueViolationError as error:
                 raise _conflict(entry, error) from error
-            await self._track_expiry(entry, books)
+            await self._track_expiry([entry], books)
         return decision
 
     async def commit_new(self, entries: Sequence[Entry]) -> Sequence[Decision]:
-        named = {id for entry in entries for id in touched_accounts(entry)}
-        accounts = await lock_accounts(self._scope, named)
+        accounts = await lock_accounts(self._scope, _account_ids(entries))
         decided = [decide_on(accounts, entry) for entry in entries]
         if decided:
             await write_rows(self._scope, [new_entries(decided)])
         return [decision for decision, _ in decided]
 
+    async def commit_all(self, entries: Sequence[Entry]) -> Sequence[Decision | DomainError]:
+        accounts = await lock_accounts(self._scope, _account_ids(entries))
+        books = await self._books(entries, accounts)
+        results = decide_all(entries, books)
+        new = [one for one in results if isinstance(one, Decision) and not one.is_replay]
+        if new:
+            try:
+                await write_rows(
+                    self._scope, [new_entries([(decision, books.now) for decision in new])]
+                )
+            except asyncpg.UniqueViolationError as error:
+                raise VersionConflict("somebody used an id of the batch meanwhile") from error
+            await self._track_expiry([decision.entry for decision in new], books)
+        burned: dict[UUID, str] = {}
+        for entry, result in zip(entries, results, strict=True):
+            if isinstance(result, DomainError):
+                burned |= burned_ids(entry, result)
+        await self._burn(burned)
+        return results
+
     async def burn(self, entry: Entry, refusal: LedgerRefusal) -> None:
-        ids = [entry.id.uuid]
-        failed = refusal.metadata.get("transfer_id")
-        if failed is not None:
-            ids.append(TransferId.parse(failed).uuid)
-        await self._scope.driver.execute(_BURN, self._scope.tenant, ids, refusal.reason)
+        await self._burn(burned_ids(entry, refusal))
+
+    async def _burn(self, reasons: Mapping[UUID, str]) -> None:
+        if reasons:
+            await self._scope.driver.execute(
+                _BURN, self._scope.tenant, list(reasons), list(reasons.values())
+            )
 
     async def get_entry(self, entry_id: EntryId) -> tuple[Entry, datetime]:
-        found = await self._find_entry(entry_id)
-        if found is None:
+        found = await self._find_entries([entry_id])
+        if entry_id not in found:
             raise EntryNotFound("no such entry", entry_id=entry_id)
-        return found
+        return found[entry_id]
 
     async def get_transfers(self, ids: Sequence[TransferId]) -> Mapping[TransferId, Transfer]:
         if not ids:
@@ -304,40 +331,56 @@ class PostgresLedger(LedgerStore):
         )
         return await find_accounts(self._scope, ordered)
 
-    async def _find_entry(self, entry_id: EntryId) -> tuple[Entry, datetime] | None:
-        row = await self._scope.driver.fetchrow(_GET_ENTRY, self._scope.tenant, entry_id.uuid)
-        if row is None:
-            return None
-        transfers = await self._scope.driver.fetch(
-            _GET_ENTRY_TRANSFERS, self._scope.tenant, entry_id.uuid
-        )
-        entry = Entry(
-            id=entry_id,
-            transfers=tuple(self._transfer(transfer) for transfer in transfers),
-            source=EntrySource(row["source"]),
-            reference=row["reference"],
-            description=row["description"],
-            effective_at=row["effective_at"],
-        )
-        return entry, row["recorded_at"]
+    async def _find_entries(
+        self, ids: Sequence[EntryId]
+    ) -> Mapping[EntryId, tuple[Entry, datetime]]:
+        """Return those entries that exist, each with when it was recorded."""
+        if not ids:
+            return {}
+        wanted = [id.uuid for id in ids]
+        driver, tenant = self._scope.driver, self._scope.tenant
+        rows = await driver.fetch(_GET_ENTRIES, tenant, wanted)
+        transfers = {
+            id: tuple(self._transfer(row) for row in group)
+            for id, group in groupby(
+                await driver.fetch(_GET_ENTRY_TRANSFERS, tenant, wanted), itemgetter("entry_id")
+            )
+        }
+        return {
+            EntryId(row["id"]): (
+                Entry(
+                    id=EntryId(row["id"]),
+                    transfers=transfers[row["id"]],
+                    source=EntrySource(row["source"]),
+                    reference=row["reference"],
+                    description=row["description"],
+                    effective_at=row["effective_at"],
+                ),
+                row["recorded_at"],
+            )
+            for row in rows
+        }
 
-    async def _books(self, entry: Entry, accounts: Mapping[AccountId, Account]) -> Books:
-        """Read what is known of the entry's ids, after the locks: it then includes what the
+    async def _books(
+        self, entries: Sequence[Entry], accounts: Mapping[AccountId, Account]
+    ) -> Books:
+        """Read what is known of the entries' ids, after the locks: it then includes what the
         previous holder of any of these accounts has committed.
         """
-        own_ids = [transfer.id.uuid for transfer in entry.transfers]
-        pending_ids = [
-            transfer.pending_id.uuid for transfer in entry.transfers if transfer.pending_id
-        ]
+        transfers = [transfer for entry in entries for transfer in entry.transfers]
+        entry_ids = [entry.id.uuid for entry in entries]
+        own_ids = [transfer.id.uuid for transfer in transfers]
+        pending_ids = [transfer.pending_id.uuid for transfer in transfers if transfer.pending_id]
         rows = await self._scope.driver.fetch(
             _READ_BOOKS,
             self._scope.tenant,
-            entry.id.uuid,
-            [entry.id.uuid, *own_ids],
+            entry_ids,
+            [*entry_ids, *own_ids],
             [*own_ids, *pending_ids],
         )
         first = rows[0]
         known = [row for row in rows if row["id"] is not None]
+        known_entries = await self._find_entries([EntryId(id) for id in first["known_ids"]])
         return Books(
             accounts=accounts,
             transfers={transfer.id: transfer for transfer in map(self._transfer, known)},
@@ -346,13 +389,14 @@ class PostgresLedger(LedgerStore):
                 for row in known
                 if row["resolution"]
             },
-            entry=(await self.get_entry(entry.id))[0] if first["is_known"] else None,
+            entries={id: entry for id, (entry, _) in known_entries.items()},
             failed=dict(zip(first["burned_ids"], first["burned_reasons"], strict=True)),
             now=first["read_at"],
         )
 
-    async def _track_expiry(self, entry: Entry, books: Books) -> None:
-        expiring = [transfer for transfer in entry.transfers if transfer.expires_at]
+    async def _track_expiry(self, entries: Sequence[Entry], books: Books) -> None:
+        transfers = [transfer for entry in entries for transfer in entry.transfers]
+        expiring = [transfer for transfer in transfers if transfer.expires_at]
         if expiring:
             await self._scope.driver.execute(
                 _ADD_EXPIRING,
@@ -360,10 +404,10 @@ class PostgresLedger(LedgerStore):
                 [transfer.id.uuid for transfer in expiring],
                 [transfer.expires_at for transfer in expiring],
             )
-        known = {**books.transfers, **{transfer.id: transfer for transfer in entry.transfers}}
+        known = {**books.transfers, **{transfer.id: transfer for transfer in transfers}}
         resolved = [
             transfer.pending_id.uuid
-            for transfer in entry.transfers
+            for transfer in transfers
             if transfer.pending_id and known[transfer.pending_id].expires_at
         ]
         if resolved:
@@ -411,11 +455,8 @@ class PostgresExpiringHolds(ExpiringHolds):
         return [(TenantId(row["tenant_id"]), TransferId(row["transfer_id"])) for row in rows]
 
 
-def touched_accounts(entry: Entry) -> Set[AccountId]:
-    """Return the accounts on either side of the entry's transfers."""
-    return {transfer.debit_account_id for transfer in entry.transfers} | {
-        transfer.credit_account_id for transfer in entry.transfers
-    }
+def _account_ids(entries: Iterable[Entry]) -> Set[AccountId]:
+    return {id for entry in entries for id in entry.account_ids}
 
 
 async def find_accounts(scope: Scope, keys: Collection[AccountKey]) -> dict[AccountKey, AccountId]:
@@ -442,7 +483,7 @@ def decide_on(
 
     With it comes when it is recorded.
     """
-    named = {id: accounts[id] for id in touched_accounts(entry) if id in accounts}
+    named = {id: accounts[id] for id in entry.account_ids if id in accounts}
     books = books_of_new(entry, named, pending)
     decision = decide(entry, books)
     accounts |= decision.accounts
@@ -506,7 +547,7 @@ def books_of_new(
         accounts=accounts,
         transfers={transfer.id: transfer for transfer in pending},
         resolutions={},
-        entry=None,
+        entries={},
         failed={},
         now=entry.effective_at,
     )

@@ -1,11 +1,12 @@
 """An entry commits one or more transfers, all or none."""
 
+from collections.abc import Set
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from domain.ids import EntryId
+from domain.ids import AccountId, EntryId
 from domain.ledger.transfer import Transfer
 
 MAX_TRANSFERS: Final = 100
@@ -37,3 +38,12 @@ class Entry:
     reference: str
     effective_at: datetime
     description: str = ""
+
+    @property
+    def account_ids(self) -> Set[AccountId]:
+        """The accounts on either side of the transfers."""
+        return {
+            id
+            for transfer in self.transfers
+            for id in (transfer.debit_account_id, transfer.credit_account_id)
+        }

@@ -9,10 +9,10 @@ Refusals come in a stated order, so that the same request always hears the same 
    it resolves, overflow, and funds last.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 from domain.amount import MAX_UNITS, AmountNotPositive, AmountTooLarge
@@ -22,6 +22,9 @@ from domain.ledger import errors
 from domain.ledger.account import Account, AccountKind
 from domain.ledger.entry import MAX_TRANSFERS, Entry, EntrySource
 from domain.ledger.transfer import Posting, Transfer, TransferKind
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 ID_MAX_AGE: Final = timedelta(hours=24)
 ID_MAX_LEAD: Final = timedelta(minutes=1)
@@ -35,7 +38,7 @@ class Books:
         accounts: every account the entry names, where it exists.
         transfers: every transfer the entry names, as its own id or as a pending id, if known.
         resolutions: how each of those pending transfers was resolved, if it was.
-        entry: the committed entry of the same id, if there is one.
+        entries: committed entries, of those ids that are asked about.
         failed: ids that failed on balance before, with the reason.
         now: the database's clock.
     """
@@ -43,7 +46,7 @@ class Books:
     accounts: Mapping[AccountId, Account]
     transfers: Mapping[TransferId, Transfer]
     resolutions: Mapping[TransferId, TransferKind]
-    entry: Entry | None
+    entries: Mapping[EntryId, Entry]
     failed: Mapping[UUID, str]
     now: datetime
 
@@ -70,12 +73,13 @@ def decide(entry: Entry, books: Books) -> Decision:
             entry_id=entry.id,
             first_reason=books.failed[entry.id.uuid],
         )
-    if books.entry is not None:
-        if not is_same_content(books.entry, entry):
+    known = books.entries.get(entry.id)
+    if known is not None:
+        if not is_same_content(known, entry):
             raise errors.EntryConflict(
                 "this entry id is known with other content", entry_id=entry.id
             )
-        return Decision(books.entry, is_replay=True)
+        return Decision(known, is_replay=True)
 
     accounts = dict(books.accounts)
     resolved: dict[TransferId, TransferKind] = dict(books.resolutions)
@@ -92,6 +96,59 @@ def decide(entry: Entry, books: Books) -> Decision:
         if account is not books.accounts[account.id]
     }
     return Decision(entry, is_replay=False, accounts=changed, postings=tuple(postings))
+
+
+def decide_all(entries: Sequence[Entry], books: Books) -> list[Decision | DomainError]:
+    """Decide on entries in order, each on the books as those before it leave them.
+
+    One that is refused has its refusal in its place and changes nothing but the ids that it burns.
+    """
+    accounts, transfers, resolutions = (
+        dict(books.accounts),
+        dict(books.transfers),
+        dict(books.resolutions),
+    )
+    known, failed = dict(books.entries), dict(books.failed)
+    results: list[Decision | DomainError] = []
+    for entry in entries:
+        named = {transfer.id for transfer in entry.transfers}
+        pending = {transfer.pending_id for transfer in entry.transfers if transfer.pending_id}
+        seen = Books(
+            accounts=_of(accounts, entry.account_ids),
+            transfers=_of(transfers, named | pending),
+            resolutions=_of(resolutions, pending),
+            entries=known,
+            failed=failed,
+            now=books.now,
+        )
+        try:
+            decision = decide(entry, seen)
+        except DomainError as refusal:
+            failed |= burned_ids(entry, refusal)
+            results.append(refusal)
+            continue
+        results.append(decision)
+        if decision.is_replay:
+            continue
+        accounts |= decision.accounts
+        known[entry.id] = entry
+        for transfer in entry.transfers:
+            transfers[transfer.id] = transfer
+            if transfer.pending_id is not None:
+                resolutions[transfer.pending_id] = transfer.kind
+    return results
+
+
+def burned_ids(entry: Entry, refusal: DomainError) -> dict[UUID, str]:
+    """Return the ids that stay failed after this refusal, each with its reason."""
+    if not isinstance(refusal, errors.LedgerRefusal) or not refusal.burns_ids:
+        return {}
+    transfer_id = TransferId.parse(refusal.metadata["transfer_id"])
+    return dict.fromkeys((entry.id.uuid, transfer_id.uuid), refusal.reason)
+
+
+def _of(all: Mapping[Key, Value], keys: Iterable[Key]) -> dict[Key, Value]:
+    return {key: all[key] for key in keys if key in all}
 
 
 def is_same_content(one: Entry, other: Entry) -> bool:

@@ -4,6 +4,7 @@ A store joins by one more parameter of the fixture `rig`.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
@@ -98,6 +99,10 @@ class Rig:
     async def commit(self, entry: Entry) -> Decision:
         async with self.begin() as uow:
             return await uow.ledger.commit(entry)
+
+    async def commit_all(self, entries: Sequence[Entry]) -> Sequence[Decision | DomainError]:
+        async with self.begin() as uow:
+            return await uow.ledger.commit_all(entries)
 
     async def enter(self, *transfers: Transfer) -> Entry:
         entry = self.entry(*transfers)
@@ -279,6 +284,76 @@ async def test_of_new_entries_none_is_committed_when_one_is_refused(rig: Rig) ->
             await uow.ledger.commit_new(entries)
 
     assert (await rig.account("ada")).balance == 100
+
+
+async def test_in_a_batch_who_is_refused_keeps_nobody_else_from_anything(rig: Rig) -> None:
+    await rig.enter(rig.transfer("lp", "ada", 100))
+    entries = [
+        rig.entry(rig.transfer("ada", "bob", 60)),
+        rig.entry(rig.transfer("ada", "bob", 60)),
+        rig.entry(rig.transfer("ada", "bob", 40), rig.transfer("bob", "markup", 100)),
+        rig.entry(rig.transfer("ada", "ada", 1)),
+    ]
+
+    results = await rig.commit_all([*entries, entries[0]])
+
+    told = [one.reason if isinstance(one, DomainError) else one.is_replay for one in results]
+    assert told == [False, "INSUFFICIENT_FUNDS", False, "ACCOUNTS_MUST_DIFFER", True]
+    assert (await rig.account("markup")).balance == 100
+    assert await rig.commit_all([]) == []
+
+
+async def test_a_batch_that_comes_again_changes_nothing_and_hears_the_same(rig: Rig) -> None:
+    await rig.enter(rig.transfer("lp", "ada", 100))
+    hold = rig.transfer("ada", "bob", 50, kind=PENDING)
+    entries = [
+        rig.entry(hold),
+        rig.entry(rig.transfer("ada", "bob", 51)),
+        rig.entry(rig.resolution(hold, POST, amount=Amount(NGN, 20))),
+    ]
+    first = await rig.commit_all(entries)
+    accounts = await rig.accounts()
+
+    again = await rig.commit_all(entries)
+
+    assert [type(one) for one in first] == [Decision, InsufficientFunds, Decision]
+    assert [type(one) for one in again] == [Decision, EntryAlreadyFailed, Decision]
+    assert all(one.is_replay for one in again if isinstance(one, Decision))
+    assert await rig.accounts() == accounts
+
+
+async def test_an_id_used_meanwhile_for_other_accounts_fails_the_batch_to_be_sent_again(
+    rig: Rig,
+) -> None:
+    await rig.enter(rig.transfer("lp", "ada", 10), rig.transfer("lp", "bob", 10))
+    taken = rig.transfer("ada", "markup")
+    other = replace(taken, debit_account_id=rig.ids["bob"], credit_account_id=rig.ids["treasury"])
+    batch = [rig.entry(other), rig.entry(rig.transfer("bob", "treasury"))]
+
+    async with rig.begin() as slow:
+        await slow.ledger.commit(rig.entry(taken))
+        waiting = asyncio.create_task(_result(rig.commit_all(batch)))
+        await asyncio.sleep(0.3)
+
+    assert await waiting == "VERSION_CONFLICT"
+    first, second = await rig.commit_all(batch)
+    assert isinstance(first, TransferConflict)
+    assert isinstance(second, Decision)
+
+
+async def test_holds_of_a_batch_lapse_when_their_time_is_over(rig: Rig) -> None:
+    await rig.enter(rig.transfer("lp", "ada", 10))
+    async with rig.begin() as uow:
+        soon = await uow.now() + timedelta(hours=1)
+    kept, released = (rig.transfer("ada", "bob", kind=PENDING, expires_at=soon) for _ in range(2))
+    void = rig.resolution(released, VOID, amount=released.amount)
+
+    await rig.commit_all([rig.entry(kept), rig.entry(released), rig.entry(void)])
+
+    rows = await rig.platform.owner.fetch(
+        "SELECT transfer_id FROM core.expiring_holds WHERE tenant_id = $1", rig.tenant_id.uuid
+    )
+    assert [row["transfer_id"] for row in rows] == [kept.id.uuid]
 
 
 async def test_burned_ids_stay_failed_when_the_funds_are_there(rig: Rig) -> None:
@@ -499,15 +574,35 @@ class Twins:
         amount = Amount(target.amount.asset, target.amount.units + more)
         return self.rig.resolution(target, kind, amount=amount)
 
+    def twisted(
+        self, drafts: Sequence[Draft], source: EntrySource, age: timedelta, twist: str, number: int
+    ) -> Entry:
+        """Return a new entry, or one that was tried before, as it was or changed."""
+        entry = self.draft(drafts, source, age)
+        if twist != "new" and self.tried:
+            entry = self.tried[number % len(self.tried)]
+        if twist == "changed":
+            entry = replace(entry, reference="another reference", transfers=entry.transfers[::-1])
+        return entry
+
+    async def assert_same_lines(self) -> None:
+        for name in NAMES:
+            id = self.rig.ids[name]
+            of_account = [line for line in self.book.postings if line.account_id == id]
+            assert _lines(await self.rig.lines(name)) == _lines(of_account[::-1])
+
+    def expect(self, entry: Entry) -> Decision | DomainError:
+        """Do it to the book in memory alone."""
+        self.tried.append(entry)
+        try:
+            return self.book.commit(entry)
+        except DomainError as refusal:
+            return refusal
+
     async def enter(self, entry: Entry) -> None:
         """Assert that both decide the same, and are the same afterwards."""
-        self.tried.append(entry)
-        expected: Decision | LedgerRefusal | DomainError
+        expected = self.expect(entry)
         found: Decision | LedgerRefusal | DomainError
-        try:
-            expected = self.book.commit(entry)
-        except DomainError as refusal:
-            expected = refusal
         try:
             found = await self.rig.commit(entry)
         except DomainError as refusal:
@@ -528,20 +623,40 @@ async def test_the_store_decides_and_keeps_what_the_domain_does(
     platform: Platform, batch: list[Any]
 ) -> None:
     rig = await a_rig(platform)
+    twins = await some_twins(rig)
+    for draft in batch:
+        await twins.enter(twins.twisted(*draft))
+    await twins.assert_same_lines()
+
+
+@settings(max_examples=30, deadline=None)
+@given(batch=BATCHES, cuts=st.lists(st.integers(1, 5), min_size=10, max_size=10))
+async def test_batches_of_any_split_do_what_the_domain_does_one_by_one(
+    platform: Platform, batch: list[Any], cuts: list[int]
+) -> None:
+    rig = await a_rig(platform)
+    twins = await some_twins(rig)
+    entries = deque[Entry]()
+    expected: list[Decision | DomainError] = []
+    for draft in batch:
+        entries.append(twins.twisted(*draft))
+        expected.append(twins.expect(entries[-1]))
+
+    found: list[Decision | DomainError] = []
+    for size in cuts:
+        part = [entries.popleft() for _ in range(min(size, len(entries)))]
+        found += await rig.commit_all(part)
+
+    assert list(map(_told, found)) == list(map(_told, expected))
+    assert await rig.accounts() == twins.book.accounts
+    await twins.assert_same_lines()
+
+
+async def some_twins(rig: Rig) -> Twins:
     twins = Twins(rig, await rig.accounts())
     async with rig.begin() as uow:
         twins.book.now = await uow.now()
-    for drafts, source, age, twist, number in batch:
-        entry = twins.draft(drafts, source, age)
-        if twist != "new" and twins.tried:
-            entry = twins.tried[number % len(twins.tried)]
-        if twist == "changed":
-            entry = replace(entry, reference="another reference", transfers=entry.transfers[::-1])
-        await twins.enter(entry)
-
-    for name in NAMES:
-        of_account = [line for line in twins.book.postings if line.account_id == rig.ids[name]]
-        assert _lines(await rig.lines(name)) == _lines(of_account[::-1])
+    return twins
 
 
 def _told(result: object) -> object:

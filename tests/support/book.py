@@ -8,7 +8,7 @@ from domain.ids import AccountId, EntryId, TransferId
 from domain.ledger.account import Account
 from domain.ledger.entry import Entry
 from domain.ledger.errors import LedgerRefusal
-from domain.ledger.posting import Books, Decision, decide
+from domain.ledger.posting import Books, Decision, burned_ids, decide
 from domain.ledger.transfer import Posting, Transfer, TransferKind
 from tests.support.builders import NOW
 
@@ -45,16 +45,14 @@ class Book:
             accounts=self.accounts,
             transfers=self.transfers,
             resolutions=self.resolutions,
-            entry=self.entries.get(entry.id),
+            entries=self.entries,
             failed=self.failed,
             now=self.now,
         )
         try:
             decision = decide(entry, books)
         except LedgerRefusal as refusal:
-            if refusal.burns_ids:
-                transfer_id = TransferId.parse(refusal.metadata["transfer_id"])
-                self.failed |= dict.fromkeys((entry.id.uuid, transfer_id.uuid), refusal.reason)
+            self.failed |= burned_ids(entry, refusal)
             raise
         if decision.is_replay:
             return decision

@@ -146,7 +146,7 @@ def the_books(
         accounts={account.id: account for account in accounts},
         transfers={transfer.id: transfer for transfer in transfers},
         resolutions=resolutions or {},
-        entry=entry,
+        entries={entry.id: entry} if entry else {},
         failed=failed or {},
         now=now,
     )

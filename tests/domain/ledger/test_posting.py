@@ -103,7 +103,7 @@ class Case:
                 *(account for name, account in here.items() if name not in self.missing),
                 transfers=[pending, *known] if self.pending_is_known else known,
                 resolutions={pending.id: self.resolution} if self.resolution else {},
-                entry=self.known_entry,
+                entry=self.known_entry and replace(self.known_entry, id=self.entry_id),
                 failed=dict.fromkeys(self.failed, "INSUFFICIENT_FUNDS"),
             ),
         )
