@@ -38,6 +38,7 @@ from app.usecase.event.list_dead_letters import ListDeadLetters
 from app.usecase.event.replay_dead_letters import ReplayDeadLetters
 from app.usecase.event.request_replay import RequestReplay
 from app.usecase.house.mirror_trades import CONSUMER, MirrorTrades
+from app.usecase.ledger.create_entries import CreateEntries
 from app.usecase.ledger.create_entry import CreateEntry
 from app.usecase.ledger.expire_hold import ExpireHold
 from app.usecase.ledger.open_account import OpenAccount
@@ -216,6 +217,7 @@ class Container(containers.DeclarativeContainer):
     ledger_admin_servicer = providers.Singleton(
         LedgerAdminServicer,
         create_entry=providers.Singleton(CreateEntry, once, announce),
+        create_entries=providers.Singleton(CreateEntries, units_of_work, announce),
         open_account=providers.Singleton(OpenAccount, units_of_work),
         set_overdraft_limit=providers.Singleton(SetOverdraftLimit, once),
         read_ledger=read_ledger,

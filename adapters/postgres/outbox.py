@@ -95,7 +95,8 @@ class PostgresOutbox(Outbox):
         self._scope = scope
 
     async def add(self, *events: Event) -> None:
-        await write_rows(self._scope, [new_events(events)])
+        if events:
+            await write_rows(self._scope, [new_events(events)])
 
 
 def new_events(events: Sequence[Event]) -> Write:

@@ -1,5 +1,7 @@
 """LedgerService and LedgerAdminService: decode, call one use case, encode."""
 
+from collections.abc import Mapping
+
 from adapters.wire.amount import read_amount, read_asset, read_time
 from adapters.wire.ledger import (
     account_message,
@@ -10,21 +12,27 @@ from adapters.wire.ledger import (
 )
 from app.rpc.caller import current_caller
 from app.rpc.context import Context
+from app.rpc.errors import status_of
 from app.rpc.request import (
     call_of,
+    call_without_id,
     money_call_of,
     named_tenant,
     next_token,
     optional_text_of,
     page_of,
 )
+from app.usecase.ledger.create_entries import CreateEntries, EntryResult
 from app.usecase.ledger.create_entry import CreateEntry
 from app.usecase.ledger.open_account import OpenAccount
 from app.usecase.ledger.read_ledger import ReadLedger
 from app.usecase.ledger.set_overdraft_limit import SetOverdraftLimit
 from domain.amount import AmountNotPositive
+from domain.asset import Asset
+from domain.errors import DomainError
 from domain.ids import AccountId, CustomerId, EntryId
 from domain.ledger.account import AccountKey
+from domain.ledger.entry import NewEntry
 from ports.market import Market
 from reli.ledger.v1 import ledger_service_pb2 as pb
 from reli.ledger.v1.ledger_service_pb2_grpc import (
@@ -89,12 +97,14 @@ class LedgerAdminServicer(LedgerAdminServiceServicer):
         self,
         *,
         create_entry: CreateEntry,
+        create_entries: CreateEntries,
         open_account: OpenAccount,
         set_overdraft_limit: SetOverdraftLimit,
         read_ledger: ReadLedger,
         market: Market,
     ) -> None:
         self._create_entry = create_entry
+        self._create_entries = create_entries
         self._open_account = open_account
         self._set_overdraft_limit = set_overdraft_limit
         self._read_ledger = read_ledger
@@ -104,20 +114,19 @@ class LedgerAdminServicer(LedgerAdminServiceServicer):
         self, request: pb.CreateEntryRequest, context: Context
     ) -> pb.CreateEntryResponse:
         assets = (await self._market.catalogue()).assets
-        entry, recorded_at = await self._create_entry(
-            money_call_of(request).on(named_tenant(request)),
-            entry_id=EntryId.parse(request.entry_id, field="entry_id"),
-            transfers=[read_transfer(transfer, assets) for transfer in request.transfers],
-            description=optional_text_of(
-                request.description, field="description", maximum=MAX_DESCRIPTION
-            ),
-            effective_at=(
-                read_time(request.effective_time, field="effective_time")
-                if request.HasField("effective_time")
-                else None
-            ),
-        )
+        call = money_call_of(request).on(named_tenant(request))
+        entry, recorded_at = await self._create_entry(call, _new_entry(request, assets))
         return pb.CreateEntryResponse(entry=entry_message(entry, recorded_at=recorded_at))
+
+    async def CreateEntries(
+        self, request: pb.CreateEntriesRequest, context: Context
+    ) -> pb.CreateEntriesResponse:
+        assets = (await self._market.catalogue()).assets
+        results = await self._create_entries(
+            call_without_id().on(named_tenant(request)),
+            [_new_entry_or_refusal(entry, assets) for entry in request.entries],
+        )
+        return pb.CreateEntriesResponse(results=map(_result_message, results))
 
     async def GetEntry(self, request: pb.GetEntryRequest, context: Context) -> pb.GetEntryResponse:
         entry, recorded_at = await self._read_ledger.entry(
@@ -152,3 +161,37 @@ class LedgerAdminServicer(LedgerAdminServiceServicer):
             limit,
         )
         return pb.SetOverdraftLimitResponse(account=account_message(account))
+
+
+def _new_entry(
+    request: pb.CreateEntryRequest | pb.NewEntry, assets: Mapping[str, Asset]
+) -> NewEntry:
+    return NewEntry(
+        id=EntryId.parse(request.entry_id, field="entry_id"),
+        transfers=tuple(read_transfer(transfer, assets) for transfer in request.transfers),
+        description=optional_text_of(
+            request.description, field="description", maximum=MAX_DESCRIPTION
+        ),
+        effective_at=(
+            read_time(request.effective_time, field="effective_time")
+            if request.HasField("effective_time")
+            else None
+        ),
+    )
+
+
+def _new_entry_or_refusal(
+    entry: pb.NewEntry, assets: Mapping[str, Asset]
+) -> NewEntry | DomainError:
+    try:
+        return _new_entry(entry, assets)
+    except DomainError as refusal:
+        return refusal
+
+
+def _result_message(result: EntryResult) -> pb.EntryResult:
+    if isinstance(result, DomainError):
+        return pb.EntryResult(outcome=pb.ENTRY_OUTCOME_REFUSED, refusal=status_of(result))
+    if result.is_replay:
+        return pb.EntryResult(outcome=pb.ENTRY_OUTCOME_REPLAYED)
+    return pb.EntryResult(outcome=pb.ENTRY_OUTCOME_COMMITTED)

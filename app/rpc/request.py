@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 import re
+from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -26,13 +27,17 @@ class InvalidPageToken(DomainError):
 
 def call_of(request: Any) -> Call:
     """Return the call on the caller's own tenant; a request id is optional."""
+    return replace(call_without_id(), key=_request_key(request))
+
+
+def call_without_id() -> Call:
+    """Return the call of a method whose requests carry no id of their own."""
     caller = current_caller()
     return Call(
         tenant_id=caller.tenant_id,
         api_key_id=caller.api_key_id,
         scopes=caller.scopes,
         correlation_id=caller.correlation_id,
-        key=_request_key(request),
     )
 
 

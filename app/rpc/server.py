@@ -21,7 +21,8 @@ from reli.sandbox.v1 import sandbox_service_pb2, sandbox_service_pb2_grpc
 from reli.tenant.v1 import tenant_service_pb2, tenant_service_pb2_grpc
 from reli.trade.v1 import trade_service_pb2, trade_service_pb2_grpc
 
-MAX_MESSAGE_BYTES: Final = 1 << 20
+MAX_MESSAGE_BYTES: Final = 4 << 20
+"""A batch of entries; the front door lets less through."""
 MAX_METADATA_BYTES: Final = 32 << 10
 """More than the front door lets through: what it refuses itself, it refuses with a reason."""
 

@@ -1,5 +1,6 @@
 """Tells the world what happened, if and only if it was committed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -33,14 +34,30 @@ class Announce:
         now: datetime | None = None,
     ) -> None:
         """Announce that `type` happened to `thing`, as it now is; `now` where it is known."""
+        now = now or await uow.now()
+        await self.all(uow, type, [thing], correlation_id=correlation_id, now=now)
+
+    async def all(
+        self,
+        uow: UnitOfWork,
+        type: str,
+        things: Sequence[Thing],
+        *,
+        correlation_id: str,
+        now: datetime,
+    ) -> None:
+        """Announce that `type` happened to each of `things`, in order."""
         await uow.outbox.add(
-            Event(
-                id=self.ids.new(EventId),
-                tenant_id=uow.tenant_id,
-                type=type,
-                subject=thing.id,
-                data=thing,
-                correlation_id=correlation_id,
-                occurred_at=now or await uow.now(),
+            *(
+                Event(
+                    id=self.ids.new(EventId),
+                    tenant_id=uow.tenant_id,
+                    type=type,
+                    subject=thing.id,
+                    data=thing,
+                    correlation_id=correlation_id,
+                    occurred_at=now,
+                )
+                for thing in things
             )
         )

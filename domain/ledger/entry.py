@@ -1,13 +1,13 @@
 """An entry commits one or more transfers, all or none."""
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from domain.ids import AccountId, EntryId
-from domain.ledger.transfer import Transfer
+from domain.ids import AccountId, EntryId, TransferId
+from domain.ledger.transfer import NewTransfer, Transfer
 
 MAX_TRANSFERS: Final = 100
 
@@ -47,3 +47,35 @@ class Entry:
             for transfer in self.transfers
             for id in (transfer.debit_account_id, transfer.credit_account_id)
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEntry:
+    """An operator's entry as it is asked for.
+
+    Attributes:
+        effective_at: when the movement counts; None: when it is recorded.
+    """
+
+    id: EntryId
+    transfers: tuple[NewTransfer, ...]
+    description: str
+    effective_at: datetime | None
+
+    def completed(
+        self, pending: Mapping[TransferId, Transfer], *, reference: str, now: datetime
+    ) -> Entry:
+        """Fill in from those pending transfers that are known, or raise as a transfer does."""
+        return Entry(
+            id=self.id,
+            transfers=tuple(
+                transfer.completed(
+                    pending.get(transfer.pending_id) if transfer.pending_id else None
+                )
+                for transfer in self.transfers
+            ),
+            source=EntrySource.OPERATOR,
+            reference=reference,
+            description=self.description,
+            effective_at=self.effective_at or now,
+        )

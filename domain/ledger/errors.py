@@ -29,6 +29,18 @@ class TooManyTransfers(LedgerRefusal):
     reason = "TOO_MANY_TRANSFERS"
 
 
+class EmptyBatch(LedgerRefusal):
+    """A batch without an entry."""
+
+    reason = "EMPTY_BATCH"
+
+
+class BatchTooLarge(LedgerRefusal):
+    """More entries or transfers than one batch takes."""
+
+    reason = "BATCH_TOO_LARGE"
+
+
 class DuplicateTransferId(LedgerRefusal):
     """The same transfer id twice in one entry."""
 

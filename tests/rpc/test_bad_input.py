@@ -43,7 +43,15 @@ from reli.tenant.v1 import tenant_pb2
 from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from reli.trade.v1 import trade_service_pb2 as trade_pb
 from tests.support.dead_letters import a_dead_letter
-from tests.support.platform import Client, Platform, amount, new_request_id, refusal_of, uuid_at
+from tests.support.platform import (
+    Client,
+    Platform,
+    amount,
+    new_request_id,
+    refusal_in,
+    refusal_of,
+    uuid_at,
+)
 from tests.support.rpc import RPCS, Rpc
 
 INVALID: Final = grpc.StatusCode.INVALID_ARGUMENT
@@ -447,6 +455,10 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
         "entry_id": an_id(EntryId),
         "transfers": [w.deposit()],
         "request_id": new_request_id(),
+    },
+    "LedgerAdminService/CreateEntries": lambda w: {
+        "tenant_id": w.tenant_id,
+        "entries": [{"entry_id": an_id(EntryId), "transfers": [w.deposit()]}],
     },
     "LedgerAdminService/GetEntry": lambda w: {"tenant_id": w.tenant_id, "entry_id": w.entry_id},
     "LedgerAdminService/OpenAccount": lambda w: {
@@ -916,6 +928,7 @@ PROPOSE: Final = "TradeAdminService/ProposeResolution"
 APPROVE: Final = "TradeAdminService/ApproveResolution"
 REPLAY: Final = "EventAdminService/ReplayDeadLetter"
 ENTRY: Final = "LedgerAdminService/CreateEntry"
+BATCH: Final = "LedgerAdminService/CreateEntries"
 OPEN: Final = "LedgerAdminService/OpenAccount"
 LIMIT: Final = "LedgerAdminService/SetOverdraftLimit"
 UPDATE: Final = "TenantService/UpdateCurrentTenant"
@@ -1228,6 +1241,7 @@ TENANT_CASES: Final = [
             (TENANT_KEY, "TENANT_NOT_FOUND"),
             ("TenantAdminService/RevokeTenantApiKey", "API_KEY_NOT_FOUND"),
             (ENTRY, "TENANT_NOT_FOUND"),
+            (BATCH, "TENANT_NOT_FOUND"),
             ("LedgerAdminService/GetEntry", "ENTRY_NOT_FOUND"),
             (OPEN, "TENANT_NOT_FOUND"),
             (LIMIT, "ACCOUNT_NOT_FOUND"),
@@ -1244,6 +1258,28 @@ TENANT_CASES: Final = [
 
 DAY: Final = timedelta(hours=24)
 LEDGER_CASES: Final = [
+    case("no entry", BATCH, {"entries": []}, INVALID, "EMPTY_BATCH", "entries"),
+    case(
+        "8,191 entries",
+        BATCH,
+        {"entries": lambda w: [ledger_pb.NewEntry()] * 8_191},
+        INVALID,
+        "BATCH_TOO_LARGE",
+        "entries",
+    ),
+    case(
+        "8,200 transfers",
+        BATCH,
+        {
+            "entries": lambda w: [
+                ledger_pb.NewEntry(entry_id=an_id(EntryId), transfers=[w.deposit()] * 100)
+            ]
+            * 82
+        },
+        INVALID,
+        "BATCH_TOO_LARGE",
+        "entries",
+    ),
     case("no transfer", ENTRY, {"transfers": []}, INVALID, "EMPTY_ENTRY"),
     case(
         "101 transfers",
@@ -1587,6 +1623,65 @@ async def test_a_call_without_a_good_key_is_refused(world: World, name: str) -> 
                 Expected(code=UNAUTHENTICATED, reason=reason),
                 [] if text is None else [("authorization", text.format_map(known))],
             )
+
+
+@pytest.mark.parametrize(
+    ("change", "expected", "leaves"),
+    [
+        pytest.param(*one.values[1:], id=str(one.id))
+        for one in LEDGER_CASES
+        if one.values[0] == ENTRY
+    ],
+)
+async def test_what_is_wrong_with_an_entry_is_said_of_it_and_keeps_no_neighbor_from_anything(
+    world: World, change: Change, expected: Expected, leaves: Mapping[str, int]
+) -> None:
+    alone: Any = changed(world, ENTRY, change)
+    wrong = ledger_pb.NewEntry(
+        entry_id=alone.entry_id, transfers=alone.transfers, description=alone.description
+    )
+    if alone.HasField("effective_time"):
+        wrong.effective_time.CopyFrom(alone.effective_time)
+    before, after = (
+        ledger_pb.NewEntry(entry_id=an_id(EntryId), transfers=[world.deposit()]) for _ in range(2)
+    )
+    batch = ledger_pb.CreateEntriesRequest(
+        tenant_id=world.tenant_id, entries=[before, wrong, after]
+    )
+    burned = {name: more for name, more in leaves.items() if name == "burned_ids"}
+
+    changes = {"entries": 2, "transfers": 2, "outbox": 2, "accounts": 0}
+    async with leaving(world, changes | burned):
+        results = (await world.call(BATCH, batch)).results
+
+    assert [one.outcome for one in results] == [
+        ledger_pb.ENTRY_OUTCOME_COMMITTED,
+        ledger_pb.ENTRY_OUTCOME_REFUSED,
+        ledger_pb.ENTRY_OUTCOME_COMMITTED,
+    ]
+    refusal = refusal_in(results[1].refusal)
+    assert (refusal.code, refusal.reason) == (expected.code, expected.reason)
+    assert refusal.metadata.get("field", "") == expected.field
+    again = (await world.call(BATCH, batch)).results
+    assert [one.outcome for one in again][::2] == [ledger_pb.ENTRY_OUTCOME_REPLAYED] * 2
+
+
+async def test_a_batch_takes_8190_transfers_and_a_message_4_mib(world: World) -> None:
+    transfers = [world.deposit(purpose="a_purpose_of_thirty_two_letters_") for _ in range(8_190)]
+    entries = [
+        ledger_pb.NewEntry(entry_id=an_id(EntryId), transfers=transfers[at : at + 90])
+        for at in range(0, 8_190, 90)
+    ]
+    request = ledger_pb.CreateEntriesRequest(tenant_id=world.tenant_id, entries=entries)
+
+    results = (await world.call(BATCH, request)).results
+
+    assert {one.outcome for one in results} == {ledger_pb.ENTRY_OUTCOME_COMMITTED}
+    world.rows.clear()
+    request.entries[0].description = "x" * (4 << 20)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await world.call(BATCH, request)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 TENANT_RPCS: Final = [rpc.name for rpc in RPCS.values() if not rpc.is_for_operators]

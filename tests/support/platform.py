@@ -80,12 +80,17 @@ def refusal_of(error: grpc.aio.AioRpcError) -> Refusal:
     trailers: Any = error.trailing_metadata() or ()
     details = dict(trailers).get("grpc-status-details-bin")
     assert isinstance(details, bytes), f"no details: {error}"
-    status = status_pb2.Status.FromString(details)
+    refusal = refusal_in(status_pb2.Status.FromString(details))
+    assert refusal.code is error.code()
+    return refusal
+
+
+def refusal_in(status: status_pb2.Status) -> Refusal:
     info = error_details_pb2.ErrorInfo()
     assert status.details[0].Unpack(info)
     assert info.domain == "reli.dev"
-    assert status.code == error.code().value[0]
-    return Refusal(error.code(), status.message, info.reason, dict(info.metadata))
+    (code,) = (code for code in grpc.StatusCode if code.value[0] == status.code)
+    return Refusal(code, status.message, info.reason, dict(info.metadata))
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
+from google.api import annotations_pb2
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -46,6 +47,13 @@ class Rpc:
         options: Any = self.descriptor.GetOptions()
         scope: access_pb2.Scope = options.Extensions[access_pb2.scope]
         return scope
+
+    @property
+    def has_route(self) -> bool:
+        """Say whether it can be called over REST too."""
+        options: Any = self.descriptor.GetOptions()
+        http: Any = annotations_pb2.http
+        return bool(options.HasExtension(http))
 
     @property
     def is_for_operators(self) -> bool:

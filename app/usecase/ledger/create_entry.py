@@ -1,6 +1,5 @@
 """Committing an operator's entry."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -10,9 +9,8 @@ from app.usecase.call import Call
 from app.usecase.once import Once
 from domain.errors import DomainError
 from domain.ids import EntryId
-from domain.ledger.entry import Entry, EntrySource
+from domain.ledger.entry import Entry, NewEntry
 from domain.ledger.errors import LedgerRefusal
-from domain.ledger.transfer import NewTransfer
 from ports.unit_of_work import UnitOfWork
 
 
@@ -23,15 +21,7 @@ class CreateEntry:
     once: Once
     announce: Announce
 
-    async def __call__(
-        self,
-        call: Call,
-        *,
-        entry_id: EntryId,
-        transfers: Sequence[NewTransfer],
-        description: str,
-        effective_at: datetime | None,
-    ) -> tuple[Entry, datetime]:
+    async def __call__(self, call: Call, new: NewEntry) -> tuple[Entry, datetime]:
         """Return the entry and when it was recorded, or raise the ledger's refusal."""
         submitted: list[Entry] = []
 
@@ -39,25 +29,13 @@ class CreateEntry:
             await uow.tenants.get()
             now = await uow.now()
             pending = await uow.ledger.get_transfers(
-                [transfer.pending_id for transfer in transfers if transfer.pending_id]
+                [transfer.pending_id for transfer in new.transfers if transfer.pending_id]
             )
-            entry = Entry(
-                id=entry_id,
-                transfers=tuple(
-                    transfer.completed(
-                        pending.get(transfer.pending_id) if transfer.pending_id else None
-                    )
-                    for transfer in transfers
-                ),
-                source=EntrySource.OPERATOR,
-                reference=str(call.api_key_id),
-                description=description,
-                effective_at=effective_at or now,
-            )
+            entry = new.completed(pending, reference=str(call.api_key_id), now=now)
             submitted.append(entry)
             decision = await uow.ledger.commit(entry)
             if decision.is_replay:
-                return await uow.ledger.get_entry(entry_id)
+                return await uow.ledger.get_entry(new.id)
             await self.announce(
                 uow, "entry.committed", entry, correlation_id=call.correlation_id, now=now
             )
@@ -70,4 +48,4 @@ class CreateEntry:
             if isinstance(refusal, LedgerRefusal) and refusal.burns_ids:
                 await uow.ledger.burn(submitted[-1], refusal)
 
-        return await self.once(call, entry_id, effect, replay, burn)
+        return await self.once(call, new.id, effect, replay, burn)

@@ -1,0 +1,101 @@
+"""Committing many operator's entries at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from app.usecase.announce import Announce
+from app.usecase.call import Call
+from domain.errors import DomainError
+from domain.ids import TransferId
+from domain.ledger.entry import Entry, NewEntry
+from domain.ledger.errors import BatchTooLarge, EmptyBatch
+from domain.ledger.posting import Decision
+from domain.ledger.transfer import Transfer
+from ports.unit_of_work import UnitOfWorkFactory
+
+MAX_TRANSFERS: Final = 8_190
+"""Of one batch, in all of its entries."""
+
+EntryResult = Decision | DomainError
+
+
+@dataclass(frozen=True, slots=True)
+class CreateEntries:
+    """Entries carry their own ids, so a batch that comes again has its effect once."""
+
+    units_of_work: UnitOfWorkFactory
+    announce: Announce
+
+    async def __call__(
+        self, call: Call, entries: Sequence[NewEntry | DomainError]
+    ) -> Sequence[EntryResult]:
+        """Return one result for each entry, in order; what could not even be read stays refused.
+
+        Raises `EmptyBatch`, `BatchTooLarge`, `TenantNotFound`, and `VersionConflict` when somebody
+        used one of the ids meanwhile.
+        """
+        _check_size(entries)
+        async with self.units_of_work.begin(call.tenant_id) as uow:
+            await uow.tenants.get()
+            now = await uow.now()
+            pending = await uow.ledger.get_transfers(
+                [
+                    transfer.pending_id
+                    for entry in entries
+                    if isinstance(entry, NewEntry)
+                    for transfer in entry.transfers
+                    if transfer.pending_id
+                ]
+            )
+            drafts = _drafts(entries, dict(pending), reference=str(call.api_key_id), now=now)
+            decided = iter(
+                await uow.ledger.commit_all([one for one in drafts if isinstance(one, Entry)])
+            )
+            results = [next(decided) if isinstance(one, Entry) else one for one in drafts]
+            await self.announce.all(
+                uow,
+                "entry.committed",
+                [one.entry for one in results if isinstance(one, Decision) and not one.is_replay],
+                correlation_id=call.correlation_id,
+                now=now,
+            )
+        return results
+
+
+def _check_size(entries: Sequence[NewEntry | DomainError]) -> None:
+    if not entries:
+        raise EmptyBatch("a batch needs at least one entry", field="entries")
+    transfers = sum(len(entry.transfers) for entry in entries if isinstance(entry, NewEntry))
+    if max(transfers, len(entries)) > MAX_TRANSFERS:
+        raise BatchTooLarge(
+            f"a batch takes at most {MAX_TRANSFERS} entries and transfers",
+            field="entries",
+            maximum=MAX_TRANSFERS,
+        )
+
+
+def _drafts(
+    entries: Sequence[NewEntry | DomainError],
+    known: dict[TransferId, Transfer],
+    *,
+    reference: str,
+    now: datetime,
+) -> list[Entry | DomainError]:
+    """Fill in what pending transfers say, those of the same batch too."""
+    drafts: list[Entry | DomainError] = []
+    for entry in entries:
+        if isinstance(entry, DomainError):
+            drafts.append(entry)
+            continue
+        try:
+            draft = entry.completed(known, reference=reference, now=now)
+        except DomainError as refusal:
+            drafts.append(refusal)
+        else:
+            drafts.append(draft)
+            known.update(
+                (transfer.id, transfer) for transfer in draft.transfers if transfer.id not in known
+            )
+    return drafts
