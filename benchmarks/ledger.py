@@ -198,7 +198,7 @@ class Book:
             subject=result.entry.id,
             data=result.entry,
             correlation_id=call,
-            occurred_at=result.postings[0].recorded_at,
+            occurred_at=result.recorded_at,
         )
 
 

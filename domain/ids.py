@@ -14,8 +14,8 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUE_OF = {digit: value for value, digit in enumerate(_ALPHABET)}
 _DIGITS = 26
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_MS = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MS = (datetime.max.replace(tzinfo=UTC) - EPOCH) // timedelta(milliseconds=1)
 
 
 def _encode(value: int) -> str:
@@ -58,12 +58,17 @@ class TypedId:
         return cls(UUID(int=value))
 
     @property
+    def created_ms(self) -> int:
+        """Milliseconds since 1970: the first 48 bits of a UUIDv7 (RFC 9562 section 5.7)."""
+        return self.uuid.int >> 80
+
+    @property
     def created_at(self) -> datetime:
-        """The instant in the first 48 bits, as RFC 9562 section 5.7 lays a UUIDv7 out.
+        """The same as an instant.
 
         48 bits reach past the year 9999, where `datetime` ends; those ids read as its end.
         """
-        return _EPOCH + timedelta(milliseconds=min(self.uuid.int >> 80, _LAST_MS))
+        return EPOCH + timedelta(milliseconds=min(self.created_ms, _LAST_MS))
 
     @property
     def is_time_ordered(self) -> bool:

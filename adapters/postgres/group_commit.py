@@ -106,7 +106,7 @@ class _Writes:
     new_trades: list[tuple[Trade, timedelta]] = field(default_factory=list)
     trades: list[tuple[Trade, TradeLease, datetime | None]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
-    entries: list[tuple[Decision, datetime]] = field(default_factory=list)
+    entries: list[Decision] = field(default_factory=list)
 
     def add(self, other: "_Writes") -> None:
         self.requests += other.requests
@@ -232,9 +232,9 @@ class _Group:
 
     def decide(self, entry: Entry, pending: Sequence[Transfer]) -> Decision:
         """Decide on the balances as the neighbors who decided before leave them."""
-        decided = decide_on(self.accounts, entry, pending)
-        self._writes.entries.append(decided)
-        return decided[0]
+        decision = decide_on(self.accounts, entry, pending)
+        self._writes.entries.append(decision)
+        return decision
 
     def leave(self, member: _Member, *, is_good: bool) -> None:
         """Note that a member has ended; one that failed leaves nothing behind."""

@@ -78,28 +78,31 @@ SELECT * FROM core.transfers WHERE tenant_id = $1 AND entry_id = ANY($2)
 ORDER BY entry_id, ordinal
 """
 
+# The rows exist, and are locked; ON CONFLICT finds each by its key, however many there are and
+# whatever the planner believes. As a join, it would compare each with each.
 _WRITE = """
 changed AS (
-    UPDATE core.accounts AS a SET debits_pending = v.debits_pending,
-        debits_posted = v.debits_posted, credits_pending = v.credits_pending,
-        credits_posted = v.credits_posted, version = v.version
-    FROM unnest($2::uuid[], $3::numeric[], $4::numeric[], $5::numeric[], $6::numeric[],
-        $7::bigint[])
-        AS v (id, debits_pending, debits_posted, credits_pending, credits_posted, version)
-    WHERE a.tenant_id = $1 AND a.id = ANY($2) AND a.id = v.id
+    INSERT INTO core.accounts AS a (tenant_id, id, kind, owner, asset, overdraft_limit,
+        debits_pending, debits_posted, credits_pending, credits_posted, version, created_at)
+    SELECT $1, v.*, core.now()
+    FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::numeric[], $7::numeric[],
+        $8::numeric[], $9::numeric[], $10::numeric[], $11::bigint[]) AS v
+    ON CONFLICT (tenant_id, id) DO UPDATE SET debits_pending = EXCLUDED.debits_pending,
+        debits_posted = EXCLUDED.debits_posted, credits_pending = EXCLUDED.credits_pending,
+        credits_posted = EXCLUDED.credits_posted, version = EXCLUDED.version
 ), written AS (
     INSERT INTO core.entries (tenant_id, id, source, reference, description, effective_at,
         recorded_at)
-    SELECT $1, * FROM unnest($8::uuid[], $9::text[], $10::text[], $11::text[],
-        $12::timestamptz[], $13::timestamptz[])
+    SELECT $1, * FROM unnest($12::uuid[], $13::text[], $14::text[], $15::text[],
+        $16::timestamptz[], $17::timestamptz[])
 ), moved AS (
     INSERT INTO core.transfers (tenant_id, entry_id, recorded_at, ordinal, id, kind,
         debit_account_id, credit_account_id, asset, units, pending_id, expires_at, purpose,
         debit_held, debit_version, debit_balance_after, credit_version, credit_balance_after)
-    SELECT $1, * FROM unnest($14::uuid[], $15::timestamptz[], $16::smallint[], $17::uuid[],
-        $18::text[], $19::uuid[], $20::uuid[], $21::text[], $22::numeric[], $23::uuid[],
-        $24::timestamptz[], $25::text[], $26::numeric[], $27::bigint[], $28::numeric[],
-        $29::bigint[], $30::numeric[])
+    SELECT $1, * FROM unnest($18::uuid[], $19::timestamptz[], $20::smallint[], $21::uuid[],
+        $22::text[], $23::uuid[], $24::uuid[], $25::text[], $26::numeric[], $27::uuid[],
+        $28::timestamptz[], $29::text[], $30::numeric[], $31::bigint[], $32::numeric[],
+        $33::bigint[], $34::numeric[])
     RETURNING id, kind, pending_id, recorded_at
 ), resolved AS (
     INSERT INTO core.resolutions (tenant_id, recorded_at, pending_id, kind, transfer_id)
@@ -217,7 +220,7 @@ class PostgresLedger(LedgerStore):
         decision = decide(entry, books)
         if not decision.is_replay:
             try:
-                await write_rows(self._scope, [new_entries([(decision, books.now)])])
+                await write_rows(self._scope, [new_entries([decision])])
             except asyncpg.UniqueViolationError as error:
                 raise _conflict(entry, error) from error
             await self._track_expiry([entry], books)
@@ -228,7 +231,7 @@ class PostgresLedger(LedgerStore):
         decided = [decide_on(accounts, entry) for entry in entries]
         if decided:
             await write_rows(self._scope, [new_entries(decided)])
-        return [decision for decision, _ in decided]
+        return decided
 
     async def commit_all(self, entries: Sequence[Entry]) -> Sequence[Decision | DomainError]:
         accounts = await lock_accounts(self._scope, _account_ids(entries))
@@ -237,9 +240,7 @@ class PostgresLedger(LedgerStore):
         new = [one for one in results if isinstance(one, Decision) and not one.is_replay]
         if new:
             try:
-                await write_rows(
-                    self._scope, [new_entries([(decision, books.now) for decision in new])]
-                )
+                await write_rows(self._scope, [new_entries(new)])
             except asyncpg.UniqueViolationError as error:
                 raise VersionConflict("somebody used an id of the batch meanwhile") from error
             await self._track_expiry([decision.entry for decision in new], books)
@@ -478,35 +479,35 @@ async def lock_accounts(scope: Scope, ids: Iterable[AccountId]) -> dict[AccountI
 
 def decide_on(
     accounts: dict[AccountId, Account], entry: Entry, pending: Sequence[Transfer] = ()
-) -> tuple[Decision, datetime]:
-    """Decide on an entry of new ids and leave the accounts as it leaves them.
-
-    With it comes when it is recorded.
-    """
+) -> Decision:
+    """Decide on an entry of new ids and leave the accounts as it leaves them."""
     named = {id: accounts[id] for id in entry.account_ids if id in accounts}
     books = books_of_new(entry, named, pending)
     decision = decide(entry, books)
     accounts |= decision.accounts
-    return decision, books.now
+    return decision
 
 
-def new_entries(decided: Sequence[tuple[Decision, datetime]]) -> Write:
-    """Write entries in the order in which they were decided, each with when it is recorded."""
+def new_entries(decided: Sequence[Decision]) -> Write:
+    """Write entries in the order in which they were decided."""
     changed: dict[AccountId, Account] = {}
-    for decision, _ in decided:
+    for decision in decided:
         changed |= decision.accounts
     accounts = [changed[id] for id in sorted(changed)]
-    entries = [(decision.entry, now) for decision, now in decided]
+    entries = [(decision.entry, decision.recorded_at) for decision in decided]
     lines = [
         (entry, now, ordinal, transfer)
         for entry, now in entries
         for ordinal, transfer in enumerate(entry.transfers, start=1)
     ]
     transfers = [transfer for _, _, _, transfer in lines]
-    debits = [posting for decision, _ in decided for posting in decision.postings[::2]]
-    credits = [posting for decision, _ in decided for posting in decision.postings[1::2]]
+    moves = [move for decision in decided for move in decision.moves]
     arguments = (
         [account.id.uuid for account in accounts],
+        [account.key.kind for account in accounts],
+        [account.key.owner for account in accounts],
+        [account.key.asset.code for account in accounts],
+        [account.overdraft_limit for account in accounts],
         [account.debits_pending for account in accounts],
         [account.debits_posted for account in accounts],
         [account.credits_pending for account in accounts],
@@ -530,11 +531,11 @@ def new_entries(decided: Sequence[tuple[Decision, datetime]]) -> Write:
         [transfer.pending_id.uuid if transfer.pending_id else None for transfer in transfers],
         [transfer.expires_at for transfer in transfers],
         [transfer.purpose for transfer in transfers],
-        [posting.held_change.units for posting in debits],
-        [posting.version for posting in debits],
-        [posting.balance_after.units for posting in debits],
-        [posting.version for posting in credits],
-        [posting.balance_after.units for posting in credits],
+        [move.debit_after.held - move.debit_before.held for move in moves],
+        [move.debit_after.version for move in moves],
+        [move.debit_after.balance for move in moves],
+        [move.credit_after.version for move in moves],
+        [move.credit_after.balance for move in moves],
     )
     return Write(_WRITE, arguments)
 

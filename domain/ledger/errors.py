@@ -29,13 +29,13 @@ class TooManyTransfers(LedgerRefusal):
     reason = "TOO_MANY_TRANSFERS"
 
 
-class EmptyBatch(LedgerRefusal):
+class EmptyBatch(DomainError):
     """A batch without an entry."""
 
     reason = "EMPTY_BATCH"
 
 
-class BatchTooLarge(LedgerRefusal):
+class BatchTooLarge(DomainError):
     """More entries or transfers than one batch takes."""
 
     reason = "BATCH_TOO_LARGE"

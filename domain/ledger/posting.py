@@ -9,22 +9,19 @@ Refusals come in a stated order, so that the same request always hears the same 
    it resolves, overflow, and funds last.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from typing import Final
 from uuid import UUID
 
 from domain.amount import MAX_UNITS, AmountNotPositive, AmountTooLarge
 from domain.errors import DomainError
-from domain.ids import AccountId, EntryId, TransferId, TypedId
+from domain.ids import EPOCH, AccountId, EntryId, TransferId, TypedId
 from domain.ledger import errors
 from domain.ledger.account import Account, AccountKind
 from domain.ledger.entry import MAX_TRANSFERS, Entry, EntrySource
 from domain.ledger.transfer import Posting, Transfer, TransferKind
-
-Key = TypeVar("Key")
-Value = TypeVar("Value")
 
 ID_MAX_AGE: Final = timedelta(hours=24)
 ID_MAX_LEAD: Final = timedelta(minutes=1)
@@ -52,50 +49,60 @@ class Books:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """What one transfer did to its two accounts."""
+
+    transfer: Transfer
+    debit_before: Account
+    debit_after: Account
+    credit_before: Account
+    credit_after: Account
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
-    """What to write: the changed accounts, and two postings for each transfer, debit first.
+    """What to write: the changed accounts, and one move for each transfer.
 
     A replay carries nothing to write.
+
+    Attributes:
+        recorded_at: the books' clock.
     """
 
     entry: Entry
     is_replay: bool
+    recorded_at: datetime
     accounts: Mapping[AccountId, Account] = field(default_factory=dict)
-    postings: tuple[Posting, ...] = ()
+    moves: Sequence[Move] = ()
+
+    @property
+    def postings(self) -> tuple[Posting, ...]:
+        """Two lines for each transfer, debit first; made when they are read."""
+        return tuple(
+            self._posting(move.transfer, before, after)
+            for move in self.moves
+            for before, after in (
+                (move.debit_before, move.debit_after),
+                (move.credit_before, move.credit_after),
+            )
+        )
+
+    def _posting(self, transfer: Transfer, before: Account, after: Account) -> Posting:
+        return Posting(
+            transfer=transfer,
+            entry_id=self.entry.id,
+            account_id=after.id,
+            change=after.amount(after.balance - before.balance),
+            held_change=after.amount(after.held - before.held),
+            balance_after=after.amount(after.balance),
+            version=after.version,
+            recorded_at=self.recorded_at,
+        )
 
 
 def decide(entry: Entry, books: Books) -> Decision:
     """Apply `entry` to `books`, or raise the first refusal in the stated order."""
-    _check_shape(entry)
-    if entry.id.uuid in books.failed:
-        raise errors.EntryAlreadyFailed(
-            "an entry of this id failed before; use a new id",
-            entry_id=entry.id,
-            first_reason=books.failed[entry.id.uuid],
-        )
-    known = books.entries.get(entry.id)
-    if known is not None:
-        if not is_same_content(known, entry):
-            raise errors.EntryConflict(
-                "this entry id is known with other content", entry_id=entry.id
-            )
-        return Decision(known, is_replay=True)
-
-    accounts = dict(books.accounts)
-    resolved: dict[TransferId, TransferKind] = dict(books.resolutions)
-    transfers = dict(books.transfers)
-    postings: list[Posting] = []
-    for transfer in entry.transfers:
-        postings += _apply(transfer, entry, accounts, transfers, resolved, books)
-        transfers[transfer.id] = transfer
-        if transfer.pending_id is not None:
-            resolved[transfer.pending_id] = transfer.kind
-    changed = {
-        account.id: account
-        for account in accounts.values()
-        if account is not books.accounts[account.id]
-    }
-    return Decision(entry, is_replay=False, accounts=changed, postings=tuple(postings))
+    return _WorkingBooks(books).decide(entry)
 
 
 def decide_all(entries: Sequence[Entry], books: Books) -> list[Decision | DomainError]:
@@ -103,40 +110,137 @@ def decide_all(entries: Sequence[Entry], books: Books) -> list[Decision | Domain
 
     One that is refused has its refusal in its place and changes nothing but the ids that it burns.
     """
-    accounts, transfers, resolutions = (
-        dict(books.accounts),
-        dict(books.transfers),
-        dict(books.resolutions),
-    )
-    known, failed = dict(books.entries), dict(books.failed)
+    working = _WorkingBooks(books)
     results: list[Decision | DomainError] = []
     for entry in entries:
-        named = {transfer.id for transfer in entry.transfers}
-        pending = {transfer.pending_id for transfer in entry.transfers if transfer.pending_id}
-        seen = Books(
-            accounts=_of(accounts, entry.account_ids),
-            transfers=_of(transfers, named | pending),
-            resolutions=_of(resolutions, pending),
-            entries=known,
-            failed=failed,
-            now=books.now,
-        )
         try:
-            decision = decide(entry, seen)
+            results.append(working.decide(entry))
         except DomainError as refusal:
-            failed |= burned_ids(entry, refusal)
+            working.failed |= burned_ids(entry, refusal)
             results.append(refusal)
-            continue
-        results.append(decision)
-        if decision.is_replay:
-            continue
-        accounts |= decision.accounts
-        known[entry.id] = entry
-        for transfer in entry.transfers:
-            transfers[transfer.id] = transfer
-            if transfer.pending_id is not None:
-                resolutions[transfer.pending_id] = transfer.kind
     return results
+
+
+class _WorkingBooks:
+    """Books that take on what is decided, so that the next entry sees it."""
+
+    def __init__(self, books: Books) -> None:
+        self.accounts = dict(books.accounts)
+        self.transfers = dict(books.transfers)
+        self.resolutions = dict(books.resolutions)
+        self.entries = dict(books.entries)
+        self.failed = dict(books.failed)
+        self.now = books.now
+        self._oldest_ms = _milliseconds(books.now - ID_MAX_AGE)
+        self._latest_ms = _milliseconds(books.now + ID_MAX_LEAD)
+
+    def decide(self, entry: Entry) -> Decision:
+        """Take an entry on, or leave all as it was and raise the first refusal."""
+        _check_shape(entry)
+        if entry.id.uuid in self.failed:
+            raise errors.EntryAlreadyFailed(
+                "an entry of this id failed before; use a new id",
+                entry_id=entry.id,
+                first_reason=self.failed[entry.id.uuid],
+            )
+        known = self.entries.get(entry.id)
+        if known is not None:
+            if not is_same_content(known, entry):
+                raise errors.EntryConflict(
+                    "this entry id is known with other content", entry_id=entry.id
+                )
+            return Decision(known, is_replay=True, recorded_at=self.now)
+        moves: list[Move] = []
+        changed: dict[AccountId, Account] = {}
+        try:
+            for transfer in entry.transfers:
+                move = self._move(transfer, entry)
+                moves.append(move)
+                changed[transfer.debit_account_id] = move.debit_after
+                changed[transfer.credit_account_id] = move.credit_after
+        except DomainError:
+            for move in reversed(moves):
+                self._undo(move)
+            raise
+        self.entries[entry.id] = entry
+        return Decision(entry, False, self.now, changed, moves)
+
+    def _move(self, transfer: Transfer, entry: Entry) -> Move:
+        if transfer.id.uuid in self.failed:
+            raise errors.TransferAlreadyFailed(
+                "a transfer of this id failed before; use a new id",
+                transfer_id=transfer.id,
+                first_reason=self.failed[transfer.id.uuid],
+            )
+        if transfer.id in self.transfers:
+            raise errors.TransferConflict(
+                "this transfer id belongs to another entry", transfer_id=transfer.id
+            )
+        if entry.source is EntrySource.OPERATOR:
+            # Only ids made outside are held to the window: the ids of a trade's settlement are
+            # minted when it is accepted, and its outcome may be known days later.
+            self._check_window(entry.id)
+            self._check_window(transfer.id)
+        debit = self._account(transfer.debit_account_id, "debit_account_id", transfer)
+        credit = self._account(transfer.credit_account_id, "credit_account_id", transfer)
+        if entry.source is not EntrySource.TRADE:
+            _check_reserved(transfer, debit, credit)
+        if not transfer.amount.asset == debit.asset == credit.asset:
+            raise errors.AssetMismatch(
+                "the amount and both accounts must be of one asset",
+                transfer_id=transfer.id,
+                amount_asset=transfer.amount.asset,
+                debit_asset=debit.asset,
+                credit_asset=credit.asset,
+            )
+        pending_change, posted_change = _changes(
+            transfer, self.transfers, self.resolutions, self.now
+        )
+        debit_after = debit.debited(pending=pending_change, posted=posted_change)
+        credit_after = credit.credited(pending=pending_change, posted=posted_change)
+        for account in (debit_after, credit_after):
+            if account.overflows:
+                raise errors.BalanceOverflow(
+                    "a balance column would exceed 10^38 - 1",
+                    transfer_id=transfer.id,
+                    account_id=account.id,
+                )
+        if not transfer.resolves and not debit_after.is_within_limit:
+            raise errors.InsufficientFunds(
+                f"{debit.amount(debit.available)} available, {transfer.amount} needed",
+                transfer_id=transfer.id,
+                account_id=debit.id,
+                available=debit.amount(debit.available).value,
+                needed=transfer.amount.value,
+                asset=debit.asset,
+            )
+        self.accounts[debit.id] = debit_after
+        self.accounts[credit.id] = credit_after
+        self.transfers[transfer.id] = transfer
+        if transfer.pending_id is not None:
+            self.resolutions[transfer.pending_id] = transfer.kind
+        return Move(transfer, debit, debit_after, credit, credit_after)
+
+    def _undo(self, move: Move) -> None:
+        self.accounts[move.debit_before.id] = move.debit_before
+        self.accounts[move.credit_before.id] = move.credit_before
+        del self.transfers[move.transfer.id]
+        if move.transfer.pending_id is not None:
+            del self.resolutions[move.transfer.pending_id]
+
+    def _account(self, id: AccountId, field: str, transfer: Transfer) -> Account:
+        account = self.accounts.get(id)
+        if account is None:
+            raise errors.AccountNotFound(
+                "no such account", field=field, account_id=id, transfer_id=transfer.id
+            )
+        return account
+
+    def _check_window(self, id: TypedId) -> None:
+        if not id.is_time_ordered or not self._oldest_ms <= id.created_ms <= self._latest_ms:
+            raise errors.IdOutOfWindow(
+                "a new id is a UUIDv7 of the last 24 hours, at most a minute ahead", id=id
+            )
 
 
 def burned_ids(entry: Entry, refusal: DomainError) -> dict[UUID, str]:
@@ -145,10 +249,6 @@ def burned_ids(entry: Entry, refusal: DomainError) -> dict[UUID, str]:
         return {}
     transfer_id = TransferId.parse(refusal.metadata["transfer_id"])
     return dict.fromkeys((entry.id.uuid, transfer_id.uuid), refusal.reason)
-
-
-def _of(all: Mapping[Key, Value], keys: Iterable[Key]) -> dict[Key, Value]:
-    return {key: all[key] for key in keys if key in all}
 
 
 def is_same_content(one: Entry, other: Entry) -> bool:
@@ -197,68 +297,6 @@ def _shape_refusal(transfer: Transfer) -> DomainError | None:
             "only a pending transfer can expire", transfer_id=transfer.id
         )
     return None
-
-
-def _apply(
-    transfer: Transfer,
-    entry: Entry,
-    accounts: dict[AccountId, Account],
-    transfers: Mapping[TransferId, Transfer],
-    resolved: Mapping[TransferId, TransferKind],
-    books: Books,
-) -> tuple[Posting, Posting]:
-    if transfer.id.uuid in books.failed:
-        raise errors.TransferAlreadyFailed(
-            "a transfer of this id failed before; use a new id",
-            transfer_id=transfer.id,
-            first_reason=books.failed[transfer.id.uuid],
-        )
-    if transfer.id in transfers:
-        raise errors.TransferConflict(
-            "this transfer id belongs to another entry", transfer_id=transfer.id
-        )
-    if entry.source is EntrySource.OPERATOR:
-        # Only ids made outside are held to the window: the ids of a trade's settlement are
-        # minted when it is accepted, and its outcome may be known days later.
-        _check_window(entry.id, books.now)
-        _check_window(transfer.id, books.now)
-    debit = _account(accounts, transfer.debit_account_id, "debit_account_id", transfer)
-    credit = _account(accounts, transfer.credit_account_id, "credit_account_id", transfer)
-    if entry.source is not EntrySource.TRADE:
-        _check_reserved(transfer, debit, credit)
-    if not transfer.amount.asset == debit.asset == credit.asset:
-        raise errors.AssetMismatch(
-            "the amount and both accounts must be of one asset",
-            transfer_id=transfer.id,
-            amount_asset=transfer.amount.asset,
-            debit_asset=debit.asset,
-            credit_asset=credit.asset,
-        )
-    pending_change, posted_change = _changes(transfer, transfers, resolved, books.now)
-    debit_after = debit.debited(pending=pending_change, posted=posted_change)
-    credit_after = credit.credited(pending=pending_change, posted=posted_change)
-    for account in (debit_after, credit_after):
-        if account.overflows:
-            raise errors.BalanceOverflow(
-                "a balance column would exceed 10^38 - 1",
-                transfer_id=transfer.id,
-                account_id=account.id,
-            )
-    if not transfer.resolves and not debit_after.is_within_limit:
-        raise errors.InsufficientFunds(
-            f"{debit.amount(debit.available)} available, {transfer.amount} needed",
-            transfer_id=transfer.id,
-            account_id=debit.id,
-            available=debit.amount(debit.available).value,
-            needed=transfer.amount.value,
-            asset=debit.asset,
-        )
-    accounts[debit.id] = debit_after
-    accounts[credit.id] = credit_after
-    return (
-        _posting(transfer, entry.id, debit, debit_after, books.now),
-        _posting(transfer, entry.id, credit, credit_after, books.now),
-    )
 
 
 def _changes(
@@ -320,17 +358,6 @@ def _pending(
     return pending
 
 
-def _account(
-    accounts: Mapping[AccountId, Account], id: AccountId, field: str, transfer: Transfer
-) -> Account:
-    account = accounts.get(id)
-    if account is None:
-        raise errors.AccountNotFound(
-            "no such account", field=field, account_id=id, transfer_id=transfer.id
-        )
-    return account
-
-
 def _check_reserved(transfer: Transfer, *accounts: Account) -> None:
     for account in accounts:
         if account.key.kind is AccountKind.TRADE_CLEARING:
@@ -341,23 +368,6 @@ def _check_reserved(transfer: Transfer, *accounts: Account) -> None:
             )
 
 
-def _check_window(id: TypedId, now: datetime) -> None:
-    if not id.is_time_ordered or not now - ID_MAX_AGE <= id.created_at <= now + ID_MAX_LEAD:
-        raise errors.IdOutOfWindow(
-            "a new id is a UUIDv7 of the last 24 hours, at most a minute ahead", id=id
-        )
-
-
-def _posting(
-    transfer: Transfer, entry_id: EntryId, before: Account, after: Account, now: datetime
-) -> Posting:
-    return Posting(
-        transfer=transfer,
-        entry_id=entry_id,
-        account_id=after.id,
-        change=after.amount(after.balance - before.balance),
-        held_change=after.amount(after.held - before.held),
-        balance_after=after.amount(after.balance),
-        version=after.version,
-        recorded_at=now,
-    )
+def _milliseconds(instant: datetime) -> int:
+    """Return whole milliseconds since 1970, as an id's first 48 bits count them."""
+    return (instant - EPOCH) // timedelta(milliseconds=1)

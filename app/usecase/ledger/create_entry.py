@@ -39,7 +39,7 @@ class CreateEntry:
             await self.announce(
                 uow, "entry.committed", entry, correlation_id=call.correlation_id, now=now
             )
-            return entry, decision.postings[0].recorded_at
+            return entry, decision.recorded_at
 
         async def replay(uow: UnitOfWork, id: UUID) -> tuple[Entry, datetime]:
             return await uow.ledger.get_entry(EntryId(id))
