@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import asyncpg
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -59,6 +60,7 @@ def translated() -> Iterator[None]:
         raise DatabaseBusy("no database connection became free in time") from error
     except (
         DBAPIError,
+        AsyncAdapt_asyncpg_dbapi.Error,  # of a connection that is only being made
         asyncpg.PostgresError,
         asyncpg.InterfaceError,
         asyncpg.InternalClientError,

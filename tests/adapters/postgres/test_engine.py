@@ -156,3 +156,26 @@ async def test_the_connection_used_last_is_lent_first(engine: AsyncEngine) -> No
     await fill(engine)
 
     assert len({await ask(engine, PID) for _ in range(2 * SIZE)}) == 1
+
+
+STARTING_UP = b"SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0"
+
+
+async def test_a_server_that_is_only_starting_is_unavailable() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1024)
+        writer.write(b"E" + (len(STARTING_UP) + 4).to_bytes(4, "big") + STARTING_UP)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    engine = make_engine(f"postgresql://a:b@127.0.0.1:{port}/c?ssl=disable", pool_size=1)
+    try:
+        for _ in range(2):
+            with pytest.raises(DatabaseUnavailable):
+                async with borrowed_driver(engine):
+                    pass
+    finally:
+        await engine.dispose()
+        server.close()
