@@ -493,10 +493,6 @@ class _Turns:
     def __init__(self) -> None:
         self._free = asyncio.Semaphore(1)
 
-    @property
-    def is_free(self) -> bool:
-        return not self._free.locked()
-
     @asynccontextmanager
     async def take(self) -> AsyncIterator[None]:
         await self._free.acquire()
@@ -559,25 +555,20 @@ class GroupCommit:
         if waiting is not None:
             waiting.append(member)
             return
-        waiting = self._waiting[tenant_id] = deque([member])
-        # Who comes when nothing is under way waits for nobody.
-        group = _next_group(waiting) if self._turns.is_free else None
-        leader = asyncio.create_task(self._lead(tenant_id, group))
+        self._waiting[tenant_id] = deque([member])
+        leader = asyncio.create_task(self._lead(tenant_id))
         self._leaders.add(leader)
         leader.add_done_callback(self._leaders.discard)
 
-    async def _lead(self, tenant_id: TenantId, group: _Group | None) -> None:
+    async def _lead(self, tenant_id: TenantId) -> None:
         waiting = self._waiting[tenant_id]
         try:
-            while group or waiting:
+            while waiting:
                 async with self._turns.take():
-                    group = group or _next_group(waiting)
+                    group = _Group([waiting.popleft() for _ in range(min(len(waiting), MEMBERS))])
                     await self._serve(tenant_id, group)
-                group = None
         finally:
             del self._waiting[tenant_id]
-            if group is not None:
-                group.end(_STOPPING)
             for member in waiting:
                 if not member.joined.done():
                     member.joined.set_exception(_STOPPING)
@@ -594,9 +585,8 @@ class GroupCommit:
             group.end(unopened.cause)
         except Exception as error:
             group.end(error if isinstance(error, DatabaseUnavailable) else Alone())
+        except BaseException:
+            group.end(_STOPPING)
+            raise
         else:
             group.end(None)
-
-
-def _next_group(waiting: deque[_Member]) -> _Group:
-    return _Group([waiting.popleft() for _ in range(min(len(waiting), MEMBERS))])

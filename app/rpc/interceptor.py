@@ -140,27 +140,13 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     async def _protected(self, call: Coroutine[Any, Any, Any], remaining: float | None) -> Any:
         """Wait for the call for as long as its deadline allows; it goes on after that."""
-        loop = asyncio.get_running_loop()
-        ended: asyncio.Future[None] = loop.create_future()
-
-        async def tell() -> Any:
-            try:
-                return await call
-            finally:
-                # Told from within, who waits hears of it a turn of the loop earlier.
-                if not ended.done():
-                    ended.set_result(None)
-
-        task = loop.create_task(tell())
+        task = asyncio.get_running_loop().create_task(call)
         self._running.add(task)
         task.add_done_callback(self._forget)
-        try:
-            async with asyncio.timeout(DEFAULT_DEADLINE_S if remaining is None else remaining):
-                await ended
-        except TimeoutError:
-            raise DeadlineExceeded(
-                "the deadline passed; ask again with the same request id"
-            ) from None
+        seconds = DEFAULT_DEADLINE_S if remaining is None else remaining
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+        if not done:
+            raise DeadlineExceeded("the deadline passed; ask again with the same request id")
         return task.result()
 
     def _internal(self, method: str, error: Exception) -> DomainError:
