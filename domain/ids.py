@@ -14,8 +14,15 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUE_OF = {digit: value for value, digit in enumerate(_ALPHABET)}
 _DIGITS = 26
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_MS = (datetime.max.replace(tzinfo=UTC) - EPOCH) // timedelta(milliseconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def milliseconds(instant: datetime) -> int:
+    """Return whole milliseconds since 1970, as the first 48 bits of a UUIDv7 count them."""
+    return (instant - _EPOCH) // timedelta(milliseconds=1)
+
+
+_LAST_MS = milliseconds(datetime.max.replace(tzinfo=UTC))
 
 
 def _encode(value: int) -> str:
@@ -68,7 +75,7 @@ class TypedId:
 
         48 bits reach past the year 9999, where `datetime` ends; those ids read as its end.
         """
-        return EPOCH + timedelta(milliseconds=min(self.created_ms, _LAST_MS))
+        return _EPOCH + timedelta(milliseconds=min(self.created_ms, _LAST_MS))
 
     @property
     def is_time_ordered(self) -> bool:

@@ -24,6 +24,7 @@ from uuid import UUID
 from adapters.postgres.ledger import (
     AccountIdCache,
     PostgresLedger,
+    account_ids,
     decide_on,
     find_accounts,
     lock_accounts,
@@ -339,8 +340,8 @@ async def _names(
 
 
 async def _accounts(group: _Group, asked: Sequence[Entry]) -> Sequence[bool]:
-    ids = {id for entry in asked for id in entry.account_ids}
-    group.accounts |= await lock_accounts(await group.scope(), ids - group.accounts.keys())
+    missing = account_ids(asked) - group.accounts.keys()
+    group.accounts |= await lock_accounts(await group.scope(), missing)
     return [True] * len(asked)
 
 

@@ -227,14 +227,14 @@ class PostgresLedger(LedgerStore):
         return decision
 
     async def commit_new(self, entries: Sequence[Entry]) -> Sequence[Decision]:
-        accounts = await lock_accounts(self._scope, _account_ids(entries))
+        accounts = await lock_accounts(self._scope, account_ids(entries))
         decided = [decide_on(accounts, entry) for entry in entries]
         if decided:
             await write_rows(self._scope, [new_entries(decided)])
         return decided
 
     async def commit_all(self, entries: Sequence[Entry]) -> Sequence[Decision | DomainError]:
-        accounts = await lock_accounts(self._scope, _account_ids(entries))
+        accounts = await lock_accounts(self._scope, account_ids(entries))
         books = await self._books(entries, accounts)
         results = decide_all(entries, books)
         new = [one for one in results if isinstance(one, Decision) and not one.is_replay]
@@ -456,7 +456,8 @@ class PostgresExpiringHolds(ExpiringHolds):
         return [(TenantId(row["tenant_id"]), TransferId(row["transfer_id"])) for row in rows]
 
 
-def _account_ids(entries: Iterable[Entry]) -> Set[AccountId]:
+def account_ids(entries: Iterable[Entry]) -> Set[AccountId]:
+    """Return the accounts on either side of the entries' transfers."""
     return {id for entry in entries for id in entry.account_ids}
 
 

@@ -55,8 +55,7 @@ async def add_rows(driver: Any, tenant_id: TenantId, writes: Sequence[Write]) ->
     refused, because nobody is the tenant then.
     """
     assert all(write.only_adds for write in writes)
-    if writes:
-        await _write(driver, _entering_statement(_parts(writes)), str(tenant_id.uuid), writes)
+    await _write(driver, _entering_statement(_parts(writes)), str(tenant_id.uuid), writes)
 
 
 async def _write(driver: Any, statement: str, tenant: Any, writes: Sequence[Write]) -> None:

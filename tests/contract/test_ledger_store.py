@@ -594,10 +594,7 @@ class Twins:
     def expect(self, entry: Entry) -> Decision | DomainError:
         """Do it to the book in memory alone."""
         self.tried.append(entry)
-        try:
-            return self.book.commit(entry)
-        except DomainError as refusal:
-            return refusal
+        return self.book.result_of(entry)
 
     async def enter(self, entry: Entry) -> None:
         """Assert that both decide the same, and are the same afterwards."""

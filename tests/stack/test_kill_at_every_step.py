@@ -149,12 +149,7 @@ async def work_while_it_asks_the_venue(stage: Stage, client: Client) -> Dead:
 
 
 async def work_after_the_answer_and_before_it_is_stored(stage: Stage, client: Client) -> Dead:
-    accept, trade_id = await _slept_through(stage, client, FILLED)
-    async with stage.locked(CUSTOMER_ACCOUNT, client.id, "BTC") as lock:
-        await stage.end_lease(trade_id)
-        worker = await _worker_that_waits_for(lock)
-        stage.kill(worker)
-    return accept, worker
+    return await _killed_before_the_books(stage, client, FILLED, asset="BTC")
 
 
 async def work_while_the_backup_works_on_the_order(stage: Stage, client: Client) -> Dead:
@@ -170,8 +165,15 @@ async def work_while_the_backup_works_on_the_order(stage: Stage, client: Client)
 async def work_after_every_refusal_and_before_the_hold_is_given_back(
     stage: Stage, client: Client
 ) -> Dead:
-    accept, trade_id = await _slept_through(stage, client, REFUSED_BY_ALL)
-    async with stage.locked(CUSTOMER_ACCOUNT, client.id, "NGN") as lock:
+    return await _killed_before_the_books(stage, client, REFUSED_BY_ALL, asset="NGN")
+
+
+async def _killed_before_the_books(
+    stage: Stage, client: Client, amount: str, *, asset: str
+) -> Dead:
+    """Kill the worker when it knows the outcome and waits for the customer's account."""
+    accept, trade_id = await _slept_through(stage, client, amount)
+    async with stage.locked(CUSTOMER_ACCOUNT, client.id, asset) as lock:
         await stage.end_lease(trade_id)
         worker = await _worker_that_waits_for(lock)
         stage.kill(worker)

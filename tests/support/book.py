@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from domain.errors import DomainError
 from domain.ids import AccountId, EntryId, TransferId
 from domain.ledger.account import Account
 from domain.ledger.entry import Entry
@@ -39,9 +40,10 @@ class Book:
             now=self.now,
         )
 
-    def commit(self, entry: Entry) -> Decision:
-        """Apply an entry, or raise its refusal, whose ids stay failed where it says so."""
-        books = Books(
+    @property
+    def books(self) -> Books:
+        """What a decision may look at: all of it."""
+        return Books(
             accounts=self.accounts,
             transfers=self.transfers,
             resolutions=self.resolutions,
@@ -49,8 +51,18 @@ class Book:
             failed=self.failed,
             now=self.now,
         )
+
+    def result_of(self, entry: Entry) -> Decision | DomainError:
+        """Apply an entry; a refusal is returned."""
         try:
-            decision = decide(entry, books)
+            return self.commit(entry)
+        except DomainError as refusal:
+            return refusal
+
+    def commit(self, entry: Entry) -> Decision:
+        """Apply an entry, or raise its refusal, whose ids stay failed where it says so."""
+        try:
+            decision = decide(entry, self.books)
         except LedgerRefusal as refusal:
             self.failed |= burned_ids(entry, refusal)
             raise

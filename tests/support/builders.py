@@ -19,6 +19,7 @@ from domain.ids import (
     TradeId,
     TransferId,
     TypedId,
+    milliseconds,
 )
 from domain.ledger.account import Account, AccountKey, AccountKind
 from domain.ledger.entry import Entry, EntrySource
@@ -45,15 +46,13 @@ ETH_NGN: Final = Instrument(ETH, NGN)
 
 _VERSION: Final = 7 << 76
 _VARIANT: Final = 0b10 << 62
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBERS = count(1)
 
 
 def a_uuid(*, at: datetime = NOW, number: int | None = None) -> UUID:
     """Return a UUIDv7 of that instant; without a number, one that no other call returned."""
-    milliseconds = (at - _EPOCH) // timedelta(milliseconds=1)
     tail = next(_NUMBERS) if number is None else number
-    return UUID(int=milliseconds << 80 | _VERSION | _VARIANT | tail)
+    return UUID(int=milliseconds(at) << 80 | _VERSION | _VARIANT | tail)
 
 
 def an_id(kind: type[Id], *, at: datetime = NOW, number: int | None = None) -> Id:

@@ -8,7 +8,7 @@ from domain.amount import Amount
 from domain.errors import DomainError
 from domain.ids import TransferId
 from domain.ledger.entry import Entry
-from domain.ledger.posting import Books, Decision, decide_all
+from domain.ledger.posting import Decision, decide_all
 from domain.ledger.transfer import Transfer, TransferKind
 from tests.support.book import Book
 from tests.support.builders import NGN, a_transfer, an_account, an_entry, an_id
@@ -24,12 +24,12 @@ def test_a_batch_is_decided_as_its_entries_are_one_by_one(seed: int) -> None:
         entries.append(_an_entry(random, entries))
     one_by_one, whole = _a_book(), _a_book()
 
-    expected = [_committed(one_by_one, entry) for entry in entries]
+    expected = [one_by_one.result_of(entry) for entry in entries]
     cut = random.randint(0, len(entries))
     found = [
         result
         for part in (entries[:cut], entries[cut:])
-        for result in _keep(whole, part, decide_all(part, _books(whole)))
+        for result in _keep(whole, part, decide_all(part, whole.books))
     ]
 
     assert [_told(one) for one in found] == [_told(one) for one in expected]
@@ -69,30 +69,12 @@ def _a_book() -> Book:
     return Book(accounts={account.id: account for account in ACCOUNTS})
 
 
-def _books(book: Book) -> Books:
-    return Books(
-        accounts=book.accounts,
-        transfers=book.transfers,
-        resolutions=book.resolutions,
-        entries=book.entries,
-        failed=book.failed,
-        now=book.now,
-    )
-
-
-def _committed(book: Book, entry: Entry) -> Decision | DomainError:
-    try:
-        return book.commit(entry)
-    except DomainError as refusal:
-        return refusal
-
-
 def _keep(
     book: Book, entries: list[Entry], results: list[Decision | DomainError]
 ) -> list[Decision | DomainError]:
     """Do to the book what was decided, by deciding it again."""
     for entry in entries:
-        _committed(book, entry)
+        book.result_of(entry)
     return results
 
 
