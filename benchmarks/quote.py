@@ -1,10 +1,10 @@
 """What the platform adds to the slowest LP of a quote, its durable commit included.
 
-Quotes are asked for over gRPC, or with --rest over REST through Envoy, at fixed instants and
-whatever became of the ones before. From the time that the caller waited is taken the longest time
-that an LP took, as stored with the quote in whole milliseconds. Slices of quotes alternate with
-slices of the yardstick, an authenticated call that needs no database; what is printed are the
-medians over the slices.
+Quotes are asked for at fixed instants and whatever became of the ones before: over gRPC at the
+server itself, as a service inside asks, or with --through as a partner does, past Envoy. From the
+time that the caller waited is taken the longest time that an LP took, as stored with the quote in
+whole milliseconds. Slices of quotes alternate with slices of the yardstick, an authenticated call
+that needs no database; what is printed are the medians over the slices.
 """
 
 import argparse
@@ -17,19 +17,16 @@ from uuid import UUID
 
 import aiohttp
 import asyncpg
-import grpc
 import uvloop
 from google.protobuf import json_format
 
 from app.stack.stack import ReadyStack
-from benchmarks.client import Client, Json, Trader
+from benchmarks.client import Client, Failed, Json, Trader
 from benchmarks.ground import Broken, make_traders, run, running_stack
 from benchmarks.load import open_loop, quantile_ms, with_cores
+from benchmarks.wire import CALL_TIMEOUT_S, Wire
 from domain.ids import QuoteId
-from reli.market.v1.market_service_pb2 import ListAssetsRequest
-from reli.market.v1.market_service_pb2_grpc import MarketServiceStub
-from reli.quote.v1.quote_service_pb2 import CreateQuoteRequest
-from reli.quote.v1.quote_service_pb2_grpc import QuoteServiceStub
+from reli.quote.v1.quote_service_pb2 import CreateQuoteRequest, CreateQuoteResponse
 
 SLICES: Final = 5
 FIGURES: Final = {
@@ -38,7 +35,8 @@ FIGURES: Final = {
     "overhead": "overhead",
     "yardstick": "yardstick call",
 }
-CALL_TIMEOUT_S: Final = 30.0
+_READ: Final = "reli.market.v1.MarketService/ListAssets"
+_QUOTE: Final = "reli.quote.v1.QuoteService/CreateQuote"
 
 _SLOWEST: Final = """
 SELECT quote_id, max(latency_ms) AS ms FROM core.lp_answers WHERE quote_id = ANY($1) GROUP BY 1
@@ -66,9 +64,14 @@ async def measure(ready: ReadyStack, options: argparse.Namespace) -> Json:
             venues=options.venues,
         )
 
-        async with grpc.aio.insecure_channel(ready.grpc_target) as channel:
-            caller = _Caller(client, traders, None if options.rest else channel)
-            return await _measure(caller, options, ready.database_url)
+        if options.through == "rest":
+            return await _measure(_Caller(client, traders), options, ready.database_url)
+        target = ready.serve_targets[0] if options.through == "serve" else ready.grpc_target
+        wire = await Wire.connect(target)
+        try:
+            return await _measure(_Caller(client, traders, wire), options, ready.database_url)
+        finally:
+            wire.close()
 
 
 async def _measure(caller: "_Caller", options: argparse.Namespace, database_url: str) -> Json:
@@ -109,18 +112,17 @@ def _medians(slices: list[Json], figure: str) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class _Caller:
-    """Calls over gRPC where there is a channel, and over REST where there is none."""
+    """Calls over gRPC where there is a wire, and over REST where there is none."""
 
     client: Client
     traders: list[Trader]
-    channel: grpc.aio.Channel | None
+    wire: Wire | None = None
 
     async def read(self, number: int) -> float:
         """Return how long an authenticated call took that needs no database."""
         trader = self.traders[number % len(self.traders)]
-        if self.channel is not None:
-            stub: Any = MarketServiceStub(self.channel)  # type: ignore[no-untyped-call]
-            waited_s, _ = await _timed(stub.ListAssets, ListAssetsRequest(), trader)
+        if self.wire is not None:
+            waited_s, _ = await self._call(trader, _READ, b"")
             return waited_s
         began = time.perf_counter()
         await self.client.read_assets(trader)
@@ -129,22 +131,22 @@ class _Caller:
     async def quote(self, number: int) -> Asked:
         trader = self.traders[number % len(self.traders)]
         order = trader.orders[number // len(self.traders) % len(trader.orders)]
-        if self.channel is None:
+        if self.wire is None:
             began = time.perf_counter()
             quoted = await self.client.call("POST", "/v1/quotes", trader.headers, order)
             waited_s = time.perf_counter() - began
             return Asked(QuoteId.parse(quoted["quote"]["id"]).uuid, waited_s)
-        request = json_format.Parse(order, CreateQuoteRequest())
-        stub: Any = QuoteServiceStub(self.channel)  # type: ignore[no-untyped-call]
-        waited_s, response = await _timed(stub.CreateQuote, request, trader)
-        return Asked(QuoteId.parse(response.quote.id).uuid, waited_s)
+        request = json_format.Parse(order, CreateQuoteRequest()).SerializeToString()
+        waited_s, answer = await self._call(trader, _QUOTE, request)
+        return Asked(QuoteId.parse(CreateQuoteResponse.FromString(answer).quote.id).uuid, waited_s)
 
-
-async def _timed(method: Any, request: Any, trader: Trader) -> tuple[float, Any]:
-    metadata = (("authorization", trader.headers["authorization"]),)
-    began = time.perf_counter()
-    response = await method(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
-    return time.perf_counter() - began, response
+    async def _call(self, trader: Trader, method: str, message: bytes) -> tuple[float, bytes]:
+        assert self.wire is not None
+        try:
+            return await self.wire.call(method, message, trader.headers["authorization"])
+        except Failed as failure:
+            self.client.failures[str(failure)] += 1
+            raise
 
 
 def _on_stack(options: argparse.Namespace) -> Json:
@@ -189,7 +191,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tenants", type=int, default=4)
     parser.add_argument("--customers", type=int, default=50, help="per tenant")
     parser.add_argument("--venues", type=int, default=2, help="asked for each quote, 1 or 2")
-    parser.add_argument("--rest", action="store_true", help="through Envoy instead of over gRPC")
+    parser.add_argument(
+        "--through",
+        choices=("serve", "envoy", "rest"),
+        default="serve",
+        help="gRPC at the server itself, gRPC past Envoy, or REST",
+    )
     return parser
 
 

@@ -51,6 +51,8 @@ class ReadyStack:
 
     rest_url: str
     grpc_target: str
+    serve_targets: tuple[str, ...]
+    """Where each server itself listens for gRPC, for callers inside who pass no front door."""
     database_url: str
     nats_url: str
     operator_key: str
@@ -163,6 +165,7 @@ class Stack:
         return ReadyStack(
             rest_url=envoy.rest_url,
             grpc_target=envoy.grpc_target,
+            serve_targets=tuple(f"{LOOPBACK}:{port}" for port in serve_ports),
             database_url=database_url,
             nats_url=nats_url,
             operator_key=operator_key,
