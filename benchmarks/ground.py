@@ -22,6 +22,12 @@ NAIRA: Final = "1000000000000.00"
 BITCOIN: Final = "1000000.00000000"
 VENUES: Final = ("alpha", "beta")
 
+EVENTS_WAITING: Final = """
+SELECT (SELECT count(*) FROM core.outbox WHERE sequence IS NULL)
+    + coalesce((SELECT sum(last - published) FROM core.event_heads), 0)::bigint
+"""
+"""SQL for the events that the bus does not have yet."""
+
 
 class Broken(Exception):
     """Something was wrong that no figure makes good."""

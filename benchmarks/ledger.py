@@ -39,7 +39,7 @@ from app.serve import POOL_SIZE
 from app.stack.postgres import binary
 from app.stack.stack import ReadyStack
 from benchmarks.client import Json
-from benchmarks.ground import Broken, run, running_stack
+from benchmarks.ground import EVENTS_WAITING, Broken, run, running_stack
 from benchmarks.load import Slice
 from domain.amount import Amount
 from domain.asset import Asset
@@ -78,12 +78,12 @@ _TPS: Final = re.compile(r"^tps = ([0-9.]+)", re.MULTILINE)
 BOOKS: Final = ("core.entries", "core.transfers", "core.resolutions")
 OUTBOX: Final = ("core.outbox",)
 
-_STORED: Final = """
+_STORED: Final = f"""
 SELECT sum(debits_posted) AS debits, sum(credits_posted) AS credits,
     (SELECT sum(units) FROM core.transfers WHERE tenant_id = $1) AS moved,
     (SELECT count(*) FROM core.transfers WHERE tenant_id = $1) AS transfers,
     (SELECT count(*) FROM core.outbox WHERE tenant_id = $1) AS events,
-    (SELECT count(*) FROM core.outbox WHERE published_at IS NULL) AS waiting
+    ({EVENTS_WAITING}) AS waiting
 FROM core.accounts WHERE tenant_id = $1
 """
 

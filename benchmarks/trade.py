@@ -17,7 +17,7 @@ import uvloop
 
 from app.stack.stack import ReadyStack
 from benchmarks.client import Client, Json, Trader, TradeTimes
-from benchmarks.ground import Broken, make_traders, run, running_stack
+from benchmarks.ground import EVENTS_WAITING, Broken, make_traders, run, running_stack
 from benchmarks.load import Slice, closed_loop, open_loop, quantile_ms, with_cores
 
 SLICES: Final = 5
@@ -178,10 +178,10 @@ async def _look_into_database(url: str, settled: int, *, failures: int) -> Json:
         if not failures and states != {"settled": settled}:
             raise Broken(f"{settled} trades were settled, the database says {states}")
         began = loop.time()
-        waiting = first = await connection.fetchval(_UNPUBLISHED)
+        waiting = first = await connection.fetchval(EVENTS_WAITING)
         while waiting and loop.time() - began < RELAY_TIMEOUT_S:
             await asyncio.sleep(0.2)
-            waiting = await connection.fetchval(_UNPUBLISHED)
+            waiting = await connection.fetchval(EVENTS_WAITING)
         return {
             "server": await connection.fetchval("SHOW server_version"),
             "events_waiting_at_the_end": first,
@@ -190,9 +190,6 @@ async def _look_into_database(url: str, settled: int, *, failures: int) -> Json:
         }
     finally:
         await connection.close()
-
-
-_UNPUBLISHED: Final = "SELECT count(*) FROM core.outbox WHERE published_at IS NULL"
 
 
 def _units(amount: Json) -> int:

@@ -26,11 +26,6 @@ FOR UPDATE
 """
 
 
-_PROLONG = """
-UPDATE core.leases SET leased_until = core.now() + $3::interval WHERE name = $1 AND token = $2
-"""
-
-
 class PostgresLeases(LeaseStore):
     """Its engine connects as the work role."""
 
@@ -52,8 +47,3 @@ class PostgresLeases(LeaseStore):
 async def hold(driver: Any, lease: Lease) -> bool:
     """Say whether the lease is still ours, and keep it from being taken until the commit."""
     return bool(await driver.fetchval(_HOLD, lease.name, lease.token))
-
-
-async def prolong(driver: Any, lease: Lease, *, lease_for: timedelta) -> None:
-    """Renew a lease that this transaction holds, however long it has taken meanwhile."""
-    await driver.execute(_PROLONG, lease.name, lease.token, lease_for)

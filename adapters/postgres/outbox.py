@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import borrowed_driver
-from adapters.postgres.lease import hold, prolong
+from adapters.postgres.lease import hold
 from adapters.postgres.scope import Scope
 from adapters.postgres.write import Write, write_rows
 from adapters.wire.event import event_bytes, with_sequence
@@ -27,15 +27,9 @@ from ports.bus import (
 from ports.lease import Lease
 from ports.outbox import Outbox
 
-_A_DAY: Final = timedelta(days=1)
-_BETWEEN_DAYS: Final = timedelta(seconds=3)
-
-# A day of events may be many; the role's own limits are for calls that somebody waits for.
-_PATIENCE_S: Final = 120
-_PATIENTLY: Final = (
-    f"SET LOCAL statement_timeout = '{_PATIENCE_S}s'; "
-    f"SET LOCAL transaction_timeout = '{_PATIENCE_S}s'"
-)
+_SLACK: Final = timedelta(hours=1)
+"""Far longer than any event waits for its commit: of two events whose ids are further apart, the
+older one has the lower sequence."""
 
 _log = logging.getLogger("reli.outbox")
 
@@ -69,22 +63,42 @@ WHERE o.tenant_id = batch.tenant_id AND o.id = batch.id AND o.sequence IS NULL
 """
 
 _UNPUBLISHED = """
-SELECT tenant_id, id, sequence, type, payload FROM core.outbox
-WHERE sequence IS NOT NULL AND published_at IS NULL
-ORDER BY tenant_id, sequence LIMIT $1
+SELECT o.tenant_id, o.id, o.sequence, o.type, o.payload
+FROM core.event_heads AS h
+CROSS JOIN LATERAL (
+    SELECT tenant_id, id, sequence, type, payload FROM core.outbox
+    WHERE tenant_id = h.tenant_id AND sequence > h.published
+    ORDER BY sequence LIMIT $1
+) AS o
+WHERE h.published < h.last
+ORDER BY o.tenant_id, o.sequence LIMIT $1
 """
 
+# Heads are locked in the order in which the sequencer locks them.
 _PUBLISHED = """
-UPDATE core.outbox SET published_at = core.now()
-FROM unnest($1::uuid[], $2::uuid[]) AS p (tenant_id, id)
-WHERE outbox.tenant_id = p.tenant_id AND outbox.id = p.id
+WITH heads AS MATERIALIZED (
+    SELECT tenant_id FROM core.event_heads WHERE tenant_id = ANY($1)
+    ORDER BY tenant_id FOR NO KEY UPDATE
+)
+UPDATE core.event_heads AS h SET published = p.sequence
+FROM heads JOIN unnest($1::uuid[], $2::bigint[]) AS p (tenant_id, sequence) USING (tenant_id)
+WHERE h.tenant_id = heads.tenant_id
 """
 
-
-# By day: keys are UUIDv7, so each statement reads one partition and locks the rows of one day.
+# By the time in the keys, which are UUIDv7: each tenant is one look at an index.
 _PUBLISH_AGAIN = """
-UPDATE core.outbox SET published_at = NULL
-WHERE id >= core.uuid_at($1) AND id < core.uuid_at($2) AND published_at IS NOT NULL
+WITH heads AS MATERIALIZED (
+    SELECT tenant_id FROM core.event_heads ORDER BY tenant_id FOR NO KEY UPDATE
+), firsts AS (
+    SELECT tenant_id, (
+        SELECT o.sequence FROM core.outbox AS o
+        WHERE o.tenant_id = heads.tenant_id AND o.id >= core.uuid_at($1) AND o.sequence IS NOT NULL
+        ORDER BY o.id LIMIT 1) AS sequence
+    FROM heads
+)
+UPDATE core.event_heads AS h SET published = firsts.sequence - 1
+FROM firsts WHERE h.tenant_id = firsts.tenant_id AND firsts.sequence <= h.published
+RETURNING old.published - new.published AS events
 """
 
 
@@ -147,34 +161,21 @@ class PostgresOutboxReader(OutboxReader):
                 return 0
             events = [_event(row) for row in await driver.fetch(_UNPUBLISHED, limit)]
             published, failure = await _publish(bus, events)
-            if published:
-                await driver.execute(
-                    _PUBLISHED,
-                    [event.tenant_id.uuid for event in published],
-                    [event.id.uuid for event in published],
-                )
+            latest = {event.tenant_id.uuid: event.sequence for event in published}
+            if latest:
+                await driver.execute(_PUBLISHED, list(latest), list(latest.values()))
         if failure is not None:
             raise failure
         return len(published)
 
     async def _publish_again(self, lease: Lease) -> bool:
-        """Make what was published unpublished; return whether the lease was ours to the end."""
-        lost = 0
-        async with borrowed_driver(self._engine) as driver:
+        """Make what was published unpublished; return whether the lease is ours."""
+        async with borrowed_driver(self._engine) as driver, driver.transaction():
+            if not await hold(driver, lease):
+                return False
             now: datetime = await driver.fetchval("SELECT core.now()")
-            begin = now - REPUBLISHED
-            while begin < now + _A_DAY:
-                async with driver.transaction():
-                    await driver.execute(_PATIENTLY)
-                    if not await hold(driver, lease):
-                        return False
-                    status = await driver.execute(
-                        _PUBLISH_AGAIN, begin, begin + _A_DAY, timeout=_PATIENCE_S
-                    )
-                    await prolong(driver, lease, lease_for=_BETWEEN_DAYS)
-                lost += _rows(status)
-                begin += _A_DAY
-        if lost:
+            heads = await driver.fetch(_PUBLISH_AGAIN, now - REPUBLISHED - _SLACK)
+        if lost := sum(head["events"] for head in heads):
             _log.warning("the bus was empty: %d events are published again", lost)
         return True
 

@@ -34,7 +34,7 @@ SELECT
             AND a.next_check_at > core.now()) AS waiting,
     (SELECT count(*) FROM core.late_checks WHERE due_at IS NOT NULL) AS late_checks,
     (SELECT count(*) FROM core.outbox WHERE sequence IS NULL) AS unstamped,
-    (SELECT count(*) FROM core.outbox WHERE published_at IS NULL) AS unpublished,
+    (SELECT count(*) FROM core.event_heads WHERE published < last) AS unpublished,
     (SELECT count(*) FROM core.event_heads AS h LEFT JOIN core.consumer_positions AS p
         ON p.consumer = $1 AND p.source_tenant_id = h.tenant_id
         WHERE h.last > coalesce(p.sequence, 0)) AS unread

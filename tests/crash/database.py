@@ -33,7 +33,7 @@ ALTER FUNCTION core.now() OWNER TO CURRENT_USER;
 _FORGET: Final = """
 DELETE FROM core.trade_queue;
 DELETE FROM core.late_checks;
-DELETE FROM core.outbox WHERE published_at IS NULL OR sequence IS NULL;
+DELETE FROM core.outbox WHERE sequence IS NULL;
 DELETE FROM core.event_heads;
 DELETE FROM core.consumer_positions;
 UPDATE core.leases SET token = 0, leased_until = '-infinity';
@@ -72,7 +72,7 @@ _TABLES: Final = {
     "accounts": "*",
     "transfers": "*",
     "resolutions": "*",
-    "outbox": "id, type, subject, sequence, published_at, recorded_at",
+    "outbox": "id, type, subject, sequence, recorded_at",
     "event_heads": "*",
 }
 
@@ -112,7 +112,8 @@ _SNAPSHOT: Final = (
 )
 
 _BACKLOG: Final = """
-SELECT (SELECT count(*) FROM core.outbox WHERE tenant_id = $1 AND published_at IS NULL)
+SELECT (SELECT count(*) FROM core.outbox WHERE tenant_id = $1 AND sequence IS NULL)
+    + coalesce((SELECT last - published FROM core.event_heads WHERE tenant_id = $1), 0)
     + (SELECT count(*) FROM core.late_checks WHERE tenant_id = $1 AND due_at IS NOT NULL)
     + coalesce((SELECT h.last - coalesce(p.sequence, 0) FROM core.event_heads AS h
         LEFT JOIN core.consumer_positions AS p

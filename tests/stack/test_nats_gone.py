@@ -28,7 +28,7 @@ FROM core.outbox GROUP BY tenant_id
 """
 
 UNSTAMPED = "SELECT count(*) FROM core.outbox WHERE sequence IS NULL"
-UNPUBLISHED = "SELECT FROM core.outbox WHERE published_at IS NULL"
+UNPUBLISHED = "SELECT FROM core.event_heads WHERE published < last"
 LOCKED_UNPUBLISHED = f"{UNPUBLISHED} FOR UPDATE"
 
 POSITIONS = "SELECT FROM core.consumer_positions WHERE consumer = 'house_book' FOR UPDATE"

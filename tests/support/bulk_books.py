@@ -189,8 +189,8 @@ FROM plan CROSS JOIN (VALUES
 ) AS s (version, ordinal, attempt, from_state, to_state, action)
 """,
     f"""
-INSERT INTO core.outbox (tenant_id, id, type, subject, payload, recorded_at, published_at, sequence)
-SELECT :tenant, uuidv7(), type, {typeid(TradeId, "trade")}, '', core.now(), core.now(), sequence
+INSERT INTO core.outbox (tenant_id, id, type, subject, payload, recorded_at, sequence)
+SELECT :tenant, uuidv7(), type, {typeid(TradeId, "trade")}, '', core.now(), sequence
 FROM (
     SELECT trade, type, row_number() OVER (ORDER BY n, place) + coalesce(
         (SELECT max(sequence) FROM core.outbox WHERE tenant_id = :tenant), 0) AS sequence
@@ -198,8 +198,9 @@ FROM (
 ) AS e
 """,
     """
-INSERT INTO core.event_heads (tenant_id, last)
-SELECT tenant_id, max(sequence) FROM core.outbox WHERE tenant_id = :tenant GROUP BY tenant_id
+INSERT INTO core.event_heads (tenant_id, last, published)
+SELECT tenant_id, max(sequence), max(sequence) FROM core.outbox WHERE tenant_id = :tenant
+GROUP BY tenant_id
 """,
     """
 INSERT INTO core.consumer_positions (consumer, source_tenant_id, sequence)

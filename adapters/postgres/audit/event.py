@@ -66,9 +66,9 @@ SELECT '{SEQUENCE.id}', coalesce(h.tenant_id, l.tenant_id), 'event_heads',
 FROM core.event_heads AS h FULL JOIN latest AS l ON l.tenant_id = h.tenant_id
 WHERE h.last IS DISTINCT FROM l.last
 UNION ALL
-SELECT '{PUBLISHED.id}', tenant_id, 'outbox', id, '', 'a sequence',
-    format('published at %s without one', published_at)
-FROM core.outbox WHERE published_at IS NOT NULL AND sequence IS NULL
+SELECT '{PUBLISHED.id}', tenant_id, 'event_heads', tenant_id, '', 'at most ' || last,
+    published || ' published'
+FROM core.event_heads WHERE published > last OR published < 0
 """,
 )
 

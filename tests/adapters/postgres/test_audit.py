@@ -505,9 +505,9 @@ BREAKS = [
     ),
     Break(
         "I11.published",
-        "outbox",
-        AN_EVENT,
-        change("outbox", "sequence = NULL, published_at = core.now()"),
+        "event_heads",
+        "SELECT tenant_id, tenant_id AS id FROM core.event_heads LIMIT 1",
+        "UPDATE core.event_heads SET published = last + 1 WHERE tenant_id = :tenant",
     ),
     Break(
         "I11.trade",

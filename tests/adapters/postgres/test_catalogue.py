@@ -85,7 +85,7 @@ MAY_UPDATE: Final = {
         ("reli_app", "dead_letters", column)
         for column in ("state", "replay_requested_by", "replay_requested_at")
     ),
-    *(("reli_work", "outbox", column) for column in ("sequence", "published_at")),
+    ("reli_work", "outbox", "sequence"),
     *(("reli_work", table, "*") for table in ("event_heads", "dead_letters", *WORK_TABLES)),
 }
 """Every other row is never changed once it is written."""
