@@ -158,7 +158,6 @@ class Book:
             transfers=(transfer,),
             source=EntrySource.OPERATOR,
             reference=self.operator,
-            effective_at=id.created_at,
         )
 
     async def post(self, entries: Sequence[Entry]) -> None:

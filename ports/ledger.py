@@ -1,9 +1,11 @@
 """Where the books are kept."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from domain.amount import Amount
 from domain.errors import DomainError
 from domain.ids import AccountId, CustomerId, EntryId, TenantId, TransferId
 from domain.ledger.account import Account, AccountKey
@@ -12,6 +14,21 @@ from domain.ledger.errors import LedgerRefusal
 from domain.ledger.posting import Decision
 from domain.ledger.transfer import Posting, Transfer
 from ports.page import Page, PageRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastBalance:
+    """What had been posted to an account.
+
+    Attributes:
+        effective_at: lines that count by then; None: whenever they count.
+        recorded_by: lines that were recorded by then. None of them can come any more, so the same
+            question has the same answer for ever.
+    """
+
+    posted: Amount
+    effective_at: datetime | None
+    recorded_by: datetime
 
 
 class LedgerStore(Protocol):
@@ -26,9 +43,9 @@ class LedgerStore(Protocol):
     ) -> Decision:
         """Apply an entry under the locks of its accounts, taken in the order of their ids.
 
-        `is_new` says that nothing can be known of the entry's ids, and that `pending` holds every
-        transfer it resolves, unresolved so far; then there is nothing to look up, and it is
-        recorded at its effective time. That a hold is resolved once is held by a key even if that
+        `is_new` says that nothing can be known of the entry's ids, that `pending` holds every
+        transfer it resolves, unresolved so far, and that it counts when it is recorded; then there
+        is nothing to look up. That a hold is resolved once is held by a key even if that
         was wrong. Accounts are shared by many units of work: commit soon after. Raises the first
         `LedgerRefusal` in the stated order, having changed nothing.
         """
@@ -85,8 +102,23 @@ class LedgerStore(Protocol):
         """
         ...
 
-    async def list_postings(self, account_id: AccountId, page: PageRequest) -> Page[Posting]:
-        """Return a page of an account's lines, the newest first."""
+    async def list_postings(
+        self, account_id: AccountId, page: PageRequest, *, oldest_first: bool = False
+    ) -> Page[Posting]:
+        """Return a page of an account's lines in the order of their versions, or against it."""
+        ...
+
+    async def balance_at(
+        self,
+        account_id: AccountId,
+        *,
+        effective_at: datetime | None = None,
+        recorded_by: datetime | None = None,
+    ) -> PastBalance:
+        """Return the balance of an instant by either time, or raise `AccountNotFound`.
+
+        What is recorded by now is waited for; a `recorded_by` of the future means now.
+        """
         ...
 
 

@@ -22,6 +22,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from adapters.postgres.ledger import (
+    NEVER,
     AccountIdCache,
     PostgresLedger,
     account_ids,
@@ -198,6 +199,7 @@ class _Group:
 
     def __init__(self, members: Iterable[_Member]) -> None:
         self.accounts: dict[AccountId, Account] = {}
+        self.locked_at = NEVER
         self._members: list[_Member] = []
         self._writes = _Writes()
         self._asks: list[_Ask] = []
@@ -233,7 +235,7 @@ class _Group:
 
     def decide(self, entry: Entry, pending: Sequence[Transfer]) -> Decision:
         """Decide on the balances as the neighbors who decided before leave them."""
-        decision = decide_on(self.accounts, entry, pending)
+        decision = decide_on(self.accounts, entry, self.locked_at, pending)
         self._writes.entries.append(decision)
         return decision
 
@@ -341,7 +343,9 @@ async def _names(
 
 async def _accounts(group: _Group, asked: Sequence[Entry]) -> Sequence[bool]:
     missing = account_ids(asked) - group.accounts.keys()
-    group.accounts |= await lock_accounts(await group.scope(), missing)
+    accounts, locked_at = await lock_accounts(await group.scope(), missing)
+    group.accounts |= accounts
+    group.locked_at = max(group.locked_at, locked_at)
     return [True] * len(asked)
 
 
@@ -430,7 +434,7 @@ class _Ledger(_Shared, PostgresLedger):
     async def commit(
         self, entry: Entry, *, is_new: bool = False, pending: Sequence[Transfer] = ()
     ) -> Decision:
-        if not is_new or self._member.has_decided or _expires(entry, pending):
+        if not is_new or self._member.has_decided or _is_special(entry, pending):
             raise Alone
         await self._member.ask(Rank.ACCOUNTS, entry)
         decision = self._member.group.decide(entry, pending)
@@ -438,8 +442,11 @@ class _Ledger(_Shared, PostgresLedger):
         return decision
 
 
-def _expires(entry: Entry, pending: Sequence[Transfer]) -> bool:
-    return any(transfer.expires_at for transfer in (*entry.transfers, *pending))
+def _is_special(entry: Entry, pending: Sequence[Transfer]) -> bool:
+    """Say whether more has to be written than an entry's own rows."""
+    return entry.effective_at is not None or any(
+        transfer.expires_at for transfer in (*entry.transfers, *pending)
+    )
 
 
 class _Outbox(_Shared, PostgresOutbox):

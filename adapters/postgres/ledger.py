@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
@@ -26,9 +26,17 @@ from domain.ledger.errors import (
     LedgerRefusal,
     TransferConflict,
 )
-from domain.ledger.posting import Books, Decision, burned_ids, decide, decide_all
+from domain.ledger.posting import (
+    BACKDATED_AT_MOST,
+    POSTDATED_AT_MOST,
+    Books,
+    Decision,
+    burned_ids,
+    decide,
+    decide_all,
+)
 from domain.ledger.transfer import Posting, Transfer, TransferKind
-from ports.ledger import ExpiringHolds, LedgerStore
+from ports.ledger import ExpiringHolds, LedgerStore, PastBalance
 from ports.page import Page, PageRequest
 
 _FIND_ACCOUNTS = """
@@ -45,8 +53,13 @@ FROM unnest($2::text[], $3::text[], $4::text[], $5::bool[]) AS k (kind, owner, a
 ON CONFLICT (tenant_id, kind, owner, asset) DO NOTHING
 """
 
+# The clock is read for each row once it is locked, so no line before it is recorded later.
 _LOCK_ACCOUNTS = """
-SELECT * FROM core.accounts WHERE tenant_id = $1 AND id = ANY($2) ORDER BY id FOR NO KEY UPDATE
+WITH locked AS MATERIALIZED (
+    SELECT * FROM core.accounts WHERE tenant_id = $1 AND id = ANY($2)
+    ORDER BY id FOR NO KEY UPDATE
+)
+SELECT *, core.now() AS locked_at FROM locked
 """
 
 _GET_TRANSFERS = """
@@ -83,31 +96,39 @@ ORDER BY entry_id, ordinal
 _WRITE = """
 changed AS (
     INSERT INTO core.accounts AS a (tenant_id, id, kind, owner, asset, overdraft_limit,
-        debits_pending, debits_posted, credits_pending, credits_posted, version, created_at)
+        debits_pending, debits_posted, credits_pending, credits_posted, version, recorded_at,
+        created_at)
     SELECT $1, v.*, core.now()
     FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::numeric[], $7::numeric[],
-        $8::numeric[], $9::numeric[], $10::numeric[], $11::bigint[]) AS v
+        $8::numeric[], $9::numeric[], $10::numeric[], $11::bigint[], $12::timestamptz[]) AS v
     ON CONFLICT (tenant_id, id) DO UPDATE SET debits_pending = EXCLUDED.debits_pending,
         debits_posted = EXCLUDED.debits_posted, credits_pending = EXCLUDED.credits_pending,
-        credits_posted = EXCLUDED.credits_posted, version = EXCLUDED.version
+        credits_posted = EXCLUDED.credits_posted, version = EXCLUDED.version,
+        recorded_at = EXCLUDED.recorded_at
 ), written AS (
     INSERT INTO core.entries (tenant_id, id, source, reference, description, effective_at,
         recorded_at)
-    SELECT $1, * FROM unnest($12::uuid[], $13::text[], $14::text[], $15::text[],
-        $16::timestamptz[], $17::timestamptz[])
+    SELECT $1, * FROM unnest($13::uuid[], $14::text[], $15::text[], $16::text[],
+        $17::timestamptz[], $18::timestamptz[])
 ), moved AS (
     INSERT INTO core.transfers (tenant_id, entry_id, recorded_at, ordinal, id, kind,
         debit_account_id, credit_account_id, asset, units, pending_id, expires_at, purpose,
         debit_held, debit_version, debit_balance_after, credit_version, credit_balance_after)
-    SELECT $1, * FROM unnest($18::uuid[], $19::timestamptz[], $20::smallint[], $21::uuid[],
-        $22::text[], $23::uuid[], $24::uuid[], $25::text[], $26::numeric[], $27::uuid[],
-        $28::timestamptz[], $29::text[], $30::numeric[], $31::bigint[], $32::numeric[],
-        $33::bigint[], $34::numeric[])
+    SELECT $1, * FROM unnest($19::uuid[], $20::timestamptz[], $21::smallint[], $22::uuid[],
+        $23::text[], $24::uuid[], $25::uuid[], $26::text[], $27::numeric[], $28::uuid[],
+        $29::timestamptz[], $30::text[], $31::numeric[], $32::bigint[], $33::numeric[],
+        $34::bigint[], $35::numeric[])
     RETURNING id, kind, pending_id, recorded_at
 ), resolved AS (
     INSERT INTO core.resolutions (tenant_id, recorded_at, pending_id, kind, transfer_id)
     SELECT $1, recorded_at, pending_id, kind, id FROM moved WHERE pending_id IS NOT NULL
 )
+"""
+
+_ADD_DATED = """
+INSERT INTO core.dated_lines (tenant_id, account_id, version, recorded_at, effective_at, change)
+SELECT $1, * FROM unnest($2::uuid[], $3::bigint[], $4::timestamptz[], $5::timestamptz[],
+    $6::numeric[])
 """
 
 _ADD_EXPIRING = """
@@ -147,20 +168,71 @@ WHERE tenant_id = $1 AND ($2::text IS NULL OR (kind = 'customer' AND owner = $2)
 ORDER BY id FOR NO KEY UPDATE
 """
 
-_LIST_POSTINGS = """
-(SELECT t.*, debit_version AS version, debit_balance_after AS balance_after
-    FROM core.transfers AS t
-    WHERE tenant_id = $1 AND debit_account_id = $2 AND ($3::bigint IS NULL OR debit_version < $3)
-    ORDER BY debit_version DESC LIMIT $4)
-UNION ALL
-(SELECT t.*, credit_version, credit_balance_after
-    FROM core.transfers AS t
-    WHERE tenant_id = $1 AND credit_account_id = $2 AND ($3::bigint IS NULL OR credit_version < $3)
-    ORDER BY credit_version DESC LIMIT $4)
-ORDER BY version DESC LIMIT $4
+
+def _list_postings(beyond: str, order: str) -> str:
+    return f"""
+SELECT l.*, e.effective_at FROM (
+    (SELECT t.*, debit_version AS version, debit_balance_after AS balance_after
+        FROM core.transfers AS t
+        WHERE tenant_id = $1 AND debit_account_id = $2
+            AND ($3::bigint IS NULL OR debit_version {beyond} $3)
+        ORDER BY debit_version {order} LIMIT $4)
+    UNION ALL
+    (SELECT t.*, credit_version, credit_balance_after
+        FROM core.transfers AS t
+        WHERE tenant_id = $1 AND credit_account_id = $2
+            AND ($3::bigint IS NULL OR credit_version {beyond} $3)
+        ORDER BY credit_version {order} LIMIT $4)
+    ORDER BY version {order} LIMIT $4
+) AS l
+JOIN core.entries AS e ON e.tenant_id = $1 AND e.id = l.entry_id
+ORDER BY l.version {order}
+"""
+
+
+_NEWEST_POSTINGS: Final = _list_postings("<", "DESC")
+_OLDEST_POSTINGS: Final = _list_postings(">", "ASC")
+
+# Who reads a balance as of now waits for those who are writing to it: after that, nothing is
+# recorded by now any more.
+_LATEST_RECORD = """
+WITH locked AS MATERIALIZED (
+    SELECT * FROM core.accounts WHERE tenant_id = $1 AND id = $2 FOR SHARE
+)
+SELECT *, least(coalesce($3::timestamptz, 'infinity'), core.now()) AS recorded_by FROM locked
+"""
+
+# The balance by the earlier of both times, with the lines that were recorded later and count by
+# then, and without those that were recorded by then and count later.
+_BALANCE_AT = """
+WITH times AS (
+    SELECT coalesce($3::timestamptz, 'infinity') AS effective, $4::timestamptz AS recorded
+), earlier AS (
+    SELECT *, least(effective, recorded) AS instant FROM times
+), line AS (
+    SELECT e.*, core.version_at($1, $2, e.instant) AS version FROM earlier AS e
+)
+SELECT coalesce(
+        (SELECT debit_balance_after FROM core.transfers
+            WHERE tenant_id = $1 AND debit_account_id = $2 AND debit_version = line.version),
+        (SELECT credit_balance_after FROM core.transfers
+            WHERE tenant_id = $1 AND credit_account_id = $2 AND credit_version = line.version),
+        0)
+    + coalesce((SELECT sum(change) FROM core.dated_lines AS d
+        WHERE tenant_id = $1 AND account_id = $2 AND d.recorded_at > line.instant
+            AND d.recorded_at <= least(line.recorded, line.effective + $5::interval)
+            AND d.effective_at <= line.effective), 0)
+    - coalesce((SELECT sum(change) FROM core.dated_lines AS d
+        WHERE tenant_id = $1 AND account_id = $2 AND d.recorded_at <= line.instant
+            AND d.recorded_at >= line.effective - $6::interval
+            AND d.effective_at > line.effective), 0)
+FROM line
 """
 
 _CACHED_ACCOUNTS: Final = 100_000
+
+NEVER: Final = datetime.min.replace(tzinfo=UTC)
+"""The clock of who has locked nothing."""
 
 
 class AccountIdCache:
@@ -211,9 +283,9 @@ class PostgresLedger(LedgerStore):
     async def commit(
         self, entry: Entry, *, is_new: bool = False, pending: Sequence[Transfer] = ()
     ) -> Decision:
-        accounts = await lock_accounts(self._scope, entry.account_ids)
+        accounts, locked_at = await lock_accounts(self._scope, entry.account_ids)
         books = (
-            books_of_new(entry, accounts, pending)
+            books_of_new(accounts, pending, locked_at)
             if is_new
             else await self._books([entry], accounts)
         )
@@ -223,18 +295,20 @@ class PostgresLedger(LedgerStore):
                 await write_rows(self._scope, [new_entries([decision])])
             except asyncpg.UniqueViolationError as error:
                 raise _conflict(entry, error) from error
+            await self._add_dated([decision])
             await self._track_expiry([entry], books)
         return decision
 
     async def commit_new(self, entries: Sequence[Entry]) -> Sequence[Decision]:
-        accounts = await lock_accounts(self._scope, account_ids(entries))
-        decided = [decide_on(accounts, entry) for entry in entries]
+        accounts, locked_at = await lock_accounts(self._scope, account_ids(entries))
+        decided = [decide_on(accounts, entry, locked_at) for entry in entries]
         if decided:
             await write_rows(self._scope, [new_entries(decided)])
+            await self._add_dated(decided)
         return decided
 
     async def commit_all(self, entries: Sequence[Entry]) -> Sequence[Decision | DomainError]:
-        accounts = await lock_accounts(self._scope, account_ids(entries))
+        accounts, _ = await lock_accounts(self._scope, account_ids(entries))
         books = await self._books(entries, accounts)
         results = decide_all(entries, books)
         new = [one for one in results if isinstance(one, Decision) and not one.is_replay]
@@ -243,6 +317,7 @@ class PostgresLedger(LedgerStore):
                 await write_rows(self._scope, [new_entries(new)])
             except asyncpg.UniqueViolationError as error:
                 raise VersionConflict("somebody used an id of the batch meanwhile") from error
+            await self._add_dated(new)
             await self._track_expiry([decision.entry for decision in new], books)
         burned: dict[UUID, str] = {}
         for entry, result in zip(entries, results, strict=True):
@@ -311,12 +386,45 @@ class PostgresLedger(LedgerStore):
         )
         return any(row["is_at_work"] for row in rows)
 
-    async def list_postings(self, account_id: AccountId, page: PageRequest) -> Page[Posting]:
+    async def list_postings(
+        self, account_id: AccountId, page: PageRequest, *, oldest_first: bool = False
+    ) -> Page[Posting]:
         rows = await self._scope.driver.fetch(
-            _LIST_POSTINGS, self._scope.tenant, account_id.uuid, page.before, page.size + 1
+            _OLDEST_POSTINGS if oldest_first else _NEWEST_POSTINGS,
+            self._scope.tenant,
+            account_id.uuid,
+            page.before,
+            page.size + 1,
         )
         postings = [self._posting(row, account_id) for row in rows]
         return page_of(postings, [posting.version for posting in postings], page)
+
+    async def balance_at(
+        self,
+        account_id: AccountId,
+        *,
+        effective_at: datetime | None = None,
+        recorded_by: datetime | None = None,
+    ) -> PastBalance:
+        row = await self._scope.driver.fetchrow(
+            _LATEST_RECORD, self._scope.tenant, account_id.uuid, recorded_by
+        )
+        if row is None:
+            raise AccountNotFound("no such account", account_id=account_id)
+        units = await self._scope.driver.fetchval(
+            _BALANCE_AT,
+            self._scope.tenant,
+            account_id.uuid,
+            effective_at,
+            row["recorded_by"],
+            BACKDATED_AT_MOST,
+            POSTDATED_AT_MOST,
+        )
+        return PastBalance(
+            posted=Amount(self._scope.asset(row["asset"]), units),
+            effective_at=effective_at,
+            recorded_by=row["recorded_by"],
+        )
 
     async def _open_accounts(self, keys: Sequence[AccountKey]) -> dict[AccountKey, AccountId]:
         if not keys:
@@ -395,6 +503,24 @@ class PostgresLedger(LedgerStore):
             now=first["read_at"],
         )
 
+    async def _add_dated(self, decided: Sequence[Decision]) -> None:
+        lines = [
+            (line, decision.entry.effective_at)
+            for decision in decided
+            if decision.entry.effective_at != decision.recorded_at
+            for line in decision.postings
+        ]
+        if lines:
+            await self._scope.driver.execute(
+                _ADD_DATED,
+                self._scope.tenant,
+                [line.account_id.uuid for line, _ in lines],
+                [line.version for line, _ in lines],
+                [line.recorded_at for line, _ in lines],
+                [effective_at for _, effective_at in lines],
+                [line.change.units for line, _ in lines],
+            )
+
     async def _track_expiry(self, entries: Sequence[Entry], books: Books) -> None:
         transfers = [transfer for entry in entries for transfer in entry.transfers]
         expiring = [transfer for transfer in transfers if transfer.expires_at]
@@ -440,6 +566,7 @@ class PostgresLedger(LedgerStore):
             held_change=Amount(asset, row["debit_held"] if is_debit else 0),
             balance_after=Amount(asset, row["balance_after"]),
             version=row["version"],
+            effective_at=row["effective_at"],
             recorded_at=row["recorded_at"],
         )
 
@@ -472,18 +599,24 @@ async def find_accounts(scope: Scope, keys: Collection[AccountKey]) -> dict[Acco
     }
 
 
-async def lock_accounts(scope: Scope, ids: Iterable[AccountId]) -> dict[AccountId, Account]:
-    """Lock those accounts that exist, in the order of their ids."""
+async def lock_accounts(
+    scope: Scope, ids: Iterable[AccountId]
+) -> tuple[dict[AccountId, Account], datetime]:
+    """Lock those accounts that exist, in the order of their ids, and then read the clock."""
     rows = await scope.driver.fetch(_LOCK_ACCOUNTS, scope.tenant, sorted(id.uuid for id in ids))
-    return {account.id: account for account in (_account(scope, row) for row in rows)}
+    accounts = {account.id: account for account in (_account(scope, row) for row in rows)}
+    return accounts, max((row["locked_at"] for row in rows), default=NEVER)
 
 
 def decide_on(
-    accounts: dict[AccountId, Account], entry: Entry, pending: Sequence[Transfer] = ()
+    accounts: dict[AccountId, Account],
+    entry: Entry,
+    locked_at: datetime,
+    pending: Sequence[Transfer] = (),
 ) -> Decision:
     """Decide on an entry of new ids and leave the accounts as it leaves them."""
     named = {id: accounts[id] for id in entry.account_ids if id in accounts}
-    books = books_of_new(entry, named, pending)
+    books = books_of_new(named, pending, locked_at)
     decision = decide(entry, books)
     accounts |= decision.accounts
     return decision
@@ -514,6 +647,7 @@ def new_entries(decided: Sequence[Decision]) -> Write:
         [account.credits_pending for account in accounts],
         [account.credits_posted for account in accounts],
         [account.version for account in accounts],
+        [account.recorded_at for account in accounts],
         [entry.id.uuid for entry, _ in entries],
         [entry.source for entry, _ in entries],
         [entry.reference for entry, _ in entries],
@@ -542,7 +676,7 @@ def new_entries(decided: Sequence[Decision]) -> Write:
 
 
 def books_of_new(
-    entry: Entry, accounts: Mapping[AccountId, Account], pending: Sequence[Transfer]
+    accounts: Mapping[AccountId, Account], pending: Sequence[Transfer], locked_at: datetime
 ) -> Books:
     """Return what is known of an entry whose ids are new: its accounts and what it resolves."""
     return Books(
@@ -551,7 +685,7 @@ def books_of_new(
         resolutions={},
         entries={},
         failed={},
-        now=entry.effective_at,
+        now=locked_at,
     )
 
 
@@ -565,6 +699,7 @@ def _account(scope: Scope, row: Any) -> Account:
         credits_posted=row["credits_posted"],
         overdraft_limit=row["overdraft_limit"],
         version=row["version"],
+        recorded_at=row["recorded_at"],
     )
 
 

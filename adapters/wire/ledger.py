@@ -80,6 +80,7 @@ def posting_message(posting: Posting) -> ledger_pb2.Posting:
         version=posting.version,
         purpose=posting.transfer.purpose,
         record_time=time_message(posting.recorded_at),
+        effective_time=time_message(posting.effective_at),
     )
 
 

@@ -1,8 +1,16 @@
 """LedgerService and LedgerAdminService: decode, call one use case, encode."""
 
 from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
-from adapters.wire.amount import read_amount, read_asset, read_time
+from adapters.wire.amount import (
+    amount_message,
+    read_amount,
+    read_asset,
+    read_time,
+    time_message,
+)
 from adapters.wire.ledger import (
     account_message,
     entry_message,
@@ -29,7 +37,7 @@ from app.usecase.ledger.read_ledger import ReadLedger
 from app.usecase.ledger.set_overdraft_limit import SetOverdraftLimit
 from domain.amount import AmountNotPositive
 from domain.asset import Asset
-from domain.errors import DomainError
+from domain.errors import DomainError, InvalidArgument
 from domain.ids import AccountId, CustomerId, EntryId
 from domain.ledger.account import AccountKey
 from domain.ledger.entry import NewEntry
@@ -65,6 +73,21 @@ class LedgerServicer(LedgerServiceServicer):
         )
         return pb.GetAccountResponse(account=account_message(account))
 
+    async def GetBalance(
+        self, request: pb.GetBalanceRequest, context: Context
+    ) -> pb.GetBalanceResponse:
+        balance = await self._read_ledger.balance_at(
+            current_caller().tenant_id,
+            AccountId.parse(request.account_id, field="account_id"),
+            effective_at=_time(request, "effective_time"),
+            recorded_by=_time(request, "record_time"),
+        )
+        return pb.GetBalanceResponse(
+            posted=amount_message(balance.posted),
+            effective_time=time_message(balance.effective_at),
+            record_time=time_message(balance.recorded_by),
+        )
+
     async def ListPostings(
         self, request: pb.ListPostingsRequest, context: Context
     ) -> pb.ListPostingsResponse:
@@ -72,6 +95,7 @@ class LedgerServicer(LedgerServiceServicer):
             current_caller().tenant_id,
             AccountId.parse(request.account_id, field="account_id"),
             page_of(request, by=int),
+            oldest_first=_is_oldest_first(request.order),
         )
         return pb.ListPostingsResponse(
             postings=[posting_message(posting) for posting in page.items],
@@ -172,12 +196,18 @@ def _new_entry(
         description=optional_text_of(
             request.description, field="description", maximum=MAX_DESCRIPTION
         ),
-        effective_at=(
-            read_time(request.effective_time, field="effective_time")
-            if request.HasField("effective_time")
-            else None
-        ),
+        effective_at=_time(request, "effective_time"),
     )
+
+
+def _time(request: Any, field: str) -> datetime | None:
+    return read_time(getattr(request, field), field=field) if request.HasField(field) else None
+
+
+def _is_oldest_first(order: int) -> bool:
+    if order not in pb.PostingOrder.values():
+        raise InvalidArgument("order is none that is known", field="order")
+    return order == pb.POSTING_ORDER_OLDEST_FIRST
 
 
 def _new_entry_or_refusal(

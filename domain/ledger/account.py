@@ -1,6 +1,7 @@
 """An account is one balance in one asset, kept in four columns."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -53,6 +54,7 @@ class Account:
     Attributes:
         overdraft_limit: how far below zero it may go, in minor units; None is without bound.
         version: how many postings have touched it.
+        recorded_at: when the latest of them was recorded; None before the first.
     """
 
     id: AccountId
@@ -63,6 +65,7 @@ class Account:
     credits_posted: int = 0
     overdraft_limit: int | None = 0
     version: int = 0
+    recorded_at: datetime | None = None
 
     @property
     def asset(self) -> Asset:
@@ -94,29 +97,36 @@ class Account:
             > MAX_COLUMN
         )
 
-    def debited(self, *, pending: int = 0, posted: int = 0) -> "Account":
+    def debited(
+        self, *, pending: int = 0, posted: int = 0, recorded_at: datetime | None = None
+    ) -> "Account":
         return self._moved(
+            recorded_at,
             debits_pending=self.debits_pending + pending,
             debits_posted=self.debits_posted + posted,
             credits_pending=self.credits_pending,
             credits_posted=self.credits_posted,
         )
 
-    def credited(self, *, pending: int = 0, posted: int = 0) -> "Account":
+    def credited(
+        self, *, pending: int = 0, posted: int = 0, recorded_at: datetime | None = None
+    ) -> "Account":
         return self._moved(
+            recorded_at,
             debits_pending=self.debits_pending,
             debits_posted=self.debits_posted,
             credits_pending=self.credits_pending + pending,
             credits_posted=self.credits_posted + posted,
         )
 
-    def _moved(self, **columns: int) -> "Account":
+    def _moved(self, recorded_at: datetime | None, **columns: int) -> "Account":
         # Every posting comes by here; dataclasses.replace() takes four times as long.
         return Account(
             id=self.id,
             key=self.key,
             overdraft_limit=self.overdraft_limit,
             version=self.version + 1,
+            recorded_at=recorded_at or self.recorded_at,
             **columns,
         )
 

@@ -29,14 +29,14 @@ class Entry:
     Attributes:
         source: what created the entry.
         reference: the id of the trade, deposit, operator key or break behind it.
-        effective_at: when the movement counts, as opposed to when it was recorded.
+        effective_at: when the movement counts; None, before it is decided on: when it is recorded.
     """
 
     id: EntryId
     transfers: tuple[Transfer, ...]
     source: EntrySource
     reference: str
-    effective_at: datetime
+    effective_at: datetime | None = None
     description: str = ""
 
     @property
@@ -47,6 +47,19 @@ class Entry:
             for transfer in self.transfers
             for id in (transfer.debit_account_id, transfer.credit_account_id)
         }
+
+    def recorded(self, at: datetime) -> "Entry":
+        """Return the entry as it is kept: it counts from now on unless it says otherwise."""
+        if self.effective_at is not None:
+            return self
+        return Entry(
+            id=self.id,
+            transfers=self.transfers,
+            source=self.source,
+            reference=self.reference,
+            effective_at=at,
+            description=self.description,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +75,7 @@ class NewEntry:
     description: str
     effective_at: datetime | None
 
-    def completed(
-        self, pending: Mapping[TransferId, Transfer], *, reference: str, now: datetime
-    ) -> Entry:
+    def completed(self, pending: Mapping[TransferId, Transfer], *, reference: str) -> Entry:
         """Fill in from those pending transfers that are known, or raise as a transfer does."""
         return Entry(
             id=self.id,
@@ -77,5 +88,5 @@ class NewEntry:
             source=EntrySource.OPERATOR,
             reference=reference,
             description=self.description,
-            effective_at=self.effective_at or now,
+            effective_at=self.effective_at,
         )

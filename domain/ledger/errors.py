@@ -105,6 +105,12 @@ class IdOutOfWindow(LedgerRefusal):
     reason = "ID_OUT_OF_WINDOW"
 
 
+class EffectiveTimeOutOfWindow(LedgerRefusal):
+    """An entry may count from 366 days before it is recorded to 31 days after."""
+
+    reason = "EFFECTIVE_TIME_OUT_OF_WINDOW"
+
+
 class AccountNotFound(LedgerRefusal):
     """No such account in this book."""
 

@@ -4,6 +4,7 @@ Refusals come in a stated order, so that the same request always hears the same 
 
 1. the shape of the entry, then of each transfer;
 2. the entry's id: failed before, known with the same content (a replay), known with other content;
+   then its time of effect;
 3. then transfer by transfer, each seeing the effect of those before it: its id failed before, its
    id known, ids out of the window, accounts, whether they are reserved, asset, the pending transfer
    it resolves, overflow, and funds last.
@@ -25,6 +26,11 @@ from domain.ledger.transfer import Posting, Transfer, TransferKind
 
 ID_MAX_AGE: Final = timedelta(hours=24)
 ID_MAX_LEAD: Final = timedelta(minutes=1)
+
+BACKDATED_AT_MOST: Final = timedelta(days=366)
+POSTDATED_AT_MOST: Final = timedelta(days=31)
+"""How far the time of effect may be from the time of record. Between these, the balance of a past
+instant is a line and the few lines around it that count at another time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +72,8 @@ class Decision:
     A replay carries nothing to write.
 
     Attributes:
-        recorded_at: the books' clock.
+        recorded_at: the books' clock, but never before the latest line of an account in the books:
+            an account's lines are in the order of their times.
     """
 
     entry: Entry
@@ -96,6 +103,7 @@ class Decision:
             held_change=after.amount(after.held - before.held),
             balance_after=after.amount(after.balance),
             version=after.version,
+            effective_at=self.entry.effective_at or self.recorded_at,
             recorded_at=self.recorded_at,
         )
 
@@ -131,6 +139,9 @@ class _WorkingBooks:
         self.entries = dict(books.entries)
         self.failed = dict(books.failed)
         self.now = books.now
+        self._recorded_at = max(
+            [books.now, *(a.recorded_at for a in self.accounts.values() if a.recorded_at)]
+        )
         self._oldest_ms = milliseconds(books.now - ID_MAX_AGE)
         self._latest_ms = milliseconds(books.now + ID_MAX_LEAD)
 
@@ -150,6 +161,8 @@ class _WorkingBooks:
                     "this entry id is known with other content", entry_id=entry.id
                 )
             return Decision(known, is_replay=True, recorded_at=self.now)
+        if entry.effective_at is not None:
+            self._check_effect(entry, entry.effective_at)
         moves: list[Move] = []
         changed: dict[AccountId, Account] = {}
         try:
@@ -162,8 +175,9 @@ class _WorkingBooks:
             for move in reversed(moves):
                 self._undo(move)
             raise
+        entry = entry.recorded(self._recorded_at)
         self.entries[entry.id] = entry
-        return Decision(entry, False, self.now, changed, moves)
+        return Decision(entry, False, self._recorded_at, changed, moves)
 
     def _move(self, transfer: Transfer, entry: Entry) -> Move:
         if transfer.id.uuid in self.failed:
@@ -196,8 +210,13 @@ class _WorkingBooks:
         pending_change, posted_change = _changes(
             transfer, self.transfers, self.resolutions, self.now
         )
-        debit_after = debit.debited(pending=pending_change, posted=posted_change)
-        credit_after = credit.credited(pending=pending_change, posted=posted_change)
+        recorded_at = self._recorded_at
+        debit_after = debit.debited(
+            pending=pending_change, posted=posted_change, recorded_at=recorded_at
+        )
+        credit_after = credit.credited(
+            pending=pending_change, posted=posted_change, recorded_at=recorded_at
+        )
         for account in (debit_after, credit_after):
             if account.overflows:
                 raise errors.BalanceOverflow(
@@ -235,6 +254,15 @@ class _WorkingBooks:
                 "no such account", field=field, account_id=id, transfer_id=transfer.id
             )
         return account
+
+    def _check_effect(self, entry: Entry, effective_at: datetime) -> None:
+        earliest = self._recorded_at - BACKDATED_AT_MOST
+        if not earliest <= effective_at <= self._recorded_at + POSTDATED_AT_MOST:
+            raise errors.EffectiveTimeOutOfWindow(
+                "an entry counts at most 366 days before and 31 days after it is recorded",
+                entry_id=entry.id,
+                field="effective_time",
+            )
 
     def _check_window(self, id: TypedId) -> None:
         if not id.is_time_ordered or not self._oldest_ms <= id.created_ms <= self._latest_ms:

@@ -60,6 +60,8 @@ class Posting:
         held_change: signed change of what is held on this account.
         balance_after: the posted balance once this line was applied.
         version: the account's version once this line was applied; lines are ordered by it.
+        effective_at: when it counts.
+        recorded_at: when it was recorded, never before the line of the version before.
     """
 
     transfer: Transfer
@@ -69,6 +71,7 @@ class Posting:
     held_change: Amount
     balance_after: Amount
     version: int
+    effective_at: datetime
     recorded_at: datetime
 
 

@@ -122,7 +122,6 @@ class Rig:
             transfers=(transfer,),
             source=EntrySource.TRADE,
             reference="",
-            effective_at=id.created_at,
         )
 
     def event(self, quote: Quote) -> Event:

@@ -133,7 +133,7 @@ def no_compare_and_set() -> Iterator[None]:
             await _save_blindly(uow.trades, trade)
             await self.announce(uow, "trade.settled", trade, correlation_id="", now=now)
             if is_first:
-                await settle_funds(uow, trade, now=now)
+                await settle_funds(uow, trade)
                 await self._raise_break(uow, trade, now)
         return replace(trade, transitions=())
 
@@ -211,7 +211,7 @@ def released_twice() -> Iterator[None]:
                     release_entry=self.ids.new(EntryId),
                     release=self.ids.new(TransferId),
                 )
-                await release_funds(uow, replace(trade, ledger_ids=ids), now=now)
+                await release_funds(uow, replace(trade, ledger_ids=ids))
         return await original(self, lease, change)
 
     async def nothing(_uow: UnitOfWork, _trade: Trade, *, now: datetime) -> None:

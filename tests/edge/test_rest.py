@@ -340,6 +340,18 @@ async def _walk_through_the_books(
         ("TRANSFER_KIND_REGULAR", "5000000.00", "1"),
     ]
 
+    oldest = await partner.get(
+        f"/v1/ledger/accounts/{naira['id']}/postings?order=POSTING_ORDER_OLDEST_FIRST&page_size=1"
+    )
+    assert oldest["postings"] == postings[-1:]
+    path = f"/v1/ledger/accounts/{naira['id']}/balance"
+    assert (await partner.get(path))["posted"] == naira["balance"]["posted"]
+    by_the_first = f"{path}?record_time={postings[-1]['record_time']}"
+    first = await partner.get(by_the_first)
+    assert first["posted"] == an_amount("5000000.00", "NGN")
+    assert first["record_time"] == postings[-1]["record_time"]
+    assert await partner.get(by_the_first) == first
+
     opened = [
         (await operator.post("/v1/ledger/accounts", {"tenant_id": tenant_id, **account}))["account"]
         for account in (

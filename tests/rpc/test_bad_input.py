@@ -448,6 +448,7 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
     },
     "LedgerService/ListAccounts": lambda w: {},
     "LedgerService/GetAccount": lambda w: {"account_id": w.treasury},
+    "LedgerService/GetBalance": lambda w: {"account_id": w.treasury},
     "LedgerService/ListPostings": lambda w: {"account_id": w.treasury},
     "LedgerService/ListBalances": lambda w: {"customer_id": w.customer_id},
     "LedgerAdminService/CreateEntry": lambda w: {
@@ -570,6 +571,10 @@ async def assert_refused(
 
 def key_of(world: World, rpc: Rpc) -> Sequence[tuple[str, str]]:
     return (world.platform.operator if rpc.is_for_operators else world.client).metadata
+
+
+def _in_days(days: int) -> Timestamp:
+    return Timestamp(seconds=int((datetime.now(UTC) + timedelta(days=days)).timestamp()))
 
 
 def case(
@@ -1332,8 +1337,12 @@ LEDGER_CASES: Final = [
         for purpose in ("Fee", "a b", "a\0", "fee\n", "é", "x" * 33)
     ),
     *(
-        case(f"{path} {time}", ENTRY, {path: time}, INVALID, "INVALID_ARGUMENT", path[-14:])
-        for path in ("effective_time",)
+        case(f"{path} {time}", rpc, {path: time}, INVALID, "INVALID_ARGUMENT", path)
+        for rpc, path in (
+            (ENTRY, "effective_time"),
+            ("LedgerService/GetBalance", "effective_time"),
+            ("LedgerService/GetBalance", "record_time"),
+        )
         for time in (
             *(Timestamp(seconds=-1), Timestamp(seconds=253_402_300_800), Timestamp(nanos=-1)),
             *(Timestamp(nanos=10**9), Timestamp(seconds=2**63 - 1), Timestamp(seconds=-(2**63))),
@@ -1386,6 +1395,25 @@ LEDGER_CASES: Final = [
         "TRANSFER_CONFLICT",
         "",
         THE_REQUEST,
+    ),
+    *(
+        case(
+            f"counts {days} days from now",
+            ENTRY,
+            {"effective_time": lambda w, days=days: _in_days(days)},
+            INVALID,
+            "EFFECTIVE_TIME_OUT_OF_WINDOW",
+            "effective_time",
+        )
+        for days in (-367, 32)
+    ),
+    case(
+        "an order that is none",
+        "LedgerService/ListPostings",
+        {"order": 9},
+        INVALID,
+        "INVALID_ARGUMENT",
+        "order",
     ),
     *(
         case(f"{path} {why}", ENTRY, {path: made}, INVALID, "ID_OUT_OF_WINDOW")
@@ -1543,7 +1571,11 @@ LEDGER_CASES: Final = [
     ),
     *(
         case(f"{why} account", rpc, {"account_id": account}, MISSING, "ACCOUNT_NOT_FOUND")
-        for rpc in ("LedgerService/GetAccount", "LedgerService/ListPostings")
+        for rpc in (
+            "LedgerService/GetAccount",
+            "LedgerService/GetBalance",
+            "LedgerService/ListPostings",
+        )
         for why, account in (
             ("foreign", lambda w: w.foreign_account),
             ("unknown", lambda w: an_id(AccountId)),

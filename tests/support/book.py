@@ -70,7 +70,7 @@ class Book:
             return decision
         self.accounts |= decision.accounts
         self.postings += decision.postings
-        self.entries[entry.id] = entry
+        self.entries[entry.id] = decision.entry
         for transfer in entry.transfers:
             self.transfers[transfer.id] = transfer
             if transfer.pending_id is not None:

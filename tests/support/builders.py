@@ -122,7 +122,7 @@ def an_entry(
     id: EntryId | None = None,
     source: EntrySource = EntrySource.TRADE,
     reference: str = "",
-    effective_at: datetime = NOW,
+    effective_at: datetime | None = None,
 ) -> Entry:
     return Entry(
         id=id or an_id(EntryId),

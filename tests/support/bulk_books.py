@@ -111,7 +111,7 @@ FROM (
     f"""
 INSERT INTO core.entries (tenant_id, id, source, reference, effective_at, recorded_at)
 SELECT tenant_id, entry_id, source, CASE source WHEN 'trade' THEN {typeid(TradeId, "about")}
-    ELSE {typeid(DepositId, "about")} END, core.now(), core.now()
+    ELSE {typeid(DepositId, "about")} END, now(), now()
 FROM (SELECT DISTINCT tenant_id, entry_id, source, about FROM moves) AS e
 """,
     """
@@ -120,7 +120,7 @@ INSERT INTO core.transfers (tenant_id, id, entry_id, ordinal, kind, debit_accoun
     debit_balance_after, credit_version, credit_balance_after, recorded_at)
 SELECT m.tenant_id, m.id, m.entry_id, row_number() OVER (PARTITION BY m.entry_id ORDER BY m.place),
     m.kind, d.account_id, c.account_id, m.asset, m.units, m.pending_id, m.purpose, d.held,
-    d.version, d.balance, c.version, c.balance, core.now()
+    d.version, d.balance, c.version, c.balance, now()
 FROM moves AS m
 JOIN lines AS d ON d.id = m.id AND d.leg = 'd'
 JOIN lines AS c ON c.id = m.id AND c.leg = 'c'
@@ -131,7 +131,7 @@ SELECT tenant_id, pending_id, kind, id, core.now() FROM moves WHERE pending_id I
 """,
     """
 UPDATE core.accounts AS a SET debits_posted = l.dd, credits_posted = l.cc, debits_pending = l.dp,
-    credits_pending = l.cp, version = l.lines
+    credits_pending = l.cp, version = l.lines, recorded_at = now()
 FROM (
     SELECT tenant_id, account_id, count(*) AS lines,
         coalesce(sum(-change) FILTER (WHERE leg = 'd'), 0) AS dd,

@@ -38,6 +38,16 @@ LINES: Final = Check(
     statement="each account's lines are versions 1, 2, 3 …, each balance follows from the last",
     source="money rules, section 1; invariant I2",
 )
+RECORDED: Final = Check(
+    id="I2.recorded",
+    statement="each account knows when its latest line was recorded",
+    source="ledger: no line is recorded before the line of the version before",
+)
+DATED: Final = Check(
+    id="I2.dated",
+    statement="the list of lines that count at another time than they were recorded is complete",
+    source="ledger: the balance of a past instant is a line and the dated lines around it",
+)
 LIMIT: Final = Check(
     id="I3.limit",
     statement="no account is below its overdraft limit, holds counted",
@@ -176,6 +186,7 @@ def _leg(leg: str, sign: str) -> str:
     return f"""
     SELECT tenant_id, {leg}_account_id AS account_id, sum(debit_held) AS pending,
         sum(units) FILTER (WHERE kind {_MOVES}) AS posted, count(*) AS lines,
+        max(recorded_at) AS recorded_at,
         min({leg}_balance_after) AS lowest,
         sum(hash_numeric_extended({leg}_balance_after, {leg}_version)) AS after,
         sum(hash_numeric_extended({leg}_balance_after
@@ -189,13 +200,14 @@ def _leg(leg: str, sign: str) -> str:
 # for the first and the last, and sets are compared by the sums of their hashes, without sorting
 # millions of lines. Only where the sums differ are the lines sorted, to name the broken one.
 ACCOUNTS: Final = SqlProbe(
-    checks=(COLUMNS, LINES, LIMIT, PREFIX),
+    checks=(COLUMNS, LINES, RECORDED, LIMIT, PREFIX),
     counted=("accounts", "transfers", "transfers"),
     sql=f"""
 WITH debits AS ({_leg("debit", "-")}), credits AS ({_leg("credit", "")}), added AS MATERIALIZED (
     SELECT a.*, coalesce(d.pending, 0) AS dp, coalesce(d.posted, 0) AS dd,
         coalesce(c.pending, 0) AS cp, coalesce(c.posted, 0) AS cc,
         coalesce(d.lines, 0) + coalesce(c.lines, 0) AS lines, least(d.lowest, c.lowest) AS lowest,
+        greatest(d.recorded_at, c.recorded_at) AS latest,
         coalesce(d.after, 0) + coalesce(c.after, 0) + hash_numeric_extended(0, 0)
             = coalesce(d.before, 0) + coalesce(c.before, 0)
                 + hash_numeric_extended(a.credits_posted - a.debits_posted, a.version) AS is_chain
@@ -240,6 +252,11 @@ FROM added
 WHERE debits_pending <> dp OR debits_posted <> dd OR credits_pending <> cp OR credits_posted <> cc
     OR version <> lines
 UNION ALL
+SELECT '{RECORDED.id}', tenant_id, 'accounts', id, '',
+    'latest line recorded at ' || coalesce(latest::text, 'no time'),
+    coalesce(recorded_at::text, 'no time')
+FROM added WHERE recorded_at IS DISTINCT FROM latest
+UNION ALL
 SELECT '{LIMIT.id}', tenant_id, 'accounts', id, '',
     CASE WHEN kind IN {_UNLIMITED} THEN 'no limit'
         WHEN kind = 'treasury' THEN 'a limit, and no less than it'
@@ -266,6 +283,34 @@ UNION ALL
 SELECT '{PREFIX.id}', tenant_id, 'transfers', id, 'on ' || {typeid(AccountId, "account_id")},
     'at least 0 available', format('%s available at version %s', available, version)
 FROM run WHERE is_bounded AND available < 0
+""",
+)
+
+TIMES: Final = SqlProbe(
+    checks=(DATED,),
+    counted=("dated_lines",),
+    sql=f"""
+WITH dated AS (
+    SELECT e.tenant_id, l.account_id, l.version, e.recorded_at, e.effective_at,
+        CASE WHEN t.kind {_MOVES} THEN l.sign * t.units ELSE 0 END AS change
+    FROM core.entries AS e
+    JOIN core.transfers AS t ON t.tenant_id = e.tenant_id AND t.entry_id = e.id
+    CROSS JOIN LATERAL (VALUES (t.debit_account_id, t.debit_version, -1),
+        (t.credit_account_id, t.credit_version, 1)) AS l (account_id, version, sign)
+    WHERE e.effective_at <> e.recorded_at
+)
+SELECT '{DATED.id}' AS check_id, coalesce(d.tenant_id, l.tenant_id) AS tenant_id,
+    'dated_lines' AS in_table, coalesce(d.account_id, l.account_id) AS id,
+    'version ' || coalesce(d.version, l.version) AS part,
+    coalesce(format('%s recorded at %s for %s', d.change, d.recorded_at, d.effective_at),
+        'not listed: it counts when it was recorded') AS expected,
+    coalesce(format('%s recorded at %s for %s', l.change, l.recorded_at, l.effective_at),
+        'not listed') AS found
+FROM dated AS d
+FULL JOIN core.dated_lines AS l ON l.tenant_id = d.tenant_id AND l.account_id = d.account_id
+    AND l.version = d.version
+WHERE (d.change, d.recorded_at, d.effective_at)
+    IS DISTINCT FROM (l.change, l.recorded_at, l.effective_at)
 """,
 )
 
@@ -378,6 +423,7 @@ PROBES: Final = (
     TRANSFERS,
     ENTRIES,
     ACCOUNTS,
+    TIMES,
     SUMS,
     DEPOSITS,
     HOLDS,

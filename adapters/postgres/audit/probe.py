@@ -31,6 +31,7 @@ ID_OF: Final[dict[str, type[TypedId]]] = {
     "breaks": BreakId,
     "consumer_positions": TenantId,
     "customers": CustomerId,
+    "dated_lines": AccountId,
     "dead_letters": DeadLetterId,
     "entries": EntryId,
     "event_heads": TenantId,

@@ -19,6 +19,7 @@ REFERENCES: Final = {
     ("breaks", "trade_id"): "trades",
     ("burned_ids", "tenant_id"): "tenants",
     ("customers", "tenant_id"): "tenants",
+    ("dated_lines", "account_id"): "accounts",
     ("dead_letters", "tenant_id"): "tenants",
     ("entries", "tenant_id"): "tenants",
     ("event_heads", "tenant_id"): "tenants",
@@ -49,6 +50,7 @@ the tenant itself is not listed. Transfers are looked into with the books. What 
 tenant's row has checks of its own: who proposed a resolution, what a consumer has seen."""
 
 _ID: Final = {
+    "dated_lines": "account_id",
     "event_heads": "tenant_id",
     "expiring_holds": "transfer_id",
     "inbox": "event_id",

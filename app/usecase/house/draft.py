@@ -38,7 +38,6 @@ async def commit_drafts(uow: UnitOfWork, drafts: Iterable[Draft], ids: IdSource)
         return
     keys = [key for draft in drafts for one in draft.changes for key in (one.account, one.against)]
     accounts = await uow.ledger.open_accounts([*dict.fromkeys(keys)])
-    now = await uow.now()
 
     def transfer(change: Change) -> Transfer:
         debit, credit = accounts[change.against], accounts[change.account]
@@ -58,7 +57,6 @@ async def commit_drafts(uow: UnitOfWork, drafts: Iterable[Draft], ids: IdSource)
                 transfers=tuple(transfer(change) for change in draft.changes),
                 source=draft.source,
                 reference=draft.reference,
-                effective_at=now,
             )
             for draft in drafts
         ]

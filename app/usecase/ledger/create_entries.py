@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from app.usecase.announce import Announce
@@ -39,7 +38,6 @@ class CreateEntries:
         _check_size(entries)
         async with self.units_of_work.begin(call.tenant_id) as uow:
             await uow.tenants.get()
-            now = await uow.now()
             pending = await uow.ledger.get_transfers(
                 [
                     transfer.pending_id
@@ -49,18 +47,20 @@ class CreateEntries:
                     if transfer.pending_id
                 ]
             )
-            drafts = _drafts(entries, dict(pending), reference=str(call.api_key_id), now=now)
+            drafts = _drafts(entries, dict(pending), reference=str(call.api_key_id))
             decided = iter(
                 await uow.ledger.commit_all([one for one in drafts if isinstance(one, Entry)])
             )
             results = [next(decided) if isinstance(one, Entry) else one for one in drafts]
-            await self.announce.all(
-                uow,
-                "entry.committed",
-                [one.entry for one in results if isinstance(one, Decision) and not one.is_replay],
-                correlation_id=call.correlation_id,
-                now=now,
-            )
+            new = [one for one in results if isinstance(one, Decision) and not one.is_replay]
+            if new:
+                await self.announce.all(
+                    uow,
+                    "entry.committed",
+                    [decision.entry for decision in new],
+                    correlation_id=call.correlation_id,
+                    now=new[0].recorded_at,
+                )
         return results
 
 
@@ -81,7 +81,6 @@ def _drafts(
     known: dict[TransferId, Transfer],
     *,
     reference: str,
-    now: datetime,
 ) -> list[Entry | DomainError]:
     """Fill in what pending transfers say, those of the same batch too."""
     drafts: list[Entry | DomainError] = []
@@ -90,7 +89,7 @@ def _drafts(
             drafts.append(entry)
             continue
         try:
-            draft = entry.completed(known, reference=reference, now=now)
+            draft = entry.completed(known, reference=reference)
         except DomainError as refusal:
             drafts.append(refusal)
         else:

@@ -27,19 +27,22 @@ class CreateEntry:
 
         async def effect(uow: UnitOfWork) -> tuple[Entry, datetime]:
             await uow.tenants.get()
-            now = await uow.now()
             pending = await uow.ledger.get_transfers(
                 [transfer.pending_id for transfer in new.transfers if transfer.pending_id]
             )
-            entry = new.completed(pending, reference=str(call.api_key_id), now=now)
+            entry = new.completed(pending, reference=str(call.api_key_id))
             submitted.append(entry)
             decision = await uow.ledger.commit(entry)
             if decision.is_replay:
                 return await uow.ledger.get_entry(new.id)
             await self.announce(
-                uow, "entry.committed", entry, correlation_id=call.correlation_id, now=now
+                uow,
+                "entry.committed",
+                decision.entry,
+                correlation_id=call.correlation_id,
+                now=decision.recorded_at,
             )
-            return entry, decision.recorded_at
+            return decision.entry, decision.recorded_at
 
         async def replay(uow: UnitOfWork, id: UUID) -> tuple[Entry, datetime]:
             return await uow.ledger.get_entry(EntryId(id))

@@ -23,7 +23,6 @@ class ExpireHold:
         """Return whether the hold was released here, not posted or voided by somebody else."""
         async with self.units_of_work.begin(tenant_id) as uow:
             pending = (await uow.ledger.get_transfers([transfer_id]))[transfer_id]
-            now = await uow.now()
             expiry = Transfer(
                 id=self.ids.new(TransferId),
                 debit_account_id=pending.debit_account_id,
@@ -38,17 +37,16 @@ class ExpireHold:
                 transfers=(expiry,),
                 source=EntrySource.EXPIRY,
                 reference=str(transfer_id),
-                effective_at=now,
             )
             try:
-                await uow.ledger.commit(entry)
+                decision = await uow.ledger.commit(entry)
             except LedgerRefusal:
                 return False
             await self.announce(
                 uow,
                 "entry.committed",
-                entry,
+                decision.entry,
                 correlation_id=str(self.ids.new(CallId)),
-                now=now,
+                now=decision.recorded_at,
             )
             return True

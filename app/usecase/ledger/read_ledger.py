@@ -7,6 +7,7 @@ from domain.ids import AccountId, CustomerId, EntryId, TenantId
 from domain.ledger.account import Account
 from domain.ledger.entry import Entry
 from domain.ledger.transfer import Posting
+from ports.ledger import PastBalance
 from ports.page import Page, PageRequest, page_from
 from ports.unit_of_work import UnitOfWorkFactory
 
@@ -33,11 +34,29 @@ class ReadLedger:
             return page_from(await uow.ledger.customer_accounts(customer_id), page)
 
     async def postings(
-        self, tenant_id: TenantId, account_id: AccountId, page: PageRequest
+        self,
+        tenant_id: TenantId,
+        account_id: AccountId,
+        page: PageRequest,
+        *,
+        oldest_first: bool = False,
     ) -> Page[Posting]:
         async with self.units_of_work.begin(tenant_id) as uow:
             await uow.ledger.get_account(account_id)
-            return await uow.ledger.list_postings(account_id, page)
+            return await uow.ledger.list_postings(account_id, page, oldest_first=oldest_first)
+
+    async def balance_at(
+        self,
+        tenant_id: TenantId,
+        account_id: AccountId,
+        *,
+        effective_at: datetime | None,
+        recorded_by: datetime | None,
+    ) -> PastBalance:
+        async with self.units_of_work.begin(tenant_id) as uow:
+            return await uow.ledger.balance_at(
+                account_id, effective_at=effective_at, recorded_by=recorded_by
+            )
 
     async def entry(self, tenant_id: TenantId, entry_id: EntryId) -> tuple[Entry, datetime]:
         async with self.units_of_work.begin(tenant_id) as uow:

@@ -84,7 +84,7 @@ class AcceptQuote:
             uow, "trade.accepted", trade, correlation_id=call.correlation_id, now=now
         )
         # Last: the clearing account is shared by all of the tenant's trades.
-        await hold_funds(uow, trade, now=now)
+        await hold_funds(uow, trade)
         return trade, lease
 
     def _trade(self, call: Call, quote: Quote, trade_id: TradeId, now: datetime) -> Trade:

@@ -52,7 +52,6 @@ class CreateDeposit:
                     transfers=(transfer,),
                     source=EntrySource.DEPOSIT,
                     reference=str(deposit_id),
-                    effective_at=now,
                 ),
                 is_new=True,
             )

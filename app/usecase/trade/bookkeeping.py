@@ -1,7 +1,6 @@
 """Turns a trade's movements, told by role, into ledger entries on the accounts of its book."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 from domain.asset import Asset
 from domain.ids import AccountId, EntryId, TransferId
@@ -14,14 +13,14 @@ from domain.trade.trade import Trade
 from ports.unit_of_work import UnitOfWork
 
 
-async def hold_funds(uow: UnitOfWork, trade: Trade, *, now: datetime) -> None:
+async def hold_funds(uow: UnitOfWork, trade: Trade) -> None:
     """Reserve all that the party gives, or raise `InsufficientFunds`."""
     accounts = await _accounts(uow, trade, [hold(trade)])
-    entry = _entry(trade, trade.ledger_ids.hold_entry, [_hold(trade, accounts)], now)
+    entry = _entry(trade, trade.ledger_ids.hold_entry, [_hold(trade, accounts)])
     await uow.ledger.commit(entry, is_new=True)
 
 
-async def release_funds(uow: UnitOfWork, trade: Trade, *, now: datetime) -> None:
+async def release_funds(uow: UnitOfWork, trade: Trade) -> None:
     """Give the hold back in full.
 
     It is written with the trade's one rejection, so its ids are new and the hold unresolved.
@@ -35,11 +34,11 @@ async def release_funds(uow: UnitOfWork, trade: Trade, *, now: datetime) -> None
         TransferKind.VOID,
         pending_id=trade.ledger_ids.hold,
     )
-    entry = _entry(trade, trade.ledger_ids.release_entry, [void], now)
+    entry = _entry(trade, trade.ledger_ids.release_entry, [void])
     await uow.ledger.commit(entry, is_new=True, pending=[_hold(trade, accounts)])
 
 
-async def settle_funds(uow: UnitOfWork, trade: Trade, *, now: datetime) -> None:
+async def settle_funds(uow: UnitOfWork, trade: Trade) -> None:
     """Post the hold and everything that follows from the fill, as one entry.
 
     It is written with the trade's one settlement, so its ids are new and the hold unresolved.
@@ -56,7 +55,7 @@ async def settle_funds(uow: UnitOfWork, trade: Trade, *, now: datetime) -> None:
         ),
     ]
     assert len(transfers) == len(movements)
-    entry = _entry(trade, trade.ledger_ids.settlement_entry, transfers, now)
+    entry = _entry(trade, trade.ledger_ids.settlement_entry, transfers)
     await uow.ledger.commit(entry, is_new=True, pending=[_hold(trade, accounts)])
 
 
@@ -64,13 +63,12 @@ def _hold(trade: Trade, accounts: Mapping[tuple[Role, Asset], AccountId]) -> Tra
     return _transfer(trade.ledger_ids.hold, hold(trade), accounts, TransferKind.PENDING)
 
 
-def _entry(trade: Trade, id: EntryId, transfers: Sequence[Transfer], now: datetime) -> Entry:
+def _entry(trade: Trade, id: EntryId, transfers: Sequence[Transfer]) -> Entry:
     return Entry(
         id=id,
         transfers=tuple(transfers),
         source=EntrySource.TRADE,
         reference=str(trade.id),
-        effective_at=now,
     )
 
 

@@ -213,9 +213,9 @@ class ExecuteTrade:
             # Last: the accounts but the party's are shared by all of the tenant's trades.
             if trade.state is TradeState.SETTLED:
                 await self._raise_break(uow, trade, now)
-                await settle_funds(uow, trade, now=now)
+                await settle_funds(uow, trade)
             elif trade.state is TradeState.REJECTED:
-                await release_funds(uow, trade, now=now)
+                await release_funds(uow, trade)
             return saved
 
         return await self.units_of_work.run(lease.tenant_id, work)

@@ -138,6 +138,8 @@ A_MIRROR = (
     "ON t.tenant_id = e.tenant_id AND t.entry_id = e.id "
     "WHERE e.tenant_id = :house AND e.source = 'trade' ORDER BY t.id LIMIT 1"
 )
+DATED = "SELECT tenant_id, account_id AS id FROM core.dated_lines LIMIT 1"
+KEY = "account_id"
 EXPIRING = "SELECT tenant_id, transfer_id AS id FROM core.expiring_holds LIMIT 1"
 LATE_FILL = row("breaks", "id = :late_fill")
 LATE_ATTEMPT = (
@@ -214,6 +216,28 @@ BREAKS = [
         "I2.lines", "transfers", FEE, change("transfers", "debit_version = debit_version + 1000")
     ),
     Break("I2.lines", "transfers", FEE, change("transfers", "credit_version = 1000")),
+    Break("I2.recorded", "accounts", A_CUSTOMER, change("accounts", "recorded_at = NULL")),
+    Break(
+        "I2.recorded",
+        "accounts",
+        A_CUSTOMER,
+        change("accounts", "recorded_at = recorded_at - interval '1 second'"),
+    ),
+    Break("I2.dated", "dated_lines", DATED, drop("dated_lines", "account_id")),
+    Break("I2.dated", "dated_lines", DATED, change("dated_lines", "change = change + 1", KEY)),
+    Break(
+        "I2.dated",
+        "dated_lines",
+        DATED,
+        change("dated_lines", "effective_at = effective_at - interval '1 day'", KEY),
+    ),
+    Break(
+        "I2.dated",
+        "dated_lines",
+        A_CUSTOMER,
+        "INSERT INTO core.dated_lines VALUES "
+        "(:tenant, :id, 1000, core.now(), core.now() - interval '1 day', 1)",
+    ),
     Break(
         "I3.limit", "accounts", A_CUSTOMER, change("accounts", "debits_pending = credits_posted")
     ),
@@ -601,6 +625,7 @@ BREAKS = [
         for child, column in REFERENCES
         for key in [
             {
+                "dated_lines": "account_id",
                 "expiring_holds": "transfer_id",
                 "resolutions": "pending_id",
                 "trade_queue": "trade_id",

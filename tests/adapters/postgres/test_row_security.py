@@ -589,7 +589,10 @@ async def _fill(owner: asyncpg.Pool, table: str, tenant: UUID) -> list[str]:
     return [added]
 
 
-_WANTED_BY_A_CHECK: Final = {"late_checks": {"due_at": "2026-03-02T09:31:00Z"}}
+_WANTED_BY_A_CHECK: Final = {
+    "dated_lines": {"effective_at": "2026-03-01T00:00:00Z"},
+    "late_checks": {"due_at": "2026-03-02T09:31:00Z"},
+}
 
 _COLUMNS: Final = """
 SELECT attname AS name, atttypid::regtype::text AS type FROM pg_attribute
@@ -605,6 +608,7 @@ def _any(type: str) -> object:
         "text": "some text",
         "bigint": 1,
         "smallint": 1,
+        "numeric": 1,
         "timestamp with time zone": "2026-03-02T09:30:00Z",
     }[type]
 

@@ -57,6 +57,7 @@ class Case:
     kind: TransferKind = POST
     units: int = 100
     has_pending_id: bool = True
+    effective_at: datetime | None = None
     is_in_usd: bool = False
     expires_at: datetime | None = None
     credits_itself: bool = False
@@ -98,7 +99,9 @@ class Case:
         here = {"debit": self.debit, "credit": self.credit, "other": self.other}
         known = [replace(first, id=known_id) for known_id in self.known]
         decide(
-            an_entry(*transfers, id=self.entry_id, source=self.source),
+            an_entry(
+                *transfers, id=self.entry_id, source=self.source, effective_at=self.effective_at
+            ),
             the_books(
                 *(account for name, account in here.items() if name not in self.missing),
                 transfers=[pending, *known] if self.pending_is_known else known,
@@ -156,6 +159,8 @@ FAULTS: Final = [
     _fault("EXPIRY_UNEXPECTED", "transfer expiry", expires_at=NOW + seconds(9)),
     Fault("ENTRY_ALREADY_FAILED", lambda c: c.failed.add(c.entry_id.uuid), frozenset()),
     _fault("ENTRY_CONFLICT", "", known_entry=an_entry()),
+    _fault("EFFECTIVE_TIME_OUT_OF_WINDOW", "effect", effective_at=NOW - timedelta(days=367)),
+    _fault("EFFECTIVE_TIME_OUT_OF_WINDOW", "effect", effective_at=NOW + timedelta(days=32)),
     Fault("TRANSFER_ALREADY_FAILED", lambda c: c.failed.add(c.transfer_id.uuid), frozenset()),
     Fault("TRANSFER_CONFLICT", lambda c: c.known.add(c.transfer_id), frozenset()),
     _fault("ID_OUT_OF_WINDOW", "entry_id", entry_id=an_id(EntryId, at=NOW - timedelta(days=2))),
@@ -569,6 +574,39 @@ def test_a_hold_without_expiry_never_expires() -> None:
 
     assert _book_reason(book, an_entry(_resolve(hold, EXPIRE))) == "PENDING_NOT_EXPIRED"
     book.commit(an_entry(_resolve(hold, POST)))
+
+
+# --- Times -------------------------------------------------------------------------------------
+
+
+def test_an_entry_that_names_no_time_counts_when_it_is_recorded() -> None:
+    ada, bob = an_account(posted=100), an_account()
+
+    decision = decide(an_entry(a_transfer(ada, bob, 1)), the_books(ada, bob))
+
+    assert decision.entry.effective_at == decision.recorded_at == NOW
+    assert {line.effective_at for line in decision.postings} == {NOW}
+
+
+@pytest.mark.parametrize("days", [-366, 31])
+def test_an_entry_may_count_at_either_end_of_the_window(days: int) -> None:
+    ada, bob = an_account(posted=100), an_account()
+    then = NOW + timedelta(days=days)
+
+    decision = decide(an_entry(a_transfer(ada, bob, 1), effective_at=then), the_books(ada, bob))
+
+    assert decision.entry.effective_at == then
+    assert decision.recorded_at == NOW
+
+
+def test_no_line_is_recorded_before_the_one_before_it_even_if_the_clock_went_back() -> None:
+    later = NOW + seconds(5)
+    ada, bob = an_account(posted=100), replace(an_account(), recorded_at=later)
+
+    decision = decide(an_entry(a_transfer(ada, bob, 1)), the_books(ada, bob))
+
+    assert decision.recorded_at == later
+    assert {account.recorded_at for account in decision.accounts.values()} == {later}
 
 
 # --- Limits and columns ------------------------------------------------------------------------
