@@ -43,6 +43,7 @@ from app.usecase.ledger.create_entry import CreateEntry
 from app.usecase.ledger.expire_hold import ExpireHold
 from app.usecase.ledger.open_account import OpenAccount
 from app.usecase.ledger.read_ledger import ReadLedger
+from app.usecase.ledger.reverse_entry import ReverseEntry
 from app.usecase.ledger.set_overdraft_limit import SetOverdraftLimit
 from app.usecase.market.read_market import ReadMarket
 from app.usecase.once import Once
@@ -218,6 +219,7 @@ class Container(containers.DeclarativeContainer):
         LedgerAdminServicer,
         create_entry=providers.Singleton(CreateEntry, once, announce),
         create_entries=providers.Singleton(CreateEntries, units_of_work, announce),
+        reverse_entry=providers.Singleton(ReverseEntry, once, ids, announce),
         open_account=providers.Singleton(OpenAccount, units_of_work),
         set_overdraft_limit=providers.Singleton(SetOverdraftLimit, once),
         read_ledger=read_ledger,

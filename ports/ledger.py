@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from domain.amount import Amount
 from domain.errors import DomainError
@@ -29,6 +29,18 @@ class PastBalance:
     posted: Amount
     effective_at: datetime | None
     recorded_by: datetime
+
+
+class RecordedEntry(NamedTuple):
+    """An entry as it is kept.
+
+    Attributes:
+        reversed_by: the entry that took it back, if one did.
+    """
+
+    entry: Entry
+    recorded_at: datetime
+    reversed_by: EntryId | None = None
 
 
 class LedgerStore(Protocol):
@@ -71,8 +83,8 @@ class LedgerStore(Protocol):
         """Keep the ids of an entry that failed on balance failed for ever."""
         ...
 
-    async def get_entry(self, entry_id: EntryId) -> tuple[Entry, datetime]:
-        """Return an entry and when it was recorded, or raise `EntryNotFound`."""
+    async def get_entry(self, entry_id: EntryId) -> RecordedEntry:
+        """Return an entry, or raise `EntryNotFound`."""
         ...
 
     async def get_transfers(self, ids: Sequence[TransferId]) -> Mapping[TransferId, Transfer]:

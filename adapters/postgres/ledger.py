@@ -36,7 +36,7 @@ from domain.ledger.posting import (
     decide_all,
 )
 from domain.ledger.transfer import Posting, Transfer, TransferKind
-from ports.ledger import ExpiringHolds, LedgerStore, PastBalance
+from ports.ledger import ExpiringHolds, LedgerStore, PastBalance, RecordedEntry
 from ports.page import Page, PageRequest
 
 _FIND_ACCOUNTS = """
@@ -82,8 +82,12 @@ LEFT JOIN core.resolutions AS r ON r.tenant_id = $1 AND r.pending_id = t.id
 """
 
 _GET_ENTRIES = """
-SELECT id, source, reference, description, effective_at, recorded_at
-FROM core.entries WHERE tenant_id = $1 AND id = ANY($2)
+SELECT e.id, e.source, e.reference, e.description, e.effective_at, e.recorded_at,
+    (SELECT r.entry_id FROM core.reversals AS r
+        WHERE r.tenant_id = $1 AND r.reversal_id = e.id) AS reverses,
+    (SELECT r.reversal_id FROM core.reversals AS r
+        WHERE r.tenant_id = $1 AND r.entry_id = e.id) AS reversed_by
+FROM core.entries AS e WHERE e.tenant_id = $1 AND e.id = ANY($2)
 """
 
 _GET_ENTRY_TRANSFERS = """
@@ -129,6 +133,15 @@ _ADD_DATED = """
 INSERT INTO core.dated_lines (tenant_id, account_id, version, recorded_at, effective_at, change)
 SELECT $1, * FROM unnest($2::uuid[], $3::bigint[], $4::timestamptz[], $5::timestamptz[],
     $6::numeric[])
+"""
+
+_GET_REVERSALS = """
+SELECT entry_id, reversal_id FROM core.reversals WHERE tenant_id = $1 AND entry_id = ANY($2)
+"""
+
+_ADD_REVERSALS = """
+INSERT INTO core.reversals (tenant_id, entry_id, reversal_id)
+SELECT $1, * FROM unnest($2::uuid[], $3::uuid[])
 """
 
 _ADD_EXPIRING = """
@@ -295,8 +308,7 @@ class PostgresLedger(LedgerStore):
                 await write_rows(self._scope, [new_entries([decision])])
             except asyncpg.UniqueViolationError as error:
                 raise _conflict(entry, error) from error
-            await self._add_dated([decision])
-            await self._track_expiry([entry], books)
+            await self._add_links([decision], books)
         return decision
 
     async def commit_new(self, entries: Sequence[Entry]) -> Sequence[Decision]:
@@ -317,8 +329,7 @@ class PostgresLedger(LedgerStore):
                 await write_rows(self._scope, [new_entries(new)])
             except asyncpg.UniqueViolationError as error:
                 raise VersionConflict("somebody used an id of the batch meanwhile") from error
-            await self._add_dated(new)
-            await self._track_expiry([decision.entry for decision in new], books)
+            await self._add_links(new, books)
         burned: dict[UUID, str] = {}
         for entry, result in zip(entries, results, strict=True):
             if isinstance(result, DomainError):
@@ -335,7 +346,7 @@ class PostgresLedger(LedgerStore):
                 _BURN, self._scope.tenant, list(reasons), list(reasons.values())
             )
 
-    async def get_entry(self, entry_id: EntryId) -> tuple[Entry, datetime]:
+    async def get_entry(self, entry_id: EntryId) -> RecordedEntry:
         found = await self._find_entries([entry_id])
         if entry_id not in found:
             raise EntryNotFound("no such entry", entry_id=entry_id)
@@ -440,10 +451,8 @@ class PostgresLedger(LedgerStore):
         )
         return await find_accounts(self._scope, ordered)
 
-    async def _find_entries(
-        self, ids: Sequence[EntryId]
-    ) -> Mapping[EntryId, tuple[Entry, datetime]]:
-        """Return those entries that exist, each with when it was recorded."""
+    async def _find_entries(self, ids: Sequence[EntryId]) -> Mapping[EntryId, RecordedEntry]:
+        """Return those entries that exist."""
         if not ids:
             return {}
         wanted = [id.uuid for id in ids]
@@ -456,7 +465,7 @@ class PostgresLedger(LedgerStore):
             )
         }
         return {
-            EntryId(row["id"]): (
+            EntryId(row["id"]): RecordedEntry(
                 Entry(
                     id=EntryId(row["id"]),
                     transfers=transfers[row["id"]],
@@ -464,8 +473,10 @@ class PostgresLedger(LedgerStore):
                     reference=row["reference"],
                     description=row["description"],
                     effective_at=row["effective_at"],
+                    reverses=EntryId(row["reverses"]) if row["reverses"] else None,
                 ),
                 row["recorded_at"],
+                EntryId(row["reversed_by"]) if row["reversed_by"] else None,
             )
             for row in rows
         }
@@ -498,10 +509,33 @@ class PostgresLedger(LedgerStore):
                 for row in known
                 if row["resolution"]
             },
-            entries={id: entry for id, (entry, _) in known_entries.items()},
+            entries={id: found.entry for id, found in known_entries.items()},
             failed=dict(zip(first["burned_ids"], first["burned_reasons"], strict=True)),
             now=first["read_at"],
+            reversals=await self._reversals(entries),
         )
+
+    async def _reversals(self, entries: Sequence[Entry]) -> Mapping[EntryId, EntryId]:
+        wanted = [entry.reverses.uuid for entry in entries if entry.reverses]
+        if not wanted:
+            return {}
+        rows = await self._scope.driver.fetch(_GET_REVERSALS, self._scope.tenant, wanted)
+        return {EntryId(row["entry_id"]): EntryId(row["reversal_id"]) for row in rows}
+
+    async def _add_links(self, decided: Sequence[Decision], books: Books) -> None:
+        """Write what few entries have beside their own rows."""
+        await self._add_dated(decided)
+        await self._track_expiry([decision.entry for decision in decided], books)
+        pairs = [
+            (decision.entry.reverses.uuid, decision.entry.id.uuid)
+            for decision in decided
+            if decision.entry.reverses
+        ]
+        if pairs:
+            reversed_ids, reversal_ids = zip(*pairs, strict=True)
+            await self._scope.driver.execute(
+                _ADD_REVERSALS, self._scope.tenant, reversed_ids, reversal_ids
+            )
 
     async def _add_dated(self, decided: Sequence[Decision]) -> None:
         lines = [

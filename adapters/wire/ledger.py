@@ -8,7 +8,7 @@ from adapters.wire.amount import amount_message, read_positive_amount, read_time
 from adapters.wire.enum import enum_messages, read_enum
 from domain.asset import Asset
 from domain.errors import InvalidArgument
-from domain.ids import AccountId, TransferId
+from domain.ids import AccountId, EntryId, TransferId
 from domain.ledger.account import Account, AccountKind
 from domain.ledger.entry import Entry, EntrySource
 from domain.ledger.transfer import NewTransfer, Posting, Transfer, TransferKind
@@ -56,7 +56,9 @@ def transfer_message(transfer: Transfer) -> ledger_pb2.Transfer:
     )
 
 
-def entry_message(entry: Entry, *, recorded_at: datetime | None = None) -> ledger_pb2.Entry:
+def entry_message(
+    entry: Entry, *, recorded_at: datetime | None = None, reversed_by: EntryId | None = None
+) -> ledger_pb2.Entry:
     return ledger_pb2.Entry(
         id=str(entry.id),
         transfers=[transfer_message(transfer) for transfer in entry.transfers],
@@ -65,6 +67,8 @@ def entry_message(entry: Entry, *, recorded_at: datetime | None = None) -> ledge
         description=entry.description,
         effective_time=time_message(entry.effective_at),
         record_time=time_message(recorded_at),
+        reverses_entry_id=str(entry.reverses or ""),
+        reversed_by_entry_id=str(reversed_by or ""),
     )
 
 

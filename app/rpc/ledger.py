@@ -34,6 +34,7 @@ from app.usecase.ledger.create_entries import CreateEntries, EntryResult
 from app.usecase.ledger.create_entry import CreateEntry
 from app.usecase.ledger.open_account import OpenAccount
 from app.usecase.ledger.read_ledger import ReadLedger
+from app.usecase.ledger.reverse_entry import ReverseEntry
 from app.usecase.ledger.set_overdraft_limit import SetOverdraftLimit
 from domain.amount import AmountNotPositive
 from domain.asset import Asset
@@ -41,7 +42,9 @@ from domain.errors import DomainError, InvalidArgument
 from domain.ids import AccountId, CustomerId, EntryId
 from domain.ledger.account import AccountKey
 from domain.ledger.entry import NewEntry
+from ports.ledger import RecordedEntry
 from ports.market import Market
+from reli.ledger.v1 import ledger_pb2
 from reli.ledger.v1 import ledger_service_pb2 as pb
 from reli.ledger.v1.ledger_service_pb2_grpc import (
     LedgerAdminServiceServicer,
@@ -122,6 +125,7 @@ class LedgerAdminServicer(LedgerAdminServiceServicer):
         *,
         create_entry: CreateEntry,
         create_entries: CreateEntries,
+        reverse_entry: ReverseEntry,
         open_account: OpenAccount,
         set_overdraft_limit: SetOverdraftLimit,
         read_ledger: ReadLedger,
@@ -129,6 +133,7 @@ class LedgerAdminServicer(LedgerAdminServiceServicer):
     ) -> None:
         self._create_entry = create_entry
         self._create_entries = create_entries
+        self._reverse_entry = reverse_entry
         self._open_account = open_account
         self._set_overdraft_limit = set_overdraft_limit
         self._read_ledger = read_ledger
@@ -139,8 +144,8 @@ class LedgerAdminServicer(LedgerAdminServiceServicer):
     ) -> pb.CreateEntryResponse:
         assets = (await self._market.catalogue()).assets
         call = money_call_of(request).on(named_tenant(request))
-        entry, recorded_at = await self._create_entry(call, _new_entry(request, assets))
-        return pb.CreateEntryResponse(entry=entry_message(entry, recorded_at=recorded_at))
+        recorded = await self._create_entry(call, _new_entry(request, assets))
+        return pb.CreateEntryResponse(entry=_recorded_message(recorded))
 
     async def CreateEntries(
         self, request: pb.CreateEntriesRequest, context: Context
@@ -152,11 +157,22 @@ class LedgerAdminServicer(LedgerAdminServiceServicer):
         )
         return pb.CreateEntriesResponse(results=map(_result_message, results))
 
+    async def ReverseEntry(
+        self, request: pb.ReverseEntryRequest, context: Context
+    ) -> pb.ReverseEntryResponse:
+        recorded = await self._reverse_entry(
+            money_call_of(request).on(named_tenant(request)),
+            EntryId.parse(request.entry_id, field="entry_id"),
+            description=_description(request),
+            effective_at=_time(request, "effective_time"),
+        )
+        return pb.ReverseEntryResponse(entry=_recorded_message(recorded))
+
     async def GetEntry(self, request: pb.GetEntryRequest, context: Context) -> pb.GetEntryResponse:
-        entry, recorded_at = await self._read_ledger.entry(
+        recorded = await self._read_ledger.entry(
             named_tenant(request), EntryId.parse(request.entry_id, field="entry_id")
         )
-        return pb.GetEntryResponse(entry=entry_message(entry, recorded_at=recorded_at))
+        return pb.GetEntryResponse(entry=_recorded_message(recorded))
 
     async def OpenAccount(
         self, request: pb.OpenAccountRequest, context: Context
@@ -193,10 +209,18 @@ def _new_entry(
     return NewEntry(
         id=EntryId.parse(request.entry_id, field="entry_id"),
         transfers=tuple(read_transfer(transfer, assets) for transfer in request.transfers),
-        description=optional_text_of(
-            request.description, field="description", maximum=MAX_DESCRIPTION
-        ),
+        description=_description(request),
         effective_at=_time(request, "effective_time"),
+    )
+
+
+def _description(request: Any) -> str:
+    return optional_text_of(request.description, field="description", maximum=MAX_DESCRIPTION)
+
+
+def _recorded_message(recorded: RecordedEntry) -> ledger_pb2.Entry:
+    return entry_message(
+        recorded.entry, recorded_at=recorded.recorded_at, reversed_by=recorded.reversed_by
     )
 
 

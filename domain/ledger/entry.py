@@ -1,13 +1,14 @@
 """An entry commits one or more transfers, all or none."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 from domain.ids import AccountId, EntryId, TransferId
-from domain.ledger.transfer import NewTransfer, Transfer
+from domain.ledger.errors import EntryNotReversible
+from domain.ledger.transfer import NewTransfer, Transfer, TransferKind
 
 MAX_TRANSFERS: Final = 100
 
@@ -22,6 +23,10 @@ class EntrySource(StrEnum):
     BREAK = "break"
 
 
+REVERSIBLE: Final = frozenset({EntrySource.OPERATOR, EntrySource.DEPOSIT})
+"""Whose entries can be taken back: what a trade did stands, as its customer was told."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """Transfers that commit together.
@@ -30,6 +35,7 @@ class Entry:
         source: what created the entry.
         reference: the id of the trade, deposit, operator key or break behind it.
         effective_at: when the movement counts; None, before it is decided on: when it is recorded.
+        reverses: the entry that this one takes back.
     """
 
     id: EntryId
@@ -38,6 +44,7 @@ class Entry:
     reference: str
     effective_at: datetime | None = None
     description: str = ""
+    reverses: EntryId | None = None
 
     @property
     def account_ids(self) -> Set[AccountId]:
@@ -59,6 +66,45 @@ class Entry:
             reference=self.reference,
             effective_at=at,
             description=self.description,
+            reverses=self.reverses,
+        )
+
+    def reversal(
+        self,
+        id: EntryId,
+        new_transfer_id: Callable[[], TransferId],
+        *,
+        reference: str,
+        description: str,
+        effective_at: datetime | None,
+    ) -> "Entry":
+        """Return the operator's entry that takes this one back, the last transfer first.
+
+        Raises `EntryNotReversible` for what its own trade or hold decides on, and for a reversal.
+        """
+        is_plain = all(transfer.kind is TransferKind.REGULAR for transfer in self.transfers)
+        if self.source not in REVERSIBLE or not is_plain or self.reverses is not None:
+            raise EntryNotReversible(
+                "only an operator's entry or a deposit that moved at once can be reversed",
+                entry_id=self.id,
+            )
+        return Entry(
+            id=id,
+            transfers=tuple(
+                Transfer(
+                    id=new_transfer_id(),
+                    debit_account_id=transfer.credit_account_id,
+                    credit_account_id=transfer.debit_account_id,
+                    amount=transfer.amount,
+                    purpose=transfer.purpose,
+                )
+                for transfer in reversed(self.transfers)
+            ),
+            source=EntrySource.OPERATOR,
+            reference=reference,
+            description=description,
+            effective_at=effective_at,
+            reverses=self.id,
         )
 
 

@@ -111,6 +111,20 @@ class EffectiveTimeOutOfWindow(LedgerRefusal):
     reason = "EFFECTIVE_TIME_OUT_OF_WINDOW"
 
 
+class EntryAlreadyReversed(LedgerRefusal):
+    """The entry was taken back before."""
+
+    kind = Kind.REFUSED
+    reason = "ENTRY_ALREADY_REVERSED"
+
+
+class EntryNotReversible(DomainError):
+    """The entry belongs to a trade, holds or resolves something, or is a reversal itself."""
+
+    kind = Kind.REFUSED
+    reason = "ENTRY_NOT_REVERSIBLE"
+
+
 class AccountNotFound(LedgerRefusal):
     """No such account in this book."""
 

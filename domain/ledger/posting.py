@@ -4,7 +4,7 @@ Refusals come in a stated order, so that the same request always hears the same 
 
 1. the shape of the entry, then of each transfer;
 2. the entry's id: failed before, known with the same content (a replay), known with other content;
-   then its time of effect;
+   then its time of effect, and whether what it takes back was taken back before;
 3. then transfer by transfer, each seeing the effect of those before it: its id failed before, its
    id known, ids out of the window, accounts, whether they are reserved, asset, the pending transfer
    it resolves, overflow, and funds last.
@@ -43,6 +43,7 @@ class Books:
         resolutions: how each of those pending transfers was resolved, if it was.
         entries: committed entries, of those ids that are asked about.
         failed: ids that failed on balance before, with the reason.
+        reversals: by the entry, what took it back, of those entries that are to be taken back.
         now: the database's clock.
     """
 
@@ -52,6 +53,7 @@ class Books:
     entries: Mapping[EntryId, Entry]
     failed: Mapping[UUID, str]
     now: datetime
+    reversals: Mapping[EntryId, EntryId] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,7 @@ class _WorkingBooks:
         self.resolutions = dict(books.resolutions)
         self.entries = dict(books.entries)
         self.failed = dict(books.failed)
+        self.reversals = dict(books.reversals)
         self.now = books.now
         self._recorded_at = max(
             [books.now, *(a.recorded_at for a in self.accounts.values() if a.recorded_at)]
@@ -163,6 +166,12 @@ class _WorkingBooks:
             return Decision(known, is_replay=True, recorded_at=self.now)
         if entry.effective_at is not None:
             self._check_effect(entry, entry.effective_at)
+        if entry.reverses in self.reversals:
+            raise errors.EntryAlreadyReversed(
+                "the entry was taken back before",
+                entry_id=entry.reverses,
+                reversal_id=self.reversals[entry.reverses],
+            )
         moves: list[Move] = []
         changed: dict[AccountId, Account] = {}
         try:
@@ -177,6 +186,8 @@ class _WorkingBooks:
             raise
         entry = entry.recorded(self._recorded_at)
         self.entries[entry.id] = entry
+        if entry.reverses is not None:
+            self.reversals[entry.reverses] = entry.id
         return Decision(entry, False, self._recorded_at, changed, moves)
 
     def _move(self, transfer: Transfer, entry: Entry) -> Move:

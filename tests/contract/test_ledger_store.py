@@ -34,6 +34,7 @@ from domain.ledger.errors import (
 )
 from domain.ledger.posting import Decision
 from domain.ledger.transfer import Posting, Transfer, TransferKind
+from ports.ledger import RecordedEntry
 from ports.page import PageRequest
 from tests.support.book import Book
 from tests.support.builders import NGN, NOW
@@ -91,7 +92,7 @@ async def test_a_committed_entry_reads_back_as_it_was(rig: Rig) -> None:
     decision = await rig.commit(entry)
 
     async with rig.begin() as uow:
-        kept = (decision.entry, decision.recorded_at)
+        kept = RecordedEntry(decision.entry, decision.recorded_at)
         assert await uow.ledger.get_entry(entry.id) == kept
         found = await uow.ledger.get_transfers([t.id for t in entry.transfers] + [_nobodys(rig)])
         assert found == {transfer.id: transfer for transfer in entry.transfers}
@@ -161,7 +162,7 @@ async def test_new_entries_are_committed_in_order_as_one_by_one(rig: Rig) -> Non
     ]
     async with rig.begin() as uow:
         for decision in decisions:
-            kept = (decision.entry, decision.recorded_at)
+            kept = RecordedEntry(decision.entry, decision.recorded_at)
             assert await uow.ledger.get_entry(decision.entry.id) == kept
 
 
@@ -501,8 +502,7 @@ class Twins:
             assert isinstance(expected, Decision)
             assert _timeless(found.accounts) == _timeless(expected.accounts)
             async with self.rig.begin() as uow:
-                kept, _ = await uow.ledger.get_entry(entry.id)
-                assert kept.recorded(NOW) == found.entry
+                assert (await uow.ledger.get_entry(entry.id)).entry == found.entry
         assert _timeless(await self.rig.accounts()) == _timeless(self.book.accounts)
 
 

@@ -123,6 +123,9 @@ class World:
     overdrawn_treasury: str = ""
     foreign_account: str = ""
     entry_id: str = ""
+    reversible_entry_id: str = ""
+    reversed_entry_id: str = ""
+    hold_entry_id: str = ""
     transfer_id: str = ""
     burned_entry_id: str = ""
     burned_transfer_id: str = ""
@@ -286,6 +289,18 @@ async def _add_books(world: World) -> None:
     committed = world.deposit()
     world.transfer_id = committed.id
     await world.enter(committed, world.entry_id)
+    world.reversible_entry_id = await world.enter(world.deposit())
+    reversed_id = await world.enter(world.deposit())
+    await world.call(
+        REVERSE,
+        ledger_pb.ReverseEntryRequest(
+            tenant_id=world.tenant_id, entry_id=reversed_id, request_id="reversed"
+        ),
+    )
+    world.reversed_entry_id = reversed_id
+    world.hold_entry_id = await world.enter(
+        world.deposit(kind=ledger_pb2.TRANSFER_KIND_PENDING, amount=amount("0.01", "NGN"))
+    )
     await world.call(
         "LedgerAdminService/SetOverdraftLimit",
         ledger_pb.SetOverdraftLimitRequest(
@@ -460,6 +475,11 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
     "LedgerAdminService/CreateEntries": lambda w: {
         "tenant_id": w.tenant_id,
         "entries": [{"entry_id": an_id(EntryId), "transfers": [w.deposit()]}],
+    },
+    "LedgerAdminService/ReverseEntry": lambda w: {
+        "tenant_id": w.tenant_id,
+        "entry_id": w.reversible_entry_id,
+        "request_id": new_request_id(),
     },
     "LedgerAdminService/GetEntry": lambda w: {"tenant_id": w.tenant_id, "entry_id": w.entry_id},
     "LedgerAdminService/OpenAccount": lambda w: {
@@ -933,6 +953,7 @@ PROPOSE: Final = "TradeAdminService/ProposeResolution"
 APPROVE: Final = "TradeAdminService/ApproveResolution"
 REPLAY: Final = "EventAdminService/ReplayDeadLetter"
 ENTRY: Final = "LedgerAdminService/CreateEntry"
+REVERSE: Final = "LedgerAdminService/ReverseEntry"
 BATCH: Final = "LedgerAdminService/CreateEntries"
 OPEN: Final = "LedgerAdminService/OpenAccount"
 LIMIT: Final = "LedgerAdminService/SetOverdraftLimit"
@@ -1342,6 +1363,7 @@ LEDGER_CASES: Final = [
             (ENTRY, "effective_time"),
             ("LedgerService/GetBalance", "effective_time"),
             ("LedgerService/GetBalance", "record_time"),
+            (REVERSE, "effective_time"),
         )
         for time in (
             *(Timestamp(seconds=-1), Timestamp(seconds=253_402_300_800), Timestamp(nanos=-1)),
@@ -1407,6 +1429,12 @@ LEDGER_CASES: Final = [
         )
         for days in (-367, 32)
     ),
+    case("no such entry", REVERSE, {"entry_id": lambda w: an_id(EntryId)}, MISSING,
+         "ENTRY_NOT_FOUND"),
+    case("a hold", REVERSE, {"entry_id": lambda w: w.hold_entry_id}, REFUSED,
+         "ENTRY_NOT_REVERSIBLE", "", THE_REQUEST),
+    case("an entry that was reversed", REVERSE, {"entry_id": lambda w: w.reversed_entry_id},
+         REFUSED, "ENTRY_ALREADY_REVERSED", "", THE_REQUEST),
     case(
         "an order that is none",
         "LedgerService/ListPostings",

@@ -27,7 +27,9 @@ from domain.ledger.entry import Entry, EntrySource
 from domain.ledger.transfer import Transfer, TransferKind
 from reli.auth.v1 import access_pb2
 from reli.event.v1 import event_service_pb2 as event_pb
+from reli.ledger.v1 import ledger_service_pb2 as ledger_pb
 from reli.quote.v1 import quote_service_pb2 as quote_pb
+from reli.sandbox.v1 import sandbox_service_pb2 as sandbox_pb
 from reli.trade.v1 import trade_pb2
 from reli.trade.v1 import trade_service_pb2 as trade_pb
 from tests.support.busy_tenant import BusyTenant, a_busy_tenant
@@ -37,6 +39,7 @@ from tests.support.platform import (
     Client,
     Platform,
     a_platform,
+    amount,
     new_request_id,
     refusal_of,
 )
@@ -98,6 +101,7 @@ async def audited_books(url: str, home: Path) -> AsyncIterator[AuditedBooks]:
         await _resolve(platform, other_id, other)
         await _fill_late(platform, other)
         await _holds(platform, other_id)
+        await _reverse_one(platform, other_id, other)
         await _refusals(other)
         await follow_events(platform)
         await _replay_one(platform, tenant)
@@ -249,6 +253,19 @@ async def _holds(platform: Platform, tenant_id: str) -> None:
                 )
         if kind is None:
             assert await platform.container.expire_hold()(tenant, pending.id)
+
+
+async def _reverse_one(platform: Platform, tenant_id: str, client: Client) -> None:
+    deposited = await client.sandbox.CreateDeposit(
+        sandbox_pb.CreateDepositRequest(amount=amount("7.00", "NGN"), request_id=new_request_id())
+    )
+    await platform.operator.ledger_admin.ReverseEntry(
+        ledger_pb.ReverseEntryRequest(
+            tenant_id=tenant_id,
+            entry_id=deposited.deposit.entry_id,
+            request_id=new_request_id(),
+        )
+    )
 
 
 async def _refusals(client: Client) -> None:

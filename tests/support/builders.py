@@ -139,6 +139,7 @@ def the_books(
     resolutions: Mapping[TransferId, TransferKind] | None = None,
     entry: Entry | None = None,
     failed: Mapping[UUID, str] | None = None,
+    reversals: Mapping[EntryId, EntryId] | None = None,
     now: datetime = NOW,
 ) -> Books:
     return Books(
@@ -147,6 +148,7 @@ def the_books(
         resolutions=resolutions or {},
         entries={entry.id: entry} if entry else {},
         failed=failed or {},
+        reversals=reversals or {},
         now=now,
     )
 

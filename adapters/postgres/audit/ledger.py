@@ -4,7 +4,7 @@ from typing import Final
 
 from adapters.postgres.audit.probe import SqlProbe, texts, typeid
 from domain.amount import MAX_UNITS
-from domain.ids import AccountId, ApiKeyId, CustomerId, DepositId, TransferId
+from domain.ids import AccountId, ApiKeyId, CustomerId, DepositId, EntryId, TransferId
 from domain.ledger.account import UNLIMITED_KINDS, AccountKind
 from ports.audit import Check
 
@@ -82,6 +82,11 @@ SOURCE: Final = Check(
     id="I12.source",
     statement="each operator's entry names an API key, each expiry the hold it released",
     source="money rules, sections 5 and 8; invariant I12",
+)
+REVERSED: Final = Check(
+    id="I12.reversal",
+    statement="each reversal moves what its entry moved, the other way and in the other order",
+    source="ledger: a reversal is a new entry that names the one it takes back, once",
 )
 BURNED: Final = Check(
     id="I24.burned",
@@ -405,6 +410,29 @@ WHERE (t.kind = 'expire') <> (e.source = 'expiry')
 """,
 )
 
+REVERSALS: Final = SqlProbe(
+    checks=(REVERSED,),
+    counted=("reversals",),
+    sql=f"""
+WITH moved AS (
+    SELECT r.tenant_id, r.entry_id, r.reversal_id,
+        ARRAY(SELECT concat_ws(' ', t.kind, t.credit_account_id, t.debit_account_id, t.asset,
+                t.units) FROM core.transfers AS t
+            WHERE t.tenant_id = r.tenant_id AND t.entry_id = r.entry_id ORDER BY t.ordinal DESC)
+            AS expected,
+        ARRAY(SELECT concat_ws(' ', t.kind, t.debit_account_id, t.credit_account_id, t.asset,
+                t.units) FROM core.transfers AS t
+            WHERE t.tenant_id = r.tenant_id AND t.entry_id = r.reversal_id ORDER BY t.ordinal)
+            AS found
+    FROM core.reversals AS r
+)
+SELECT '{REVERSED.id}' AS check_id, tenant_id, 'reversals' AS in_table, entry_id AS id, '' AS part,
+    array_to_string(expected, ', ') AS expected,
+    {typeid(EntryId, "reversal_id")} || ': ' || array_to_string(found, ', ') AS found
+FROM moved WHERE expected <> found
+""",
+)
+
 FAILED_IDS: Final = SqlProbe(
     checks=(BURNED,),
     counted=("burned_ids",),
@@ -428,5 +456,6 @@ PROBES: Final = (
     DEPOSITS,
     HOLDS,
     SOURCES,
+    REVERSALS,
     FAILED_IDS,
 )

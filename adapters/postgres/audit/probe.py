@@ -42,6 +42,7 @@ ID_OF: Final[dict[str, type[TypedId]]] = {
     "outbox": EventId,
     "quotes": QuoteId,
     "resolutions": TransferId,
+    "reversals": EntryId,
     "sandbox_deposits": DepositId,
     "tenants": TenantId,
     "trade_queue": TradeId,

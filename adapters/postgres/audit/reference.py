@@ -34,6 +34,8 @@ REFERENCES: Final = {
     ("requests", "tenant_id"): "tenants",
     ("resolutions", "pending_id"): "transfers",
     ("resolutions", "transfer_id"): "transfers",
+    ("reversals", "entry_id"): "entries",
+    ("reversals", "reversal_id"): "entries",
     ("sandbox_deposits", "customer_id"): "customers",
     ("sandbox_deposits", "entry_id"): "entries",
     ("trade_queue", "trade_id"): "trades",
@@ -57,6 +59,7 @@ _ID: Final = {
     "late_checks": "trade_id",
     "requests": None,
     "resolutions": "pending_id",
+    "reversals": "entry_id",
     "trade_queue": "trade_id",
     "trade_transitions": "trade_id",
 }

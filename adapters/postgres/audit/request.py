@@ -45,6 +45,7 @@ CHANGES: Final = {
     "reli.trade.v1.TradeAdminService/ApproveResolution": "trade_resolutions",
     # The caller chooses the entry's id, so the same entry may be asked for under two request ids.
     "reli.ledger.v1.LedgerAdminService/CreateEntry": "entries",
+    "reli.ledger.v1.LedgerAdminService/ReverseEntry": "entries",
 }
 """The table of what an RPC changes: several requests may change the same row."""
 

@@ -1,7 +1,6 @@
 """Committing an operator's entry."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from app.usecase.announce import Announce
@@ -11,6 +10,7 @@ from domain.errors import DomainError
 from domain.ids import EntryId
 from domain.ledger.entry import Entry, NewEntry
 from domain.ledger.errors import LedgerRefusal
+from ports.ledger import RecordedEntry
 from ports.unit_of_work import UnitOfWork
 
 
@@ -21,11 +21,11 @@ class CreateEntry:
     once: Once
     announce: Announce
 
-    async def __call__(self, call: Call, new: NewEntry) -> tuple[Entry, datetime]:
-        """Return the entry and when it was recorded, or raise the ledger's refusal."""
+    async def __call__(self, call: Call, new: NewEntry) -> RecordedEntry:
+        """Return the entry, or raise the ledger's refusal."""
         submitted: list[Entry] = []
 
-        async def effect(uow: UnitOfWork) -> tuple[Entry, datetime]:
+        async def effect(uow: UnitOfWork) -> RecordedEntry:
             await uow.tenants.get()
             pending = await uow.ledger.get_transfers(
                 [transfer.pending_id for transfer in new.transfers if transfer.pending_id]
@@ -42,9 +42,9 @@ class CreateEntry:
                 correlation_id=call.correlation_id,
                 now=decision.recorded_at,
             )
-            return decision.entry, decision.recorded_at
+            return RecordedEntry(decision.entry, decision.recorded_at)
 
-        async def replay(uow: UnitOfWork, id: UUID) -> tuple[Entry, datetime]:
+        async def replay(uow: UnitOfWork, id: UUID) -> RecordedEntry:
             return await uow.ledger.get_entry(EntryId(id))
 
         async def burn(uow: UnitOfWork, refusal: DomainError) -> None:

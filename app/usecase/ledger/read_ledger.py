@@ -5,9 +5,8 @@ from datetime import datetime
 
 from domain.ids import AccountId, CustomerId, EntryId, TenantId
 from domain.ledger.account import Account
-from domain.ledger.entry import Entry
 from domain.ledger.transfer import Posting
-from ports.ledger import PastBalance
+from ports.ledger import PastBalance, RecordedEntry
 from ports.page import Page, PageRequest, page_from
 from ports.unit_of_work import UnitOfWorkFactory
 
@@ -58,6 +57,6 @@ class ReadLedger:
                 account_id, effective_at=effective_at, recorded_by=recorded_by
             )
 
-    async def entry(self, tenant_id: TenantId, entry_id: EntryId) -> tuple[Entry, datetime]:
+    async def entry(self, tenant_id: TenantId, entry_id: EntryId) -> RecordedEntry:
         async with self.units_of_work.begin(tenant_id) as uow:
             return await uow.ledger.get_entry(entry_id)

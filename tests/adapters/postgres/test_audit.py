@@ -140,6 +140,7 @@ A_MIRROR = (
 )
 DATED = "SELECT tenant_id, account_id AS id FROM core.dated_lines LIMIT 1"
 KEY = "account_id"
+A_REVERSAL = "SELECT tenant_id, entry_id AS id FROM core.reversals LIMIT 1"
 EXPIRING = "SELECT tenant_id, transfer_id AS id FROM core.expiring_holds LIMIT 1"
 LATE_FILL = row("breaks", "id = :late_fill")
 LATE_ATTEMPT = (
@@ -237,6 +238,20 @@ BREAKS = [
         A_CUSTOMER,
         "INSERT INTO core.dated_lines VALUES "
         "(:tenant, :id, 1000, core.now(), core.now() - interval '1 day', 1)",
+    ),
+    Break(
+        "I12.reversal",
+        "reversals",
+        A_REVERSAL,
+        "UPDATE core.transfers SET units = units + 1 WHERE tenant_id = :tenant AND entry_id = :id",
+    ),
+    Break(
+        "I12.reversal",
+        "reversals",
+        A_REVERSAL,
+        "UPDATE core.reversals SET reversal_id = (SELECT id FROM core.entries "
+        "WHERE tenant_id = :tenant AND source = 'expiry' LIMIT 1) "
+        "WHERE tenant_id = :tenant AND entry_id = :id",
     ),
     Break(
         "I3.limit", "accounts", A_CUSTOMER, change("accounts", "debits_pending = credits_posted")
@@ -628,6 +643,7 @@ BREAKS = [
                 "dated_lines": "account_id",
                 "expiring_holds": "transfer_id",
                 "resolutions": "pending_id",
+                "reversals": "entry_id",
                 "trade_queue": "trade_id",
                 "trade_transitions": "trade_id",
                 "late_checks": "trade_id",

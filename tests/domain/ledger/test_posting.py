@@ -58,6 +58,7 @@ class Case:
     units: int = 100
     has_pending_id: bool = True
     effective_at: datetime | None = None
+    reverses: EntryId | None = None
     is_in_usd: bool = False
     expires_at: datetime | None = None
     credits_itself: bool = False
@@ -99,8 +100,10 @@ class Case:
         here = {"debit": self.debit, "credit": self.credit, "other": self.other}
         known = [replace(first, id=known_id) for known_id in self.known]
         decide(
-            an_entry(
-                *transfers, id=self.entry_id, source=self.source, effective_at=self.effective_at
+            replace(
+                an_entry(*transfers, id=self.entry_id, source=self.source),
+                effective_at=self.effective_at,
+                reverses=self.reverses,
             ),
             the_books(
                 *(account for name, account in here.items() if name not in self.missing),
@@ -108,6 +111,7 @@ class Case:
                 resolutions={pending.id: self.resolution} if self.resolution else {},
                 entry=self.known_entry and replace(self.known_entry, id=self.entry_id),
                 failed=dict.fromkeys(self.failed, "INSUFFICIENT_FUNDS"),
+                reversals={self.reverses: an_id(EntryId)} if self.reverses else {},
             ),
         )
 
@@ -161,6 +165,7 @@ FAULTS: Final = [
     _fault("ENTRY_CONFLICT", "", known_entry=an_entry()),
     _fault("EFFECTIVE_TIME_OUT_OF_WINDOW", "effect", effective_at=NOW - timedelta(days=367)),
     _fault("EFFECTIVE_TIME_OUT_OF_WINDOW", "effect", effective_at=NOW + timedelta(days=32)),
+    _fault("ENTRY_ALREADY_REVERSED", "", reverses=an_id(EntryId)),
     Fault("TRANSFER_ALREADY_FAILED", lambda c: c.failed.add(c.transfer_id.uuid), frozenset()),
     Fault("TRANSFER_CONFLICT", lambda c: c.known.add(c.transfer_id), frozenset()),
     _fault("ID_OUT_OF_WINDOW", "entry_id", entry_id=an_id(EntryId, at=NOW - timedelta(days=2))),
@@ -574,6 +579,53 @@ def test_a_hold_without_expiry_never_expires() -> None:
 
     assert _book_reason(book, an_entry(_resolve(hold, EXPIRE))) == "PENDING_NOT_EXPIRED"
     book.commit(an_entry(_resolve(hold, POST)))
+
+
+# --- Reversals --------------------------------------------------------------------------------
+
+
+def _reversal_of(entry: Entry) -> Entry:
+    return entry.reversal(
+        an_id(EntryId),
+        lambda: an_id(TransferId),
+        reference="a key",
+        description="typed twice",
+        effective_at=None,
+    )
+
+
+def test_a_reversal_brings_every_account_back_to_where_it_was() -> None:
+    ada, bob, eve = an_account(posted=100), an_account(posted=5), an_account()
+    book = Book()
+    for account in (ada, bob, eve):
+        book.open(account)
+    entry = an_entry(
+        a_transfer(ada, bob, 100), a_transfer(bob, eve, 105), source=EntrySource.OPERATOR
+    )
+    book.commit(entry)
+
+    reversal = _reversal_of(entry)
+    book.commit(reversal)
+
+    assert reversal.reverses == entry.id
+    assert {id: account.balance for id, account in book.accounts.items()} == {
+        ada.id: 100,
+        bob.id: 5,
+        eve.id: 0,
+    }
+
+
+def test_what_a_trade_a_hold_or_a_reversal_did_is_not_reversed() -> None:
+    ada, bob = an_account(posted=100), an_account()
+    plain = an_entry(a_transfer(ada, bob, 1), source=EntrySource.OPERATOR)
+    for entry in (
+        replace(plain, source=EntrySource.TRADE),
+        replace(plain, source=EntrySource.BREAK),
+        an_entry(a_transfer(ada, bob, 1, kind=PENDING), source=EntrySource.OPERATOR),
+        _reversal_of(plain),
+    ):
+        with pytest.raises(errors.EntryNotReversible):
+            _reversal_of(entry)
 
 
 # --- Times -------------------------------------------------------------------------------------
