@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from domain.amount import Amount
 from domain.errors import DomainError
 from domain.ids import AccountId, CustomerId, EntryId, TenantId, TransferId
-from domain.ledger.account import Account, AccountKey
+from domain.ledger.account import Account, AccountKey, HeldFor
 from domain.ledger.entry import Entry
 from domain.ledger.errors import LedgerRefusal
 from domain.ledger.posting import Decision
@@ -93,6 +93,13 @@ class LedgerStore(Protocol):
 
     async def get_account(self, account_id: AccountId, *, lock: bool = False) -> Account:
         """Return an account, or raise `AccountNotFound`."""
+        ...
+
+    async def get_holds(self, account_id: AccountId) -> tuple[Account, Sequence[HeldFor]]:
+        """Return an account and what is held on it, by purpose, both as of one instant.
+
+        Raises `AccountNotFound`.
+        """
         ...
 
     async def set_overdraft_limit(self, account: Account) -> None:

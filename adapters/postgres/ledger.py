@@ -17,7 +17,7 @@ from adapters.postgres.write import Write, write_rows
 from domain.amount import Amount
 from domain.errors import DomainError, VersionConflict
 from domain.ids import AccountId, CustomerId, EntryId, TenantId, TransferId
-from domain.ledger.account import UNLIMITED_KINDS, Account, AccountKey, AccountKind
+from domain.ledger.account import UNLIMITED_KINDS, Account, AccountKey, AccountKind, HeldFor
 from domain.ledger.entry import Entry, EntrySource
 from domain.ledger.errors import (
     AccountNotFound,
@@ -162,6 +162,15 @@ _BURN = """
 INSERT INTO core.burned_ids (tenant_id, id, reason, recorded_at)
 SELECT $1, id, reason, core.now() FROM unnest($2::uuid[], $3::text[]) AS t (id, reason)
 ON CONFLICT DO NOTHING
+"""
+
+# One statement, and so one snapshot of the account and of its holds.
+_GET_HOLDS = """
+SELECT a.*, h.purpose AS held_for, h.units AS held_units, h.holds
+FROM core.accounts AS a
+LEFT JOIN LATERAL core.holds_of($1, a.id, a.debits_pending) AS h ON true
+WHERE a.tenant_id = $1 AND a.id = $2
+ORDER BY h.purpose
 """
 
 _LIST_ACCOUNTS = """
@@ -368,6 +377,17 @@ class PostgresLedger(LedgerStore):
         if row is None:
             raise AccountNotFound("no such account", account_id=account_id)
         return _account(self._scope, row)
+
+    async def get_holds(self, account_id: AccountId) -> tuple[Account, Sequence[HeldFor]]:
+        rows = await self._scope.driver.fetch(_GET_HOLDS, self._scope.tenant, account_id.uuid)
+        if not rows:
+            raise AccountNotFound("no such account", account_id=account_id)
+        account = _account(self._scope, rows[0])
+        return account, [
+            HeldFor(row["held_for"], int(row["held_units"]), row["holds"])
+            for row in rows
+            if row["held_for"] is not None
+        ]
 
     async def set_overdraft_limit(self, account: Account) -> None:
         await self._scope.driver.execute(

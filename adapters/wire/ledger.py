@@ -9,7 +9,7 @@ from adapters.wire.enum import enum_messages, read_enum
 from domain.asset import Asset
 from domain.errors import InvalidArgument
 from domain.ids import AccountId, EntryId, TransferId
-from domain.ledger.account import Account, AccountKind
+from domain.ledger.account import Account, AccountKind, HeldFor
 from domain.ledger.entry import Entry, EntrySource
 from domain.ledger.transfer import NewTransfer, Posting, Transfer, TransferKind
 from reli.ledger.v1 import ledger_pb2
@@ -36,6 +36,14 @@ def account_message(account: Account) -> ledger_pb2.Account:
         ),
         overdraft_limit=None if limit is None else amount_message(account.amount(limit)),
         version=account.version,
+    )
+
+
+def held_for_message(account: Account, held: HeldFor) -> ledger_pb2.HeldFor:
+    return ledger_pb2.HeldFor(
+        purpose=held.purpose,
+        amount=amount_message(account.amount(held.units)),
+        holds=held.holds,
     )
 
 

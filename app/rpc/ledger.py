@@ -14,6 +14,7 @@ from adapters.wire.amount import (
 from adapters.wire.ledger import (
     account_message,
     entry_message,
+    held_for_message,
     posting_message,
     read_account_kind,
     read_transfer,
@@ -71,10 +72,13 @@ class LedgerServicer(LedgerServiceServicer):
     async def GetAccount(
         self, request: pb.GetAccountRequest, context: Context
     ) -> pb.GetAccountResponse:
-        account = await self._read_ledger.account(
+        account, holds = await self._read_ledger.account(
             current_caller().tenant_id, AccountId.parse(request.account_id, field="account_id")
         )
-        return pb.GetAccountResponse(account=account_message(account))
+        return pb.GetAccountResponse(
+            account=account_message(account),
+            holds=[held_for_message(account, held) for held in holds],
+        )
 
     async def GetBalance(
         self, request: pb.GetBalanceRequest, context: Context

@@ -47,6 +47,19 @@ class AccountKey:
     owner: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class HeldFor:
+    """What open holds of one purpose reserve on an account, in minor units.
+
+    Attributes:
+        holds: how many there are.
+    """
+
+    purpose: str
+    units: int
+    holds: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """One balance; credits raise it, debits lower it.

@@ -580,3 +580,50 @@ async def _result(work: Coroutine[Any, Any, object]) -> str:
     except DomainError as error:
         return error.reason
     return "done"
+
+
+async def held_for(rig: Rig, name: str) -> dict[str, tuple[int, int]]:
+    async with rig.begin() as uow:
+        account, holds = await uow.ledger.get_holds(rig.ids[name])
+    assert account == await rig.account(name)
+    assert sum(held.units for held in holds) == account.held
+    return {held.purpose: (held.units, held.holds) for held in holds}
+
+
+async def test_what_is_held_is_told_by_purpose(rig: Rig) -> None:
+    await rig.enter(rig.transfer("lp", "ada", 100))
+    assert await held_for(rig, "ada") == {}
+    kept = rig.transfer("ada", "bob", 7, kind=PENDING, purpose="withdrawal")
+    posted = rig.transfer("ada", "bob", 20, kind=PENDING, purpose="hold")
+    voided = rig.transfer("ada", "markup", 30, kind=PENDING, purpose="hold")
+    others = [rig.transfer("ada", "bob", units, kind=PENDING, purpose="hold") for units in (2, 3)]
+    await rig.enter(kept, posted, voided, *others)
+
+    await rig.enter(rig.resolution(posted, POST), rig.resolution(voided, VOID))
+
+    assert await held_for(rig, "ada") == {"hold": (5, 2), "withdrawal": (7, 1)}
+    assert await held_for(rig, "bob") == {}
+
+
+async def test_what_is_held_adds_up_while_others_hold_and_release(rig: Rig) -> None:
+    await rig.enter(rig.transfer("lp", "ada", 100))
+
+    async def hold_and_release() -> None:
+        for _ in range(5):
+            hold = rig.transfer("ada", "bob", 3, kind=PENDING, purpose="hold")
+            await rig.enter(hold)
+            await rig.enter(rig.resolution(hold, VOID))
+
+    async def look() -> None:
+        for _ in range(15):
+            async with rig.begin() as uow:
+                account, holds = await uow.ledger.get_holds(rig.ids["ada"])
+            assert sum(held.units for held in holds) == account.held
+
+    await asyncio.gather(*(hold_and_release() for _ in range(4)), look(), look())
+
+
+async def test_an_account_that_is_not_there_holds_nothing(rig: Rig) -> None:
+    async with rig.begin() as uow:
+        with pytest.raises(AccountNotFound):
+            await uow.ledger.get_holds(rig.platform.ids.new(AccountId))

@@ -19,6 +19,7 @@ UNIQUE: Final = Check(
 MAKES: Final = {
     "reli.quote.v1.QuoteService/CreateQuote": "quotes",
     "reli.quote.v1.QuoteService/AcceptQuote": "trades",
+    "reli.ledger.v1.LedgerAdminService/ReverseEntry": "entries",
     "reli.sandbox.v1.SandboxService/CreateDeposit": "sandbox_deposits",
     "reli.tenant.v1.ApiKeyService/CreateApiKey": "api_keys",
     "reli.tenant.v1.CustomerService/CreateCustomer": "customers",
@@ -45,7 +46,6 @@ CHANGES: Final = {
     "reli.trade.v1.TradeAdminService/ApproveResolution": "trade_resolutions",
     # The caller chooses the entry's id, so the same entry may be asked for under two request ids.
     "reli.ledger.v1.LedgerAdminService/CreateEntry": "entries",
-    "reli.ledger.v1.LedgerAdminService/ReverseEntry": "entries",
 }
 """The table of what an RPC changes: several requests may change the same row."""
 

@@ -1,10 +1,11 @@
 """Reading the books."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from domain.ids import AccountId, CustomerId, EntryId, TenantId
-from domain.ledger.account import Account
+from domain.ledger.account import Account, HeldFor
 from domain.ledger.transfer import Posting
 from ports.ledger import PastBalance, RecordedEntry
 from ports.page import Page, PageRequest, page_from
@@ -17,9 +18,12 @@ class ReadLedger:
 
     units_of_work: UnitOfWorkFactory
 
-    async def account(self, tenant_id: TenantId, account_id: AccountId) -> Account:
+    async def account(
+        self, tenant_id: TenantId, account_id: AccountId
+    ) -> tuple[Account, Sequence[HeldFor]]:
+        """Return an account, and by purpose what is held on it at the same instant."""
         async with self.units_of_work.begin(tenant_id) as uow:
-            return await uow.ledger.get_account(account_id)
+            return await uow.ledger.get_holds(account_id)
 
     async def accounts(self, tenant_id: TenantId, page: PageRequest) -> Page[Account]:
         async with self.units_of_work.begin(tenant_id) as uow:
