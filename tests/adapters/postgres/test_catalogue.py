@@ -338,6 +338,18 @@ async def words_that_the_domain_does_not_share(db: Connection) -> list[str]:
     )
 
 
+async def indexes_without_a_reason(db: Connection) -> list[str]:
+    """Every index costs each write something, so each but a key's own says what it is for."""
+    return await _names(
+        db,
+        """SELECT c.relname FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
+        WHERE c.relnamespace = 'core'::regnamespace AND NOT c.relispartition
+            AND obj_description(c.oid, 'pg_class') IS NULL
+            AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = c.oid)
+            AND c.relname NOT LIKE 'alembic%'""",
+    )
+
+
 async def months_without_a_partition(db: Connection) -> list[str]:
     rows = await db.fetch(
         """SELECT i.inhparent::regclass::text AS parent,
@@ -385,6 +397,7 @@ LINTS: Final[Mapping[str, Lint]] = {
         defaults_taken_from_a_setting,
         sequences,
         words_that_the_domain_does_not_share,
+        indexes_without_a_reason,
         months_without_a_partition,
     )
 }
@@ -513,6 +526,7 @@ BREACHES: Final = [
         words_that_the_domain_does_not_share,
         "ALTER TABLE core.breaks ADD CHECK (kind IN ('one', 'two'))",
     ),
+    (indexes_without_a_reason, "CREATE INDEX nobody_knows_why ON core.breaks (tenant_id, asset)"),
     (months_without_a_partition, "DROP TABLE core.outbox_{month}"),
     (months_without_a_partition, "DROP TABLE core.resolutions_{last_month}"),
 ]
