@@ -78,7 +78,7 @@ async def work(settings: Settings) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(run("trades", clock, trades, rest_s=0.2))
-                group.create_task(run("sequencer", clock, sequencer, rest_s=0.05))
+                group.create_task(run("sequencer", clock, sequencer, rest_s=0.1))
                 group.create_task(run("relay", clock, relay, rest_s=0.1))
                 group.create_task(run("house book", clock, house, rest_s=0.5))
                 group.create_task(run("late checks", clock, late_checks, rest_s=1))

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from domain.event import Event
 from domain.ids import EventId, TypedId
+from domain.ledger.posting import Decision
 from ports.ids import IdSource
 from ports.unit_of_work import UnitOfWork
 
@@ -36,6 +37,16 @@ class Announce:
         """Announce that `type` happened to `thing`, as it now is; `now` where it is known."""
         now = now or await uow.now()
         await self.all(uow, type, [thing], correlation_id=correlation_id, now=now)
+
+    async def entry(self, uow: UnitOfWork, decision: Decision, *, correlation_id: str) -> None:
+        """Announce that an entry was committed, at the time at which it was recorded."""
+        await self(
+            uow,
+            "entry.committed",
+            decision.entry,
+            correlation_id=correlation_id,
+            now=decision.recorded_at,
+        )
 
     async def all(
         self,

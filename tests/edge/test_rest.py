@@ -42,6 +42,7 @@ OPERATOR_PATHS: Final = [
     ("POST", "/v1/tenants/{tenant_id}/apiKeys/{api_key_id}:revoke"),
     ("POST", "/v1/ledger/entries"),
     ("GET", "/v1/ledger/entries/{entry_id}"),
+    ("POST", "/v1/ledger/entries/{entry_id}:reverse"),
     ("POST", "/v1/ledger/accounts"),
     ("POST", "/v1/ledger/accounts/{account_id}:setOverdraftLimit"),
     ("GET", "/v1/deadLetters"),
@@ -386,6 +387,13 @@ async def _walk_through_the_books(
     assert entered["entry"]["transfers"][0]["kind"] == "TRANSFER_KIND_REGULAR"
     found = await operator.get(f"/v1/ledger/entries/{entry_id}?tenant_id={tenant_id}")
     assert found == entered
+    taken_back = await operator.post(
+        f"/v1/ledger/entries/{entry_id}:reverse",
+        {"tenant_id": tenant_id, "description": "typed twice", "request_id": new_request_id()},
+    )
+    assert taken_back["entry"]["reverses_entry_id"] == entry_id
+    found = await operator.get(f"/v1/ledger/entries/{entry_id}?tenant_id={tenant_id}")
+    assert found["entry"]["reversed_by_entry_id"] == taken_back["entry"]["id"]
 
 
 async def _walk_through_a_resolution(

@@ -35,13 +35,7 @@ class CreateEntry:
             decision = await uow.ledger.commit(entry)
             if decision.is_replay:
                 return await uow.ledger.get_entry(new.id)
-            await self.announce(
-                uow,
-                "entry.committed",
-                decision.entry,
-                correlation_id=call.correlation_id,
-                now=decision.recorded_at,
-            )
+            await self.announce.entry(uow, decision, correlation_id=call.correlation_id)
             return RecordedEntry(decision.entry, decision.recorded_at)
 
         async def replay(uow: UnitOfWork, id: UUID) -> RecordedEntry:

@@ -42,11 +42,5 @@ class ExpireHold:
                 decision = await uow.ledger.commit(entry)
             except LedgerRefusal:
                 return False
-            await self.announce(
-                uow,
-                "entry.committed",
-                decision.entry,
-                correlation_id=str(self.ids.new(CallId)),
-                now=decision.recorded_at,
-            )
+            await self.announce.entry(uow, decision, correlation_id=str(self.ids.new(CallId)))
             return True
