@@ -141,7 +141,6 @@ class _WorkingBooks:
         self.entries = dict(books.entries)
         self.failed = dict(books.failed)
         self.reversals = dict(books.reversals)
-        self.now = books.now
         self._recorded_at = max(
             [books.now, *(a.recorded_at for a in self.accounts.values() if a.recorded_at)]
         )
@@ -163,7 +162,7 @@ class _WorkingBooks:
                 raise errors.EntryConflict(
                     "this entry id is known with other content", entry_id=entry.id
                 )
-            return Decision(known, is_replay=True, recorded_at=self.now)
+            return Decision(known, is_replay=True, recorded_at=self._recorded_at)
         if entry.effective_at is not None:
             self._check_effect(entry, entry.effective_at)
         if entry.reverses in self.reversals:
@@ -219,7 +218,7 @@ class _WorkingBooks:
                 credit_asset=credit.asset,
             )
         pending_change, posted_change = _changes(
-            transfer, self.transfers, self.resolutions, self.now
+            transfer, self.transfers, self.resolutions, self._recorded_at
         )
         recorded_at = self._recorded_at
         debit_after = debit.debited(

@@ -661,6 +661,15 @@ def test_no_line_is_recorded_before_the_one_before_it_even_if_the_clock_went_bac
     assert {account.recorded_at for account in decision.accounts.values()} == {later}
 
 
+def test_a_hold_is_over_by_the_time_at_which_its_post_would_be_recorded() -> None:
+    ada, bob = an_account(posted=100, held=100), an_account(incoming=100)
+    hold = a_transfer(ada, bob, 100, kind=PENDING, expires_at=NOW + seconds(1))
+    later = replace(ada, recorded_at=NOW + seconds(2))
+
+    with pytest.raises(errors.PendingExpired):
+        decide(an_entry(_resolve(hold, POST)), the_books(later, bob, transfers=[hold]))
+
+
 # --- Limits and columns ------------------------------------------------------------------------
 
 
