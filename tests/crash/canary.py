@@ -214,7 +214,7 @@ def released_twice() -> Iterator[None]:
                 await release_funds(uow, replace(trade, ledger_ids=ids))
         return await original(self, lease, change)
 
-    async def nothing(_uow: UnitOfWork, _trade: Trade, *, now: datetime) -> None:
+    async def nothing(_uow: UnitOfWork, _trade: Trade) -> None:
         pass
 
     original = ExecuteTrade._update
