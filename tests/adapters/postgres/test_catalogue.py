@@ -8,6 +8,8 @@ from typing import Any, Final
 import asyncpg
 import pytest
 
+from app.database_url import WORK_ROLE, role_url
+from app.stack.postgres import PostgresServer
 from app.worker.partition_maker import MONTHS_AHEAD
 from domain.dead_letter import DeadLetterState
 from domain.ledger.account import AccountKind
@@ -28,6 +30,7 @@ from tests.support.audit import (
     partitions,
     tenant_tables,
 )
+from tests.support.audited_books import a_database
 
 Connection = Any
 Lint = Callable[[Connection], Awaitable[list[str]]]
@@ -533,8 +536,14 @@ BREACHES: Final = [
 
 
 @pytest.fixture(scope="module")
-async def superuser(database_url: str) -> AsyncIterator[Connection]:
-    connection = await asyncpg.connect(database_url)
+async def empty_database_url(postgres_server: PostgresServer) -> str:
+    """A database of its own: rows of other tests could refuse a breach."""
+    return await a_database(postgres_server.url, "catalogue")
+
+
+@pytest.fixture(scope="module")
+async def superuser(empty_database_url: str) -> AsyncIterator[Connection]:
+    connection = await asyncpg.connect(empty_database_url)
     yield connection
     await connection.close()
 
@@ -580,9 +589,9 @@ async def test_no_lint_is_without_a_breach_that_it_sees() -> None:
 
 
 async def test_the_workers_function_makes_partitions_that_nobody_can_reach(
-    superuser: Connection, work_database_url: str
+    empty_database_url: str,
 ) -> None:
-    worker = await asyncpg.connect(work_database_url)
+    worker = await asyncpg.connect(role_url(empty_database_url, WORK_ROLE))
     making = worker.transaction()
     await making.start()
     try:
