@@ -49,6 +49,7 @@ from reli.trade.v1 import trade_pb2
 from reli.trade.v1 import trade_service_pb2 as trade_pb
 from reli.trade.v1 import trade_service_pb2_grpc as trade_grpc
 from reli.type.v1 import amount_pb2, side_pb2
+from tests.support.stack import PATIENT_QUOTE_BUDGET_MS
 
 BUY = side_pb2.SIDE_BUY
 SELL = side_pb2.SIDE_SELL
@@ -323,6 +324,7 @@ async def a_platform(database_url: str, home: Path) -> AsyncIterator[Platform]:
                 )
                 for venue in venues
             ),
+            lp_quote_budget_ms=PATIENT_QUOTE_BUDGET_MS,
         )
         secret = await ensure_operator_key(settings, home / "operator.key")
         engine = make_engine(settings.app_database_url, pool_size=20, name="test serve")

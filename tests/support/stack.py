@@ -18,6 +18,12 @@ from app.stack.postgres import PostgresServer
 from app.stack.process import Child, wait_until_ready
 from app.stack.stack import ReadyStack
 
+PATIENT_QUOTE_BUDGET_MS = 900
+"""A machine that runs tests may stand still for longer than a customer is to wait for a price.
+
+A slow venue takes a second, and still is too late.
+"""
+
 
 @contextmanager
 def scratch_home() -> Iterator[Path]:
@@ -74,7 +80,8 @@ def reli_up(home: Path, *options: str) -> Child:
             *["--home", str(home / "home"), "--ready-file", str(home / "ready.json"), *options],
         ],
         log=home / "reli.log",
-        env={key: value for key, value in os.environ.items() if not key.startswith("RELI_")},
+        env={key: value for key, value in os.environ.items() if not key.startswith("RELI_")}
+        | {"RELI_LP_QUOTE_BUDGET_MS": str(PATIENT_QUOTE_BUDGET_MS)},
         death_signal=signal.SIGTERM,  # it has children of its own to stop in order
         grace_s=60.0,
     )
