@@ -36,10 +36,11 @@ class _Call:
 class Wire(asyncio.Protocol):
     """One connection in plain text to a gRPC server."""
 
+    _transport: asyncio.Transport
+
     def __init__(self) -> None:
         self._http = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
         self._calls: dict[int, _Call] = {}
-        self._transport: asyncio.Transport | None = None
 
     @classmethod
     async def connect(cls, target: str) -> "Wire":
@@ -71,7 +72,6 @@ class Wire(asyncio.Protocol):
         content = _PREFIX.pack(False, len(message)) + message
         self._http.send_data(stream, content, end_stream=True)
         content = self._http.data_to_send()
-        assert self._transport is not None
         began = time.perf_counter()
         self._transport.write(content)
         async with asyncio.timeout(CALL_TIMEOUT_S):
@@ -81,7 +81,6 @@ class Wire(asyncio.Protocol):
         return ended - began, call.body[_PREFIX.size :]
 
     def close(self) -> None:
-        assert self._transport is not None
         self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -105,7 +104,6 @@ class Wire(asyncio.Protocol):
                     error = Failed("reset", event.error_code)
                     self._calls.pop(event.stream_id).ended.set_exception(error)
         if content := self._http.data_to_send():
-            assert self._transport is not None
             self._transport.write(content)
 
     def connection_lost(self, error: Exception | None) -> None:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from enum import StrEnum
+from typing import Protocol
 
 from domain.amount import Amount
 from domain.errors import DomainError
@@ -31,7 +32,8 @@ class PastBalance:
     recorded_by: datetime
 
 
-class RecordedEntry(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RecordedEntry:
     """An entry as it is kept.
 
     Attributes:
@@ -41,6 +43,13 @@ class RecordedEntry(NamedTuple):
     entry: Entry
     recorded_at: datetime
     reversed_by: EntryId | None = None
+
+
+class PostingOrder(StrEnum):
+    """Where a list of an account's lines begins."""
+
+    NEWEST_FIRST = "newest_first"
+    OLDEST_FIRST = "oldest_first"
 
 
 class LedgerStore(Protocol):
@@ -122,9 +131,12 @@ class LedgerStore(Protocol):
         ...
 
     async def list_postings(
-        self, account_id: AccountId, page: PageRequest, *, oldest_first: bool = False
+        self,
+        account_id: AccountId,
+        page: PageRequest,
+        order: PostingOrder = PostingOrder.NEWEST_FIRST,
     ) -> Page[Posting]:
-        """Return a page of an account's lines in the order of their versions, or against it."""
+        """Return a page of an account's lines by their versions; its key is where it ended."""
         ...
 
     async def balance_at(

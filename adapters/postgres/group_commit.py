@@ -444,8 +444,10 @@ class _Ledger(_Shared, PostgresLedger):
 
 def _is_special(entry: Entry, pending: Sequence[Transfer]) -> bool:
     """Say whether more has to be written than an entry's own rows."""
-    return entry.effective_at is not None or any(
-        transfer.expires_at for transfer in (*entry.transfers, *pending)
+    return (
+        entry.effective_at is not None
+        or entry.reverses is not None
+        or any(transfer.expires_at for transfer in (*entry.transfers, *pending))
     )
 
 

@@ -36,7 +36,7 @@ from domain.ledger.posting import (
     decide_all,
 )
 from domain.ledger.transfer import Posting, Transfer, TransferKind
-from ports.ledger import ExpiringHolds, LedgerStore, PastBalance, RecordedEntry
+from ports.ledger import ExpiringHolds, LedgerStore, PastBalance, PostingOrder, RecordedEntry
 from ports.page import Page, PageRequest
 
 _FIND_ACCOUNTS = """
@@ -168,7 +168,10 @@ ON CONFLICT DO NOTHING
 _GET_HOLDS = """
 SELECT a.*, h.purpose AS held_for, h.units AS held_units, h.holds
 FROM core.accounts AS a
-LEFT JOIN LATERAL core.holds_of($1, a.id, a.debits_pending) AS h ON true
+LEFT JOIN LATERAL (
+    SELECT purpose, sum(units) AS units, count(*) AS holds
+    FROM core.open_holds($1, a.id, a.debits_pending) GROUP BY purpose
+) AS h ON true
 WHERE a.tenant_id = $1 AND a.id = $2
 ORDER BY h.purpose
 """
@@ -212,27 +215,26 @@ ORDER BY l.version {order}
 """
 
 
-_NEWEST_POSTINGS: Final = _list_postings("<", "DESC")
-_OLDEST_POSTINGS: Final = _list_postings(">", "ASC")
+_LIST_POSTINGS: Final = {
+    PostingOrder.NEWEST_FIRST: _list_postings("<", "DESC"),
+    PostingOrder.OLDEST_FIRST: _list_postings(">", "ASC"),
+}
 
 # Who reads a balance as of now waits for those who are writing to it: after that, nothing is
 # recorded by now any more.
 _LATEST_RECORD = """
 WITH locked AS MATERIALIZED (
-    SELECT * FROM core.accounts WHERE tenant_id = $1 AND id = $2 FOR SHARE
+    SELECT asset FROM core.accounts WHERE tenant_id = $1 AND id = $2 FOR SHARE
 )
-SELECT *, least(coalesce($3::timestamptz, 'infinity'), core.now()) AS recorded_by FROM locked
+SELECT asset, least(coalesce($3::timestamptz, 'infinity'), core.now()) AS recorded_by FROM locked
 """
 
-# The balance by the earlier of both times, with the lines that were recorded later and count by
-# then, and without those that were recorded by then and count later.
+# The balance by `$5`, the earlier of both times, with the lines that were recorded later and count
+# by then, and without those that were recorded by then and count later.
 _BALANCE_AT = """
-WITH times AS (
-    SELECT coalesce($3::timestamptz, 'infinity') AS effective, $4::timestamptz AS recorded
-), earlier AS (
-    SELECT *, least(effective, recorded) AS instant FROM times
-), line AS (
-    SELECT e.*, core.version_at($1, $2, e.instant) AS version FROM earlier AS e
+WITH line AS (
+    SELECT coalesce($3::timestamptz, 'infinity') AS effective,
+        core.version_at($1, $2, $5) AS version
 )
 SELECT coalesce(
         (SELECT debit_balance_after FROM core.transfers
@@ -241,12 +243,12 @@ SELECT coalesce(
             WHERE tenant_id = $1 AND credit_account_id = $2 AND credit_version = line.version),
         0)
     + coalesce((SELECT sum(change) FROM core.dated_lines AS d
-        WHERE tenant_id = $1 AND account_id = $2 AND d.recorded_at > line.instant
-            AND d.recorded_at <= least(line.recorded, line.effective + $5::interval)
+        WHERE tenant_id = $1 AND account_id = $2 AND d.recorded_at > $5
+            AND d.recorded_at <= least($4::timestamptz, line.effective + $6::interval)
             AND d.effective_at <= line.effective), 0)
     - coalesce((SELECT sum(change) FROM core.dated_lines AS d
-        WHERE tenant_id = $1 AND account_id = $2 AND d.recorded_at <= line.instant
-            AND d.recorded_at >= line.effective - $6::interval
+        WHERE tenant_id = $1 AND account_id = $2 AND d.recorded_at <= $5
+            AND d.recorded_at >= line.effective - $7::interval
             AND d.effective_at > line.effective), 0)
 FROM line
 """
@@ -418,10 +420,13 @@ class PostgresLedger(LedgerStore):
         return any(row["is_at_work"] for row in rows)
 
     async def list_postings(
-        self, account_id: AccountId, page: PageRequest, *, oldest_first: bool = False
+        self,
+        account_id: AccountId,
+        page: PageRequest,
+        order: PostingOrder = PostingOrder.NEWEST_FIRST,
     ) -> Page[Posting]:
         rows = await self._scope.driver.fetch(
-            _OLDEST_POSTINGS if oldest_first else _NEWEST_POSTINGS,
+            _LIST_POSTINGS[order],
             self._scope.tenant,
             account_id.uuid,
             page.before,
@@ -442,19 +447,21 @@ class PostgresLedger(LedgerStore):
         )
         if row is None:
             raise AccountNotFound("no such account", account_id=account_id)
+        recorded_by = row["recorded_by"]
         units = await self._scope.driver.fetchval(
             _BALANCE_AT,
             self._scope.tenant,
             account_id.uuid,
             effective_at,
-            row["recorded_by"],
+            recorded_by,
+            min(effective_at or recorded_by, recorded_by),
             BACKDATED_AT_MOST,
             POSTDATED_AT_MOST,
         )
         return PastBalance(
             posted=Amount(self._scope.asset(row["asset"]), units),
             effective_at=effective_at,
-            recorded_by=row["recorded_by"],
+            recorded_by=recorded_by,
         )
 
     async def _open_accounts(self, keys: Sequence[AccountKey]) -> dict[AccountKey, AccountId]:

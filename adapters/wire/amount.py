@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from domain.amount import Amount
@@ -75,6 +76,11 @@ def time_message(instant: datetime | None) -> Timestamp | None:
         return None
     since = instant - _EPOCH
     return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1000)
+
+
+def read_optional_time(message: Message, field: str) -> datetime | None:
+    """Return the instant in that field, or None where it is absent; raises as `read_time` does."""
+    return read_time(getattr(message, field), field=field) if message.HasField(field) else None
 
 
 def read_time(message: Timestamp, *, field: str) -> datetime:

@@ -4,7 +4,12 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
-from adapters.wire.amount import amount_message, read_positive_amount, read_time, time_message
+from adapters.wire.amount import (
+    amount_message,
+    read_optional_time,
+    read_positive_amount,
+    time_message,
+)
 from adapters.wire.enum import enum_messages, read_enum
 from domain.asset import Asset
 from domain.errors import InvalidArgument
@@ -12,7 +17,8 @@ from domain.ids import AccountId, EntryId, TransferId
 from domain.ledger.account import Account, AccountKind, HeldFor
 from domain.ledger.entry import Entry, EntrySource
 from domain.ledger.transfer import NewTransfer, Posting, Transfer, TransferKind
-from reli.ledger.v1 import ledger_pb2
+from ports.ledger import PostingOrder
+from reli.ledger.v1 import ledger_pb2, ledger_service_pb2
 
 _PURPOSE = re.compile(r"[a-z_]{0,32}", re.ASCII)
 
@@ -49,6 +55,17 @@ def held_for_message(account: Account, held: HeldFor) -> ledger_pb2.HeldFor:
 
 def read_account_kind(number: int) -> AccountKind:
     return read_enum(AccountKind, ledger_pb2.AccountKind, "ACCOUNT_KIND", number, field="kind")
+
+
+def read_posting_order(number: int) -> PostingOrder:
+    """Return the order asked for; who does not say gets the newest first."""
+    return read_enum(
+        PostingOrder,
+        ledger_service_pb2.PostingOrder,
+        "POSTING_ORDER",
+        number or ledger_service_pb2.POSTING_ORDER_NEWEST_FIRST,
+        field="order",
+    )
 
 
 def transfer_message(transfer: Transfer) -> ledger_pb2.Transfer:
@@ -124,11 +141,7 @@ def read_transfer(message: ledger_pb2.Transfer, assets: Mapping[str, Asset]) -> 
         pending_id=(
             TransferId.parse(message.pending_id, field="pending_id") if message.pending_id else None
         ),
-        expires_at=(
-            read_time(message.expire_time, field="expire_time")
-            if message.HasField("expire_time")
-            else None
-        ),
+        expires_at=read_optional_time(message, "expire_time"),
         purpose=message.purpose,
     )
 

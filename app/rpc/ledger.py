@@ -1,14 +1,13 @@
 """LedgerService and LedgerAdminService: decode, call one use case, encode."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from adapters.wire.amount import (
     amount_message,
     read_amount,
     read_asset,
-    read_time,
+    read_optional_time,
     time_message,
 )
 from adapters.wire.ledger import (
@@ -17,6 +16,7 @@ from adapters.wire.ledger import (
     held_for_message,
     posting_message,
     read_account_kind,
+    read_posting_order,
     read_transfer,
 )
 from app.rpc.caller import current_caller
@@ -39,7 +39,7 @@ from app.usecase.ledger.reverse_entry import ReverseEntry
 from app.usecase.ledger.set_overdraft_limit import SetOverdraftLimit
 from domain.amount import AmountNotPositive
 from domain.asset import Asset
-from domain.errors import DomainError, InvalidArgument
+from domain.errors import DomainError
 from domain.ids import AccountId, CustomerId, EntryId
 from domain.ledger.account import AccountKey
 from domain.ledger.entry import NewEntry
@@ -86,8 +86,8 @@ class LedgerServicer(LedgerServiceServicer):
         balance = await self._read_ledger.balance_at(
             current_caller().tenant_id,
             AccountId.parse(request.account_id, field="account_id"),
-            effective_at=_time(request, "effective_time"),
-            recorded_by=_time(request, "record_time"),
+            effective_at=read_optional_time(request, "effective_time"),
+            recorded_by=read_optional_time(request, "record_time"),
         )
         return pb.GetBalanceResponse(
             posted=amount_message(balance.posted),
@@ -102,7 +102,7 @@ class LedgerServicer(LedgerServiceServicer):
             current_caller().tenant_id,
             AccountId.parse(request.account_id, field="account_id"),
             page_of(request, by=int),
-            oldest_first=_is_oldest_first(request.order),
+            read_posting_order(request.order),
         )
         return pb.ListPostingsResponse(
             postings=[posting_message(posting) for posting in page.items],
@@ -168,7 +168,7 @@ class LedgerAdminServicer(LedgerAdminServiceServicer):
             money_call_of(request).on(named_tenant(request)),
             EntryId.parse(request.entry_id, field="entry_id"),
             description=_description(request),
-            effective_at=_time(request, "effective_time"),
+            effective_at=read_optional_time(request, "effective_time"),
         )
         return pb.ReverseEntryResponse(entry=_recorded_message(recorded))
 
@@ -214,7 +214,7 @@ def _new_entry(
         id=EntryId.parse(request.entry_id, field="entry_id"),
         transfers=tuple(read_transfer(transfer, assets) for transfer in request.transfers),
         description=_description(request),
-        effective_at=_time(request, "effective_time"),
+        effective_at=read_optional_time(request, "effective_time"),
     )
 
 
@@ -226,16 +226,6 @@ def _recorded_message(recorded: RecordedEntry) -> ledger_pb2.Entry:
     return entry_message(
         recorded.entry, recorded_at=recorded.recorded_at, reversed_by=recorded.reversed_by
     )
-
-
-def _time(request: Any, field: str) -> datetime | None:
-    return read_time(getattr(request, field), field=field) if request.HasField(field) else None
-
-
-def _is_oldest_first(order: int) -> bool:
-    if order not in pb.PostingOrder.values():
-        raise InvalidArgument("order is none that is known", field="order")
-    return order == pb.POSTING_ORDER_OLDEST_FIRST
 
 
 def _new_entry_or_refusal(

@@ -35,40 +35,28 @@ class Announce:
         now: datetime | None = None,
     ) -> None:
         """Announce that `type` happened to `thing`, as it now is; `now` where it is known."""
-        now = now or await uow.now()
-        await self.all(uow, type, [thing], correlation_id=correlation_id, now=now)
+        await uow.outbox.add(self._event(uow, type, thing, correlation_id, now or await uow.now()))
 
-    async def entry(self, uow: UnitOfWork, decision: Decision, *, correlation_id: str) -> None:
-        """Announce that an entry was committed, at the time at which it was recorded."""
-        await self(
-            uow,
-            "entry.committed",
-            decision.entry,
-            correlation_id=correlation_id,
-            now=decision.recorded_at,
-        )
-
-    async def all(
-        self,
-        uow: UnitOfWork,
-        type: str,
-        things: Sequence[Thing],
-        *,
-        correlation_id: str,
-        now: datetime,
+    async def entries(
+        self, uow: UnitOfWork, decisions: Sequence[Decision], *, correlation_id: str
     ) -> None:
-        """Announce that `type` happened to each of `things`, in order."""
+        """Announce that entries were committed, each at the time at which it was recorded."""
         await uow.outbox.add(
             *(
-                Event(
-                    id=self.ids.new(EventId),
-                    tenant_id=uow.tenant_id,
-                    type=type,
-                    subject=thing.id,
-                    data=thing,
-                    correlation_id=correlation_id,
-                    occurred_at=now,
-                )
-                for thing in things
+                self._event(uow, "entry.committed", one.entry, correlation_id, one.recorded_at)
+                for one in decisions
             )
+        )
+
+    def _event(
+        self, uow: UnitOfWork, type: str, thing: Thing, correlation_id: str, now: datetime
+    ) -> Event:
+        return Event(
+            id=self.ids.new(EventId),
+            tenant_id=uow.tenant_id,
+            type=type,
+            subject=thing.id,
+            data=thing,
+            correlation_id=correlation_id,
+            occurred_at=now,
         )

@@ -1,7 +1,7 @@
 """An entry commits one or more transfers, all or none."""
 
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -57,17 +57,7 @@ class Entry:
 
     def recorded(self, at: datetime) -> "Entry":
         """Return the entry as it is kept: it counts from now on unless it says otherwise."""
-        if self.effective_at is not None:
-            return self
-        return Entry(
-            id=self.id,
-            transfers=self.transfers,
-            source=self.source,
-            reference=self.reference,
-            effective_at=at,
-            description=self.description,
-            reverses=self.reverses,
-        )
+        return self if self.effective_at is not None else replace(self, effective_at=at)
 
     def reversal(
         self,

@@ -13,6 +13,7 @@ from domain.ids import AccountId
 from domain.ledger.entry import Entry
 from domain.ledger.errors import AccountNotFound, InsufficientFunds
 from domain.ledger.transfer import Posting, TransferKind
+from ports.ledger import PostingOrder
 from tests.support.ledger_rig import Rig, a_rig
 from tests.support.platform import Platform
 
@@ -46,7 +47,7 @@ async def test_a_past_balance_is_the_one_after_the_last_line_by_then(rig: Rig) -
         await rig.enter(rig.transfer("lp", "ada", 10))
         await rig.enter(rig.transfer("ada", "bob", 3))
 
-    lines = await rig.lines("ada", oldest_first=True)
+    lines = await rig.lines("ada", order=PostingOrder.OLDEST_FIRST)
 
     assert await posted(rig, "ada", recorded_by=lines[0].recorded_at - A_MOMENT) == 0
     for line in lines:
@@ -124,7 +125,7 @@ async def test_lines_are_listed_from_either_end(rig: Rig) -> None:
         await rig.enter(rig.transfer("lp", "ada", units))
 
     newest = await rig.lines("ada", size=3)
-    oldest = await rig.lines("ada", size=3, oldest_first=True)
+    oldest = await rig.lines("ada", size=3, order=PostingOrder.OLDEST_FIRST)
 
     assert [line.version for line in oldest] == list(range(1, 8))
     assert oldest == newest[::-1]

@@ -109,7 +109,6 @@ class Rig:
         return found
 
     def payment(self, units: int, debit: AccountKey = ADA, credit: AccountKey = LP) -> Entry:
-        id = self.platform.ids.new(EntryId)
         transfer = Transfer(
             id=self.platform.ids.new(TransferId),
             debit_account_id=self.accounts[debit],
@@ -118,7 +117,7 @@ class Rig:
             kind=TransferKind.REGULAR,
         )
         return Entry(
-            id=id,
+            id=self.platform.ids.new(EntryId),
             transfers=(transfer,),
             source=EntrySource.TRADE,
             reference="",

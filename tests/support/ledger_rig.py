@@ -14,6 +14,7 @@ from domain.ledger.errors import LedgerRefusal
 from domain.ledger.posting import Decision
 from domain.ledger.transfer import Posting, Transfer, TransferKind
 from domain.tenant.tenant import Tenant, TenantSettings
+from ports.ledger import PostingOrder
 from ports.page import PageRequest
 from ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from tests.support.builders import NGN, USD
@@ -60,9 +61,8 @@ class Rig:
         return replace(made, **changes)
 
     def entry(self, *transfers: Transfer, **changes: Any) -> Entry:
-        id = self.platform.ids.new(EntryId)
         made = Entry(
-            id=id,
+            id=self.platform.ids.new(EntryId),
             transfers=transfers,
             source=EntrySource.TRADE,
             reference="a reference",
@@ -97,7 +97,7 @@ class Rig:
         return {account.id: account for account in page.items}
 
     async def lines(
-        self, name: str, size: int = 200, *, oldest_first: bool = False
+        self, name: str, size: int = 200, *, order: PostingOrder = PostingOrder.NEWEST_FIRST
     ) -> list[Posting]:
         """Return an account's lines through pages of that size."""
         lines: list[Posting] = []
@@ -105,9 +105,7 @@ class Rig:
         while True:
             async with self.begin() as uow:
                 request = PageRequest(size=size, before=before)
-                page = await uow.ledger.list_postings(
-                    self.ids[name], request, oldest_first=oldest_first
-                )
+                page = await uow.ledger.list_postings(self.ids[name], request, order)
             assert len(page.items) <= size
             lines += page.items
             assert len(lines) < 1_000, "the pages never end"

@@ -53,14 +53,7 @@ class CreateEntries:
             )
             results = [next(decided) if isinstance(one, Entry) else one for one in drafts]
             new = [one for one in results if isinstance(one, Decision) and not one.is_replay]
-            if new:
-                await self.announce.all(
-                    uow,
-                    "entry.committed",
-                    [decision.entry for decision in new],
-                    correlation_id=call.correlation_id,
-                    now=new[0].recorded_at,
-                )
+            await self.announce.entries(uow, new, correlation_id=call.correlation_id)
         return results
 
 

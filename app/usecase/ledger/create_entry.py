@@ -35,7 +35,7 @@ class CreateEntry:
             decision = await uow.ledger.commit(entry)
             if decision.is_replay:
                 return await uow.ledger.get_entry(new.id)
-            await self.announce.entry(uow, decision, correlation_id=call.correlation_id)
+            await self.announce.entries(uow, [decision], correlation_id=call.correlation_id)
             return RecordedEntry(decision.entry, decision.recorded_at)
 
         async def replay(uow: UnitOfWork, id: UUID) -> RecordedEntry:

@@ -42,5 +42,5 @@ class ExpireHold:
                 decision = await uow.ledger.commit(entry)
             except LedgerRefusal:
                 return False
-            await self.announce.entry(uow, decision, correlation_id=str(self.ids.new(CallId)))
+            await self.announce.entries(uow, [decision], correlation_id=str(self.ids.new(CallId)))
             return True

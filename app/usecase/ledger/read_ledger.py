@@ -7,7 +7,7 @@ from datetime import datetime
 from domain.ids import AccountId, CustomerId, EntryId, TenantId
 from domain.ledger.account import Account, HeldFor
 from domain.ledger.transfer import Posting
-from ports.ledger import PastBalance, RecordedEntry
+from ports.ledger import PastBalance, PostingOrder, RecordedEntry
 from ports.page import Page, PageRequest, page_from
 from ports.unit_of_work import UnitOfWorkFactory
 
@@ -41,12 +41,11 @@ class ReadLedger:
         tenant_id: TenantId,
         account_id: AccountId,
         page: PageRequest,
-        *,
-        oldest_first: bool = False,
+        order: PostingOrder,
     ) -> Page[Posting]:
         async with self.units_of_work.begin(tenant_id) as uow:
             await uow.ledger.get_account(account_id)
-            return await uow.ledger.list_postings(account_id, page, oldest_first=oldest_first)
+            return await uow.ledger.list_postings(account_id, page, order)
 
     async def balance_at(
         self,

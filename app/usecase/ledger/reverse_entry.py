@@ -42,7 +42,7 @@ class ReverseEntry:
                 effective_at=effective_at,
             )
             decision = await uow.ledger.commit(reversal)
-            await self.announce.entry(uow, decision, correlation_id=call.correlation_id)
+            await self.announce.entries(uow, [decision], correlation_id=call.correlation_id)
             return RecordedEntry(decision.entry, decision.recorded_at)
 
         async def replay(uow: UnitOfWork, id: UUID) -> RecordedEntry:

@@ -15,8 +15,9 @@ ALTER TABLE core.event_heads
 
 DROP INDEX core.outbox_unpublished;
 ALTER TABLE core.outbox DROP COLUMN published_at;
--- A tenant's events in order; what is unstamped has no place there yet.
 DROP INDEX core.outbox_sequence;
 CREATE INDEX outbox_sequence ON core.outbox (tenant_id, sequence) WHERE sequence IS NOT NULL;
--- Whose events wait for the relay.
+COMMENT ON INDEX core.outbox_sequence IS
+    'A tenant''s events in order, for the relay and consumers; unstamped ones have no place yet.';
 CREATE INDEX event_heads_behind ON core.event_heads (tenant_id) WHERE published < last;
+COMMENT ON INDEX core.event_heads_behind IS 'Whose events wait for the relay.';

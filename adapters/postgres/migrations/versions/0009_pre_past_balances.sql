@@ -16,8 +16,9 @@ CREATE TABLE core.dated_lines (
 );
 COMMENT ON TABLE core.dated_lines IS
     'Lines that count at another time than they were recorded, each with its change.';
--- An account's, by when they were recorded: those around an instant are next to each other.
 CREATE INDEX dated_lines_recorded ON core.dated_lines (tenant_id, account_id, recorded_at);
+COMMENT ON INDEX core.dated_lines_recorded IS
+    'The lines around an instant that count at another time, next to each other.';
 SELECT core.protect('core.dated_lines');
 GRANT SELECT, INSERT ON core.dated_lines TO reli_app, reli_work;
 

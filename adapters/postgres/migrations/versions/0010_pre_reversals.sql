@@ -6,7 +6,7 @@ CREATE TABLE core.reversals (
 );
 COMMENT ON TABLE core.reversals IS
     'The primary key is the entry that was taken back: that happens once, whoever tries.';
--- What an entry takes back.
 CREATE UNIQUE INDEX reversals_reversal ON core.reversals (tenant_id, reversal_id);
+COMMENT ON INDEX core.reversals_reversal IS 'What an entry takes back.';
 SELECT core.protect('core.reversals');
 GRANT SELECT, INSERT ON core.reversals TO reli_app, reli_work;
