@@ -19,7 +19,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def milliseconds(instant: datetime) -> int:
     """Return whole milliseconds since 1970, as the first 48 bits of a UUIDv7 count them."""
-    return (instant - _EPOCH) // timedelta(milliseconds=1)
+    since = instant - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
 
 
 _LAST_MS = milliseconds(datetime.max.replace(tzinfo=UTC))

@@ -294,6 +294,9 @@ class _Group:
         for ask in self._asks:
             if error is not None and not ask.answer.done():
                 ask.answer.set_exception(error)
+        # They know their group, so that it must forget them: all that they read and wrote would
+        # be left to the collector, which stops the process to find it.
+        self._members.clear()
 
     def start(self, member: _Member) -> None:
         """Let a member go on; the next answers wait for it."""
