@@ -5,7 +5,12 @@ MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
-PYTHON ?= python3
+# A distribution compiles its Python with profiles: docs/decisions/0014.
+ifeq ($(origin PYTHON),undefined)
+PYTHON := $(or $(shell for python in /usr/bin/python3 python3; do \
+  $$python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+  && echo $$python && break; done),python3)
+endif
 VENV := .venv
 BIN := $(VENV)/bin
 PROTOS := $(shell find proto -name '*.proto' 2>/dev/null)
