@@ -13,11 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.lp.sandbox.client import LpSessions
 from adapters.lp.sandbox.config import SandboxLpConfig
 from adapters.lp.sandbox.provider import SandboxLp
+from adapters.postgres.clock import PostgresClock
 from adapters.postgres.credential import PostgresCredentials
 from adapters.postgres.ledger import AccountIdCache
 from adapters.postgres.market import PostgresMarket
 from adapters.postgres.settings import PostgresSettings
-from adapters.postgres.tenant import PostgresActing, PostgresTenantDirectory
+from adapters.postgres.tenant import PostgresTenantDirectory
 from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from adapters.system.clock import SystemClock
 from adapters.system.ids import RandomIds
@@ -193,7 +194,7 @@ class Container(containers.DeclarativeContainer):
             announce,
             market,
             providers.Singleton(PostgresSettings, units_of_work, clock),
-            providers.Singleton(PostgresActing, engine),
+            providers.Singleton(PostgresClock, engine, clock),
             lps,
             providers.Singleton(timedelta, milliseconds=settings.provided.lp_quote_budget_ms),
         ),

@@ -18,3 +18,12 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         ...
+
+
+class DatabaseClock(Protocol):
+    """The clock that money depends on, for what is not in a unit of work."""
+
+    async def now(self) -> datetime:
+        """Return the database's time: as it was read within the last second, and then as long
+        after as our own clock says."""
+        ...

@@ -26,6 +26,15 @@ class TenantRepository(Protocol):
         """
         ...
 
+    async def require_active(self, party: Party) -> None:
+        """Let the unit of work hold only if the party may act when it is written.
+
+        Nothing keeps it from being closed right after. Raises `TenantNotFound`, `TenantSuspended`,
+        `TenantClosed`, `CustomerNotFound`, `CustomerSuspended` or `CustomerClosed`, here or at the
+        end.
+        """
+        ...
+
     async def wait_until_alone(self) -> None:
         """Wait until no other unit of work of the tenant is open, and keep new ones waiting."""
         ...
@@ -95,17 +104,6 @@ class CredentialStore(Protocol):
 
     async def find(self, secret_hash: bytes) -> Credential | None:
         """Return what the secret stands for, at most half a second old."""
-        ...
-
-
-class ActingStore(Protocol):
-    """Who acts, for what needs no transaction."""
-
-    async def get(self, tenant_id: TenantId, party: Party) -> Acting:
-        """Return who acts; nothing keeps either from being closed right after.
-
-        Raises `TenantNotFound` or `CustomerNotFound`.
-        """
         ...
 
 

@@ -36,7 +36,7 @@ from adapters.postgres.quote import PostgresQuotes, changed_quotes, lock_free_qu
 from adapters.postgres.repositories import PostgresUnitOfWork
 from adapters.postgres.request import PostgresRequests, known_requests, new_requests
 from adapters.postgres.scope import Scope
-from adapters.postgres.tenant import PostgresTenants, free_acting
+from adapters.postgres.tenant import PostgresTenants, active_parties, free_acting
 from adapters.postgres.trade import (
     PostgresTrades,
     as_stored,
@@ -109,6 +109,7 @@ class _Writes:
     trades: list[tuple[Trade, TradeLease, datetime | None]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     entries: list[Decision] = field(default_factory=list)
+    acting: list[Party] = field(default_factory=list)
 
     def add(self, other: "_Writes") -> None:
         self.requests += other.requests
@@ -117,6 +118,7 @@ class _Writes:
         self.new_trades += other.new_trades
         self.trades += other.trades
         self.events += other.events
+        self.acting += other.acting
 
     def all(self) -> Sequence[Write]:
         kinds: Sequence[tuple[Callable[[Any], Write], Sequence[Any]]] = (
@@ -127,6 +129,7 @@ class _Writes:
             (changed_trades, self.trades),
             (new_events, self.events),
             (new_entries, self.entries),
+            (active_parties, self.acting),
         )
         return [kind(rows) for kind, rows in kinds if rows]
 
@@ -426,6 +429,10 @@ class _Tenants(_Shared, PostgresTenants):
     async def acting(self, party: Party) -> Acting:
         acting: Acting = await self._member.ask(Rank.PARTY, party)
         return acting
+
+    async def require_active(self, party: Party) -> None:
+        # Who may not act fails the write of all, and hears why once alone.
+        self._member.writes.acting.append(party)
 
 
 class _Ledger(_Shared, PostgresLedger):

@@ -7,11 +7,10 @@ from sqlalchemy import Table, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.postgres.engine import borrowed_driver
 from adapters.postgres.errors import translated, violated_constraint
 from adapters.postgres.scope import Scope, page_of, tenant_lock
 from adapters.postgres.tables import API_KEYS, CUSTOMERS, TENANTS
-from adapters.postgres.together import Together
+from adapters.postgres.write import Write
 from domain.errors import DomainError, VersionConflict
 from domain.ids import ApiKeyId, CustomerId, TenantId
 from domain.party import Party
@@ -29,7 +28,6 @@ from domain.tenant.errors import (
 from domain.tenant.tenant import Tenant, TenantSettings, TenantState
 from ports.page import Page, PageRequest
 from ports.tenant import (
-    ActingStore,
     ApiKeyRepository,
     CustomerRepository,
     TenantDirectory,
@@ -85,6 +83,9 @@ class PostgresTenants(TenantRepository):
         if row is None:
             raise _nobody(self._scope.tenant_id, party)
         return _acting(party, row)
+
+    async def require_active(self, party: Party) -> None:
+        (await self.acting(party)).require_active()
 
     async def wait_until_alone(self) -> None:
         await self._scope.driver.execute(
@@ -236,26 +237,19 @@ class PostgresTenantDirectory(TenantDirectory):
         )
 
 
-class PostgresActing(ActingStore):
-    """Asks by one round trip, together with who asks about the same tenant."""
+def active_parties(parties: Iterable[Party]) -> Write:
+    """Write what else there is only if all of them may act.
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-        self._together = Together(self._ask)
-
-    async def get(self, tenant_id: TenantId, party: Party) -> Acting:
-        acting = await self._together.get(tenant_id, party)
-        if acting is None:
-            raise _nobody(tenant_id, party)
-        return acting
-
-    async def _ask(self, tenant_id: TenantId, parties: set[Party]) -> Mapping[Party, Acting]:
-        customers = [party.customer_id.uuid for party in parties if party.customer_id]
-        async with borrowed_driver(self._engine) as driver:
-            rows = await driver.fetch(
-                "SELECT * FROM core.find_acting($1, $2)", tenant_id.uuid, customers
-            )
-        return _all_acting(rows, parties)
+    The rows that it looks at are seen, also where it is not known yet who the tenant is: the
+    function says so first.
+    """
+    customers = {party.customer_id.uuid for party in parties if party.customer_id}
+    return Write(
+        "acting AS (SELECT core.require_acting($1, $2) AS may_act)",
+        (list(customers),),
+        found="SELECT may_act FROM acting",
+        only_adds=True,
+    )
 
 
 async def _replace(

@@ -38,8 +38,8 @@ from domain.ledger.transfer import Transfer, TransferKind
 from domain.party import Party
 from domain.quote.errors import QuoteAlreadyAccepted, QuoteNotFound
 from domain.quote.quote import Quote
-from domain.tenant.customer import Customer
-from domain.tenant.errors import CustomerNotFound
+from domain.tenant.customer import Customer, CustomerState
+from domain.tenant.errors import CustomerNotFound, CustomerSuspended
 from domain.tenant.tenant import Tenant, TenantSettings
 from ports.errors import DatabaseBusy
 from ports.request import RequestKey
@@ -370,6 +370,36 @@ async def test_what_does_not_exist_is_not_found(rig: Rig) -> None:
     results = await rig.run_all(act, accepting(rig.quote()))
 
     assert [type(result) for result in results] == [CustomerNotFound, QuoteNotFound]
+
+
+@pytest.mark.parametrize("reads", [False, True], ids=["adding rows only", "in a transaction"])
+async def test_who_may_not_act_is_refused_and_the_neighbors_are_not(rig: Rig, reads: bool) -> None:
+    quotes, refused = [rig.quote() for _ in range(3)], rig.quote()
+    suspended = Customer(
+        id=rig.platform.ids.new(CustomerId),
+        tenant_id=rig.tenant_id,
+        external_id="bob",
+        state=CustomerState.SUSPENDED,
+    )
+    async with rig.units_of_work.begin(rig.tenant_id) as uow:
+        await uow.customers.add(suspended)
+
+    def quoting(quote: Quote, party: Party) -> Any:
+        async def work(uow: UnitOfWork) -> QuoteId:
+            await uow.tenants.require_active(party)
+            await uow.quotes.add(quote, [])
+            return quote.id
+
+        return work
+
+    works = [quoting(quote, TREASURY) for quote in quotes]
+    if reads:
+        works.append(accepting(await rig.an_open_quote()))
+    results = await rig.run_all(*works, quoting(refused, Party(suspended.id)))
+
+    assert results[:3] == [quote.id for quote in quotes]
+    assert isinstance(results[-1], CustomerSuspended)
+    assert await rig.stored([*quotes, refused]) == [True, True, True, False]
 
 
 async def test_who_is_canceled_does_not_take_its_neighbors_along(rig: Rig) -> None:

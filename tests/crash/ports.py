@@ -8,12 +8,10 @@ from datetime import datetime, timedelta
 from domain.amount import Amount
 from domain.asset import Instrument
 from domain.ids import AttemptId, TenantId
-from domain.party import Party
 from domain.side import Side
-from domain.tenant.acting import Acting
 from domain.trade.outcome import Absent, Rejected
 from ports.bus import Bus, BusUnavailable, OutboxReader, Sequencer, StampedEvent
-from ports.clock import Clock
+from ports.clock import Clock, DatabaseClock
 from ports.consumer import EventFeed, LoggedEvent
 from ports.errors import DatabaseUnavailable
 from ports.late_check import LateCheckLease, LateCheckQueue
@@ -27,7 +25,6 @@ from ports.liquidity import (
     LpStatus,
 )
 from ports.market import Catalogue, Market
-from ports.tenant import ActingStore
 from ports.trade import TradeLease, TradeQueue
 from ports.unit_of_work import Result, UnitOfWork, UnitOfWorkFactory, Work
 from reli.event.v1 import event_pb2
@@ -117,14 +114,14 @@ class TurnUnits(UnitOfWorkFactory):
 
 
 @dataclass(frozen=True, slots=True)
-class TurnActing(ActingStore):
+class TurnDatabaseClock(DatabaseClock):
     world: World
     actor: Actor
-    inner: ActingStore
+    inner: DatabaseClock
 
-    async def get(self, tenant_id: TenantId, party: Party) -> Acting:
-        async with self.world.call(self.actor, Port.QUEUE, "look up who acts"):
-            return await self.inner.get(tenant_id, party)
+    async def now(self) -> datetime:
+        async with self.world.call(self.actor, Port.QUEUE, "read the clock"):
+            return await self.inner.now()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,14 @@ from datetime import timedelta
 from random import Random
 from typing import Any, Final
 
+from adapters.postgres.clock import PostgresClock
 from adapters.postgres.consumer import PostgresEventFeed
 from adapters.postgres.late_check import PostgresLateCheckQueue
 from adapters.postgres.lease import PostgresLeases
 from adapters.postgres.ledger import AccountIdCache
 from adapters.postgres.outbox import PostgresOutboxReader, PostgresSequencer
 from adapters.postgres.settings import PostgresSettings
-from adapters.postgres.tenant import PostgresActing, PostgresTenantDirectory
+from adapters.postgres.tenant import PostgresTenantDirectory
 from adapters.postgres.trade import PostgresTradeQueue
 from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from app.container import ANSWER_WITHIN, LEASE, LIVE_TRADES, PATIENCE
@@ -46,8 +47,8 @@ from tests.crash.ports import (
     FakeBus,
     SteadyMarket,
     Stream,
-    TurnActing,
     TurnClock,
+    TurnDatabaseClock,
     TurnFeed,
     TurnLateChecks,
     TurnLeases,
@@ -159,7 +160,9 @@ def start_server(around: Surroundings, actor: Actor, random: Random) -> Server:
             announce=parts.announce,
             market=SteadyMarket(around.catalogue),
             settings=PostgresSettings(parts.units, parts.clock),
-            acting=TurnActing(around.world, actor, PostgresActing(around.database.app)),
+            database_clock=TurnDatabaseClock(
+                around.world, actor, PostgresClock(around.database.app, parts.clock)
+            ),
             providers=parts.lps,
             budget=QUOTE_BUDGET,
         ),

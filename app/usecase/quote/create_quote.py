@@ -19,9 +19,8 @@ from domain.quote.errors import NoLiquidity, SameAsset
 from domain.quote.pricing import AmountTooSmall, Rates, Terms, is_better, lp_amount, price
 from domain.quote.quote import LpAnswer, LpVerdict, Quote
 from domain.side import Side
-from domain.tenant.acting import Acting
 from domain.tenant.tenant import TenantSettings
-from ports.clock import Clock
+from ports.clock import Clock, DatabaseClock
 from ports.ids import IdSource
 from ports.liquidity import (
     LiquidityProvider,
@@ -31,7 +30,7 @@ from ports.liquidity import (
     LpUnavailable,
 )
 from ports.market import Market
-from ports.tenant import ActingStore, SettingsStore
+from ports.tenant import SettingsStore
 from ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 
 
@@ -81,14 +80,12 @@ class _Answer:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """Who acts, and what the LPs answered.
+    """What the LPs answered.
 
     Attributes:
-        answered_at: the database's clock when the last answer was there, a round trip early at
-            most: as it was read, and then as long after as our own clock says.
+        answered_at: the database's clock when the last answer was there.
     """
 
-    acting: Acting
     answered_at: datetime
     answers: Sequence[_Answer]
 
@@ -108,7 +105,7 @@ class CreateQuote:
     announce: Announce
     market: Market
     settings: SettingsStore
-    acting: ActingStore
+    database_clock: DatabaseClock
     providers: Mapping[str, LiquidityProvider]
     budget: timedelta
 
@@ -121,12 +118,12 @@ class CreateQuote:
         instrument = await self._instrument(order)
         settings = await self.settings.get(call.tenant_id)
         is_known = await self._is_known(call)
-        asked = None if is_known else await self._ask(call, order, instrument, settings)
+        asked = None if is_known else await self._ask(order, instrument, settings)
         quote_id = self.ids.new(QuoteId)
 
         async def effect(uow: UnitOfWork) -> QuotedAnswers:
             assert asked is not None, "a request that was known stays known"
-            asked.acting.require_active()
+            await uow.tenants.require_active(order.party)
             now, answers = asked.answered_at, asked.answers
             quoted = self._quote(call, quote_id, order, instrument, settings, answers, now)
             await uow.quotes.add(quoted.quote, quoted.answers)
@@ -153,12 +150,8 @@ class CreateQuote:
             return await uow.requests.find(call.key) is not None
 
     async def _ask(
-        self, call: Call, order: QuoteOrder, instrument: Instrument, settings: TenantSettings
+        self, order: QuoteOrder, instrument: Instrument, settings: TenantSettings
     ) -> _Asked:
-        """Ask the LPs, and meanwhile look up who acts.
-
-        Nobody is locked: a quote is a promise to whoever may act when it is accepted.
-        """
         rates = _rates(settings, instrument)
         amount = lp_amount(
             order.side, order.fixed, is_base=order.fixed.asset == instrument.base, rates=rates
@@ -170,14 +163,12 @@ class CreateQuote:
         ]
         try:
             await asyncio.sleep(0)  # the LPs first: they take longest
-            acting = await self.acting.get(call.tenant_id, order.party)
-            looked_at = self.clock.monotonic()
+            await self.database_clock.now()
             answers = [await ask for ask in asks]
         finally:
             for ask in asks:
                 ask.cancel()
-        waited = timedelta(seconds=self.clock.monotonic() - looked_at)
-        return _Asked(acting, acting.now + waited, answers)
+        return _Asked(await self.database_clock.now(), answers)
 
     async def _instrument(self, order: QuoteOrder) -> Instrument:
         if order.base_asset == order.quote_asset:

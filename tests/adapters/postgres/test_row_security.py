@@ -22,7 +22,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.postgres.engine import lend, make_engine
 from adapters.postgres.ledger import AccountIdCache
 from adapters.postgres.market import PostgresMarket
-from adapters.postgres.tenant import PostgresActing
 from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from adapters.postgres.write import Write, add_rows
 from adapters.system.clock import SystemClock
@@ -40,9 +39,8 @@ from domain.ids import (
 )
 from domain.ledger.errors import AccountNotFound
 from domain.party import Party
-from domain.tenant.customer import Customer, CustomerState
+from domain.tenant.customer import Customer
 from domain.tenant.errors import CustomerNotFound, TenantNotFound
-from domain.tenant.tenant import TenantState
 from ports.page import PageRequest
 from ports.request import RequestKey
 from ports.unit_of_work import UnitOfWork
@@ -337,7 +335,7 @@ async def test_rows_of_another_tenant_cannot_be_added_outside_of_a_transaction(
         await engine.dispose()
 
 
-async def test_who_acts_is_told_of_the_own_tenant_only(
+async def test_only_the_own_tenants_customers_may_act(
     two: Two, platform: Platform, app_database_url: str
 ) -> None:
     engine = make_engine(app_database_url, pool_size=1, name="test acting")
@@ -346,14 +344,19 @@ async def test_who_acts_is_told_of_the_own_tenant_only(
     try:
         async with _units_of_work(engine).begin(b) as uow:
             await uow.customers.add(customer)
-        acting, party = PostgresActing(engine), Party(customer.id)
 
-        assert (await acting.get(b, party)).customer_state is CustomerState.ACTIVE
+        async def act(tenant_id: TenantId, party: Party) -> None:
+            async def work(uow: UnitOfWork) -> None:
+                await uow.tenants.require_active(party)
+
+            await _units_of_work(engine).run(tenant_id, work)
+
+        await act(b, Party(customer.id))
         with pytest.raises(CustomerNotFound):
-            await acting.get(a, party)
-        assert (await acting.get(a, Party(None))).tenant_state is TenantState.ACTIVE
+            await act(a, Party(customer.id))
+        await act(a, Party(None))
         with pytest.raises(TenantNotFound):
-            await acting.get(platform.ids.new(TenantId), Party(None))
+            await act(platform.ids.new(TenantId), Party(None))
     finally:
         await engine.dispose()
 
