@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Table, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
@@ -243,10 +244,9 @@ def active_parties(parties: Iterable[Party]) -> Write:
     The rows that it looks at are seen, also where it is not known yet who the tenant is: the
     function says so first.
     """
-    customers = {party.customer_id.uuid for party in parties if party.customer_id}
     return Write(
         "acting AS (SELECT core.require_acting($1, $2) AS may_act)",
-        (list(customers),),
+        (_customer_uuids(parties),),
         found="SELECT may_act FROM acting",
         only_adds=True,
     )
@@ -272,13 +272,9 @@ async def _newest_first(scope: Scope, table: Table, page: PageRequest) -> Sequen
 
 async def free_acting(scope: Scope, parties: Sequence[Party]) -> Mapping[Party, Acting]:
     """Return who acts, for those parties that exist and that nobody else has locked."""
-    ids = {party.customer_id.uuid for party in parties if party.customer_id}
-    rows = await scope.driver.fetch(_TENANT_AND_FREE_CUSTOMERS, scope.tenant, list(ids))
-    return _all_acting(rows, parties)
-
-
-def _all_acting(rows: Sequence[Any], parties: Iterable[Party]) -> Mapping[Party, Acting]:
-    """Return who acts, of those parties that have a row; the tenant has one if there is any."""
+    rows = await scope.driver.fetch(
+        _TENANT_AND_FREE_CUSTOMERS, scope.tenant, _customer_uuids(parties)
+    )
     if not rows:
         return {}
     of_customer = {row["customer_id"]: row for row in rows}
@@ -287,8 +283,13 @@ def _all_acting(rows: Sequence[Any], parties: Iterable[Party]) -> Mapping[Party,
         for party in parties
         if party.customer_id and party.customer_id.uuid in of_customer
     }
+    # The tenant has a row if there is any.
     tenant = Acting(Party(None), TenantState(rows[-1]["tenant_state"]), None, rows[-1]["read_at"])
     return {Party(None): tenant, **found}
+
+
+def _customer_uuids(parties: Iterable[Party]) -> Sequence[UUID]:
+    return list({party.customer_id.uuid for party in parties if party.customer_id})
 
 
 def _acting(party: Party, row: Any) -> Acting:

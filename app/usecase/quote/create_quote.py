@@ -163,7 +163,7 @@ class CreateQuote:
         ]
         try:
             await asyncio.sleep(0)  # the LPs first: they take longest
-            await self.database_clock.now()
+            await self.database_clock.now()  # read, where it must be, while they think
             answers = [await ask for ask in asks]
         finally:
             for ask in asks:
