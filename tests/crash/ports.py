@@ -92,7 +92,12 @@ class TurnUnits(UnitOfWorkFactory):
                 await self._may_crash(turn)
                 return result
 
-            return await self.inner.run(tenant_id, struck)
+            try:
+                return await self.inner.run(tenant_id, struck)
+            except Crashed:
+                # It is gone at once; the group that it was in still has to be rolled back.
+                await self.world.until_gone(self.actor, "GroupCommit._lead")
+                raise
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[Turn]:

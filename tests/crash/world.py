@@ -127,6 +127,12 @@ class World:
             if task is not asyncio.current_task(self.loop):
                 task.cancel()
 
+    async def until_gone(self, actor: Actor, what: str) -> None:
+        """Wait for those tasks of a dead actor that run the coroutine of that name."""
+        left = [task for task in actor.tasks if _name_of(task) == what]
+        if left:
+            await asyncio.wait(left)
+
     # Gates, as the actors see them
 
     async def pause(self, actor: Actor | None, seconds: float, *, longest: float = 0.0) -> None:
@@ -368,3 +374,7 @@ def task_factory(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> 
         actor.tasks[task] = None
         task.add_done_callback(lambda done: actor.tasks.pop(done, None))
     return task
+
+
+def _name_of(task: "asyncio.Task[Any]") -> str:
+    return getattr(task.get_coro(), "__qualname__", "")
