@@ -4,17 +4,23 @@ The text form follows the TypeID specification 0.3 (https://github.com/jetify-co
 a lower-case prefix, an underscore, and 26 digits of Crockford's base 32.
 """
 
+import builtins
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 from uuid import UUID
 
 from domain.errors import InvalidId
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-_VALUE_OF = {digit: value for value, digit in enumerate(_ALPHABET)}
 _DIGITS = 26
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# From Crockford's digits to those that int() reads in base 32; nothing else is a digit to it.
+_AS_PYTHON = "".join(
+    "0123456789abcdefghijklmnopqrstuv"[_ALPHABET.index(char)] if char in _ALPHABET else "!"
+    for char in map(chr, range(128))
+)
 
 
 def milliseconds(instant: datetime) -> int:
@@ -27,30 +33,59 @@ _LAST_MS = milliseconds(datetime.max.replace(tzinfo=UTC))
 
 
 def _encode(value: int) -> str:
-    return "".join(_PAIRS[(value >> shift) & 0x3FF] for shift in range(120, -1, -10))
+    pairs = _PAIRS
+    high, low = value >> 60, value & (1 << 60) - 1
+    return (
+        pairs[high >> 60]
+        + pairs[high >> 50 & 0x3FF]
+        + pairs[high >> 40 & 0x3FF]
+        + pairs[high >> 30 & 0x3FF]
+        + pairs[high >> 20 & 0x3FF]
+        + pairs[high >> 10 & 0x3FF]
+        + pairs[high & 0x3FF]
+        + pairs[low >> 50]
+        + pairs[low >> 40 & 0x3FF]
+        + pairs[low >> 30 & 0x3FF]
+        + pairs[low >> 20 & 0x3FF]
+        + pairs[low >> 10 & 0x3FF]
+        + pairs[low & 0x3FF]
+    )
 
 
-def _decode(text: str) -> int | None:
-    if len(text) != _DIGITS or text[0] > "7":
+def _decode(text: str) -> bytes | None:
+    if len(text) != _DIGITS or text[0] > "7" or not text.isascii():
         return None
-    value = 0
-    for digit in text:
-        number = _VALUE_OF.get(digit)
-        if number is None:
-            return None
-        value = value << 5 | number
-    return value
+    try:
+        return int(text.translate(_AS_PYTHON), 32).to_bytes(16)
+    except ValueError:
+        return None
 
 
 class TypedId:
-    """An id of one kind; two ids are equal when kind and value are."""
+    """An id of one kind; two ids are equal when kind and value are.
+
+    It is made from what is at hand, its 16 bytes, its UUID or its text; the others follow when
+    they are asked for. Most ids of a batch are never shown to anybody.
+
+    Attributes:
+        bytes: the 16 bytes, in network order as in `uuid.UUID.bytes`; ids are ordered by them.
+    """
 
     prefix: ClassVar[str]
-    __slots__ = ("_text", "uuid")
+    __slots__ = ("_text", "bytes", "uuid")
+    bytes: builtins.bytes
     uuid: UUID
 
     def __init__(self, uuid: UUID) -> None:
         self.uuid = uuid
+        self.bytes = uuid.bytes
+
+    @classmethod
+    def from_bytes(cls, value: builtins.bytes) -> Self:
+        """Return the id of those 16 bytes."""
+        id = cls.__new__(cls)
+        id.bytes = value
+        return id
 
     @classmethod
     def parse(cls, text: str, *, field: str = "id") -> Self:
@@ -63,12 +98,25 @@ class TypedId:
                 field=field,
                 expected_prefix=cls.prefix,
             )
-        return cls(UUID(int=value))
+        id = cls.__new__(cls)
+        id.bytes = value
+        id._text = text
+        return id
+
+    def __getattr__(self, name: str) -> Any:
+        # Asked only for a slot that is empty.
+        if name == "uuid":
+            self.uuid = UUID(bytes=self.bytes)
+            return self.uuid
+        if name == "_text":
+            self._text = f"{self.prefix}_{_encode(int.from_bytes(self.bytes))}"
+            return self._text
+        raise AttributeError(name)
 
     @property
     def created_ms(self) -> int:
         """Milliseconds since 1970: the first 48 bits of a UUIDv7 (RFC 9562 section 5.7)."""
-        return self.uuid.int >> 80
+        return int.from_bytes(self.bytes[:6])
 
     @property
     def created_at(self) -> datetime:
@@ -80,27 +128,23 @@ class TypedId:
 
     @property
     def is_time_ordered(self) -> bool:
-        return self.uuid.version == 7
+        """Whether it says that it is a UUIDv7: its version, and its variant."""
+        return self.bytes[6] >> 4 == 7 and self.bytes[8] >> 6 == 0b10
 
     def __str__(self) -> str:
-        # The same id is shown in an answer, two events, an entry and a log.
-        try:
-            return self._text
-        except AttributeError:
-            self._text: str = f"{self.prefix}_{_encode(self.uuid.int)}"
-            return self._text
+        return self._text
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self})"
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other.uuid.int == self.uuid.int
+        return type(other) is type(self) and other.bytes == self.bytes
 
     def __lt__(self, other: Self) -> bool:
-        return self.uuid.int < other.uuid.int
+        return self.bytes < other.bytes
 
     def __hash__(self) -> int:
-        return hash(self.uuid.int)
+        return hash(self.bytes)
 
 
 class TenantId(TypedId):

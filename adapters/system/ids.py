@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator
 from struct import unpack
 from typing import Final
-from uuid import UUID
 
 from domain.ids import milliseconds
 from ports.clock import Clock
@@ -38,7 +37,8 @@ class RandomIds(IdSource):
             self._last_random = self._start()
         self._last_ms = ms
         high, low = self._last_random >> 62, self._last_random & (1 << 62) - 1
-        return kind(UUID(int=ms << 80 | 0x7 << 76 | high << 64 | 0b10 << 62 | low))
+        value = ms << 80 | 0x7 << 76 | high << 64 | 0b10 << 62 | low
+        return kind.from_bytes(value.to_bytes(16))
 
     def _start(self) -> int:
         """Return 73 random bits, which leaves room for many steps."""
