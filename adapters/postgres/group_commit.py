@@ -22,11 +22,10 @@ from typing import Any, Final
 from uuid import UUID
 
 from adapters.postgres.ledger import (
-    NEVER,
     AccountIdCache,
     PostgresLedger,
     account_ids,
-    decide_on,
+    books_of_new,
     find_accounts,
     lock_accounts,
     new_entries,
@@ -49,9 +48,9 @@ from adapters.postgres.write import Write, add_rows, write_rows
 from domain.errors import DomainError
 from domain.event import Event
 from domain.ids import AccountId, QuoteId, TenantId, TradeId
-from domain.ledger.account import Account, AccountKey
+from domain.ledger.account import AccountKey
 from domain.ledger.entry import Entry
-from domain.ledger.posting import Decision
+from domain.ledger.posting import Decision, OpenBooks
 from domain.ledger.transfer import Transfer
 from domain.party import Party
 from domain.quote.quote import LpAnswer, Quote
@@ -108,7 +107,6 @@ class _Writes:
     new_trades: list[tuple[Trade, timedelta]] = field(default_factory=list)
     trades: list[tuple[Trade, TradeLease, datetime | None]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
-    entries: list[Decision] = field(default_factory=list)
     acting: list[Party] = field(default_factory=list)
 
     def add(self, other: "_Writes") -> None:
@@ -128,7 +126,6 @@ class _Writes:
             (new_trades, self.new_trades),
             (changed_trades, self.trades),
             (new_events, self.events),
-            (new_entries, self.entries),
             (active_parties, self.acting),
         )
         return [kind(rows) for kind, rows in kinds if rows]
@@ -201,10 +198,10 @@ class _Group:
     """
 
     def __init__(self, members: Iterable[_Member]) -> None:
-        self.accounts: dict[AccountId, Account] = {}
-        self.locked_at = NEVER
+        self.books: OpenBooks | None = None
         self._members: list[_Member] = []
         self._writes = _Writes()
+        self._decided: list[Decision] = []
         self._asks: list[_Ask] = []
         self._taken: set[Any] = set()
         self._running = 0
@@ -238,8 +235,10 @@ class _Group:
 
     def decide(self, entry: Entry, pending: Sequence[Transfer]) -> Decision:
         """Decide on the balances as the neighbors who decided before leave them."""
-        decision = decide_on(self.accounts, entry, self.locked_at, pending)
-        self._writes.entries.append(decision)
+        assert self.books is not None
+        self.books.know(pending)
+        decision = self.books.decide(entry)
+        self._decided.append(decision)
         return decision
 
     def leave(self, member: _Member, *, is_good: bool) -> None:
@@ -283,7 +282,9 @@ class _Group:
                     ask.answer.set_result(answer)
         if self._is_spoiled:
             raise Alone
-        writes = self._writes.all()
+        writes = list(self._writes.all())
+        if self._decided and self.books is not None:
+            writes.append(new_entries(self._decided, self.books))
         if self._open is not None or not all(write.only_adds for write in writes):
             await write_rows(await self.scope(), writes)
         elif writes:
@@ -347,11 +348,11 @@ async def _names(
     ]
 
 
-async def _accounts(group: _Group, asked: Sequence[Entry]) -> Sequence[bool]:
-    missing = account_ids(asked) - group.accounts.keys()
-    accounts, locked_at = await lock_accounts(await group.scope(), missing)
-    group.accounts |= accounts
-    group.locked_at = max(group.locked_at, locked_at)
+async def _accounts(group: _Group, asked: Sequence[Entry]) -> Sequence[bool | None]:
+    if group.books is not None:
+        return [None] * len(asked)
+    accounts, locked_at = await lock_accounts(await group.scope(), account_ids(asked))
+    group.books = OpenBooks(books_of_new(accounts, (), locked_at))
     return [True] * len(asked)
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import borrowed_driver
 from adapters.postgres.scope import Scope, page_of
-from adapters.postgres.write import Write, write_rows
+from adapters.postgres.write import Write, array_literal, write_rows
 from domain.amount import Amount
 from domain.errors import DomainError, VersionConflict
 from domain.ids import AccountId, CustomerId, EntryId, TenantId, TransferId
@@ -31,9 +31,8 @@ from domain.ledger.posting import (
     POSTDATED_AT_MOST,
     Books,
     Decision,
+    OpenBooks,
     burned_ids,
-    decide,
-    decide_all,
 )
 from domain.ledger.transfer import Posting, Transfer, TransferKind
 from ports.ledger import ExpiringHolds, LedgerStore, PastBalance, PostingOrder, RecordedEntry
@@ -95,38 +94,17 @@ SELECT * FROM core.transfers WHERE tenant_id = $1 AND entry_id = ANY($2)
 ORDER BY entry_id, ordinal
 """
 
-# The rows exist, and are locked; ON CONFLICT finds each by its key, however many there are and
-# whatever the planner believes. As a join, it would compare each with each.
-_WRITE = """
-changed AS (
-    INSERT INTO core.accounts AS a (tenant_id, id, kind, owner, asset, overdraft_limit,
-        debits_pending, debits_posted, credits_pending, credits_posted, version, recorded_at,
-        created_at)
-    SELECT $1, v.*, core.now()
-    FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::numeric[], $7::numeric[],
-        $8::numeric[], $9::numeric[], $10::numeric[], $11::bigint[], $12::timestamptz[]) AS v
-    ON CONFLICT (tenant_id, id) DO UPDATE SET debits_pending = EXCLUDED.debits_pending,
-        debits_posted = EXCLUDED.debits_posted, credits_pending = EXCLUDED.credits_pending,
-        credits_posted = EXCLUDED.credits_posted, version = EXCLUDED.version,
-        recorded_at = EXCLUDED.recorded_at
-), written AS (
-    INSERT INTO core.entries (tenant_id, id, source, reference, description, effective_at,
-        recorded_at)
-    SELECT $1, * FROM unnest($13::uuid[], $14::text[], $15::text[], $16::text[],
-        $17::timestamptz[], $18::timestamptz[])
-), moved AS (
-    INSERT INTO core.transfers (tenant_id, entry_id, recorded_at, ordinal, id, kind,
-        debit_account_id, credit_account_id, asset, units, pending_id, expires_at, purpose,
-        debit_held, debit_version, debit_balance_after, credit_version, credit_balance_after)
-    SELECT $1, * FROM unnest($19::uuid[], $20::timestamptz[], $21::smallint[], $22::uuid[],
-        $23::text[], $24::uuid[], $25::uuid[], $26::text[], $27::numeric[], $28::uuid[],
-        $29::timestamptz[], $30::text[], $31::numeric[], $32::bigint[], $33::numeric[],
-        $34::bigint[], $35::numeric[])
-    RETURNING id, kind, pending_id, recorded_at
-), resolved AS (
-    INSERT INTO core.resolutions (tenant_id, recorded_at, pending_id, kind, transfer_id)
-    SELECT $1, recorded_at, pending_id, kind, id FROM moved WHERE pending_id IS NOT NULL
-)
+_ENTRY_ARRAYS: Final = """
+$2::uuid[], $3::text::bigint[], $4::text::bigint[], $5::text::numeric[], $6::text::numeric[],
+$7::text::numeric[], $8::text::numeric[], $9::uuid[], $10::text::text[], $11::text::text[],
+$12::text::text[], $13::timestamptz[], $14::uuid[], $15::uuid[], $16::text::smallint[],
+$17::text::text[], $18::uuid[], $19::uuid[], $20::text::text[], $21::text::numeric[], $22::uuid[],
+$23::timestamptz[], $24::text::text[], $25::text::numeric[], $26::text::bigint[],
+$27::text::numeric[], $28::text::bigint[], $29::text::numeric[]
+"""
+
+_WRITE = f"""
+booked AS MATERIALIZED (SELECT core.write_entries($1, {_ENTRY_ARRAYS}, $30) AS recorded_at)
 """
 
 _ADD_DATED = """
@@ -255,7 +233,7 @@ FROM line
 
 _CACHED_ACCOUNTS: Final = 100_000
 
-NEVER: Final = datetime.min.replace(tzinfo=UTC)
+_LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """The clock of who has locked nothing."""
 
 
@@ -308,40 +286,43 @@ class PostgresLedger(LedgerStore):
         self, entry: Entry, *, is_new: bool = False, pending: Sequence[Transfer] = ()
     ) -> Decision:
         accounts, locked_at = await lock_accounts(self._scope, entry.account_ids)
-        books = (
+        known = (
             books_of_new(accounts, pending, locked_at)
             if is_new
             else await self._books([entry], accounts)
         )
-        decision = decide(entry, books)
+        books = OpenBooks(known)
+        decision = books.decide(entry)
         if not decision.is_replay:
             try:
-                await write_rows(self._scope, [new_entries([decision])])
+                await write_rows(self._scope, [new_entries([decision], books)])
             except asyncpg.UniqueViolationError as error:
                 raise _conflict(entry, error) from error
-            await self._add_links([decision], books)
+            await self._add_links([decision], known)
         return decision
 
     async def commit_new(self, entries: Sequence[Entry]) -> Sequence[Decision]:
         accounts, locked_at = await lock_accounts(self._scope, account_ids(entries))
-        decided = [decide_on(accounts, entry, locked_at) for entry in entries]
+        books = OpenBooks(books_of_new(accounts, (), locked_at))
+        decided = [books.decide(entry) for entry in entries]
         if decided:
-            await write_rows(self._scope, [new_entries(decided)])
+            await write_rows(self._scope, [new_entries(decided, books)])
             await self._add_dated(decided)
         return decided
 
     async def commit_all(self, entries: Sequence[Entry]) -> Sequence[Decision | DomainError]:
         accounts, _ = await lock_accounts(self._scope, account_ids(entries))
-        books = await self._books(entries, accounts)
-        results = decide_all(entries, books)
+        known = await self._books(entries, accounts)
+        books = OpenBooks(known)
+        results = [books.result_of(entry) for entry in entries]
         new = [one for one in results if isinstance(one, Decision) and not one.is_replay]
         if new:
             try:
-                await write_rows(self._scope, [new_entries(new)])
+                await write_rows(self._scope, [new_entries(new, books)])
             except asyncpg.UniqueViolationError as error:
                 raise VersionConflict("somebody used an id of the batch meanwhile") from error
-            await self._add_links(new, books)
-        burned: dict[UUID, str] = {}
+            await self._add_links(new, known)
+        burned: dict[bytes, str] = {}
         for entry, result in zip(entries, results, strict=True):
             if isinstance(result, DomainError):
                 burned |= burned_ids(entry, result)
@@ -351,10 +332,13 @@ class PostgresLedger(LedgerStore):
     async def burn(self, entry: Entry, refusal: LedgerRefusal) -> None:
         await self._burn(burned_ids(entry, refusal))
 
-    async def _burn(self, reasons: Mapping[UUID, str]) -> None:
+    async def _burn(self, reasons: Mapping[bytes, str]) -> None:
         if reasons:
             await self._scope.driver.execute(
-                _BURN, self._scope.tenant, list(reasons), list(reasons.values())
+                _BURN,
+                self._scope.tenant,
+                [UUID(bytes=id) for id in reasons],
+                list(reasons.values()),
             )
 
     async def get_entry(self, entry_id: EntryId) -> RecordedEntry:
@@ -537,7 +521,10 @@ class PostgresLedger(LedgerStore):
                 if row["resolution"]
             },
             entries={id: found.entry for id, found in known_entries.items()},
-            failed=dict(zip(first["burned_ids"], first["burned_reasons"], strict=True)),
+            failed={
+                id.bytes: reason
+                for id, reason in zip(first["burned_ids"], first["burned_reasons"], strict=True)
+            },
             now=first["read_at"],
             reversals=await self._reversals(entries),
         )
@@ -666,74 +653,83 @@ async def lock_accounts(
     """Lock those accounts that exist, in the order of their ids, and then read the clock."""
     rows = await scope.driver.fetch(_LOCK_ACCOUNTS, scope.tenant, sorted(id.uuid for id in ids))
     accounts = {account.id: account for account in (_account(scope, row) for row in rows)}
-    return accounts, max((row["locked_at"] for row in rows), default=NEVER)
+    return accounts, max((row["locked_at"] for row in rows), default=_LONG_AGO)
 
 
-def decide_on(
-    accounts: dict[AccountId, Account],
-    entry: Entry,
-    locked_at: datetime,
-    pending: Sequence[Transfer] = (),
-) -> Decision:
-    """Decide on an entry of new ids and leave the accounts as it leaves them."""
-    named = {id: accounts[id] for id in entry.account_ids if id in accounts}
-    books = books_of_new(named, pending, locked_at)
-    decision = decide(entry, books)
-    accounts |= decision.accounts
-    return decision
-
-
-def new_entries(decided: Sequence[Decision]) -> Write:
-    """Write entries in the order in which they were decided."""
-    changed: dict[AccountId, Account] = {}
-    for decision in decided:
-        changed |= decision.accounts
-    accounts = [changed[id] for id in sorted(changed)]
-    entries = [(decision.entry, decision.recorded_at) for decision in decided]
-    lines = [
-        (entry, now, ordinal, transfer)
-        for entry, now in entries
-        for ordinal, transfer in enumerate(entry.transfers, start=1)
-    ]
-    transfers = [transfer for _, _, _, transfer in lines]
-    moves = [move for decision in decided for move in decision.moves]
-    arguments = (
-        [account.id.uuid for account in accounts],
-        [account.key.kind for account in accounts],
-        [account.key.owner for account in accounts],
-        [account.key.asset.code for account in accounts],
-        [account.overdraft_limit for account in accounts],
-        [account.debits_pending for account in accounts],
-        [account.debits_posted for account in accounts],
-        [account.credits_pending for account in accounts],
-        [account.credits_posted for account in accounts],
-        [account.version for account in accounts],
-        [account.recorded_at for account in accounts],
-        [entry.id.uuid for entry, _ in entries],
-        [entry.source for entry, _ in entries],
-        [entry.reference for entry, _ in entries],
-        [entry.description for entry, _ in entries],
-        [entry.effective_at for entry, _ in entries],
-        [now for _, now in entries],
-        [entry.id.uuid for entry, _, _, _ in lines],
-        [now for _, now, _, _ in lines],
-        [ordinal for _, _, ordinal, _ in lines],
-        [transfer.id.uuid for transfer in transfers],
-        [transfer.kind for transfer in transfers],
-        [transfer.debit_account_id.uuid for transfer in transfers],
-        [transfer.credit_account_id.uuid for transfer in transfers],
-        [transfer.amount.asset.code for transfer in transfers],
-        [transfer.amount.units for transfer in transfers],
-        [transfer.pending_id.uuid if transfer.pending_id else None for transfer in transfers],
-        [transfer.expires_at for transfer in transfers],
-        [transfer.purpose for transfer in transfers],
-        [move.debit_after.held - move.debit_before.held for move in moves],
-        [move.debit_after.version for move in moves],
-        [move.debit_after.balance for move in moves],
-        [move.credit_after.version for move in moves],
-        [move.credit_after.balance for move in moves],
+def new_entries(decided: Sequence[Decision], books: OpenBooks) -> Write:
+    """Write entries in the order in which they were decided, on books that are locked."""
+    return Write(
+        _WRITE,
+        (*entry_arrays(decided, books), books.recorded_at),
+        found="(SELECT recorded_at FROM booked)",
     )
-    return Write(_WRITE, arguments)
+
+
+def entry_arrays(decided: Sequence[Decision], books: OpenBooks) -> tuple[Any, ...]:
+    """Return what the functions that write entries take of them.
+
+    Ids are encoded by their bytes. The other columns travel as text, which costs the driver a
+    fraction of an array of numbers; the server reads it as quickly.
+    """
+    changed = books.changed
+    before = [account for account, _ in changed]
+    accounts = [account for _, account in changed]
+    entries = [decision.asked for decision in decided]
+    is_single = all(len(entry.transfers) == 1 for entry in entries)
+    moves = [move for decision in decided for move in decision.moves]
+    transfers = [move.transfer for move in moves]
+    debits = [move.debit_after for move in moves]
+    credits = [move.credit_after for move in moves]
+    return (
+        [account.id for account in accounts],
+        _numbers([account.version for account in before]),
+        _numbers([account.version for account in accounts]),
+        _numbers([account.debits_pending for account in accounts]),
+        _numbers([account.debits_posted for account in accounts]),
+        _numbers([account.credits_pending for account in accounts]),
+        _numbers([account.credits_posted for account in accounts]),
+        [entry.id for entry in entries],
+        _texts([entry.source for entry in entries]),
+        _texts([entry.reference for entry in entries]),
+        _texts([entry.description for entry in entries]),
+        _if_any([entry.effective_at for entry in entries]),
+        [transfer.id for transfer in transfers],
+        [entry.id for entry in entries for _ in entry.transfers],
+        "{1}"
+        if is_single
+        else _numbers([n for entry in entries for n, _ in enumerate(entry.transfers, start=1)]),
+        _texts([transfer.kind for transfer in transfers]),
+        [transfer.debit_account_id for transfer in transfers],
+        [transfer.credit_account_id for transfer in transfers],
+        _texts([transfer.amount.asset.code for transfer in transfers]),
+        _numbers([transfer.amount.units for transfer in transfers]),
+        _if_any([transfer.pending_id for transfer in transfers]),
+        _if_any([transfer.expires_at for transfer in transfers]),
+        _texts([transfer.purpose for transfer in transfers]),
+        _numbers([move.debit_after.held - move.debit_before.held for move in moves]),
+        _numbers([account.version for account in debits]),
+        _numbers([account.balance for account in debits]),
+        _numbers([account.version for account in credits]),
+        _numbers([account.balance for account in credits]),
+    )
+
+
+def _numbers(values: Sequence[int]) -> str:
+    return "{" + ",".join(map(str, _once(values))) + "}"
+
+
+def _texts(values: Sequence[str]) -> str:
+    return array_literal(_once(values))
+
+
+def _once(values: Sequence[Any]) -> Sequence[Any]:
+    """Return one of the values where all are the same."""
+    return values[:1] if values.count(values[0]) == len(values) else values
+
+
+def _if_any(values: Sequence[Any]) -> Sequence[Any]:
+    """Return nothing where there is nothing."""
+    return [] if values.count(None) == len(values) else values
 
 
 def books_of_new(

@@ -10,11 +10,10 @@ Refusals come in a stated order, so that the same request always hears the same 
    it resolves, overflow, and funds last.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
-from uuid import UUID
 
 from domain.amount import MAX_UNITS, AmountNotPositive, AmountTooLarge
 from domain.errors import DomainError
@@ -42,7 +41,7 @@ class Books:
         transfers: every transfer the entry names, as its own id or as a pending id, if known.
         resolutions: how each of those pending transfers was resolved, if it was.
         entries: committed entries, of those ids that are asked about.
-        failed: ids that failed on balance before, with the reason.
+        failed: ids that failed on balance before, as bytes, with the reason.
         reversals: by the entry, what took it back, of those entries that are to be taken back.
         now: the database's clock.
     """
@@ -51,12 +50,12 @@ class Books:
     transfers: Mapping[TransferId, Transfer]
     resolutions: Mapping[TransferId, TransferKind]
     entries: Mapping[EntryId, Entry]
-    failed: Mapping[UUID, str]
+    failed: Mapping[bytes, str]
     now: datetime
     reversals: Mapping[EntryId, EntryId] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Move:
     """What one transfer did to its two accounts."""
 
@@ -67,22 +66,36 @@ class Move:
     credit_after: Account
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decision:
-    """What to write: the changed accounts, and one move for each transfer.
+    """What to write: one move for each transfer.
 
     A replay carries nothing to write.
 
     Attributes:
+        asked: the entry as it was asked for, or as it is kept if this is a replay.
         recorded_at: the books' clock, but never before the latest line of an account in the books:
             an account's lines are in the order of their times.
     """
 
-    entry: Entry
+    asked: Entry
     is_replay: bool
     recorded_at: datetime
-    accounts: Mapping[AccountId, Account] = field(default_factory=dict)
     moves: Sequence[Move] = ()
+
+    @property
+    def entry(self) -> Entry:
+        """The entry as it is kept."""
+        return self.asked.recorded(self.recorded_at)
+
+    @property
+    def accounts(self) -> Mapping[AccountId, Account]:
+        """The changed accounts, as the entry leaves them."""
+        return {
+            account.id: account
+            for move in self.moves
+            for account in (move.debit_after, move.credit_after)
+        }
 
     @property
     def postings(self) -> tuple[Posting, ...]:
@@ -99,104 +112,118 @@ class Decision:
     def _posting(self, transfer: Transfer, before: Account, after: Account) -> Posting:
         return Posting(
             transfer=transfer,
-            entry_id=self.entry.id,
+            entry_id=self.asked.id,
             account_id=after.id,
             change=after.amount(after.balance - before.balance),
             held_change=after.amount(after.held - before.held),
             balance_after=after.amount(after.balance),
             version=after.version,
-            effective_at=self.entry.effective_at or self.recorded_at,
+            effective_at=self.asked.effective_at or self.recorded_at,
             recorded_at=self.recorded_at,
         )
 
 
 def decide(entry: Entry, books: Books) -> Decision:
     """Apply `entry` to `books`, or raise the first refusal in the stated order."""
-    return _WorkingBooks(books).decide(entry)
+    return OpenBooks(books).decide(entry)
 
 
-def decide_all(entries: Sequence[Entry], books: Books) -> list[Decision | DomainError]:
-    """Decide on entries in order, each on the books as those before it leave them.
+class OpenBooks:
+    """Books that take on what is decided, so that the next entry sees it.
 
-    One that is refused has its refusal in its place and changes nothing but the ids that it burns.
+    Attributes:
+        accounts: as what was decided leaves them.
+        latest_record: when the latest line of an account was recorded before.
+        recorded_at: when all that is decided here is recorded.
     """
-    working = _WorkingBooks(books)
-    results: list[Decision | DomainError] = []
-    for entry in entries:
-        try:
-            results.append(working.decide(entry))
-        except DomainError as refusal:
-            working.failed |= burned_ids(entry, refusal)
-            results.append(refusal)
-    return results
-
-
-class _WorkingBooks:
-    """Books that take on what is decided, so that the next entry sees it."""
 
     def __init__(self, books: Books) -> None:
         self.accounts = dict(books.accounts)
-        self.transfers = dict(books.transfers)
-        self.resolutions = dict(books.resolutions)
-        self.entries = dict(books.entries)
-        self.failed = dict(books.failed)
-        self.reversals = dict(books.reversals)
-        self._recorded_at = max(
-            [books.now, *(a.recorded_at for a in self.accounts.values() if a.recorded_at)]
+        self.latest_record = max(
+            (account.recorded_at for account in self.accounts.values() if account.recorded_at),
+            default=None,
         )
-        self._oldest_ms = milliseconds(books.now - ID_MAX_AGE)
-        self._latest_ms = milliseconds(books.now + ID_MAX_LEAD)
+        self.recorded_at = max(books.now, self.latest_record or books.now)
+        self._accounts_before = books.accounts
+        self._transfers = dict(books.transfers)
+        self._resolutions = dict(books.resolutions)
+        self._entries = dict(books.entries)
+        self._failed = dict(books.failed)
+        self._reversals = dict(books.reversals)
+        # UUIDv7s are in the order of their times, so the window is one of bytes.
+        self._oldest = milliseconds(books.now - ID_MAX_AGE).to_bytes(6)
+        self._beyond = (milliseconds(books.now + ID_MAX_LEAD) + 1).to_bytes(6)
+
+    @property
+    def changed(self) -> list[tuple[Account, Account]]:
+        """The accounts that something was decided about, as they were and are, by their ids."""
+        before = self._accounts_before
+        changed = [
+            (before[id], account)
+            for id, account in self.accounts.items()
+            if account is not before[id]
+        ]
+        changed.sort(key=_id_of_changed)
+        return changed
+
+    def know(self, transfers: Iterable[Transfer]) -> None:
+        """Take on transfers that an entry resolves."""
+        self._transfers.update((transfer.id, transfer) for transfer in transfers)
+
+    def result_of(self, entry: Entry) -> Decision | DomainError:
+        """Take an entry on, or return its refusal and keep the ids that it burns."""
+        try:
+            return self.decide(entry)
+        except DomainError as refusal:
+            self._failed |= burned_ids(entry, refusal)
+            return refusal
 
     def decide(self, entry: Entry) -> Decision:
         """Take an entry on, or leave all as it was and raise the first refusal."""
         _check_shape(entry)
-        if entry.id.uuid in self.failed:
+        if entry.id.bytes in self._failed:
             raise errors.EntryAlreadyFailed(
                 "an entry of this id failed before; use a new id",
                 entry_id=entry.id,
-                first_reason=self.failed[entry.id.uuid],
+                first_reason=self._failed[entry.id.bytes],
             )
-        known = self.entries.get(entry.id)
+        known = self._entries.get(entry.id)
         if known is not None:
             if not is_same_content(known, entry):
                 raise errors.EntryConflict(
                     "this entry id is known with other content", entry_id=entry.id
                 )
-            return Decision(known, is_replay=True, recorded_at=self._recorded_at)
+            return Decision(known, is_replay=True, recorded_at=self.recorded_at)
         if entry.effective_at is not None:
             self._check_effect(entry, entry.effective_at)
-        if entry.reverses in self.reversals:
+        if entry.reverses in self._reversals:
             raise errors.EntryAlreadyReversed(
                 "the entry was taken back before",
                 entry_id=entry.reverses,
-                reversal_id=self.reversals[entry.reverses],
+                reversal_id=self._reversals[entry.reverses],
             )
         moves: list[Move] = []
-        changed: dict[AccountId, Account] = {}
         try:
             for transfer in entry.transfers:
                 move = self._move(transfer, entry)
                 moves.append(move)
-                changed[transfer.debit_account_id] = move.debit_after
-                changed[transfer.credit_account_id] = move.credit_after
         except DomainError:
             for move in reversed(moves):
                 self._undo(move)
             raise
-        entry = entry.recorded(self._recorded_at)
-        self.entries[entry.id] = entry
+        self._entries[entry.id] = entry
         if entry.reverses is not None:
-            self.reversals[entry.reverses] = entry.id
-        return Decision(entry, False, self._recorded_at, changed, moves)
+            self._reversals[entry.reverses] = entry.id
+        return Decision(entry, False, self.recorded_at, moves)
 
     def _move(self, transfer: Transfer, entry: Entry) -> Move:
-        if transfer.id.uuid in self.failed:
+        if transfer.id.bytes in self._failed:
             raise errors.TransferAlreadyFailed(
                 "a transfer of this id failed before; use a new id",
                 transfer_id=transfer.id,
-                first_reason=self.failed[transfer.id.uuid],
+                first_reason=self._failed[transfer.id.bytes],
             )
-        if transfer.id in self.transfers:
+        if transfer.id in self._transfers:
             raise errors.TransferConflict(
                 "this transfer id belongs to another entry", transfer_id=transfer.id
             )
@@ -209,7 +236,7 @@ class _WorkingBooks:
         credit = self._account(transfer.credit_account_id, "credit_account_id", transfer)
         if entry.source is not EntrySource.TRADE:
             _check_reserved(transfer, debit, credit)
-        if not transfer.amount.asset == debit.asset == credit.asset:
+        if not transfer.amount.asset.code == debit.key.asset.code == credit.key.asset.code:
             raise errors.AssetMismatch(
                 "the amount and both accounts must be of one asset",
                 transfer_id=transfer.id,
@@ -217,16 +244,9 @@ class _WorkingBooks:
                 debit_asset=debit.asset,
                 credit_asset=credit.asset,
             )
-        pending_change, posted_change = _changes(
-            transfer, self.transfers, self.resolutions, self._recorded_at
-        )
-        recorded_at = self._recorded_at
-        debit_after = debit.debited(
-            pending=pending_change, posted=posted_change, recorded_at=recorded_at
-        )
-        credit_after = credit.credited(
-            pending=pending_change, posted=posted_change, recorded_at=recorded_at
-        )
+        pending, posted = _changes(transfer, self._transfers, self._resolutions, self.recorded_at)
+        debit_after = debit.debited(pending=pending, posted=posted, recorded_at=self.recorded_at)
+        credit_after = credit.credited(pending=pending, posted=posted, recorded_at=self.recorded_at)
         for account in (debit_after, credit_after):
             if account.overflows:
                 raise errors.BalanceOverflow(
@@ -245,17 +265,17 @@ class _WorkingBooks:
             )
         self.accounts[debit.id] = debit_after
         self.accounts[credit.id] = credit_after
-        self.transfers[transfer.id] = transfer
+        self._transfers[transfer.id] = transfer
         if transfer.pending_id is not None:
-            self.resolutions[transfer.pending_id] = transfer.kind
+            self._resolutions[transfer.pending_id] = transfer.kind
         return Move(transfer, debit, debit_after, credit, credit_after)
 
     def _undo(self, move: Move) -> None:
         self.accounts[move.debit_before.id] = move.debit_before
         self.accounts[move.credit_before.id] = move.credit_before
-        del self.transfers[move.transfer.id]
+        del self._transfers[move.transfer.id]
         if move.transfer.pending_id is not None:
-            del self.resolutions[move.transfer.pending_id]
+            del self._resolutions[move.transfer.pending_id]
 
     def _account(self, id: AccountId, field: str, transfer: Transfer) -> Account:
         account = self.accounts.get(id)
@@ -266,8 +286,8 @@ class _WorkingBooks:
         return account
 
     def _check_effect(self, entry: Entry, effective_at: datetime) -> None:
-        earliest = self._recorded_at - BACKDATED_AT_MOST
-        if not earliest <= effective_at <= self._recorded_at + POSTDATED_AT_MOST:
+        earliest = self.recorded_at - BACKDATED_AT_MOST
+        if not earliest <= effective_at <= self.recorded_at + POSTDATED_AT_MOST:
             raise errors.EffectiveTimeOutOfWindow(
                 "an entry counts at most 366 days before and 31 days after it is recorded",
                 entry_id=entry.id,
@@ -275,18 +295,22 @@ class _WorkingBooks:
             )
 
     def _check_window(self, id: TypedId) -> None:
-        if not id.is_time_ordered or not self._oldest_ms <= id.created_ms <= self._latest_ms:
+        if not self._oldest <= id.bytes < self._beyond or not id.is_time_ordered:
             raise errors.IdOutOfWindow(
                 "a new id is a UUIDv7 of the last 24 hours, at most a minute ahead", id=id
             )
 
 
-def burned_ids(entry: Entry, refusal: DomainError) -> dict[UUID, str]:
-    """Return the ids that stay failed after this refusal, each with its reason."""
+def _id_of_changed(pair: tuple[Account, Account]) -> bytes:
+    return pair[0].id.bytes
+
+
+def burned_ids(entry: Entry, refusal: DomainError) -> dict[bytes, str]:
+    """Return the ids that stay failed after this refusal, as bytes, each with its reason."""
     if not isinstance(refusal, errors.LedgerRefusal) or not refusal.burns_ids:
         return {}
     transfer_id = TransferId.parse(refusal.metadata["transfer_id"])
-    return dict.fromkeys((entry.id.uuid, transfer_id.uuid), refusal.reason)
+    return dict.fromkeys((entry.id.bytes, transfer_id.bytes), refusal.reason)
 
 
 def is_same_content(one: Entry, other: Entry) -> bool:
@@ -303,7 +327,9 @@ def _check_shape(entry: Entry) -> None:
             entry_id=entry.id,
             maximum=MAX_TRANSFERS,
         )
-    if len({transfer.id for transfer in entry.transfers}) < len(entry.transfers):
+    if len(entry.transfers) > 1 and len({transfer.id for transfer in entry.transfers}) < len(
+        entry.transfers
+    ):
         raise errors.DuplicateTransferId("a transfer id appears twice", entry_id=entry.id)
     for transfer in entry.transfers:
         refusal = _shape_refusal(transfer)

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from uuid import UUID
 
 from domain.errors import DomainError
 from domain.ids import AccountId, EntryId, TransferId
@@ -20,7 +19,7 @@ class Book:
     transfers: dict[TransferId, Transfer] = field(default_factory=dict)
     resolutions: dict[TransferId, TransferKind] = field(default_factory=dict)
     entries: dict[EntryId, Entry] = field(default_factory=dict)
-    failed: dict[UUID, str] = field(default_factory=dict)
+    failed: dict[bytes, str] = field(default_factory=dict)
     postings: list[Posting] = field(default_factory=list)
     now: datetime = NOW
 

@@ -138,7 +138,7 @@ def the_books(
     transfers: Iterable[Transfer] = (),
     resolutions: Mapping[TransferId, TransferKind] | None = None,
     entry: Entry | None = None,
-    failed: Mapping[UUID, str] | None = None,
+    failed: Mapping[bytes, str] | None = None,
     reversals: Mapping[EntryId, EntryId] | None = None,
     now: datetime = NOW,
 ) -> Books:

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
-from uuid import UUID
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -50,7 +49,7 @@ class Model:
     open: dict[TransferId, Transfer] = field(default_factory=dict)
     done: dict[TransferId, TransferKind] = field(default_factory=dict)
     known: dict[TransferId, Transfer] = field(default_factory=dict)
-    failed: set[UUID] = field(default_factory=set)
+    failed: set[bytes] = field(default_factory=set)
 
     def copy(self) -> "Model":
         return Model(
@@ -64,7 +63,7 @@ class Model:
     def refusal(self, transfer: Transfer, accounts: dict[AccountId, Account], now: datetime) -> str:
         """Apply a transfer, or return why not."""
         debit, credit = accounts[transfer.debit_account_id], accounts[transfer.credit_account_id]
-        if transfer.id.uuid in self.failed:
+        if transfer.id.bytes in self.failed:
             return "TRANSFER_ALREADY_FAILED"
         if transfer.id in self.known:
             return "TRANSFER_CONFLICT"
@@ -280,7 +279,7 @@ class LedgerAgainstModel(RuleBasedStateMachine):
         for transfer in entry.transfers:
             reason = after.refusal(transfer, self.book.accounts, self.book.now)
             if reason == "INSUFFICIENT_FUNDS":
-                burnt = (entry.id.uuid, transfer.id.uuid)
+                burnt = (entry.id.bytes, transfer.id.bytes)
                 self._assert_refused(entry, reason, burns=burnt)
                 self.failed_entries.append(entry)
                 self.model.failed.update(burnt)
@@ -294,7 +293,7 @@ class LedgerAgainstModel(RuleBasedStateMachine):
         assert len(decision.postings) == 2 * len(entry.transfers)
         self.model = after
 
-    def _assert_refused(self, entry: Entry, reason: str, *, burns: tuple[UUID, ...] = ()) -> None:
+    def _assert_refused(self, entry: Entry, reason: str, *, burns: tuple[bytes, ...] = ()) -> None:
         """Assert the reason, and that nothing changed but the ids that it burns."""
         expected = self.book.copy()
         expected.failed |= dict.fromkeys(burns, reason)

@@ -8,7 +8,7 @@ from domain.amount import Amount
 from domain.errors import DomainError
 from domain.ids import TransferId
 from domain.ledger.entry import Entry
-from domain.ledger.posting import Decision, decide_all
+from domain.ledger.posting import Decision, OpenBooks
 from domain.ledger.transfer import Transfer, TransferKind
 from tests.support.book import Book
 from tests.support.builders import NGN, a_transfer, an_account, an_entry, an_id
@@ -29,7 +29,7 @@ def test_a_batch_is_decided_as_its_entries_are_one_by_one(seed: int) -> None:
     found = [
         result
         for part in (entries[:cut], entries[cut:])
-        for result in _keep(whole, part, decide_all(part, whole.books))
+        for result in _keep(whole, part, _decide_all(part, whole))
     ]
 
     assert [_told(one) for one in found] == [_told(one) for one in expected]
@@ -69,6 +69,11 @@ def _a_book() -> Book:
     return Book(accounts={account.id: account for account in ACCOUNTS})
 
 
+def _decide_all(entries: list[Entry], book: Book) -> list[Decision | DomainError]:
+    books = OpenBooks(book.books)
+    return [books.result_of(entry) for entry in entries]
+
+
 def _keep(
     book: Book, entries: list[Entry], results: list[Decision | DomainError]
 ) -> list[Decision | DomainError]:
@@ -81,4 +86,4 @@ def _keep(
 def _told(result: Decision | DomainError) -> object:
     if isinstance(result, DomainError):
         return type(result), result.message, result.metadata
-    return result
+    return result.entry, result.is_replay, result.recorded_at, result.postings

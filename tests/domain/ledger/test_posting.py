@@ -66,7 +66,7 @@ class Case:
     repeats_id: bool = False
     known_entry: Entry | None = None
     known: set[TransferId] = field(default_factory=set)
-    failed: set[UUID] = field(default_factory=set)
+    failed: set[bytes] = field(default_factory=set)
     missing: set[str] = field(default_factory=set)
     pending_is_known: bool = True
     pending_kind: TransferKind = PENDING
@@ -161,12 +161,12 @@ FAULTS: Final = [
     _fault("PENDING_ID_UNEXPECTED", "transfer kind", kind=TransferKind.REGULAR),
     _fault("PENDING_ID_UNEXPECTED", "transfer kind", kind=PENDING),
     _fault("EXPIRY_UNEXPECTED", "transfer expiry", expires_at=NOW + seconds(9)),
-    Fault("ENTRY_ALREADY_FAILED", lambda c: c.failed.add(c.entry_id.uuid), frozenset()),
+    Fault("ENTRY_ALREADY_FAILED", lambda c: c.failed.add(c.entry_id.bytes), frozenset()),
     _fault("ENTRY_CONFLICT", "", known_entry=an_entry()),
     _fault("EFFECTIVE_TIME_OUT_OF_WINDOW", "effect", effective_at=NOW - timedelta(days=367)),
     _fault("EFFECTIVE_TIME_OUT_OF_WINDOW", "effect", effective_at=NOW + timedelta(days=32)),
     _fault("ENTRY_ALREADY_REVERSED", "", reverses=an_id(EntryId)),
-    Fault("TRANSFER_ALREADY_FAILED", lambda c: c.failed.add(c.transfer_id.uuid), frozenset()),
+    Fault("TRANSFER_ALREADY_FAILED", lambda c: c.failed.add(c.transfer_id.bytes), frozenset()),
     Fault("TRANSFER_CONFLICT", lambda c: c.known.add(c.transfer_id), frozenset()),
     _fault("ID_OUT_OF_WINDOW", "entry_id", entry_id=an_id(EntryId, at=NOW - timedelta(days=2))),
     Fault("ACCOUNT_NOT_FOUND", lambda c: c.missing.add("debit"), frozenset()),
@@ -306,7 +306,7 @@ def test_the_same_entry_again_is_a_replay_and_writes_nothing() -> None:
     decision = decide(again, the_books(an_account(), bob, entry=entry))
 
     assert decision.is_replay
-    assert decision.entry is entry
+    assert decision.asked is entry
     assert not decision.accounts
     assert not decision.postings
 
