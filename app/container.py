@@ -15,6 +15,7 @@ from adapters.lp.sandbox.config import SandboxLpConfig
 from adapters.lp.sandbox.provider import SandboxLp
 from adapters.postgres.clock import PostgresClock
 from adapters.postgres.credential import PostgresCredentials
+from adapters.postgres.journal import PostgresJournal
 from adapters.postgres.ledger import AccountIdCache
 from adapters.postgres.market import PostgresMarket
 from adapters.postgres.settings import PostgresSettings
@@ -120,6 +121,8 @@ class Container(containers.DeclarativeContainer):
     directory = providers.Singleton(PostgresTenantDirectory, engine, house_id)
     account_ids = providers.Singleton(AccountIdCache)
     units_of_work = providers.Singleton(PostgresUnitOfWorkFactory, engine, market, account_ids)
+    database_clock = providers.Singleton(PostgresClock, engine, clock)
+    journal = providers.Singleton(PostgresJournal, database_clock, units_of_work)
     lps = providers.Singleton(connect_lps, settings.provided.lps, lp_sessions)
     lp_names = providers.Singleton(tuple, lps)
 
@@ -194,7 +197,7 @@ class Container(containers.DeclarativeContainer):
             announce,
             market,
             providers.Singleton(PostgresSettings, units_of_work, clock),
-            providers.Singleton(PostgresClock, engine, clock),
+            database_clock,
             lps,
             providers.Singleton(timedelta, milliseconds=settings.provided.lp_quote_budget_ms),
         ),
@@ -218,8 +221,8 @@ class Container(containers.DeclarativeContainer):
     ledger_servicer = providers.Singleton(LedgerServicer, read_ledger=read_ledger)
     ledger_admin_servicer = providers.Singleton(
         LedgerAdminServicer,
-        create_entry=providers.Singleton(CreateEntry, once, announce),
-        create_entries=providers.Singleton(CreateEntries, units_of_work, announce),
+        create_entry=providers.Singleton(CreateEntry, journal, once, announce),
+        create_entries=providers.Singleton(CreateEntries, journal, units_of_work, announce),
         reverse_entry=providers.Singleton(ReverseEntry, once, ids, announce),
         open_account=providers.Singleton(OpenAccount, units_of_work),
         set_overdraft_limit=providers.Singleton(SetOverdraftLimit, once),

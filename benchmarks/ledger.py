@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -27,7 +27,9 @@ import asyncpg
 import uvloop
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.postgres.clock import PostgresClock
 from adapters.postgres.engine import make_engine
+from adapters.postgres.journal import PostgresJournal
 from adapters.postgres.ledger import AccountIdCache
 from adapters.postgres.market import PostgresMarket
 from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
@@ -38,29 +40,28 @@ from app.database_url import APP_ROLE, role_url
 from app.serve import POOL_SIZE
 from app.stack.postgres import binary
 from app.stack.stack import ReadyStack
+from app.usecase.announce import Announce
 from benchmarks.client import Json
 from benchmarks.ground import EVENTS_WAITING, Broken, run, running_stack
 from benchmarks.load import Slice
 from domain.amount import Amount
 from domain.asset import Asset
 from domain.errors import DomainError
-from domain.event import Event
 from domain.ids import (
     AccountId,
     ApiKeyId,
     CallId,
     CustomerId,
     EntryId,
-    EventId,
     TenantId,
     TransferId,
 )
 from domain.ledger.account import AccountKey, AccountKind
 from domain.ledger.entry import Entry, EntrySource
-from domain.ledger.posting import Decision
 from domain.ledger.transfer import Transfer
 from domain.tenant.tenant import Tenant, TenantSettings
-from ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
+from ports.journal import Journal
+from ports.unit_of_work import UnitOfWorkFactory
 
 ASSET: Final = "NGN"
 FUNDS: Final = 100_000_000_000_000
@@ -80,11 +81,11 @@ OUTBOX: Final = ("core.outbox",)
 
 _STORED: Final = f"""
 SELECT sum(debits_posted) AS debits, sum(credits_posted) AS credits,
-    (SELECT sum(units) FROM core.transfers WHERE tenant_id = $1) AS moved,
-    (SELECT count(*) FROM core.transfers WHERE tenant_id = $1) AS transfers,
-    (SELECT count(*) FROM core.outbox WHERE tenant_id = $1) AS events,
+    (SELECT sum(units) FROM core.transfers WHERE tenant_id = ANY($1)) AS moved,
+    (SELECT count(*) FROM core.transfers WHERE tenant_id = ANY($1)) AS transfers,
+    (SELECT count(*) FROM core.outbox WHERE tenant_id = ANY($1)) AS events,
     ({EVENTS_WAITING}) AS waiting
-FROM core.accounts WHERE tenant_id = $1
+FROM core.accounts WHERE tenant_id = ANY($1)
 """
 
 _SIZE: Final = """
@@ -100,7 +101,7 @@ class Case:
     Attributes:
         wanted: the multiple of TPC-B that is the goal.
         batch: entries in one call.
-        callers: who call at the same time, each again when it has its answer.
+        callers: who call one tenant at the same time, each again when it has its answer.
     """
 
     name: str
@@ -110,7 +111,7 @@ class Case:
 
 
 CASES: Final = (
-    Case("single, 512 waiting", wanted=5, callers=512),
+    Case("single, 512 waiting", wanted=5, callers=256),
     Case("batch of 32", wanted=3, batch=32),
     Case("batch of 256", wanted=6, batch=256),
     Case("batch of 1024", wanted=7, batch=1024),
@@ -126,10 +127,12 @@ class Book:
         accounts: the customers', each with more than it will ever pay.
         is_hot: every other transfer, on average, debits the first account.
         acknowledged: transfers of which we were told that they are committed.
+        events: what tells of them.
     """
 
-    units_of_work: UnitOfWorkFactory
+    journal: Journal
     ids: RandomIds
+    announce: Announce
     random: Random
     tenant_id: TenantId
     asset: Asset
@@ -137,6 +140,7 @@ class Book:
     is_hot: bool
     operator: str
     acknowledged: int = 0
+    events: int = 0
 
     def some(self, count: int) -> list[Entry]:
         """Make entries between accounts taken at random."""
@@ -161,13 +165,13 @@ class Book:
         )
 
     async def post(self, entries: Sequence[Entry]) -> None:
-        """Commit a batch; a single entry shares its transaction with its neighbors."""
-        if len(entries) == 1:
-            await self.units_of_work.run(self.tenant_id, lambda uow: self._commit(uow, entries[0]))
-        else:
-            async with self.units_of_work.begin(self.tenant_id) as uow:
-                await self._commit_all(uow, entries)
+        """Commit them; who comes meanwhile shares the next transaction."""
+        call = str(self.ids.new(CallId))
+        events = self.announce.committed(self.tenant_id, entries, correlation_id=call)
+        if await self.journal.post(self.tenant_id, entries, events) is None:
+            raise Broken("an entry was refused, or known before")
         self.acknowledged += len(entries)
+        self.events += len(events)
 
     def _debit_and_credit(self) -> tuple[AccountId, AccountId]:
         debit, credit = self.random.sample(self.accounts, 2)
@@ -175,30 +179,6 @@ class Book:
             hot = self.accounts[0]
             return hot, debit if credit == hot else credit
         return debit, credit
-
-    async def _commit(self, uow: UnitOfWork, entry: Entry) -> None:
-        decision = await uow.ledger.commit(entry, is_new=True)
-        await uow.outbox.add(self._event(decision, str(self.ids.new(CallId))))
-
-    async def _commit_all(self, uow: UnitOfWork, entries: Sequence[Entry]) -> None:
-        results = await uow.ledger.commit_all(entries)
-        call = str(self.ids.new(CallId))
-        await uow.outbox.add(*(self._event(result, call) for result in results))
-
-    def _event(self, result: Decision | DomainError, call: str) -> Event:
-        if isinstance(result, DomainError):
-            raise Broken(f"an entry was refused: {result}")
-        if result.is_replay:
-            raise Broken(f"an entry was known before: {result.entry.id}")
-        return Event(
-            id=self.ids.new(EventId),
-            tenant_id=self.tenant_id,
-            type="entry.committed",
-            subject=result.entry.id,
-            data=result.entry,
-            correlation_id=call,
-            occurred_at=result.recorded_at,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,13 +230,13 @@ async def measure(ready: ReadyStack, pgbench: Path, options: argparse.Namespace)
     alone = await tpc_b.per_second(options.seconds)
     engine = make_engine(role_url(owner_url, APP_ROLE), pool_size=POOL_SIZE, name="reli bench")
     try:
-        book = await _make_book(engine, options)
-        result = await _measure(tpc_b, book, options)
+        books = await _make_books(engine, options)
+        result = await _measure(tpc_b, books, options)
     except DomainError as e:
         raise Broken(f"{e.reason}: {e}") from e
     finally:
         await engine.dispose()
-    found = await _look_into_database(owner_url, book)
+    found = await _look_into_database(owner_url, books)
     return {"tpc_b_alone_per_s": round(alone, 1)} | result | found
 
 
@@ -275,45 +255,55 @@ async def _over_socket(url: str) -> str:
     return parts._replace(netloc=f"{login}@", query=query).geturl()
 
 
-async def _make_book(engine: AsyncEngine, options: argparse.Namespace) -> Book:
-    """Make a tenant with accounts, and fund each of them."""
+async def _make_books(engine: AsyncEngine, options: argparse.Namespace) -> Sequence[Book]:
+    """Make tenants with accounts, and fund each of them."""
     clock = SystemClock()
     ids = RandomIds(clock)
     market = PostgresMarket(engine, clock)
-    book = Book(
-        units_of_work=PostgresUnitOfWorkFactory(engine, market, AccountIdCache()),
-        ids=ids,
-        random=Random(SEED),
-        tenant_id=ids.new(TenantId),
-        asset=(await market.catalogue()).assets[ASSET],
-        accounts=[],
-        is_hot=options.hot,
-        operator=str(ids.new(ApiKeyId)),
-    )
-    settings = TenantSettings()
+    units_of_work = PostgresUnitOfWorkFactory(engine, market, AccountIdCache())
+    journal = PostgresJournal(PostgresClock(engine, clock), units_of_work)
+    asset = (await market.catalogue()).assets[ASSET]
+    books = []
+    for number in range(options.tenants):
+        book = Book(
+            journal=journal,
+            ids=ids,
+            announce=Announce(ids),
+            random=Random(SEED + number),
+            tenant_id=ids.new(TenantId),
+            asset=asset,
+            accounts=[],
+            is_hot=options.hot,
+            operator=str(ids.new(ApiKeyId)),
+        )
+        await _open(book, units_of_work, f"bench-{number}", options.accounts)
+        books.append(book)
+    return books
+
+
+async def _open(book: Book, units_of_work: UnitOfWorkFactory, slug: str, accounts: int) -> None:
     tenant = Tenant(
-        id=book.tenant_id, slug="bench", display_name="Bench", branding={}, settings=settings
+        id=book.tenant_id, slug=slug, display_name="Bench", branding={}, settings=TenantSettings()
     )
     rail = AccountKey(AccountKind.EXTERNAL, book.asset, "bank")
-    async with book.units_of_work.begin(book.tenant_id) as uow:
+    async with units_of_work.begin(book.tenant_id) as uow:
         await uow.tenants.add(tenant)
         external = (await uow.ledger.open_accounts([rail]))[rail]
-    while missing := options.accounts - len(book.accounts):
+    while missing := accounts - len(book.accounts):
         keys = [
-            AccountKey(AccountKind.CUSTOMER, book.asset, str(ids.new(CustomerId)))
+            AccountKey(AccountKind.CUSTOMER, book.asset, str(book.ids.new(CustomerId)))
             for _ in range(min(missing, SETUP_BATCH))
         ]
-        async with book.units_of_work.begin(book.tenant_id) as uow:
+        async with units_of_work.begin(book.tenant_id) as uow:
             opened = list((await uow.ledger.open_accounts(keys)).values())
         await book.post([book.entry(external, account, FUNDS) for account in opened])
         book.accounts += opened
-    return book
 
 
-async def _measure(tpc_b: TpcB, book: Book, options: argparse.Namespace) -> Json:
+async def _measure(tpc_b: TpcB, books: Sequence[Book], options: argparse.Namespace) -> Json:
     rates = dict.fromkeys(CASES, FIRST_GUESS)
-    await _round(tpc_b, book, WARM_UP_S, rates)
-    rounds = [await _round(tpc_b, book, options.seconds, rates) for _ in range(options.rounds)]
+    await _round(tpc_b, books, WARM_UP_S, rates)
+    rounds = [await _round(tpc_b, books, options.seconds, rates) for _ in range(options.rounds)]
     return {
         "tpc_b_per_s": median(one["tpc_b_per_s"] for one in rounds),
         "cases": {
@@ -330,12 +320,14 @@ async def _measure(tpc_b: TpcB, book: Book, options: argparse.Namespace) -> Json
     }
 
 
-async def _round(tpc_b: TpcB, book: Book, seconds: float, rates: dict[Case, float]) -> Json:
+async def _round(
+    tpc_b: TpcB, books: Sequence[Book], seconds: float, rates: dict[Case, float]
+) -> Json:
     """Measure a slice of everything; `rates` says how much is a slice, and then how much was."""
     yardstick = await tpc_b.per_second(seconds)
     cases: Json = {}
     for case in CASES:
-        done = await _slice(book, case, calls=round(rates[case] * seconds / case.batch))
+        done = await _slice(books, case, calls=round(rates[case] * seconds / case.batch))
         rates[case] = done.per_second
         cases[case.name] = {
             "transfers": len(done.done),
@@ -345,39 +337,48 @@ async def _round(tpc_b: TpcB, book: Book, seconds: float, rates: dict[Case, floa
     return {"tpc_b_per_s": round(yardstick, 1), "cases": cases}
 
 
-async def _slice(book: Book, case: Case, *, calls: int) -> Slice[Entry]:
+async def _slice(books: Sequence[Book], case: Case, *, calls: int) -> Slice[Entry]:
     """Post that many batches, or as many as there are callers; all are made beforehand."""
-    batches = [book.some(case.batch) for _ in range(max(calls, case.callers))]
-    left = iter(batches)
+    each = max(math.ceil(calls / len(books)), case.callers)
+    batches = {book.tenant_id: [book.some(case.batch) for _ in range(each)] for book in books}
 
-    async def call() -> None:
+    async def call(book: Book, left: Iterator[list[Entry]]) -> None:
         for batch in left:
             await book.post(batch)
 
+    calling = []
+    for book in books:
+        left = iter(batches[book.tenant_id])
+        calling += [call(book, left) for _ in range(case.callers)]
     settle_down()
     began = time.perf_counter()
-    await asyncio.gather(*(call() for _ in range(case.callers)))
+    await asyncio.gather(*calling)
     seconds = time.perf_counter() - began
-    return Slice(seconds, [entry for batch in batches for entry in batch])
+    done = [entry for those in batches.values() for batch in those for entry in batch]
+    return Slice(seconds, done)
 
 
-async def _look_into_database(url: str, book: Book) -> Json:
+async def _look_into_database(url: str, books: Sequence[Book]) -> Json:
     """Compare what we were told with what is there, and weigh it."""
     connection = await asyncpg.connect(url)
     try:
-        stored = await connection.fetchrow(_STORED, book.tenant_id.uuid)
+        stored = await connection.fetchrow(_STORED, [book.tenant_id.uuid for book in books])
         sizes = [await connection.fetchval(_SIZE, tables) for tables in (BOOKS, OUTBOX)]
         server = await connection.fetchval("SHOW server_version")
     finally:
         await connection.close()
     if not stored["debits"] == stored["credits"] == stored["moved"]:
         raise Broken(f"the books do not balance: {dict(stored)}")
-    if not stored["transfers"] == stored["events"] == book.acknowledged:
-        raise Broken(f"{book.acknowledged} transfers were acknowledged: {dict(stored)}")
+    acknowledged = sum(book.acknowledged for book in books)
+    events = sum(book.events for book in books)
+    if (stored["transfers"], stored["events"]) != (acknowledged, events):
+        raise Broken(
+            f"{acknowledged} transfers with {events} events were acknowledged: {dict(stored)}"
+        )
     return {
-        "transfers": book.acknowledged,
+        "transfers": acknowledged,
         "bytes_per_transfer": {
-            name: round(size / book.acknowledged)
+            name: round(size / acknowledged)
             for name, size in zip(("books", "outbox"), sizes, strict=True)
         },
         "events_waiting_at_the_end": stored["waiting"],
@@ -429,7 +430,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="benchmarks.ledger", description=__doc__)
     parser.add_argument("--seconds", type=float, default=2, help="of each slice")
     parser.add_argument("--rounds", type=int, default=5, help="of slices")
-    parser.add_argument("--accounts", type=int, default=10_000)
+    parser.add_argument("--tenants", type=int, default=2, help="who post at the same time")
+    parser.add_argument("--accounts", type=int, default=10_000, help="of each tenant")
     parser.add_argument("--hot", action="store_true", help="one account pays half of all transfers")
     parser.add_argument("--work", type=int, default=1, help="workers; without one no event leaves")
     return parser

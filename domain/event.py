@@ -13,6 +13,7 @@ class Event:
     subject: the id of the thing it happened to.
     data: the thing itself, as committed.
     correlation_id: what ties all effects of one request together.
+    occurred_at: None where nobody knows better than the store: when it was stored.
     """
 
     id: EventId
@@ -21,4 +22,4 @@ class Event:
     subject: TypedId
     data: object
     correlation_id: str
-    occurred_at: datetime
+    occurred_at: datetime | None

@@ -1,7 +1,7 @@
 """The books: decided in the domain, under row locks taken in the order of the accounts' ids."""
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from operator import itemgetter
@@ -12,7 +12,7 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import borrowed_driver
-from adapters.postgres.scope import Scope, page_of
+from adapters.postgres.scope import Scope, journal_lock, page_of, tenant_lock
 from adapters.postgres.write import Write, array_literal, write_rows
 from domain.amount import Amount
 from domain.errors import DomainError, VersionConflict
@@ -50,6 +50,10 @@ INSERT INTO core.accounts (tenant_id, id, kind, owner, asset, overdraft_limit, c
 SELECT $1, uuidv7(), kind, owner, asset, CASE WHEN unlimited THEN NULL ELSE 0 END, core.now()
 FROM unnest($2::text[], $3::text[], $4::text[], $5::bool[]) AS k (kind, owner, asset, unlimited)
 ON CONFLICT (tenant_id, kind, owner, asset) DO NOTHING
+"""
+
+_FIND_BALANCES = """
+SELECT * FROM core.accounts WHERE tenant_id = $1 AND id = ANY($2)
 """
 
 # The clock is read for each row once it is locked, so no line before it is recorded later.
@@ -105,6 +109,12 @@ $27::text::numeric[], $28::text::bigint[], $29::text::numeric[]
 
 _WRITE = f"""
 booked AS MATERIALIZED (SELECT core.write_entries($1, {_ENTRY_ARRAYS}, $30) AS recorded_at)
+"""
+
+_POST = f"""
+posted AS MATERIALIZED (
+    SELECT core.post_entries($1, {_ENTRY_ARRAYS}, $30, $31, $32, $33) AS recorded_at
+)
 """
 
 _ADD_DATED = """
@@ -198,11 +208,15 @@ _LIST_POSTINGS: Final = {
     PostingOrder.OLDEST_FIRST: _list_postings(">", "ASC"),
 }
 
-# Who reads a balance as of now waits for those who are writing to it: after that, nothing is
-# recorded by now any more.
+# Who reads a balance as of now waits for those who are writing to it, and for the journal: after
+# that, nothing is recorded by now any more.
 _LATEST_RECORD = """
-WITH locked AS MATERIALIZED (
-    SELECT asset FROM core.accounts WHERE tenant_id = $1 AND id = $2 FOR SHARE
+WITH journal AS MATERIALIZED (
+    SELECT pg_advisory_xact_lock_shared($4)::text AS waited_for
+), locked AS MATERIALIZED (
+    SELECT asset FROM core.accounts, journal
+    WHERE tenant_id = $1 AND id = $2 AND waited_for IS NOT NULL
+    FOR SHARE OF accounts
 )
 SELECT asset, least(coalesce($3::timestamptz, 'infinity'), core.now()) AS recorded_by FROM locked
 """
@@ -233,7 +247,7 @@ FROM line
 
 _CACHED_ACCOUNTS: Final = 100_000
 
-_LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
+LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """The clock of who has locked nothing."""
 
 
@@ -285,7 +299,7 @@ class PostgresLedger(LedgerStore):
     async def commit(
         self, entry: Entry, *, is_new: bool = False, pending: Sequence[Transfer] = ()
     ) -> Decision:
-        accounts, locked_at = await lock_accounts(self._scope, entry.account_ids)
+        accounts, locked_at = await lock_accounts(self._scope, account_ids([entry]))
         known = (
             books_of_new(accounts, pending, locked_at)
             if is_new
@@ -427,7 +441,11 @@ class PostgresLedger(LedgerStore):
         recorded_by: datetime | None = None,
     ) -> PastBalance:
         row = await self._scope.driver.fetchrow(
-            _LATEST_RECORD, self._scope.tenant, account_id.uuid, recorded_by
+            _LATEST_RECORD,
+            self._scope.tenant,
+            account_id.uuid,
+            recorded_by,
+            journal_lock(self._scope.tenant_id),
         )
         if row is None:
             raise AccountNotFound("no such account", account_id=account_id)
@@ -492,9 +510,7 @@ class PostgresLedger(LedgerStore):
             for row in rows
         }
 
-    async def _books(
-        self, entries: Sequence[Entry], accounts: Mapping[AccountId, Account]
-    ) -> Books:
+    async def _books(self, entries: Sequence[Entry], accounts: Mapping[bytes, Account]) -> Books:
         """Read what is known of the entries' ids, after the locks: it then includes what the
         previous holder of any of these accounts has committed.
         """
@@ -514,13 +530,13 @@ class PostgresLedger(LedgerStore):
         known_entries = await self._find_entries([EntryId(id) for id in first["known_ids"]])
         return Books(
             accounts=accounts,
-            transfers={transfer.id: transfer for transfer in map(self._transfer, known)},
+            transfers={transfer.id.bytes: transfer for transfer in map(self._transfer, known)},
             resolutions={
-                TransferId(row["id"]): TransferKind(row["resolution"])
+                row["id"].bytes: TransferKind(row["resolution"])
                 for row in known
                 if row["resolution"]
             },
-            entries={id: found.entry for id, found in known_entries.items()},
+            entries={id.bytes: found.entry for id, found in known_entries.items()},
             failed={
                 id.bytes: reason
                 for id, reason in zip(first["burned_ids"], first["burned_reasons"], strict=True)
@@ -529,12 +545,12 @@ class PostgresLedger(LedgerStore):
             reversals=await self._reversals(entries),
         )
 
-    async def _reversals(self, entries: Sequence[Entry]) -> Mapping[EntryId, EntryId]:
+    async def _reversals(self, entries: Sequence[Entry]) -> Mapping[bytes, EntryId]:
         wanted = [entry.reverses.uuid for entry in entries if entry.reverses]
         if not wanted:
             return {}
         rows = await self._scope.driver.fetch(_GET_REVERSALS, self._scope.tenant, wanted)
-        return {EntryId(row["entry_id"]): EntryId(row["reversal_id"]) for row in rows}
+        return {row["entry_id"].bytes: EntryId(row["reversal_id"]) for row in rows}
 
     async def _add_links(self, decided: Sequence[Decision], books: Books) -> None:
         """Write what few entries have beside their own rows."""
@@ -579,11 +595,11 @@ class PostgresLedger(LedgerStore):
                 [transfer.id.uuid for transfer in expiring],
                 [transfer.expires_at for transfer in expiring],
             )
-        known = {**books.transfers, **{transfer.id: transfer for transfer in transfers}}
+        known = {**books.transfers, **{transfer.id.bytes: transfer for transfer in transfers}}
         resolved = [
             transfer.pending_id.uuid
             for transfer in transfers
-            if transfer.pending_id and known[transfer.pending_id].expires_at
+            if transfer.pending_id and known[transfer.pending_id.bytes].expires_at
         ]
         if resolved:
             await self._scope.driver.execute(_DROP_EXPIRING, self._scope.tenant, resolved)
@@ -631,9 +647,14 @@ class PostgresExpiringHolds(ExpiringHolds):
         return [(TenantId(row["tenant_id"]), TransferId(row["transfer_id"])) for row in rows]
 
 
-def account_ids(entries: Iterable[Entry]) -> Set[AccountId]:
-    """Return the accounts on either side of the entries' transfers."""
-    return {id for entry in entries for id in entry.account_ids}
+def account_ids(entries: Iterable[Entry]) -> dict[bytes, AccountId]:
+    """Return the accounts on either side of the entries' transfers, by their bytes."""
+    return {
+        id.bytes: id
+        for entry in entries
+        for transfer in entry.transfers
+        for id in (transfer.debit_account_id, transfer.credit_account_id)
+    }
 
 
 async def find_accounts(scope: Scope, keys: Collection[AccountKey]) -> dict[AccountKey, AccountId]:
@@ -647,25 +668,63 @@ async def find_accounts(scope: Scope, keys: Collection[AccountKey]) -> dict[Acco
     }
 
 
+async def find_balances(scope: Scope, ids: Sequence[AccountId]) -> dict[bytes, Account]:
+    """Return those accounts that exist, by their bytes and without locking them."""
+    rows = await scope.driver.fetch(_FIND_BALANCES, scope.tenant, ids)
+    return _by_bytes(_account(scope, row) for row in rows)
+
+
 async def lock_accounts(
-    scope: Scope, ids: Iterable[AccountId]
-) -> tuple[dict[AccountId, Account], datetime]:
+    scope: Scope, ids: Mapping[bytes, AccountId]
+) -> tuple[dict[bytes, Account], datetime]:
     """Lock those accounts that exist, in the order of their ids, and then read the clock."""
-    rows = await scope.driver.fetch(_LOCK_ACCOUNTS, scope.tenant, sorted(id.uuid for id in ids))
-    accounts = {account.id: account for account in (_account(scope, row) for row in rows)}
-    return accounts, max((row["locked_at"] for row in rows), default=_LONG_AGO)
+    wanted = [ids[key] for key in sorted(ids)]
+    rows = await scope.driver.fetch(_LOCK_ACCOUNTS, scope.tenant, wanted)
+    accounts = _by_bytes(_account(scope, row) for row in rows)
+    return accounts, max((row["locked_at"] for row in rows), default=LONG_AGO)
+
+
+def _by_bytes(accounts: Iterable[Account]) -> dict[bytes, Account]:
+    return {account.id.bytes: account for account in accounts}
 
 
 def new_entries(decided: Sequence[Decision], books: OpenBooks) -> Write:
     """Write entries in the order in which they were decided, on books that are locked."""
     return Write(
         _WRITE,
-        (*entry_arrays(decided, books), books.recorded_at),
+        (*_entry_arrays(decided, books), books.recorded_at),
         found="(SELECT recorded_at FROM booked)",
     )
 
 
-def entry_arrays(decided: Sequence[Decision], books: OpenBooks) -> tuple[Any, ...]:
+def posted_entries(
+    tenant_id: TenantId,
+    decided: Sequence[Decision],
+    books: OpenBooks,
+    latest_record: datetime,
+    recorded: Callable[[datetime], None],
+) -> Write:
+    """Write entries on books that are not locked, and tell when they were recorded.
+
+    What is written on accounts that have changed, or on a clock that does not agree with ours, is a
+    serialization failure. The tenant is entered by the statement itself.
+    """
+    return Write(
+        _POST,
+        (
+            *_entry_arrays(decided, books),
+            tenant_lock(tenant_id),
+            journal_lock(tenant_id),
+            books.recorded_at,
+            latest_record,
+        ),
+        found="(SELECT recorded_at FROM posted)",
+        check=recorded,
+        only_adds=True,
+    )
+
+
+def _entry_arrays(decided: Sequence[Decision], books: OpenBooks) -> tuple[Any, ...]:
     """Return what the functions that write entries take of them.
 
     Ids are encoded by their bytes. The other columns travel as text, which costs the driver a
@@ -706,11 +765,13 @@ def entry_arrays(decided: Sequence[Decision], books: OpenBooks) -> tuple[Any, ..
         _if_any([transfer.pending_id for transfer in transfers]),
         _if_any([transfer.expires_at for transfer in transfers]),
         _texts([transfer.purpose for transfer in transfers]),
-        _numbers([move.debit_after.held - move.debit_before.held for move in moves]),
+        _numbers(
+            [move.debit_after.debits_pending - move.debit_before.debits_pending for move in moves]
+        ),
         _numbers([account.version for account in debits]),
-        _numbers([account.balance for account in debits]),
+        _numbers([account.credits_posted - account.debits_posted for account in debits]),
         _numbers([account.version for account in credits]),
-        _numbers([account.balance for account in credits]),
+        _numbers([account.credits_posted - account.debits_posted for account in credits]),
     )
 
 
@@ -733,12 +794,12 @@ def _if_any(values: Sequence[Any]) -> Sequence[Any]:
 
 
 def books_of_new(
-    accounts: Mapping[AccountId, Account], pending: Sequence[Transfer], locked_at: datetime
+    accounts: Mapping[bytes, Account], pending: Sequence[Transfer], locked_at: datetime
 ) -> Books:
     """Return what is known of an entry whose ids are new: its accounts and what it resolves."""
     return Books(
         accounts=accounts,
-        transfers={transfer.id: transfer for transfer in pending},
+        transfers={transfer.id.bytes: transfer for transfer in pending},
         resolutions={},
         entries={},
         failed={},

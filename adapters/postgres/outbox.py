@@ -12,7 +12,7 @@ from adapters.postgres.engine import borrowed_driver
 from adapters.postgres.lease import hold
 from adapters.postgres.scope import Scope
 from adapters.postgres.write import Write, write_rows
-from adapters.wire.event import event_bytes, with_sequence
+from adapters.wire.event import event_bytes, stamped
 from domain.event import Event
 from domain.ids import EventId, TenantId
 from ports.bus import (
@@ -63,10 +63,10 @@ WHERE o.tenant_id = batch.tenant_id AND o.id = batch.id AND o.sequence IS NULL
 """
 
 _UNPUBLISHED = """
-SELECT o.tenant_id, o.id, o.sequence, o.type, o.payload
+SELECT o.tenant_id, o.id, o.sequence, o.type, o.payload, o.recorded_at
 FROM core.event_heads AS h
 CROSS JOIN LATERAL (
-    SELECT tenant_id, id, sequence, type, payload FROM core.outbox
+    SELECT tenant_id, id, sequence, type, payload, recorded_at FROM core.outbox
     WHERE tenant_id = h.tenant_id AND sequence > h.published
     ORDER BY sequence LIMIT $1
 ) AS o
@@ -190,7 +190,7 @@ def _event(row: Any) -> StampedEvent:
         tenant_id=TenantId(row["tenant_id"]),
         sequence=row["sequence"],
         type=row["type"],
-        payload=with_sequence(row["payload"], row["sequence"]),
+        payload=stamped(row["payload"], sequence=row["sequence"], stored_at=row["recorded_at"]),
     )
 
 

@@ -23,6 +23,14 @@ def tenant_lock(tenant_id: TenantId) -> int:
     return int.from_bytes(tenant_id.uuid.bytes[8:], signed=True)
 
 
+def journal_lock(tenant_id: TenantId) -> int:
+    """Return the key of the lock that orders the journal of a tenant and its readers.
+
+    No other tenant's lock: all their keys begin with the variant of a UUID, and this does not.
+    """
+    return tenant_lock(tenant_id) ^ 1 << 62
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """One open transaction of one tenant."""

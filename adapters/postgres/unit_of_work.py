@@ -25,11 +25,11 @@ class PostgresUnitOfWorkFactory(UnitOfWorkFactory):
         self._engine = engine
         self._market = market
         self._account_ids = account_ids
-        self._groups = GroupCommit(market, self._open_scope, self._lend, account_ids)
+        self._groups = GroupCommit(market, self.open_scope, self.lend, account_ids)
 
     @asynccontextmanager
     async def begin(self, tenant_id: TenantId) -> AsyncIterator[UnitOfWork]:
-        async with self._open_scope(tenant_id) as scope:
+        async with self.open_scope(tenant_id) as scope:
             uow = PostgresUnitOfWork(scope, self._account_ids)
             yield uow
         uow.ledger.remember_opened()
@@ -41,11 +41,13 @@ class PostgresUnitOfWorkFactory(UnitOfWorkFactory):
             async with self.begin(tenant_id) as uow:
                 return await work(uow)
 
-    def _lend(self) -> AbstractAsyncContextManager[Any]:
+    def lend(self) -> AbstractAsyncContextManager[Any]:
+        """Lend the driver of a connection, outside of any transaction."""
         return borrowed_driver(self._engine)
 
     @asynccontextmanager
-    async def _open_scope(self, tenant_id: TenantId) -> AsyncIterator[Scope]:
+    async def open_scope(self, tenant_id: TenantId) -> AsyncIterator[Scope]:
+        """Open a transaction of the tenant that commits when the block ends."""
         catalogue = await self._market.catalogue()
         with translated():
             async with lend(self._engine) as lent:

@@ -30,7 +30,8 @@ class Write:
             `$1` is the tenant, `$2` the first argument.
         found: what is told of what was written, as an SQL expression.
         check: raises if that is not what was to be written.
-        only_adds: nothing but rows of `$1` are added, and no row needs to be seen for it.
+        only_adds: nothing but rows of `$1` are added, and no row needs to be seen for it but by a
+            function that makes the tenant known itself.
     """
 
     expressions: str

@@ -1,5 +1,6 @@
 """Events, as the bytes that the outbox keeps and the bus carries; and dead letters."""
 
+from datetime import datetime
 from typing import assert_never, cast
 
 from adapters.wire.amount import time_message
@@ -12,7 +13,7 @@ from adapters.wire.tenant import api_key_message, customer_message, tenant_messa
 from adapters.wire.trade import trade_message
 from domain.dead_letter import DeadLetter, DeadLetterState
 from domain.event import Event
-from domain.ledger.entry import Entry
+from domain.ledger.entry import CommittedEntries, Entry
 from domain.quote.quote import Quote
 from domain.reconciliation.break_ import Break
 from domain.tenant.api_key import ApiKey
@@ -22,7 +23,18 @@ from domain.trade.trade import Trade
 from ports.sandbox import Deposit
 from reli.event.v1 import dead_letter_pb2, event_pb2
 
-Subject = Tenant | Customer | ApiKey | Quote | Trade | Entry | Deposit | Break | DeadLetter
+Subject = (
+    Tenant
+    | Customer
+    | ApiKey
+    | Quote
+    | Trade
+    | Entry
+    | CommittedEntries
+    | Deposit
+    | Break
+    | DeadLetter
+)
 
 _LETTER_STATE = enum_messages(DeadLetterState, dead_letter_pb2.DeadLetterState, "DEAD_LETTER_STATE")
 
@@ -45,11 +57,13 @@ def event_bytes(event: Event) -> bytes:
         case ApiKey() as api_key:
             message.api_key.CopyFrom(api_key_message(api_key))
         case Quote() as quote:
-            message.quote.CopyFrom(quote_message(quote, now=event.occurred_at))
+            message.quote.CopyFrom(quote_message(quote, now=event.occurred_at or quote.created_at))
         case Trade() as trade:
             message.trade.CopyFrom(trade_message(trade))
         case Entry() as entry:
             message.entry.CopyFrom(entry_message(entry, recorded_at=event.occurred_at))
+        case CommittedEntries() as committed:
+            message.committed_entries.entry_ids.extend(map(str, committed.ids))
         case Deposit() as deposit:
             message.deposit.CopyFrom(deposit_message(deposit))
         case Break() as found:
@@ -61,9 +75,16 @@ def event_bytes(event: Event) -> bytes:
     return message.SerializeToString()
 
 
-def with_sequence(payload: bytes, sequence: int) -> bytes:
-    """Return the event's bytes with its sequence: in protobuf, appending a field sets it."""
-    return payload + event_pb2.Event(sequence=sequence).SerializeToString()
+def stamped(payload: bytes, *, sequence: int, stored_at: datetime) -> bytes:
+    """Return the event's bytes with its sequence, and with a time if it came without.
+
+    In protobuf, appending a field sets it.
+    """
+    has_time = event_pb2.Event.FromString(payload).HasField("occur_time")
+    stamp = event_pb2.Event(
+        sequence=sequence, occur_time=None if has_time else time_message(stored_at)
+    )
+    return payload + stamp.SerializeToString()
 
 
 def dead_letter_message(letter: DeadLetter) -> dead_letter_pb2.DeadLetter:

@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from domain.event import Event
-from domain.ids import EventId, TypedId
+from domain.ids import EventId, TenantId, TypedId
+from domain.ledger.entry import CommittedEntries, Entry
 from domain.ledger.posting import Decision
 from ports.ids import IdSource
 from ports.unit_of_work import UnitOfWork
+
+_IDS_IN_AN_EVENT: Final = 1_000
 
 
 class Thing(Protocol):
@@ -35,7 +38,8 @@ class Announce:
         now: datetime | None = None,
     ) -> None:
         """Announce that `type` happened to `thing`, as it now is; `now` where it is known."""
-        await uow.outbox.add(self._event(uow, type, thing, correlation_id, now or await uow.now()))
+        now = now or await uow.now()
+        await uow.outbox.add(self._event(uow.tenant_id, type, thing, correlation_id, now))
 
     async def entries(
         self, uow: UnitOfWork, decisions: Sequence[Decision], *, correlation_id: str
@@ -43,17 +47,38 @@ class Announce:
         """Announce that entries were committed, each at the time at which it was recorded."""
         await uow.outbox.add(
             *(
-                self._event(uow, "entry.committed", one.entry, correlation_id, one.recorded_at)
+                self._event(
+                    uow.tenant_id, "entry.committed", one.entry, correlation_id, one.recorded_at
+                )
                 for one in decisions
             )
         )
 
+    def committed(
+        self, tenant_id: TenantId, entries: Sequence[Entry], *, correlation_id: str
+    ) -> Sequence[Event]:
+        """Return the events that tell of an operator's entries, to be stored with them."""
+        ids = [entry.id for entry in entries]
+        parts = [
+            CommittedEntries(ids[first : first + _IDS_IN_AN_EVENT])
+            for first in range(0, len(ids), _IDS_IN_AN_EVENT)
+        ]
+        return [
+            self._event(tenant_id, "entries.committed", part, correlation_id, None)
+            for part in parts
+        ]
+
     def _event(
-        self, uow: UnitOfWork, type: str, thing: Thing, correlation_id: str, now: datetime
+        self,
+        tenant_id: TenantId,
+        type: str,
+        thing: Thing,
+        correlation_id: str,
+        now: datetime | None,
     ) -> Event:
         return Event(
             id=self.ids.new(EventId),
-            tenant_id=uow.tenant_id,
+            tenant_id=tenant_id,
             type=type,
             subject=thing.id,
             data=thing,

@@ -104,7 +104,11 @@ class Account:
 
     @property
     def is_within_limit(self) -> bool:
-        return self.overdraft_limit is None or self.available + self.overdraft_limit >= 0
+        limit = self.overdraft_limit
+        return (
+            limit is None
+            or self.credits_posted - self.debits_posted - self.debits_pending + limit >= 0
+        )
 
     @property
     def overflows(self) -> bool:
@@ -116,7 +120,7 @@ class Account:
         )
 
     def debited(
-        self, *, pending: int = 0, posted: int = 0, recorded_at: datetime | None = None
+        self, pending: int = 0, posted: int = 0, recorded_at: datetime | None = None
     ) -> "Account":
         return Account(
             self.id,
@@ -131,7 +135,7 @@ class Account:
         )
 
     def credited(
-        self, *, pending: int = 0, posted: int = 0, recorded_at: datetime | None = None
+        self, pending: int = 0, posted: int = 0, recorded_at: datetime | None = None
     ) -> "Account":
         return Account(
             self.id,

@@ -1,6 +1,6 @@
 """An entry commits one or more transfers, all or none."""
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -96,6 +96,18 @@ class Entry:
             effective_at=effective_at,
             reverses=self.id,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedEntries:
+    """Entries that one call committed, by their ids."""
+
+    ids: Sequence[EntryId]
+
+    @property
+    def id(self) -> EntryId:
+        """The first of them, by which all are known."""
+        return self.ids[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -541,6 +541,37 @@ async def test_batches_of_any_split_do_what_the_domain_does_one_by_one(
     await twins.assert_same_lines()
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    batch=BATCHES,
+    cuts=st.lists(st.tuples(st.integers(1, 4), st.integers(0, 2)), min_size=10, max_size=10),
+)
+async def test_whoever_writes_the_books_the_domain_has_decided(
+    platform: Platform, batch: list[Any], cuts: list[tuple[int, int]]
+) -> None:
+    """Two processes post what they can without locking the books, and others lock them."""
+    rig = await a_rig(platform)
+    twins = await some_twins(rig)
+    entries = deque[Entry]()
+    expected = deque[Decision | DomainError]()
+    for draft in batch:
+        entries.append(twins.twisted(*draft))
+        expected.append(twins.expect(entries[-1]))
+    journals = [None, platform.container.journal(), platform.work_container.journal()]
+
+    for size, writer in cuts:
+        part = [entries.popleft() for _ in range(min(size, len(entries)))]
+        told = [expected.popleft() for _ in part]
+        journal = journals[writer]
+        if part and journal and await rig.post(*part, journal=journal):
+            assert all(isinstance(one, Decision) and not one.is_replay for one in told)
+        else:
+            assert list(map(_told, await rig.commit_all(part))) == list(map(_told, told))
+
+    assert _timeless(await rig.accounts()) == _timeless(twins.book.accounts)
+    await twins.assert_same_lines()
+
+
 async def some_twins(rig: Rig) -> Twins:
     twins = Twins(rig, await rig.accounts())
     async with rig.begin() as uow:

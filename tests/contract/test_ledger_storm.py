@@ -51,11 +51,16 @@ async def test_no_entry_is_halved_or_lost_and_nobody_deadlocks(rig: Rig) -> None
     chance = random.Random(7)
     before = await owner.fetchval(DEADLOCKS)
     acknowledged: set[EntryId] = set()
+    posted: set[EntryId] = set()
+
+    journals = [rig.platform.container.journal(), rig.platform.work_container.journal()]
 
     async def write(batches: list[list[Entry]]) -> None:
         for batch in batches:
             try:
-                if len(batch) == 1:
+                if await rig.post(*batch, journal=chance.choice(journals)):
+                    posted.update(entry.id for entry in batch)
+                elif len(batch) == 1:
                     await rig.commit(batch[0])
                 else:
                     await rig.commit_all(batch)
@@ -90,6 +95,8 @@ async def test_no_entry_is_halved_or_lost_and_nobody_deadlocks(rig: Rig) -> None
     assert set(stored.values()) == {3}
     assert acknowledged <= stored.keys()
     assert len(acknowledged) > WRITERS, "hardly anything was written"
+    assert posted, "nobody wrote without locking the books"
+    assert posted < acknowledged, "nobody had to lock the books"
     assert not await owner.fetch(IDLE_IN_TRANSACTION)
     assert await owner.fetchval(DEADLOCKS) == before
     await assert_books_balance(owner, str(rig.tenant_id))

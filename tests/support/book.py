@@ -43,10 +43,10 @@ class Book:
     def books(self) -> Books:
         """What a decision may look at: all of it."""
         return Books(
-            accounts=self.accounts,
-            transfers=self.transfers,
-            resolutions=self.resolutions,
-            entries=self.entries,
+            accounts={id.bytes: account for id, account in self.accounts.items()},
+            transfers={id.bytes: transfer for id, transfer in self.transfers.items()},
+            resolutions={id.bytes: kind for id, kind in self.resolutions.items()},
+            entries={id.bytes: entry for id, entry in self.entries.items()},
             failed=self.failed,
             now=self.now,
         )

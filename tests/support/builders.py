@@ -143,12 +143,12 @@ def the_books(
     now: datetime = NOW,
 ) -> Books:
     return Books(
-        accounts={account.id: account for account in accounts},
-        transfers={transfer.id: transfer for transfer in transfers},
-        resolutions=resolutions or {},
-        entries={entry.id: entry} if entry else {},
+        accounts={account.id.bytes: account for account in accounts},
+        transfers={transfer.id.bytes: transfer for transfer in transfers},
+        resolutions={id.bytes: kind for id, kind in (resolutions or {}).items()},
+        entries={entry.id.bytes: entry} if entry else {},
         failed=failed or {},
-        reversals=reversals or {},
+        reversals={id.bytes: by for id, by in (reversals or {}).items()},
         now=now,
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Final
 
 from domain.amount import Amount
@@ -14,6 +15,7 @@ from domain.ledger.errors import LedgerRefusal
 from domain.ledger.posting import Decision
 from domain.ledger.transfer import Posting, Transfer, TransferKind
 from domain.tenant.tenant import Tenant, TenantSettings
+from ports.journal import Journal
 from ports.ledger import PostingOrder
 from ports.page import PageRequest
 from ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
@@ -77,6 +79,13 @@ class Rig:
     async def commit_all(self, entries: Sequence[Entry]) -> Sequence[Decision | DomainError]:
         async with self.begin() as uow:
             return await uow.ledger.commit_all(entries)
+
+    async def post(self, *entries: Entry, journal: Journal | None = None) -> datetime | None:
+        """Post entries together, with the events that an operator's call makes of them."""
+        announce = self.platform.container.announce()
+        events = announce.committed(self.tenant_id, entries, correlation_id="a call")
+        journal = journal or self.platform.container.journal()
+        return await journal.post(self.tenant_id, entries, events)
 
     async def enter(self, *transfers: Transfer) -> Entry:
         decision = await self.commit(self.entry(*transfers))

@@ -7,11 +7,13 @@ from typing import Final
 from app.usecase.announce import Announce
 from app.usecase.call import Call
 from domain.errors import DomainError
+from domain.event import Event
 from domain.ids import TransferId
 from domain.ledger.entry import Entry, NewEntry
 from domain.ledger.errors import BatchTooLarge, EmptyBatch
 from domain.ledger.posting import Decision
 from domain.ledger.transfer import Transfer
+from ports.journal import Journal
 from ports.unit_of_work import UnitOfWorkFactory
 
 MAX_TRANSFERS: Final = 8_190
@@ -24,6 +26,7 @@ EntryResult = Decision | DomainError
 class CreateEntries:
     """Entries carry their own ids, so a batch that comes again has its effect once."""
 
+    journal: Journal
     units_of_work: UnitOfWorkFactory
     announce: Announce
 
@@ -36,6 +39,9 @@ class CreateEntries:
         used one of the ids meanwhile.
         """
         _check_size(entries)
+        posted = await self._post(call, entries)
+        if posted is not None:
+            return posted
         async with self.units_of_work.begin(call.tenant_id) as uow:
             await uow.tenants.get()
             pending = await uow.ledger.get_transfers(
@@ -52,9 +58,25 @@ class CreateEntries:
                 await uow.ledger.commit_all([one for one in drafts if isinstance(one, Entry)])
             )
             results = [next(decided) if isinstance(one, Entry) else one for one in drafts]
-            new = [one for one in results if isinstance(one, Decision) and not one.is_replay]
-            await self.announce.entries(uow, new, correlation_id=call.correlation_id)
+            new = [one.asked for one in results if isinstance(one, Decision) and not one.is_replay]
+            await uow.outbox.add(*self._events(call, new))
         return results
+
+    async def _post(
+        self, call: Call, entries: Sequence[NewEntry | DomainError]
+    ) -> Sequence[EntryResult] | None:
+        """Return the results if there is nothing about any of the entries to look at."""
+        drafts = _drafts(entries, {}, reference=str(call.api_key_id))
+        whole = [one for one in drafts if isinstance(one, Entry)]
+        if len(whole) < len(drafts):
+            return None
+        recorded_at = await self.journal.post(call.tenant_id, whole, self._events(call, whole))
+        if recorded_at is None:
+            return None
+        return [Decision(entry, is_replay=False, recorded_at=recorded_at) for entry in whole]
+
+    def _events(self, call: Call, entries: Sequence[Entry]) -> Sequence[Event]:
+        return self.announce.committed(call.tenant_id, entries, correlation_id=call.correlation_id)
 
 
 def _check_size(entries: Sequence[NewEntry | DomainError]) -> None:

@@ -1,5 +1,6 @@
 """Committing an operator's entry."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -7,9 +8,11 @@ from app.usecase.announce import Announce
 from app.usecase.call import Call
 from app.usecase.once import Once
 from domain.errors import DomainError
+from domain.event import Event
 from domain.ids import EntryId
 from domain.ledger.entry import Entry, NewEntry
 from domain.ledger.errors import LedgerRefusal
+from ports.journal import Journal
 from ports.ledger import RecordedEntry
 from ports.unit_of_work import UnitOfWork
 
@@ -18,11 +21,34 @@ from ports.unit_of_work import UnitOfWork
 class CreateEntry:
     """The one way in which a person writes to a book."""
 
+    journal: Journal
     once: Once
     announce: Announce
 
     async def __call__(self, call: Call, new: NewEntry) -> RecordedEntry:
         """Return the entry, or raise the ledger's refusal."""
+        return await self._post(call, new) or await self._commit(call, new)
+
+    async def _post(self, call: Call, new: NewEntry) -> RecordedEntry | None:
+        """Return the entry if there is nothing about it to look at."""
+        try:
+            entry = new.completed({}, reference=str(call.api_key_id))
+        except DomainError:
+            return None
+        recorded_at = await self.journal.post(
+            call.tenant_id,
+            [entry],
+            self._events(call, entry),
+            request=(call.key, entry.id.uuid) if call.key else None,
+        )
+        if recorded_at is None:
+            return None
+        return RecordedEntry(entry.recorded(recorded_at), recorded_at)
+
+    def _events(self, call: Call, entry: Entry) -> Sequence[Event]:
+        return self.announce.committed(call.tenant_id, [entry], correlation_id=call.correlation_id)
+
+    async def _commit(self, call: Call, new: NewEntry) -> RecordedEntry:
         submitted: list[Entry] = []
 
         async def effect(uow: UnitOfWork) -> RecordedEntry:
@@ -35,7 +61,7 @@ class CreateEntry:
             decision = await uow.ledger.commit(entry)
             if decision.is_replay:
                 return await uow.ledger.get_entry(new.id)
-            await self.announce.entries(uow, [decision], correlation_id=call.correlation_id)
+            await uow.outbox.add(*self._events(call, entry))
             return RecordedEntry(decision.entry, decision.recorded_at)
 
         async def replay(uow: UnitOfWork, id: UUID) -> RecordedEntry:

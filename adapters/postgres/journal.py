@@ -1,0 +1,257 @@
+"""The journal: entries are decided on balances that are remembered, and written by one statement.
+
+The statement changes the accounts only if their versions are those that were decided on. So what is
+remembered may be wrong but can do no harm: then nothing is written, the balances are read again,
+and at last the entries are left to those who lock the books. It needs no lease, and any number of
+processes may post to one tenant's books.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+from adapters.postgres.ledger import LONG_AGO, account_ids, find_balances, posted_entries
+from adapters.postgres.outbox import new_events
+from adapters.postgres.request import new_requests
+from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
+from adapters.postgres.write import Write, add_rows
+from domain.event import Event
+from domain.ids import TenantId
+from domain.ledger.account import Account
+from domain.ledger.entry import Entry
+from domain.ledger.posting import Books, Decision, OpenBooks
+from ports.clock import DatabaseClock
+from ports.errors import DatabaseBusy, DatabaseUnavailable
+from ports.journal import Journal, is_plain
+from ports.request import RequestKey
+
+TRANSFERS: Final = 8_190
+"""In one statement at most, unless one caller has more."""
+
+ACCOUNTS: Final = 100_000
+"""Balances that are remembered at most, of all tenants."""
+
+TRIES: Final = 3
+"""How often balances are read again before the books are left to those who lock them."""
+
+
+@dataclass(slots=True, eq=False)
+class _Posting:
+    """What one caller posts, and when it was recorded: None if it was not."""
+
+    entries: Sequence[Entry]
+    events: Sequence[Event]
+    request: tuple[RequestKey, UUID] | None
+    recorded_at: "asyncio.Future[datetime | None]"
+    transfers: int
+
+    def end(self, recorded_at: datetime | None) -> None:
+        if not self.recorded_at.done():
+            self.recorded_at.set_result(recorded_at)
+
+    def fail(self, error: Exception) -> None:
+        if not self.recorded_at.done():
+            self.recorded_at.set_exception(error)
+
+
+@dataclass(slots=True)
+class _Book:
+    """A tenant's balances as we remember them, and who waits to post to it.
+
+    Attributes:
+        latest_record: when we recorded last; nothing is recorded before it, whatever clocks do.
+    """
+
+    latest_record: datetime = LONG_AGO
+    accounts: dict[bytes, Account] = field(default_factory=dict)
+    waiting: deque[_Posting] = field(default_factory=deque)
+    is_led: bool = False
+
+
+class PostgresJournal(Journal):
+    """One statement at a time for each tenant; who comes meanwhile rides in the next one."""
+
+    def __init__(self, clock: DatabaseClock, units_of_work: PostgresUnitOfWorkFactory) -> None:
+        self._clock = clock
+        self._units_of_work = units_of_work
+        self._books: OrderedDict[TenantId, _Book] = OrderedDict()
+        self._leaders: set[asyncio.Task[None]] = set()
+
+    async def post(
+        self,
+        tenant_id: TenantId,
+        entries: Sequence[Entry],
+        events: Sequence[Event],
+        *,
+        request: tuple[RequestKey, UUID] | None = None,
+    ) -> datetime | None:
+        if not all(map(is_plain, entries)):
+            return None
+        posting = _Posting(
+            entries,
+            events,
+            request,
+            asyncio.get_running_loop().create_future(),
+            sum(len(entry.transfers) for entry in entries),
+        )
+        book = self._book(tenant_id)
+        book.waiting.append(posting)
+        if not book.is_led:
+            book.is_led = True
+            leader = asyncio.create_task(self._lead(tenant_id, book))
+            self._leaders.add(leader)
+            leader.add_done_callback(self._leaders.discard)
+        return await posting.recorded_at
+
+    def _book(self, tenant_id: TenantId) -> _Book:
+        book = self._books.get(tenant_id)
+        if book is None:
+            book = self._books[tenant_id] = _Book()
+        self._books.move_to_end(tenant_id)
+        return book
+
+    async def _lead(self, tenant_id: TenantId, book: _Book) -> None:
+        postings: list[_Posting] = []
+        try:
+            while book.waiting:
+                postings = _next(book.waiting)
+                try:
+                    await self._post(tenant_id, book, postings)
+                except Exception as error:
+                    for posting in postings:
+                        posting.fail(error)
+            self._forget_some()
+        finally:
+            book.is_led = False
+            for posting in (*postings, *book.waiting):
+                posting.fail(DatabaseUnavailable("the process is stopping"))
+            book.waiting.clear()
+
+    async def _post(self, tenant_id: TenantId, book: _Book, postings: list[_Posting]) -> None:
+        """Post what can be posted together, and tell each what became of it."""
+        for _ in range(TRIES):
+            now = await self._clock.now()
+            await self._remember(tenant_id, book, postings)
+            postings, decided, books = _decide(postings, book.accounts, now)
+            if not postings:
+                return
+            try:
+                recorded_at = await self._write(tenant_id, book, postings, decided, books)
+            except asyncpg.UniqueViolationError:
+                await self._post_halves(tenant_id, book, postings)
+                return
+            except DatabaseBusy:
+                break
+            if recorded_at is not None:
+                book.accounts |= books.accounts
+                book.latest_record = recorded_at
+                for posting in postings:
+                    posting.end(recorded_at)
+                return
+            for key in books.accounts:
+                book.accounts.pop(key, None)
+        for posting in postings:
+            posting.end(None)
+
+    async def _post_halves(
+        self, tenant_id: TenantId, book: _Book, postings: list[_Posting]
+    ) -> None:
+        """Find out by halving whose id is known: it is no neighbor's fault."""
+        if len(postings) == 1:
+            postings[0].end(None)
+            return
+        middle = len(postings) // 2
+        for half in (postings[:middle], postings[middle:]):
+            await self._post(tenant_id, book, half)
+
+    async def _remember(
+        self, tenant_id: TenantId, book: _Book, postings: Sequence[_Posting]
+    ) -> None:
+        """Read those balances that are not remembered."""
+        named = account_ids(entry for posting in postings for entry in posting.entries)
+        missing = [id for key, id in named.items() if key not in book.accounts]
+        if missing:
+            async with self._units_of_work.open_scope(tenant_id) as scope:
+                book.accounts |= await find_balances(scope, missing)
+
+    async def _write(
+        self,
+        tenant_id: TenantId,
+        book: _Book,
+        postings: Sequence[_Posting],
+        decided: Sequence[Decision],
+        books: OpenBooks,
+    ) -> datetime | None:
+        """Return when it was recorded, or None if that needs other balances or another time."""
+        recorded: list[datetime] = []
+        latest = max(book.latest_record, books.latest_record or book.latest_record)
+        writes: list[Write] = [posted_entries(tenant_id, decided, books, latest, recorded.append)]
+        if events := [event for posting in postings for event in posting.events]:
+            writes.append(new_events(events))
+        if requests := [posting.request for posting in postings if posting.request]:
+            writes.append(new_requests(requests))
+        async with self._units_of_work.lend() as driver:
+            try:
+                await add_rows(driver, tenant_id, writes)
+            except asyncpg.SerializationError:
+                return None
+        return recorded[0]
+
+    def _forget_some(self) -> None:
+        """Forget the tenants that posted longest ago, as far as there is not room for all."""
+        remembered = sum(len(book.accounts) for book in self._books.values())
+        for tenant_id, book in list(self._books.items()):
+            if remembered <= ACCOUNTS:
+                return
+            remembered -= len(book.accounts)
+            if book.waiting or book.is_led:
+                book.accounts.clear()
+            else:
+                del self._books[tenant_id]
+
+
+def _next(waiting: deque[_Posting]) -> list[_Posting]:
+    """Take those who come first, as many as one statement holds."""
+    postings = [waiting.popleft()]
+    room = TRANSFERS - postings[0].transfers
+    while waiting and waiting[0].transfers <= room:
+        room -= waiting[0].transfers
+        postings.append(waiting.popleft())
+    return postings
+
+
+def _decide(
+    postings: list[_Posting], remembered: dict[bytes, Account], now: datetime
+) -> tuple[list[_Posting], list[Decision], OpenBooks]:
+    """Decide on all that is posted, and leave out who has an entry that would be refused."""
+    while True:
+        named = account_ids(entry for posting in postings for entry in posting.entries)
+        books = OpenBooks(
+            Books(
+                accounts={key: remembered[key] for key in named if key in remembered},
+                transfers={},
+                resolutions={},
+                entries={},
+                failed={},
+                now=now,
+            )
+        )
+        decided: list[Decision] = []
+        kept: list[_Posting] = []
+        for posting in postings:
+            results = [books.result_of(entry) for entry in posting.entries]
+            new = [one for one in results if isinstance(one, Decision) and not one.is_replay]
+            if len(new) == len(results):
+                kept.append(posting)
+                decided += new
+            else:
+                posting.end(None)
+        if len(kept) == len(postings):
+            return kept, decided, books
+        postings = kept
