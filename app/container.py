@@ -122,12 +122,14 @@ class Container(containers.DeclarativeContainer):
     account_ids = providers.Singleton(AccountIdCache)
     units_of_work = providers.Singleton(PostgresUnitOfWorkFactory, engine, market, account_ids)
     database_clock = providers.Singleton(PostgresClock, engine, clock)
-    journal = providers.Singleton(PostgresJournal, database_clock, units_of_work)
     lps = providers.Singleton(connect_lps, settings.provided.lps, lp_sessions)
     lp_names = providers.Singleton(tuple, lps)
 
     once = providers.Singleton(Once, units_of_work)
     announce = providers.Singleton(Announce, ids)
+    journal = providers.Singleton(
+        PostgresJournal, database_clock, units_of_work, announce.provided.committed
+    )
     read_ledger = providers.Singleton(ReadLedger, units_of_work)
     read_tenants = providers.Singleton(ReadTenants, units_of_work, directory)
     update_tenant = providers.Singleton(UpdateTenant, once, announce, market, lp_names)

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from domain.event import Event
 from domain.ids import TenantId
 from domain.ledger.entry import Entry
 from ports.request import RequestKey
@@ -22,11 +21,11 @@ class Journal(Protocol):
         self,
         tenant_id: TenantId,
         entries: Sequence[Entry],
-        events: Sequence[Event],
         *,
+        correlation_id: str,
         request: tuple[RequestKey, UUID] | None = None,
     ) -> datetime | None:
-        """Commit all of the entries with their events, and return when they were recorded.
+        """Commit all of the entries, told in the outbox, and return when they were recorded.
 
         Returns None where nothing was done because `LedgerStore` has to look: an entry that is not
         plain (`is_plain`), an id or a request that is known, an account that does not exist, funds

@@ -8,7 +8,7 @@ processes may post to one tenant's books.
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -21,6 +21,7 @@ from adapters.postgres.outbox import new_events
 from adapters.postgres.request import new_requests
 from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from adapters.postgres.write import Write, add_rows
+from domain.errors import DomainError
 from domain.event import Event
 from domain.ids import TenantId
 from domain.ledger.account import Account
@@ -40,13 +41,16 @@ ACCOUNTS: Final = 100_000
 TRIES: Final = 3
 """How often balances are read again before the books are left to those who lock them."""
 
+Tell = Callable[[TenantId, Sequence[tuple[str, Sequence[Entry]]]], Sequence[Event]]
+"""Makes the events of what several calls committed, each with its correlation id."""
+
 
 @dataclass(slots=True, eq=False)
 class _Posting:
     """What one caller posts, and when it was recorded: None if it was not."""
 
     entries: Sequence[Entry]
-    events: Sequence[Event]
+    correlation_id: str
     request: tuple[RequestKey, UUID] | None
     recorded_at: "asyncio.Future[datetime | None]"
     transfers: int
@@ -77,9 +81,12 @@ class _Book:
 class PostgresJournal(Journal):
     """One statement at a time for each tenant; who comes meanwhile rides in the next one."""
 
-    def __init__(self, clock: DatabaseClock, units_of_work: PostgresUnitOfWorkFactory) -> None:
+    def __init__(
+        self, clock: DatabaseClock, units_of_work: PostgresUnitOfWorkFactory, tell: Tell
+    ) -> None:
         self._clock = clock
         self._units_of_work = units_of_work
+        self._tell = tell
         self._books: OrderedDict[TenantId, _Book] = OrderedDict()
         self._leaders: set[asyncio.Task[None]] = set()
 
@@ -87,15 +94,15 @@ class PostgresJournal(Journal):
         self,
         tenant_id: TenantId,
         entries: Sequence[Entry],
-        events: Sequence[Event],
         *,
+        correlation_id: str,
         request: tuple[RequestKey, UUID] | None = None,
     ) -> datetime | None:
         if not all(map(is_plain, entries)):
             return None
         posting = _Posting(
             entries,
-            events,
+            correlation_id,
             request,
             asyncio.get_running_loop().create_future(),
             sum(len(entry.transfers) for entry in entries),
@@ -191,9 +198,13 @@ class PostgresJournal(Journal):
         """Return when it was recorded, or None if that needs other balances or another time."""
         recorded: list[datetime] = []
         latest = max(book.latest_record, books.latest_record or book.latest_record)
-        writes: list[Write] = [posted_entries(tenant_id, decided, books, latest, recorded.append)]
-        if events := [event for posting in postings for event in posting.events]:
-            writes.append(new_events(events))
+        events = self._tell(
+            tenant_id, [(posting.correlation_id, posting.entries) for posting in postings]
+        )
+        writes: list[Write] = [
+            posted_entries(tenant_id, decided, books, latest, recorded.append),
+            new_events(events),
+        ]
         if requests := [posting.request for posting in postings if posting.request]:
             writes.append(new_requests(requests))
         async with self._units_of_work.lend() as driver:
@@ -245,13 +256,16 @@ def _decide(
         decided: list[Decision] = []
         kept: list[_Posting] = []
         for posting in postings:
-            results = [books.result_of(entry) for entry in posting.entries]
-            new = [one for one in results if isinstance(one, Decision) and not one.is_replay]
-            if len(new) == len(results):
-                kept.append(posting)
-                decided += new
-            else:
+            try:
+                results = [books.decide(entry) for entry in posting.entries]
+            except DomainError:
                 posting.end(None)
+                continue
+            if any(result.is_replay for result in results):
+                posting.end(None)
+                continue
+            kept.append(posting)
+            decided += results
         if len(kept) == len(postings):
             return kept, decided, books
         postings = kept

@@ -1,7 +1,7 @@
 """The books: decided in the domain, under row locks taken in the order of the accounts' ids."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from operator import itemgetter
@@ -730,49 +730,77 @@ def _entry_arrays(decided: Sequence[Decision], books: OpenBooks) -> tuple[Any, .
     Ids are encoded by their bytes. The other columns travel as text, which costs the driver a
     fraction of an array of numbers; the server reads it as quickly.
     """
-    changed = books.changed
-    before = [account for account, _ in changed]
-    accounts = [account for _, account in changed]
-    entries = [decision.asked for decision in decided]
-    is_single = all(len(entry.transfers) == 1 for entry in entries)
-    moves = [move for decision in decided for move in decision.moves]
-    transfers = [move.transfer for move in moves]
-    debits = [move.debit_after for move in moves]
-    credits = [move.credit_after for move in moves]
-    return (
-        [account.id for account in accounts],
-        _numbers([account.version for account in before]),
-        _numbers([account.version for account in accounts]),
-        _numbers([account.debits_pending for account in accounts]),
-        _numbers([account.debits_posted for account in accounts]),
-        _numbers([account.credits_pending for account in accounts]),
-        _numbers([account.credits_posted for account in accounts]),
-        [entry.id for entry in entries],
-        _texts([entry.source for entry in entries]),
-        _texts([entry.reference for entry in entries]),
-        _texts([entry.description for entry in entries]),
-        _if_any([entry.effective_at for entry in entries]),
-        [transfer.id for transfer in transfers],
-        [entry.id for entry in entries for _ in entry.transfers],
-        "{1}"
-        if is_single
-        else _numbers([n for entry in entries for n, _ in enumerate(entry.transfers, start=1)]),
-        _texts([transfer.kind for transfer in transfers]),
-        [transfer.debit_account_id for transfer in transfers],
-        [transfer.credit_account_id for transfer in transfers],
-        _texts([transfer.amount.asset.code for transfer in transfers]),
-        _numbers([transfer.amount.units for transfer in transfers]),
-        _if_any([transfer.pending_id for transfer in transfers]),
-        _if_any([transfer.expires_at for transfer in transfers]),
-        _texts([transfer.purpose for transfer in transfers]),
-        _numbers(
-            [move.debit_after.debits_pending - move.debit_before.debits_pending for move in moves]
+    accounts = zip(
+        *(
+            (
+                account.id,
+                before.version,
+                account.version,
+                account.debits_pending,
+                account.debits_posted,
+                account.credits_pending,
+                account.credits_posted,
+            )
+            for before, account in books.changed
         ),
-        _numbers([account.version for account in debits]),
-        _numbers([account.credits_posted - account.debits_posted for account in debits]),
-        _numbers([account.version for account in credits]),
-        _numbers([account.credits_posted - account.debits_posted for account in credits]),
+        strict=True,
     )
+    entries = zip(
+        *(
+            (entry.id, entry.source, entry.reference, entry.description, entry.effective_at)
+            for entry in [decision.asked for decision in decided]
+        ),
+        strict=True,
+    )
+    # One pass over what is spread over the memory, and columns of what that leaves side by side.
+    transfers = zip(
+        *[
+            (
+                transfer.id,
+                decision.asked.id,
+                ordinal,
+                transfer.kind,
+                transfer.debit_account_id,
+                transfer.credit_account_id,
+                transfer.amount.asset.code,
+                transfer.amount.units,
+                transfer.pending_id,
+                transfer.expires_at,
+                transfer.purpose,
+                debit.debits_pending - move.debit_before.debits_pending,
+                debit.version,
+                debit.credits_posted - debit.debits_posted,
+                credit.version,
+                credit.credits_posted - credit.debits_posted,
+            )
+            for decision in decided
+            for ordinal, move in enumerate(decision.moves, start=1)
+            for transfer, debit, credit in [(move.transfer, move.debit_after, move.credit_after)]
+        ],
+        strict=True,
+    )
+    ids, *numbers = accounts
+    return (
+        ids,
+        *map(_numbers, numbers),
+        *_each(entries, (_all, _texts, _texts, _texts, _if_any)),
+        *_each(
+            transfers,
+            (_all, _all, _numbers, _texts, _all, _all, _texts, _numbers, _if_any, _if_any, _texts)
+            + (_numbers,) * 5,
+        ),
+    )
+
+
+def _each(
+    columns: Iterable[Sequence[Any]], encoders: Sequence[Callable[[Sequence[Any]], Any]]
+) -> Iterator[Any]:
+    for column, encode in zip(columns, encoders, strict=True):
+        yield encode(column)
+
+
+def _all(values: Sequence[Any]) -> Sequence[Any]:
+    return values
 
 
 def _numbers(values: Sequence[int]) -> str:
@@ -790,7 +818,7 @@ def _once(values: Sequence[Any]) -> Sequence[Any]:
 
 def _if_any(values: Sequence[Any]) -> Sequence[Any]:
     """Return nothing where there is nothing."""
-    return [] if values.count(None) == len(values) else values
+    return () if values.count(None) == len(values) else values
 
 
 def books_of_new(

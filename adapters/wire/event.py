@@ -64,6 +64,7 @@ def event_bytes(event: Event) -> bytes:
             message.entry.CopyFrom(entry_message(entry, recorded_at=event.occurred_at))
         case CommittedEntries() as committed:
             message.committed_entries.entry_ids.extend(map(str, committed.ids))
+            message.committed_entries.correlation_ids.extend(committed.correlation_ids)
         case Deposit() as deposit:
             message.deposit.CopyFrom(deposit_message(deposit))
         case Break() as found:

@@ -1,6 +1,6 @@
 """Tells the world what happened, if and only if it was committed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
@@ -55,18 +55,24 @@ class Announce:
         )
 
     def committed(
-        self, tenant_id: TenantId, entries: Sequence[Entry], *, correlation_id: str
+        self, tenant_id: TenantId, calls: Iterable[tuple[str, Sequence[Entry]]]
     ) -> Sequence[Event]:
-        """Return the events that tell of an operator's entries, to be stored with them."""
-        ids = [entry.id for entry in entries]
-        parts = [
-            CommittedEntries(ids[first : first + _IDS_IN_AN_EVENT])
-            for first in range(0, len(ids), _IDS_IN_AN_EVENT)
+        """Return the events that tell of the entries of an operator's calls, committed together.
+
+        Each call comes with its correlation id.
+        """
+        told = [
+            (entry.id, correlation_id) for correlation_id, entries in calls for entry in entries
         ]
-        return [
-            self._event(tenant_id, "entries.committed", part, correlation_id, None)
-            for part in parts
-        ]
+        events = []
+        for first in range(0, len(told), _IDS_IN_AN_EVENT):
+            ids, correlation_ids = zip(*told[first : first + _IDS_IN_AN_EVENT], strict=True)
+            is_one_call = correlation_ids.count(correlation_ids[0]) == len(correlation_ids)
+            part = CommittedEntries(ids, () if is_one_call else correlation_ids)
+            events.append(
+                self._event(tenant_id, "entries.committed", part, correlation_ids[0], None)
+            )
+        return events
 
     def _event(
         self,

@@ -100,9 +100,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class CommittedEntries:
-    """Entries that one call committed, by their ids."""
+    """Entries that were committed together, by their ids.
+
+    Attributes:
+        correlation_ids: one for each entry, or none where all are of one call.
+    """
 
     ids: Sequence[EntryId]
+    correlation_ids: Sequence[str]
 
     @property
     def id(self) -> EntryId:

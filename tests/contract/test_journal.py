@@ -6,6 +6,7 @@ A journal joins by one more parameter of the fixture `rig`.
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from itertools import zip_longest
 from typing import Any
 
 import pytest
@@ -68,7 +69,32 @@ async def test_its_events_name_the_entries(rig: Rig) -> None:
     assert [len(event.committed_entries.entry_ids) for event in told] == [1_000, 1]
     named = [id for event in told for id in event.committed_entries.entry_ids]
     assert named == [str(entry.id) for entry in entries]
-    assert {event.type for event in told} == {"entries.committed"}
+    assert {(event.type, event.correlation_id) for event in told} == {
+        ("entries.committed", "a call")
+    }
+    assert not told[0].committed_entries.correlation_ids
+
+
+async def test_calls_that_are_committed_together_share_an_event(rig: Rig, journal: Journal) -> None:
+    calls = {f"call {number}": rig.entry(rig.transfer("lp", "ada")) for number in range(9)}
+
+    await asyncio.gather(
+        *(
+            journal.post(rig.tenant_id, [entry], correlation_id=call)
+            for call, entry in calls.items()
+        )
+    )
+
+    told = await _events(rig)
+    assert len(told) < len(calls)
+    named = {
+        id: call or event.correlation_id
+        for event in told
+        for id, call in zip_longest(
+            event.committed_entries.entry_ids, event.committed_entries.correlation_ids
+        )
+    }
+    assert named == {str(entry.id): call for call, entry in calls.items()}
 
 
 async def test_those_who_come_meanwhile_share_the_next_statement(rig: Rig) -> None:
@@ -271,8 +297,15 @@ async def test_a_request_is_recorded_with_its_entry_and_once(rig: Rig, journal: 
     key = RequestKey(rpc="/a/method", request_id="a request", fingerprint=b"f" * 32)
     first, second = (rig.entry(rig.transfer("lp", "ada")) for _ in range(2))
 
-    assert await journal.post(rig.tenant_id, [first], [], request=(key, first.id.uuid))
-    assert await journal.post(rig.tenant_id, [second], [], request=(key, second.id.uuid)) is None
+    assert await journal.post(
+        rig.tenant_id, [first], correlation_id="", request=(key, first.id.uuid)
+    )
+    assert (
+        await journal.post(
+            rig.tenant_id, [second], correlation_id="", request=(key, second.id.uuid)
+        )
+        is None
+    )
 
     async with rig.begin() as uow:
         record = await uow.requests.find(key)
@@ -286,7 +319,7 @@ async def test_another_tenants_accounts_do_not_exist(rig: Rig, journal: Journal)
     assert await rig.post(entry, journal=journal)
     other = rig.entry(rig.transfer("lp", "ada"))
 
-    assert await journal.post(rig.platform.ids.new(TenantId), [other], []) is None
+    assert await journal.post(rig.platform.ids.new(TenantId), [other], correlation_id="") is None
     assert await _stored(rig, [other]) == set()
 
 

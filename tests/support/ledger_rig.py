@@ -81,11 +81,9 @@ class Rig:
             return await uow.ledger.commit_all(entries)
 
     async def post(self, *entries: Entry, journal: Journal | None = None) -> datetime | None:
-        """Post entries together, with the events that an operator's call makes of them."""
-        announce = self.platform.container.announce()
-        events = announce.committed(self.tenant_id, entries, correlation_id="a call")
+        """Post entries together."""
         journal = journal or self.platform.container.journal()
-        return await journal.post(self.tenant_id, entries, events)
+        return await journal.post(self.tenant_id, entries, correlation_id="a call")
 
     async def enter(self, *transfers: Transfer) -> Entry:
         decision = await self.commit(self.entry(*transfers))

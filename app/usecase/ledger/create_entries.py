@@ -7,7 +7,6 @@ from typing import Final
 from app.usecase.announce import Announce
 from app.usecase.call import Call
 from domain.errors import DomainError
-from domain.event import Event
 from domain.ids import TransferId
 from domain.ledger.entry import Entry, NewEntry
 from domain.ledger.errors import BatchTooLarge, EmptyBatch
@@ -59,7 +58,9 @@ class CreateEntries:
             )
             results = [next(decided) if isinstance(one, Entry) else one for one in drafts]
             new = [one.asked for one in results if isinstance(one, Decision) and not one.is_replay]
-            await uow.outbox.add(*self._events(call, new))
+            await uow.outbox.add(
+                *self.announce.committed(call.tenant_id, [(call.correlation_id, new)])
+            )
         return results
 
     async def _post(
@@ -70,13 +71,12 @@ class CreateEntries:
         whole = [one for one in drafts if isinstance(one, Entry)]
         if len(whole) < len(drafts):
             return None
-        recorded_at = await self.journal.post(call.tenant_id, whole, self._events(call, whole))
+        recorded_at = await self.journal.post(
+            call.tenant_id, whole, correlation_id=call.correlation_id
+        )
         if recorded_at is None:
             return None
         return [Decision(entry, is_replay=False, recorded_at=recorded_at) for entry in whole]
-
-    def _events(self, call: Call, entries: Sequence[Entry]) -> Sequence[Event]:
-        return self.announce.committed(call.tenant_id, entries, correlation_id=call.correlation_id)
 
 
 def _check_size(entries: Sequence[NewEntry | DomainError]) -> None:

@@ -1,6 +1,5 @@
 """Committing an operator's entry."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -8,7 +7,6 @@ from app.usecase.announce import Announce
 from app.usecase.call import Call
 from app.usecase.once import Once
 from domain.errors import DomainError
-from domain.event import Event
 from domain.ids import EntryId
 from domain.ledger.entry import Entry, NewEntry
 from domain.ledger.errors import LedgerRefusal
@@ -38,15 +36,12 @@ class CreateEntry:
         recorded_at = await self.journal.post(
             call.tenant_id,
             [entry],
-            self._events(call, entry),
+            correlation_id=call.correlation_id,
             request=(call.key, entry.id.uuid) if call.key else None,
         )
         if recorded_at is None:
             return None
         return RecordedEntry(entry.recorded(recorded_at), recorded_at)
-
-    def _events(self, call: Call, entry: Entry) -> Sequence[Event]:
-        return self.announce.committed(call.tenant_id, [entry], correlation_id=call.correlation_id)
 
     async def _commit(self, call: Call, new: NewEntry) -> RecordedEntry:
         submitted: list[Entry] = []
@@ -61,7 +56,9 @@ class CreateEntry:
             decision = await uow.ledger.commit(entry)
             if decision.is_replay:
                 return await uow.ledger.get_entry(new.id)
-            await uow.outbox.add(*self._events(call, entry))
+            await uow.outbox.add(
+                *self.announce.committed(call.tenant_id, [(call.correlation_id, [entry])])
+            )
             return RecordedEntry(decision.entry, decision.recorded_at)
 
         async def replay(uow: UnitOfWork, id: UUID) -> RecordedEntry:

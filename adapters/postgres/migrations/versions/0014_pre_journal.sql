@@ -18,60 +18,55 @@ CREATE FUNCTION core.write_entries(
 DECLARE
     found bigint;
 BEGIN
-    WITH changed AS (
-        UPDATE core.accounts AS a SET debits_pending = v.debits_pending,
-            debits_posted = v.debits_posted, credits_pending = v.credits_pending,
-            credits_posted = v.credits_posted, version = v.version, recorded_at = in_recorded_at
-        FROM (
-            SELECT id, coalesce(version_before, versions_before[1]) AS version_before,
-                coalesce(u.version, new_versions[1]) AS version,
-                coalesce(u.debits_pending, new_debits_pending[1]) AS debits_pending,
-                coalesce(u.debits_posted, new_debits_posted[1]) AS debits_posted,
-                coalesce(u.credits_pending, new_credits_pending[1]) AS credits_pending,
-                coalesce(u.credits_posted, new_credits_posted[1]) AS credits_posted
-            FROM unnest(account_ids, versions_before, new_versions, new_debits_pending,
-                new_debits_posted, new_credits_pending, new_credits_posted)
-                AS u (id, version_before, version, debits_pending, debits_posted, credits_pending,
-                    credits_posted)
-        ) AS v
-        WHERE a.tenant_id = in_tenant AND a.id = v.id AND a.version = v.version_before
-        RETURNING a.id
-    ), written AS (
-        INSERT INTO core.entries (tenant_id, id, source, reference, description, effective_at,
-            recorded_at)
-        SELECT in_tenant, id, coalesce(source, sources[1]),
-            coalesce(reference, reference_texts[1]), coalesce(description, descriptions[1]),
-            coalesce(effective_at, in_recorded_at), in_recorded_at
-        FROM unnest(entry_ids, sources, reference_texts, descriptions, effective_times)
-            AS e (id, source, reference, description, effective_at)
-    ), moved AS (
-        INSERT INTO core.transfers (tenant_id, recorded_at, id, entry_id, ordinal, kind,
-            debit_account_id, credit_account_id, asset, units, pending_id, expires_at, purpose,
-            debit_held, debit_version, debit_balance_after, credit_version, credit_balance_after)
-        SELECT in_tenant, in_recorded_at, id, entry_id, coalesce(ordinal, ordinals[1]),
-            coalesce(kind, kinds[1]), debit_account_id, credit_account_id,
-            coalesce(asset, assets[1]), coalesce(units, amounts[1]), pending_id, expires_at,
-            coalesce(purpose, purposes[1]), coalesce(debit_held, debits_held[1]),
-            coalesce(debit_version, debit_versions[1]),
-            coalesce(debit_balance, debit_balances[1]),
-            coalesce(credit_version, credit_versions[1]),
-            coalesce(credit_balance, credit_balances[1])
-        FROM unnest(transfer_ids, transfer_entry_ids, ordinals, kinds, debit_ids, credit_ids,
-            assets, amounts, pending_ids, expiries, purposes, debits_held, debit_versions,
-            debit_balances, credit_versions, credit_balances)
-            AS t (id, entry_id, ordinal, kind, debit_account_id, credit_account_id, asset, units,
-                pending_id, expires_at, purpose, debit_held, debit_version, debit_balance,
-                credit_version, credit_balance)
-        RETURNING id, kind, pending_id
-    ), resolved AS (
-        INSERT INTO core.resolutions (tenant_id, recorded_at, pending_id, kind, transfer_id)
-        SELECT in_tenant, in_recorded_at, pending_id, kind, id
-        FROM moved WHERE pending_id IS NOT NULL
-    )
-    SELECT count(*) INTO found FROM changed;
+    UPDATE core.accounts AS a SET debits_pending = v.debits_pending,
+        debits_posted = v.debits_posted, credits_pending = v.credits_pending,
+        credits_posted = v.credits_posted, version = v.version, recorded_at = in_recorded_at
+    FROM (
+        SELECT id, coalesce(version_before, versions_before[1]) AS version_before,
+            coalesce(u.version, new_versions[1]) AS version,
+            coalesce(u.debits_pending, new_debits_pending[1]) AS debits_pending,
+            coalesce(u.debits_posted, new_debits_posted[1]) AS debits_posted,
+            coalesce(u.credits_pending, new_credits_pending[1]) AS credits_pending,
+            coalesce(u.credits_posted, new_credits_posted[1]) AS credits_posted
+        FROM unnest(account_ids, versions_before, new_versions, new_debits_pending,
+            new_debits_posted, new_credits_pending, new_credits_posted)
+            AS u (id, version_before, version, debits_pending, debits_posted, credits_pending,
+                credits_posted)
+    ) AS v
+    WHERE a.tenant_id = in_tenant AND a.id = v.id AND a.version = v.version_before;
+    GET DIAGNOSTICS found = ROW_COUNT;
     IF found <> cardinality(account_ids) THEN
         RAISE EXCEPTION 'an account is not as it was when the entries were decided'
             USING ERRCODE = 'serialization_failure';
+    END IF;
+    INSERT INTO core.entries (tenant_id, id, source, reference, description, effective_at,
+        recorded_at)
+    SELECT in_tenant, id, coalesce(source, sources[1]), coalesce(reference, reference_texts[1]),
+        coalesce(description, descriptions[1]), coalesce(effective_at, in_recorded_at),
+        in_recorded_at
+    FROM unnest(entry_ids, sources, reference_texts, descriptions, effective_times)
+        AS e (id, source, reference, description, effective_at);
+    INSERT INTO core.transfers (tenant_id, recorded_at, id, entry_id, ordinal, kind,
+        debit_account_id, credit_account_id, asset, units, pending_id, expires_at, purpose,
+        debit_held, debit_version, debit_balance_after, credit_version, credit_balance_after)
+    SELECT in_tenant, in_recorded_at, id, entry_id, coalesce(ordinal, ordinals[1]),
+        coalesce(kind, kinds[1]), debit_account_id, credit_account_id,
+        coalesce(asset, assets[1]), coalesce(units, amounts[1]), pending_id, expires_at,
+        coalesce(purpose, purposes[1]), coalesce(debit_held, debits_held[1]),
+        coalesce(debit_version, debit_versions[1]), coalesce(debit_balance, debit_balances[1]),
+        coalesce(credit_version, credit_versions[1]),
+        coalesce(credit_balance, credit_balances[1])
+    FROM unnest(transfer_ids, transfer_entry_ids, ordinals, kinds, debit_ids, credit_ids,
+        assets, amounts, pending_ids, expiries, purposes, debits_held, debit_versions,
+        debit_balances, credit_versions, credit_balances)
+        AS t (id, entry_id, ordinal, kind, debit_account_id, credit_account_id, asset, units,
+            pending_id, expires_at, purpose, debit_held, debit_version, debit_balance,
+            credit_version, credit_balance);
+    IF cardinality(pending_ids) > 0 THEN
+        INSERT INTO core.resolutions (tenant_id, recorded_at, pending_id, kind, transfer_id)
+        SELECT in_tenant, in_recorded_at, pending_id, coalesce(kind, kinds[1]), id
+        FROM unnest(transfer_ids, pending_ids, kinds) AS r (id, pending_id, kind)
+        WHERE pending_id IS NOT NULL;
     END IF;
     RETURN in_recorded_at;
 END $$;
