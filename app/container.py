@@ -43,6 +43,7 @@ from app.usecase.house.mirror_trades import CONSUMER, MirrorTrades
 from app.usecase.ledger.create_entries import CreateEntries
 from app.usecase.ledger.create_entry import CreateEntry
 from app.usecase.ledger.expire_hold import ExpireHold
+from app.usecase.ledger.load_entries import LoadEntries
 from app.usecase.ledger.open_account import OpenAccount
 from app.usecase.ledger.read_ledger import ReadLedger
 from app.usecase.ledger.reverse_entry import ReverseEntry
@@ -221,10 +222,12 @@ class Container(containers.DeclarativeContainer):
         market=market,
     )
     ledger_servicer = providers.Singleton(LedgerServicer, read_ledger=read_ledger)
+    create_entries = providers.Singleton(CreateEntries, journal, units_of_work, announce)
     ledger_admin_servicer = providers.Singleton(
         LedgerAdminServicer,
         create_entry=providers.Singleton(CreateEntry, journal, once, announce),
-        create_entries=providers.Singleton(CreateEntries, journal, units_of_work, announce),
+        create_entries=create_entries,
+        load_entries=providers.Singleton(LoadEntries, create_entries, clock),
         reverse_entry=providers.Singleton(ReverseEntry, once, ids, announce),
         open_account=providers.Singleton(OpenAccount, units_of_work),
         set_overdraft_limit=providers.Singleton(SetOverdraftLimit, once),

@@ -8,7 +8,7 @@ hangs up, grpc.aio cancels the call at any await, and a transaction must not end
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 import grpc
@@ -42,6 +42,8 @@ from ports.tenant import Credential, CredentialStore
 from reli.auth.v1 import access_pb2
 
 DEFAULT_DEADLINE_S: Final = 5.0
+LONGEST_STREAM_S: Final = 3_600.0
+SILENT_AT_MOST_S: Final = 30.0
 OURS: Final = "reli."
 
 _log = logging.getLogger("reli.rpc")
@@ -50,7 +52,10 @@ _MAX_SECRET: Final = 200
 
 
 class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
-    """Wraps the unary methods of our own services; health and reflection pass as they are."""
+    """Wraps the methods of our own services, of one request or a stream of them.
+
+    Health and reflection pass as they are.
+    """
 
     def __init__(
         self, *, credentials: CredentialStore, secrets: SecretSource, ids: IdSource
@@ -85,16 +90,21 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     def _wrap(self, method: str, handler: Handler) -> Handler:
         scope = scope_of(method)
-        servicer: Any = handler.unary_unary
+        is_stream: bool = handler.request_streaming
+        servicer: Any = handler.stream_unary if is_stream else handler.unary_unary
+        read = _read_stream if is_stream else _read
+        longest_s = LONGEST_STREAM_S if is_stream else DEFAULT_DEADLINE_S
 
-        async def call(content: bytes, context: Context) -> Any:
+        async def call(content: Any, context: Context) -> Any:
             metadata = dict(context.invocation_metadata())
             CALLER.set(await self._caller(method, scope, metadata))
-            return await servicer(_read(handler.request_deserializer, content), context)
+            return await servicer(read(handler.request_deserializer, content), context)
 
-        async def answer(content: bytes, context: Context) -> Any:
+        async def answer(content: Any, context: Context) -> Any:
+            remaining = context.time_remaining()
+            seconds = longest_s if remaining is None else remaining
             try:
-                return await self._protected(call(content, context), context.time_remaining())
+                return await self._protected(call(content, context), seconds)
             except DomainError as error:
                 refusal = error
             except Exception as error:
@@ -102,9 +112,12 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             return await _abort(context, refusal)
 
         # Without a deserializer of grpc's own, whose failure would reach the client as it is.
-        return grpc.unary_unary_rpc_method_handler(
-            answer, response_serializer=handler.response_serializer
+        make_handler = (
+            grpc.stream_unary_rpc_method_handler
+            if is_stream
+            else grpc.unary_unary_rpc_method_handler
         )
+        return make_handler(answer, response_serializer=handler.response_serializer)
 
     async def _caller(self, method: str, scope: Scope, metadata: dict[str, Any]) -> Caller:
         credential = await self._credential(metadata.get("authorization", ""))
@@ -138,12 +151,11 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         credential.tenant_state.require_active()
         return credential
 
-    async def _protected(self, call: Coroutine[Any, Any, Any], remaining: float | None) -> Any:
+    async def _protected(self, call: Coroutine[Any, Any, Any], seconds: float) -> Any:
         """Wait for the call for as long as its deadline allows; it goes on after that."""
         task = asyncio.get_running_loop().create_task(call)
         self._running.add(task)
         task.add_done_callback(self._forget)
-        seconds = DEFAULT_DEADLINE_S if remaining is None else remaining
         done, _ = await asyncio.wait({task}, timeout=seconds)
         if not done:
             raise DeadlineExceeded("the deadline passed; ask again with the same request id")
@@ -172,6 +184,23 @@ def _read(deserialize: Callable[[bytes], Any], content: bytes) -> Any:
         return deserialize(content)
     except DecodeError:
         raise MalformedRequest("the bytes are not the message that this method takes") from None
+
+
+async def _read_stream(
+    deserialize: Callable[[bytes], Any], contents: AsyncIterator[bytes]
+) -> AsyncIterator[Any]:
+    """Read messages until the client has no more, waiting for each as long as one may wait."""
+    while True:
+        try:
+            async with asyncio.timeout(SILENT_AT_MOST_S):
+                content = await anext(contents, None)
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"nothing came for {SILENT_AT_MOST_S:.0f} s; send the stream again"
+            ) from None
+        if content is None:
+            return
+        yield _read(deserialize, content)
 
 
 async def _abort(context: Context, error: DomainError) -> Any:

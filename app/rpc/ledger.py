@@ -1,6 +1,6 @@
 """LedgerService and LedgerAdminService: decode, call one use case, encode."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from adapters.wire.amount import (
@@ -33,6 +33,7 @@ from app.rpc.request import (
 )
 from app.usecase.ledger.create_entries import CreateEntries, EntryResult
 from app.usecase.ledger.create_entry import CreateEntry
+from app.usecase.ledger.load_entries import LoadEntries
 from app.usecase.ledger.open_account import OpenAccount
 from app.usecase.ledger.read_ledger import ReadLedger
 from app.usecase.ledger.reverse_entry import ReverseEntry
@@ -129,6 +130,7 @@ class LedgerAdminServicer(LedgerAdminServiceServicer):
         *,
         create_entry: CreateEntry,
         create_entries: CreateEntries,
+        load_entries: LoadEntries,
         reverse_entry: ReverseEntry,
         open_account: OpenAccount,
         set_overdraft_limit: SetOverdraftLimit,
@@ -137,6 +139,7 @@ class LedgerAdminServicer(LedgerAdminServiceServicer):
     ) -> None:
         self._create_entry = create_entry
         self._create_entries = create_entries
+        self._load_entries = load_entries
         self._reverse_entry = reverse_entry
         self._open_account = open_account
         self._set_overdraft_limit = set_overdraft_limit
@@ -160,6 +163,27 @@ class LedgerAdminServicer(LedgerAdminServiceServicer):
             [_new_entry_or_refusal(entry, assets) for entry in request.entries],
         )
         return pb.CreateEntriesResponse(results=map(_result_message, results))
+
+    async def LoadEntries(
+        self, requests: AsyncIterator[pb.LoadEntriesRequest], context: Context
+    ) -> pb.LoadEntriesResponse:
+        assets = (await self._market.catalogue()).assets
+        loaded = await self._load_entries(
+            (
+                call_without_id().on(named_tenant(request)),
+                [_new_entry_or_refusal(entry, assets) for entry in request.entries],
+            )
+            async for request in requests
+        )
+        return pb.LoadEntriesResponse(
+            committed=loaded.committed,
+            replayed=loaded.replayed,
+            refused=loaded.refused,
+            refusals=[
+                pb.RefusedEntry(position=position, refusal=status_of(refusal))
+                for position, refusal in loaded.refusals
+            ],
+        )
 
     async def ReverseEntry(
         self, request: pb.ReverseEntryRequest, context: Context

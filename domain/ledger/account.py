@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from domain.amount import Amount
 from domain.asset import Asset
@@ -60,12 +60,10 @@ class HeldFor:
     holds: int
 
 
-@dataclass(slots=True)
-class Account:
+class Account(NamedTuple):
     """One balance; credits raise it, debits lower it.
 
-    A value, which nobody changes; not frozen, because two are made for each transfer and a frozen
-    one costs six times as much to make.
+    Two are made for each transfer, which as frozen dataclasses would cost five times as much.
 
     Attributes:
         overdraft_limit: how far below zero it may go, in minor units; None is without bound.

@@ -13,7 +13,7 @@ Refusals come in a stated order, so that the same request always hears the same 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from domain.amount import MAX_UNITS, AmountNotPositive, AmountTooLarge
 from domain.errors import DomainError
@@ -61,8 +61,7 @@ class Books:
     reversals: Mapping[bytes, EntryId] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class Move:
+class Move(NamedTuple):
     """What one transfer did to its two accounts."""
 
     transfer: Transfer
@@ -72,8 +71,7 @@ class Move:
     credit_after: Account
 
 
-@dataclass(slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What to write: one move for each transfer.
 
     A replay carries nothing to write.

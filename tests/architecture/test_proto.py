@@ -8,8 +8,10 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
 from tests.support.protos import MESSAGES, RPCS, SERVICES, Rpc
 
-GRPC_ONLY = {"CreateEntries"}
+GRPC_ONLY = {"CreateEntries", "LoadEntries"}
 """Too large for a request of REST."""
+
+STREAMS = {"LoadEntries"}
 
 WITHOUT_TENANT = {"CreateTenant", "ListTenants"}
 ADMIN = [rpc for rpc in RPCS if rpc.service.endswith("AdminService")]
@@ -79,7 +81,8 @@ def test_no_two_methods_share_a_route() -> None:
 def test_a_request_and_a_response_belong_to_one_method(rpc: Rpc) -> None:
     assert rpc.request.name == f"{rpc.method.name}Request"
     assert rpc.response.name == f"{rpc.method.name}Response"
-    assert not rpc.method.client_streaming
+    assert rpc.method.client_streaming == (rpc.method.name in STREAMS)
+    assert not rpc.method.server_streaming
 
 
 @each("name", MESSAGES)

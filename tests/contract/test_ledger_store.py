@@ -593,7 +593,7 @@ def _lines(postings: Sequence[Posting]) -> list[Posting]:
 
 
 def _timeless(accounts: Mapping[AccountId, Account]) -> dict[AccountId, Account]:
-    return {id: replace(account, recorded_at=NOW) for id, account in accounts.items()}
+    return {id: account._replace(recorded_at=NOW) for id, account in accounts.items()}
 
 
 def _older(id: EntryId, age: timedelta) -> EntryId:

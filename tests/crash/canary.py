@@ -218,9 +218,8 @@ def released_twice() -> Iterator[None]:
         pass
 
     original = ExecuteTrade._update
-    once = "WHERE pending_id IS NOT NULL"
-    assert ledger_adapter._WRITE.count(once) == 1
-    write = ledger_adapter._WRITE.replace(once, f"{once} ON CONFLICT DO NOTHING")
+    assert ledger_adapter._WRITE.count("core.write_entries(") == 1
+    write = ledger_adapter._WRITE.replace("core.write_entries(", "core.write_entries_unkeyed(")
     with (
         replaced(ExecuteTrade, "_update", update),
         replaced(execution, "release_funds", nothing),

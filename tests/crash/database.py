@@ -30,6 +30,19 @@ CREATE OR REPLACE FUNCTION core.now() RETURNS timestamptz LANGUAGE sql VOLATILE 
 ALTER FUNCTION core.now() OWNER TO CURRENT_USER;
 """
 
+_TWIN: Final = """
+DO $$
+DECLARE
+    once text := 'WHERE pending_id IS NOT NULL';
+    source text := pg_get_functiondef('core.write_entries'::regproc);
+BEGIN
+    ASSERT array_length(string_to_array(source, once), 1) = 2;
+    source := replace(source, once, once || ' ON CONFLICT DO NOTHING');
+    EXECUTE replace(source, 'core.write_entries(', 'core.write_entries_unkeyed(');
+END $$;
+"""
+"""A second lock taken away: how entries are written where a hold may be resolved twice."""
+
 _FORGET: Final = """
 DELETE FROM core.trade_queue;
 DELETE FROM core.late_checks;
@@ -282,6 +295,7 @@ async def prepare(url: str, home: Path, copies: int) -> list[Place]:
         clock.close()
         owner = await asyncpg.connect(place.url)
         await owner.execute(_PIN.format(path=f"'{place.clock}'"))
+        await owner.execute(_TWIN)
         await owner.close()
         places.append(place)
     await admin.close()

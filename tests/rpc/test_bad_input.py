@@ -476,6 +476,10 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
         "tenant_id": w.tenant_id,
         "entries": [{"entry_id": an_id(EntryId), "transfers": [w.deposit()]}],
     },
+    "LedgerAdminService/LoadEntries": lambda w: {
+        "tenant_id": w.tenant_id,
+        "entries": [{"entry_id": an_id(EntryId), "transfers": [w.deposit()]}],
+    },
     "LedgerAdminService/ReverseEntry": lambda w: {
         "tenant_id": w.tenant_id,
         "entry_id": w.reversible_entry_id,
@@ -955,6 +959,7 @@ REPLAY: Final = "EventAdminService/ReplayDeadLetter"
 ENTRY: Final = "LedgerAdminService/CreateEntry"
 REVERSE: Final = "LedgerAdminService/ReverseEntry"
 BATCH: Final = "LedgerAdminService/CreateEntries"
+LOAD: Final = "LedgerAdminService/LoadEntries"
 OPEN: Final = "LedgerAdminService/OpenAccount"
 LIMIT: Final = "LedgerAdminService/SetOverdraftLimit"
 UPDATE: Final = "TenantService/UpdateCurrentTenant"
@@ -1268,6 +1273,7 @@ TENANT_CASES: Final = [
             ("TenantAdminService/RevokeTenantApiKey", "API_KEY_NOT_FOUND"),
             (ENTRY, "TENANT_NOT_FOUND"),
             (BATCH, "TENANT_NOT_FOUND"),
+            (LOAD, "TENANT_NOT_FOUND"),
             ("LedgerAdminService/GetEntry", "ENTRY_NOT_FOUND"),
             (OPEN, "TENANT_NOT_FOUND"),
             (LIMIT, "ACCOUNT_NOT_FOUND"),
@@ -1285,6 +1291,7 @@ TENANT_CASES: Final = [
 DAY: Final = timedelta(hours=24)
 LEDGER_CASES: Final = [
     case("no entry", BATCH, {"entries": []}, INVALID, "EMPTY_BATCH", "entries"),
+    case("no entry", LOAD, {"entries": []}, INVALID, "EMPTY_BATCH", "entries"),
     case(
         "8,191 entries",
         BATCH,

@@ -282,11 +282,13 @@ def _ids_of(tenant: BusyTenant) -> Mapping[type[TypedId], str]:
 async def _call(
     platform: Platform, method: MethodDescriptor, request: Message, metadata: Any
 ) -> Answer:
-    call = platform.channel.unary_unary(
+    channel: Any = platform.channel
+    stub = channel.stream_unary if method.client_streaming else channel.unary_unary
+    call = stub(
         f"/{method.containing_service.full_name}/{method.name}",
         request_serializer=lambda message: message.SerializeToString(),
         response_deserializer=message_factory.GetMessageClass(method.output_type).FromString,
-    )(request, metadata=metadata, timeout=10)
+    )([request] if method.client_streaming else request, metadata=metadata, timeout=10)
     try:
         message: Message = await call
     except grpc.aio.AioRpcError as error:

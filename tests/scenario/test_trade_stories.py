@@ -8,7 +8,6 @@
 Each result is: state of the trade, state of the latest attempt and its LP, what comes next.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,7 +65,7 @@ class Teller:
                 self.accounts[role, asset] = self.book.open(account)
         for asset, deposit in ((NGN, ngn("2000000.00")), (BTC, btc("1"))):
             party = self.accounts[Role.PARTY, asset]
-            self.book.open(replace(party, credits_posted=deposit.units))
+            self.book.open(party._replace(credits_posted=deposit.units))
 
     def tell(self, command: str) -> str:
         verb, *rest = words(command)

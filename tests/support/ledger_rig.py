@@ -136,5 +136,5 @@ async def a_rig(platform: Platform) -> Rig:
         )
         opened = await uow.ledger.open_accounts(list(KEYS.values()))
         treasury = await uow.ledger.get_account(opened[KEYS["treasury"]], lock=True)
-        await uow.ledger.set_overdraft_limit(replace(treasury, overdraft_limit=CREDIT_LINE))
+        await uow.ledger.set_overdraft_limit(treasury._replace(overdraft_limit=CREDIT_LINE))
     return Rig(units_of_work, id, platform, {name: opened[key] for name, key in KEYS.items()})

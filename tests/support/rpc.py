@@ -65,10 +65,16 @@ class Rpc:
         request: Message | bytes,
         metadata: Sequence[tuple[str, str]] = (),
     ) -> Any:
-        unary: Any = channel.unary_unary
-        send = unary(self.path, response_deserializer=self.response.FromString)
+        """Call it with that request, as a stream of one where it takes a stream."""
+        stub: Any = channel.stream_unary if self.takes_stream else channel.unary_unary
+        send = stub(self.path, response_deserializer=self.response.FromString)
         content = request if isinstance(request, bytes) else request.SerializeToString()
-        return await send(content, metadata=tuple(metadata), timeout=20)
+        sent = [content] if self.takes_stream else content
+        return await send(sent, metadata=tuple(metadata), timeout=20)
+
+    @property
+    def takes_stream(self) -> bool:
+        return bool(self.descriptor.client_streaming)
 
 
 RPCS: Final[Mapping[str, Rpc]] = {

@@ -1,6 +1,6 @@
 """Giving a tenant's treasury a credit line."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
 
 from app.usecase.call import Call
@@ -32,7 +32,7 @@ class SetOverdraftLimit:
                     account_asset=account.asset,
                     limit_asset=limit.asset,
                 )
-            changed = replace(account, overdraft_limit=limit.units)
+            changed = account._replace(overdraft_limit=limit.units)
             if not changed.is_within_limit:
                 raise OverdraftTooSmall(
                     "the account is already further below zero",

@@ -9,7 +9,7 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
@@ -469,7 +469,7 @@ async def test_what_is_asked_by_set_or_by_page_leaves_another_tenant_out(
 
 async def test_an_entry_cannot_name_another_tenants_accounts(two: Two, platform: Platform) -> None:
     debit, credit = (
-        replace(an_account(), id=AccountId(row["id"]))
+        an_account()._replace(id=AccountId(row["id"]))
         for row in await platform.owner.fetch(
             "SELECT id FROM core.accounts WHERE tenant_id = $1 AND asset = 'NGN' LIMIT 2",
             two.b.uuid,

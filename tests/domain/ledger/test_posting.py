@@ -117,14 +117,14 @@ class Case:
 
     def lose_funds(self) -> None:
         self.kind, self.has_pending_id = TransferKind.REGULAR, False
-        self.debit = replace(self.debit, credits_posted=199)
+        self.debit = self.debit._replace(credits_posted=199)
 
     def credit_the_clearing(self) -> None:
         key = replace(self.credit.key, kind=AccountKind.TRADE_CLEARING)
-        self.credit = replace(self.credit, key=key)
+        self.credit = self.credit._replace(key=key)
 
     def overflow(self) -> None:
-        self.credit = replace(self.credit, credits_posted=MAX_COLUMN - 99)
+        self.credit = self.credit._replace(credits_posted=MAX_COLUMN - 99)
 
 
 @dataclass(frozen=True)
@@ -363,8 +363,8 @@ def test_an_id_that_failed_on_balance_stays_failed_though_the_balance_is_there_n
     lp = book.open(an_account(kind=AccountKind.LP, overdraft_limit=None))
     ada, bob = book.open(an_account()), book.open(an_account())
     if failing == "BALANCE_OVERFLOW":
-        book.accounts[bob.id] = replace(bob, credits_posted=MAX_COLUMN)
-        book.accounts[ada.id] = replace(ada, credits_posted=100)
+        book.accounts[bob.id] = bob._replace(credits_posted=MAX_COLUMN)
+        book.accounts[ada.id] = ada._replace(credits_posted=100)
     fine, failed = (
         a_transfer(lp, bob if failing == "INSUFFICIENT_FUNDS" else ada),
         a_transfer(ada, bob),
@@ -380,7 +380,7 @@ def test_an_id_that_failed_on_balance_stays_failed_though_the_balance_is_there_n
     with pytest.raises(errors.EntryAlreadyFailed) as caught:
         book.commit(entry)
     assert caught.value.metadata["first_reason"] == failing
-    book.accounts[ada.id] = replace(ada, credits_posted=999)
+    book.accounts[ada.id] = ada._replace(credits_posted=999)
     assert book.commit(an_entry(fine)).postings, "a transfer beside the failed one is free"
 
 
@@ -653,7 +653,7 @@ def test_an_entry_may_count_at_either_end_of_the_window(days: int) -> None:
 
 def test_no_line_is_recorded_before_the_one_before_it_even_if_the_clock_went_back() -> None:
     later = NOW + seconds(5)
-    ada, bob = an_account(posted=100), replace(an_account(), recorded_at=later)
+    ada, bob = an_account(posted=100), an_account()._replace(recorded_at=later)
 
     decision = decide(an_entry(a_transfer(ada, bob, 1)), the_books(ada, bob))
 
@@ -664,7 +664,7 @@ def test_no_line_is_recorded_before_the_one_before_it_even_if_the_clock_went_bac
 def test_a_hold_is_over_by_the_time_at_which_its_post_would_be_recorded() -> None:
     ada, bob = an_account(posted=100, held=100), an_account(incoming=100)
     hold = a_transfer(ada, bob, 100, kind=PENDING, expires_at=NOW + seconds(1))
-    later = replace(ada, recorded_at=NOW + seconds(2))
+    later = ada._replace(recorded_at=NOW + seconds(2))
 
     with pytest.raises(errors.PendingExpired):
         decide(an_entry(_resolve(hold, POST)), the_books(later, bob, transfers=[hold]))
@@ -737,7 +737,7 @@ def test_no_column_grows_past_its_largest_value(kind: TransferKind, side: str) -
     other = an_account(kind=AccountKind.EXTERNAL, overdraft_limit=None)
 
     def enter(filled: int) -> Decision:
-        full = replace(lp, **{column: filled})  # type: ignore[arg-type]
+        full = lp._replace(**{column: filled})  # type: ignore[arg-type]
         debit, credit = (full, other) if side == "debit" else (other, full)
         return decide(an_entry(a_transfer(debit, credit, 100, kind=kind)), the_books(debit, credit))
 
