@@ -38,6 +38,9 @@ TRANSFERS: Final = 8_190
 ACCOUNTS: Final = 100_000
 """Balances that are remembered at most, of all tenants."""
 
+LINGER_S: Final = 0.01
+"""How long a statement waits at most for as many callers as the one before it had."""
+
 TRIES: Final = 3
 """How often balances are read again before the books are left to those who lock them."""
 
@@ -70,12 +73,20 @@ class _Book:
 
     Attributes:
         latest_record: when we recorded last; nothing is recorded before it, whatever clocks do.
+        callers: how many shared the latest statement, which ended at `ended_at`.
     """
 
     latest_record: datetime = LONG_AGO
     accounts: dict[bytes, Account] = field(default_factory=dict)
     waiting: deque[_Posting] = field(default_factory=deque)
     is_led: bool = False
+    callers: int = 0
+    ended_at: float = 0.0
+    is_enough: "asyncio.Future[None] | None" = None
+
+    def go_on(self) -> None:
+        if self.is_enough is not None and not self.is_enough.done():
+            self.is_enough.set_result(None)
 
 
 class PostgresJournal(Journal):
@@ -109,6 +120,8 @@ class PostgresJournal(Journal):
         )
         book = self._book(tenant_id)
         book.waiting.append(posting)
+        if len(book.waiting) >= book.callers:
+            book.go_on()
         if not book.is_led:
             book.is_led = True
             leader = asyncio.create_task(self._lead(tenant_id, book))
@@ -127,18 +140,37 @@ class PostgresJournal(Journal):
         postings: list[_Posting] = []
         try:
             while book.waiting:
+                await self._linger(book)
                 postings = _next(book.waiting)
+                book.callers = len(postings)
                 try:
                     await self._post(tenant_id, book, postings)
                 except Exception as error:
                     for posting in postings:
                         posting.fail(error)
+                book.ended_at = asyncio.get_running_loop().time()
             self._forget_some()
         finally:
             book.is_led = False
             for posting in (*postings, *book.waiting):
                 posting.fail(DatabaseUnavailable("the process is stopping"))
             book.waiting.clear()
+
+    async def _linger(self, book: _Book) -> None:
+        """Wait for as many callers as there were just now, since most of them are about to return.
+
+        One after the other they would each have a statement of their own, of which a few hundred
+        fit into a second. Who comes alone, or after a while, waits for nobody.
+        """
+        loop = asyncio.get_running_loop()
+        is_busy = loop.time() - book.ended_at < LINGER_S
+        if is_busy and len(book.waiting) < book.callers:
+            book.is_enough = loop.create_future()
+            timer = loop.call_later(LINGER_S, book.go_on)
+            try:
+                await book.is_enough
+            finally:
+                timer.cancel()
 
     async def _post(self, tenant_id: TenantId, book: _Book, postings: list[_Posting]) -> None:
         """Post what can be posted together, and tell each what became of it."""

@@ -14,10 +14,14 @@ def enum_messages(kind: type[E], message: Any, prefix: str) -> Mapping[E, Any]:
     return {value: message.Value(f"{prefix}_{value.name}") for value in kind}
 
 
-def read_enum(kind: type[E], message: Any, prefix: str, number: int, *, field: str) -> E:
+def enum_values(kind: type[E], message: Any, prefix: str) -> Mapping[int, E]:
+    """Return the domain's value for each number of the API."""
+    return {number: value for value, number in enum_messages(kind, message, prefix).items()}
+
+
+def read_enum(values: Mapping[int, E], number: int, *, field: str) -> E:
     """Return the domain's value, or raise `InvalidArgument` for none or an unknown number."""
-    name = message.Name(number) if number in message.values() else ""
-    found = kind.__members__.get(name.removeprefix(f"{prefix}_"))
+    found = values.get(number)
     if found is None:
         raise InvalidArgument(f"{field} has no such value", field=field)
     return found

@@ -10,7 +10,7 @@ from adapters.wire.amount import (
     read_positive_amount,
     time_message,
 )
-from adapters.wire.enum import enum_messages, read_enum
+from adapters.wire.enum import enum_messages, enum_values, read_enum
 from domain.asset import Asset
 from domain.errors import InvalidArgument
 from domain.ids import AccountId, EntryId, TransferId
@@ -25,6 +25,10 @@ _PURPOSE = re.compile(r"[a-z_]{0,32}", re.ASCII)
 _ACCOUNT_KIND = enum_messages(AccountKind, ledger_pb2.AccountKind, "ACCOUNT_KIND")
 _TRANSFER_KIND = enum_messages(TransferKind, ledger_pb2.TransferKind, "TRANSFER_KIND")
 _SOURCE = enum_messages(EntrySource, ledger_pb2.EntrySource, "ENTRY_SOURCE")
+_READ_ACCOUNT_KIND = enum_values(AccountKind, ledger_pb2.AccountKind, "ACCOUNT_KIND")
+_READ_TRANSFER_KIND = enum_values(TransferKind, ledger_pb2.TransferKind, "TRANSFER_KIND")
+_READ_POSTING_ORDER = enum_values(PostingOrder, ledger_service_pb2.PostingOrder, "POSTING_ORDER")
+_REGULAR = ledger_pb2.TRANSFER_KIND_REGULAR
 
 
 def account_message(account: Account) -> ledger_pb2.Account:
@@ -54,18 +58,13 @@ def held_for_message(account: Account, held: HeldFor) -> ledger_pb2.HeldFor:
 
 
 def read_account_kind(number: int) -> AccountKind:
-    return read_enum(AccountKind, ledger_pb2.AccountKind, "ACCOUNT_KIND", number, field="kind")
+    return read_enum(_READ_ACCOUNT_KIND, number, field="kind")
 
 
 def read_posting_order(number: int) -> PostingOrder:
     """Return the order asked for; who does not say gets the newest first."""
-    return read_enum(
-        PostingOrder,
-        ledger_service_pb2.PostingOrder,
-        "POSTING_ORDER",
-        number or ledger_service_pb2.POSTING_ORDER_NEWEST_FIRST,
-        field="order",
-    )
+    newest_first = ledger_service_pb2.POSTING_ORDER_NEWEST_FIRST
+    return read_enum(_READ_POSTING_ORDER, number or newest_first, field="order")
 
 
 def transfer_message(transfer: Transfer) -> ledger_pb2.Transfer:
@@ -115,34 +114,28 @@ def posting_message(posting: Posting) -> ledger_pb2.Posting:
 
 def read_transfer(message: ledger_pb2.Transfer, assets: Mapping[str, Asset]) -> NewTransfer:
     """Return the transfer asked for, or raise for the first field that cannot be read."""
-    kind = read_enum(
-        TransferKind,
-        ledger_pb2.TransferKind,
-        "TRANSFER_KIND",
-        message.kind or ledger_pb2.TRANSFER_KIND_REGULAR,
-        field="kind",
-    )
+    kind = read_enum(_READ_TRANSFER_KIND, message.kind or _REGULAR, field="kind")
     if kind is TransferKind.EXPIRE:
         raise InvalidArgument("only the platform expires a transfer", field="kind")
-    if not _PURPOSE.fullmatch(message.purpose):
+    purpose = message.purpose
+    if purpose and not _PURPOSE.fullmatch(purpose):
         raise InvalidArgument(
             "purpose must be at most 32 lower-case letters and underscores", field="purpose"
         )
+    pending_id = message.pending_id
     return NewTransfer(
-        id=TransferId.parse(message.id, field="id"),
-        kind=kind,
-        debit_account_id=_account_id(message.debit_account_id, "debit_account_id"),
-        credit_account_id=_account_id(message.credit_account_id, "credit_account_id"),
-        amount=(
+        TransferId.parse(message.id, field="id"),
+        kind,
+        _account_id(message.debit_account_id, "debit_account_id"),
+        _account_id(message.credit_account_id, "credit_account_id"),
+        (
             read_positive_amount(message.amount, assets, field="amount")
             if message.HasField("amount")
             else None
         ),
-        pending_id=(
-            TransferId.parse(message.pending_id, field="pending_id") if message.pending_id else None
-        ),
-        expires_at=read_optional_time(message, "expire_time"),
-        purpose=message.purpose,
+        TransferId.parse(pending_id, field="pending_id") if pending_id else None,
+        read_optional_time(message, "expire_time"),
+        purpose,
     )
 
 

@@ -8,7 +8,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
 
 from adapters.wire.amount import time_message
-from adapters.wire.enum import enum_messages, read_enum
+from adapters.wire.enum import enum_messages, enum_values, read_enum
 from domain.errors import InvalidArgument
 from domain.tenant.api_key import ApiKey, Scope
 from domain.tenant.customer import Customer, CustomerState
@@ -19,7 +19,7 @@ from reli.tenant.v1 import tenant_pb2
 _TENANT_STATE = enum_messages(TenantState, tenant_pb2.TenantState, "TENANT_STATE")
 _CUSTOMER_STATE = enum_messages(CustomerState, tenant_pb2.CustomerState, "CUSTOMER_STATE")
 _SCOPE = enum_messages(Scope, access_pb2.Scope, "SCOPE")
-SCOPE_OF = {message: scope for scope, message in _SCOPE.items()}
+SCOPE_OF = enum_values(Scope, access_pb2.Scope, "SCOPE")
 
 
 def tenant_message(tenant: Tenant) -> tenant_pb2.Tenant:
@@ -67,9 +67,7 @@ def api_key_message(api_key: ApiKey) -> tenant_pb2.ApiKey:
 
 def read_scopes(numbers: Iterable[int]) -> tuple[Scope, ...]:
     """Return the scopes without repetition, in the order of the enum."""
-    scopes = {
-        read_enum(Scope, access_pb2.Scope, "SCOPE", number, field="scopes") for number in numbers
-    }
+    scopes = {read_enum(SCOPE_OF, number, field="scopes") for number in numbers}
     return tuple(scope for scope in Scope if scope in scopes)
 
 

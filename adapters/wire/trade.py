@@ -7,7 +7,7 @@ from adapters.wire.amount import (
     time_message,
     waterfall_message,
 )
-from adapters.wire.enum import enum_messages, read_enum
+from adapters.wire.enum import enum_messages, enum_values, read_enum
 from domain.trade.attempt import Attempt, AttemptState
 from domain.trade.resolution import Resolution, ResolutionVerdict
 from domain.trade.trade import PublicTradeState, Trade, TradeState
@@ -15,6 +15,7 @@ from reli.trade.v1 import trade_pb2
 
 _STATE = enum_messages(PublicTradeState, trade_pb2.TradeState, "TRADE_STATE")
 _VERDICT = enum_messages(ResolutionVerdict, trade_pb2.ResolutionVerdict, "RESOLUTION_VERDICT")
+_READ_VERDICT = enum_values(ResolutionVerdict, trade_pb2.ResolutionVerdict, "RESOLUTION_VERDICT")
 _ATTEMPT_STATE = enum_messages(AttemptState, trade_pb2.AttemptState, "ATTEMPT_STATE")
 
 
@@ -73,10 +74,4 @@ def resolution_message(resolution: Resolution) -> trade_pb2.Resolution:
 
 
 def read_verdict(number: int) -> ResolutionVerdict:
-    return read_enum(
-        ResolutionVerdict,
-        trade_pb2.ResolutionVerdict,
-        "RESOLUTION_VERDICT",
-        number,
-        field="verdict",
-    )
+    return read_enum(_READ_VERDICT, number, field="verdict")

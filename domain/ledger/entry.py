@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from domain.ids import AccountId, EntryId, TransferId
 from domain.ledger.errors import EntryNotReversible
@@ -115,8 +115,7 @@ class CommittedEntries:
         return self.ids[0]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewEntry:
+class NewEntry(NamedTuple):
     """An operator's entry as it is asked for.
 
     Attributes:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from domain.amount import Amount
-from domain.errors import InvalidArgument
+from domain.errors import DomainError, InvalidArgument
 from domain.ids import AccountId, EntryId, TransferId
 from domain.ledger.errors import PendingTransferNotFound
 
@@ -75,8 +75,7 @@ class Posting:
     recorded_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewTransfer:
+class NewTransfer(NamedTuple):
     """A transfer as it is asked for.
 
     A post or void may leave out what its pending transfer says: accounts, and the whole amount.
@@ -102,21 +101,8 @@ class NewTransfer:
             debit = debit or pending.debit_account_id
             credit = credit or pending.credit_account_id
             amount = amount or pending.amount
-        is_whole = debit is not None and credit is not None and amount is not None
-        if self.pending_id is not None and pending is None and not is_whole:
-            raise PendingTransferNotFound(
-                "no such pending transfer", transfer_id=self.id, pending_id=self.pending_id
-            )
-        for field, value in (
-            ("debit_account_id", debit),
-            ("credit_account_id", credit),
-            ("amount", amount),
-        ):
-            if value is None:
-                raise InvalidArgument(f"{field} is missing", field=field, transfer_id=self.id)
-        assert debit is not None
-        assert credit is not None
-        assert amount is not None
+        if debit is None or credit is None or amount is None:
+            raise self._refusal(debit, credit, pending)
         return Transfer(
             id=self.id,
             debit_account_id=debit,
@@ -127,3 +113,19 @@ class NewTransfer:
             expires_at=self.expires_at,
             purpose=self.purpose,
         )
+
+    def _refusal(
+        self, debit: AccountId | None, credit: AccountId | None, pending: Transfer | None
+    ) -> DomainError:
+        if self.pending_id is not None and pending is None:
+            return PendingTransferNotFound(
+                "no such pending transfer", transfer_id=self.id, pending_id=self.pending_id
+            )
+        field = (
+            "debit_account_id"
+            if debit is None
+            else "credit_account_id"
+            if credit is None
+            else "amount"
+        )
+        return InvalidArgument(f"{field} is missing", field=field, transfer_id=self.id)

@@ -37,8 +37,7 @@ def test_what_is_left_out_is_taken_from_the_pending_transfer() -> None:
 
 
 def test_what_is_given_stays() -> None:
-    asked = replace(
-        POST,
+    asked = POST._replace(
         debit_account_id=GIVEN.debit_account_id,
         credit_account_id=GIVEN.credit_account_id,
         amount=ngn("0"),
@@ -59,7 +58,7 @@ def test_what_nobody_says_is_missing(field: str) -> None:
     given = {
         name: getattr(GIVEN, name) for name in ("debit_account_id", "credit_account_id", "amount")
     }
-    asked = replace(POST, kind=TransferKind.REGULAR, pending_id=None, **{**given, field: None})
+    asked = POST._replace(kind=TransferKind.REGULAR, pending_id=None, **{**given, field: None})
 
     with pytest.raises(InvalidArgument) as caught:
         asked.completed(None)
