@@ -46,7 +46,7 @@ WARM_UP_S: Final = 0.5
 FIRST_GUESS: Final = 10_000.0
 CALL_TIMEOUT_S: Final = 30.0
 RPC_CALLERS: Final = 64
-TURN_BATCH: Final = 256
+TURN_BATCH: Final = 64
 TURN_ACCOUNTS: Final = 50
 STORED_BATCH: Final = 1_024
 FILL_BATCH: Final = 8_190
@@ -291,10 +291,11 @@ async def _tenants_in_turn(ground: Ground, options: argparse.Namespace) -> tuple
     books = await ground.maker.open(options.turns, accounts=TURN_ACCOUNTS)
     numbers = sorted({1, 10, 100, options.turns} & set(range(1, options.turns + 1)))
     rates: dict[int, list[float]] = {number: [] for number in numbers}
-    calls = max(options.turns, round(options.seconds * FIRST_GUESS / TURN_BATCH))
+    enough = math.ceil(options.seconds * FIRST_GUESS / TURN_BATCH)
     for number in range(options.rounds):
         _say(f"tenants in turn, round {number + 1} of {options.rounds}")
         for tenants in numbers:
+            calls = max(tenants, enough)
             turn = [books[call % tenants] for call in range(calls)]
             batches = [(book, book.some(TURN_BATCH)) for book in turn]
             settle_down()

@@ -32,7 +32,7 @@ def draw(result: Json, judged: Mapping[str, tuple[float, float]], file: Path) ->
     tenants.plot(counts, [one["share"] for one in result["tenants"].values()], "o-")
     tenants.set_xscale("log")
     tenants.axhline(0.9, color="#222222", linewidth=1)
-    tenants.set_title("tenants in turn, batches of 256, as a share of one")
+    tenants.set_title("tenants in turn, batches of 64, as a share of one")
 
     for axes in (batches, stored):
         axes.set_ylabel("transfers a second, × TPC-B")
