@@ -38,6 +38,9 @@ TRANSFERS: Final = 8_190
 ACCOUNTS: Final = 100_000
 """Balances that are remembered at most, of all tenants."""
 
+TENANTS: Final = 10_000
+"""Tenants that are remembered at most."""
+
 LINGER_S: Final = 0.01
 """How long a statement waits at most for as many callers as the one before it had."""
 
@@ -49,7 +52,7 @@ Tell = Callable[[TenantId, Sequence[tuple[str, Sequence[Entry]]]], Sequence[Even
 
 
 @dataclass(slots=True, eq=False)
-class _Posting:
+class _Submission:
     """What one caller posts, and when it was recorded: None if it was not."""
 
     entries: Sequence[Entry]
@@ -78,7 +81,7 @@ class _Book:
 
     latest_record: datetime = LONG_AGO
     accounts: dict[bytes, Account] = field(default_factory=dict)
-    waiting: deque[_Posting] = field(default_factory=deque)
+    waiting: deque[_Submission] = field(default_factory=deque)
     is_led: bool = False
     callers: int = 0
     ended_at: float = 0.0
@@ -99,6 +102,7 @@ class PostgresJournal(Journal):
         self._units_of_work = units_of_work
         self._tell = tell
         self._books: OrderedDict[TenantId, _Book] = OrderedDict()
+        self._remembered = 0
         self._leaders: set[asyncio.Task[None]] = set()
 
     async def post(
@@ -111,7 +115,7 @@ class PostgresJournal(Journal):
     ) -> datetime | None:
         if not all(map(is_plain, entries)):
             return None
-        posting = _Posting(
+        submission = _Submission(
             entries,
             correlation_id,
             request,
@@ -119,7 +123,7 @@ class PostgresJournal(Journal):
             sum(len(entry.transfers) for entry in entries),
         )
         book = self._book(tenant_id)
-        book.waiting.append(posting)
+        book.waiting.append(submission)
         if len(book.waiting) >= book.callers:
             book.go_on()
         if not book.is_led:
@@ -127,7 +131,7 @@ class PostgresJournal(Journal):
             leader = asyncio.create_task(self._lead(tenant_id, book))
             self._leaders.add(leader)
             leader.add_done_callback(self._leaders.discard)
-        return await posting.recorded_at
+        return await submission.recorded_at
 
     def _book(self, tenant_id: TenantId) -> _Book:
         book = self._books.get(tenant_id)
@@ -137,24 +141,24 @@ class PostgresJournal(Journal):
         return book
 
     async def _lead(self, tenant_id: TenantId, book: _Book) -> None:
-        postings: list[_Posting] = []
+        submissions: list[_Submission] = []
         try:
             while book.waiting:
                 await self._linger(book)
-                postings = _next(book.waiting)
-                book.callers = len(postings)
+                submissions = _next(book.waiting)
+                book.callers = len(submissions)
                 try:
-                    await self._post(tenant_id, book, postings)
+                    await self._post(tenant_id, book, submissions)
                 except Exception as error:
-                    for posting in postings:
-                        posting.fail(error)
+                    for submission in submissions:
+                        submission.fail(error)
                 book.ended_at = asyncio.get_running_loop().time()
-            self._forget_some()
         finally:
             book.is_led = False
-            for posting in (*postings, *book.waiting):
-                posting.fail(DatabaseUnavailable("the process is stopping"))
+            for submission in (*submissions, *book.waiting):
+                submission.fail(DatabaseUnavailable("the process is stopping"))
             book.waiting.clear()
+            self._forget_some()
 
     async def _linger(self, book: _Book) -> None:
         """Wait for as many callers as there were just now, since most of them are about to return.
@@ -172,58 +176,59 @@ class PostgresJournal(Journal):
             finally:
                 timer.cancel()
 
-    async def _post(self, tenant_id: TenantId, book: _Book, postings: list[_Posting]) -> None:
+    async def _post(self, tenant_id: TenantId, book: _Book, submissions: list[_Submission]) -> None:
         """Post what can be posted together, and tell each what became of it."""
         for _ in range(TRIES):
             now = await self._clock.now()
-            await self._remember(tenant_id, book, postings)
-            postings, decided, books = _decide(postings, book.accounts, now)
-            if not postings:
+            await self._remember(tenant_id, book, submissions)
+            submissions, decided, books = _decide(submissions, book.accounts, now)
+            if not submissions:
                 return
             try:
-                recorded_at = await self._write(tenant_id, book, postings, decided, books)
+                recorded_at = await self._write(tenant_id, book, submissions, decided, books)
             except asyncpg.UniqueViolationError:
-                await self._post_halves(tenant_id, book, postings)
+                await self._post_halves(tenant_id, book, submissions)
                 return
             except DatabaseBusy:
                 break
             if recorded_at is not None:
                 book.accounts |= books.accounts
                 book.latest_record = recorded_at
-                for posting in postings:
-                    posting.end(recorded_at)
+                for submission in submissions:
+                    submission.end(recorded_at)
                 return
-            for key in books.accounts:
-                book.accounts.pop(key, None)
-        for posting in postings:
-            posting.end(None)
+            self._forget(book, list(books.accounts))
+        for submission in submissions:
+            submission.end(None)
 
     async def _post_halves(
-        self, tenant_id: TenantId, book: _Book, postings: list[_Posting]
+        self, tenant_id: TenantId, book: _Book, submissions: list[_Submission]
     ) -> None:
         """Find out by halving whose id is known: it is no neighbor's fault."""
-        if len(postings) == 1:
-            postings[0].end(None)
+        if len(submissions) == 1:
+            submissions[0].end(None)
             return
-        middle = len(postings) // 2
-        for half in (postings[:middle], postings[middle:]):
+        middle = len(submissions) // 2
+        for half in (submissions[:middle], submissions[middle:]):
             await self._post(tenant_id, book, half)
 
     async def _remember(
-        self, tenant_id: TenantId, book: _Book, postings: Sequence[_Posting]
+        self, tenant_id: TenantId, book: _Book, submissions: Sequence[_Submission]
     ) -> None:
         """Read those balances that are not remembered."""
-        named = account_ids(entry for posting in postings for entry in posting.entries)
+        named = account_ids(entry for submission in submissions for entry in submission.entries)
         missing = [id for key, id in named.items() if key not in book.accounts]
         if missing:
             async with self._units_of_work.open_scope(tenant_id) as scope:
-                book.accounts |= await find_balances(scope, missing)
+                found = await find_balances(scope, missing)
+            book.accounts |= found
+            self._remembered += len(found)
 
     async def _write(
         self,
         tenant_id: TenantId,
         book: _Book,
-        postings: Sequence[_Posting],
+        submissions: Sequence[_Submission],
         decided: Sequence[Decision],
         books: OpenBooks,
     ) -> datetime | None:
@@ -231,13 +236,14 @@ class PostgresJournal(Journal):
         recorded: list[datetime] = []
         latest = max(book.latest_record, books.latest_record or book.latest_record)
         events = self._tell(
-            tenant_id, [(posting.correlation_id, posting.entries) for posting in postings]
+            tenant_id,
+            [(submission.correlation_id, submission.entries) for submission in submissions],
         )
         writes: list[Write] = [
             posted_entries(tenant_id, decided, books, latest, recorded.append),
             new_events(events),
         ]
-        if requests := [posting.request for posting in postings if posting.request]:
+        if requests := [submission.request for submission in submissions if submission.request]:
             writes.append(new_requests(requests))
         async with self._units_of_work.lend() as driver:
             try:
@@ -248,33 +254,37 @@ class PostgresJournal(Journal):
 
     def _forget_some(self) -> None:
         """Forget the tenants that posted longest ago, as far as there is not room for all."""
-        remembered = sum(len(book.accounts) for book in self._books.values())
+        if self._remembered <= ACCOUNTS and len(self._books) <= TENANTS:
+            return
         for tenant_id, book in list(self._books.items()):
-            if remembered <= ACCOUNTS:
-                return
-            remembered -= len(book.accounts)
-            if book.waiting or book.is_led:
-                book.accounts.clear()
-            else:
+            if not book.is_led:
+                self._forget(book, list(book.accounts))
                 del self._books[tenant_id]
+            if self._remembered <= ACCOUNTS and len(self._books) <= TENANTS:
+                return
+
+    def _forget(self, book: _Book, keys: Sequence[bytes]) -> None:
+        for key in keys:
+            del book.accounts[key]
+        self._remembered -= len(keys)
 
 
-def _next(waiting: deque[_Posting]) -> list[_Posting]:
+def _next(waiting: deque[_Submission]) -> list[_Submission]:
     """Take those who come first, as many as one statement holds."""
-    postings = [waiting.popleft()]
-    room = TRANSFERS - postings[0].transfers
+    submissions = [waiting.popleft()]
+    room = TRANSFERS - submissions[0].transfers
     while waiting and waiting[0].transfers <= room:
         room -= waiting[0].transfers
-        postings.append(waiting.popleft())
-    return postings
+        submissions.append(waiting.popleft())
+    return submissions
 
 
 def _decide(
-    postings: list[_Posting], remembered: dict[bytes, Account], now: datetime
-) -> tuple[list[_Posting], list[Decision], OpenBooks]:
+    submissions: list[_Submission], remembered: dict[bytes, Account], now: datetime
+) -> tuple[list[_Submission], list[Decision], OpenBooks]:
     """Decide on all that is posted, and leave out who has an entry that would be refused."""
     while True:
-        named = account_ids(entry for posting in postings for entry in posting.entries)
+        named = account_ids(entry for submission in submissions for entry in submission.entries)
         books = OpenBooks(
             Books(
                 accounts={key: remembered[key] for key in named if key in remembered},
@@ -286,18 +296,18 @@ def _decide(
             )
         )
         decided: list[Decision] = []
-        kept: list[_Posting] = []
-        for posting in postings:
+        kept: list[_Submission] = []
+        for submission in submissions:
             try:
-                results = [books.decide(entry) for entry in posting.entries]
+                results = [books.decide(entry) for entry in submission.entries]
             except DomainError:
-                posting.end(None)
+                submission.end(None)
                 continue
             if any(result.is_replay for result in results):
-                posting.end(None)
+                submission.end(None)
                 continue
-            kept.append(posting)
+            kept.append(submission)
             decided += results
-        if len(kept) == len(postings):
+        if len(kept) == len(submissions):
             return kept, decided, books
-        postings = kept
+        submissions = kept

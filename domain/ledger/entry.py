@@ -1,12 +1,12 @@
 """An entry commits one or more transfers, all or none."""
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from domain.ids import AccountId, EntryId, TransferId
+from domain.ids import EntryId, TransferId
 from domain.ledger.errors import EntryNotReversible
 from domain.ledger.transfer import NewTransfer, Transfer, TransferKind
 
@@ -45,15 +45,6 @@ class Entry:
     effective_at: datetime | None = None
     description: str = ""
     reverses: EntryId | None = None
-
-    @property
-    def account_ids(self) -> Set[AccountId]:
-        """The accounts on either side of the transfers."""
-        return {
-            id
-            for transfer in self.transfers
-            for id in (transfer.debit_account_id, transfer.credit_account_id)
-        }
 
     def recorded(self, at: datetime) -> "Entry":
         """Return the entry as it is kept: it counts from now on unless it says otherwise."""

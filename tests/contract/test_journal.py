@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import adapters.postgres.journal as journal_adapter
 from domain.ids import AccountId, EntryId, TenantId
 from domain.ledger.entry import Entry
 from domain.ledger.errors import InsufficientFunds
@@ -312,6 +313,21 @@ async def test_a_request_is_recorded_with_its_entry_and_once(rig: Rig, journal: 
     assert record
     assert record.resource_id == first.id.uuid
     assert await _stored(rig, [first, second]) == {first.id}
+
+
+async def test_there_is_room_for_so_many_balances_and_the_latest_are_kept(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was forgotten is read again."""
+    monkeypatch.setattr(journal_adapter, "ACCOUNTS", 5)
+    rigs = [await a_rig(platform) for _ in range(3)]
+
+    for _ in range(2):
+        for rig in rigs:
+            assert await rig.post(rig.entry(rig.transfer("lp", "ada"), rig.transfer("lp", "bob")))
+
+    for rig in rigs:
+        assert (await rig.account("lp")).balance == -4
 
 
 async def test_another_tenants_accounts_do_not_exist(rig: Rig, journal: Journal) -> None:
