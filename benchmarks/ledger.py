@@ -27,6 +27,7 @@ import uvloop
 
 from adapters.postgres.engine import make_engine
 from adapters.wire.ledger import transfer_message
+from app.audit.run import audit
 from app.collector import settle_down
 from app.database_url import APP_ROLE, role_url
 from app.serve import POOL_SIZE
@@ -173,7 +174,8 @@ async def measure(ready: ReadyStack, options: argparse.Namespace) -> Json:
         raise Broken(f"{e.reason}: {e}") from e
     finally:
         await engine.dispose()
-    return result | await _look_into_database(owner_url, turned, ground)
+    result |= await _look_into_database(owner_url, turned, ground)
+    return result | {"audit": await _audit(ready, result["transfers"])}
 
 
 async def _measure(ground: Ground, options: argparse.Namespace) -> Json:
@@ -457,6 +459,18 @@ async def _look_into_database(url: str, turned: int, ground: Ground) -> Json:
     }
 
 
+async def _audit(ready: ReadyStack, transfers: int) -> Json:
+    """Audit all of it, as `reli audit` does."""
+    _say("auditing the books")
+    report = await audit(ready.database_url, ready.venue_books)
+    if not report.is_clean:
+        raise Broken(f"the audit found {[one for one in report.findings if one.violations]}")
+    return {
+        "seconds": round(report.seconds, 1),
+        "seconds_per_million": round(report.seconds / transfers * 1_000_000, 1),
+    }
+
+
 def _on_stack(options: argparse.Namespace) -> Json:
     find_pgbench()
     with running_stack(work=options.work) as ready:
@@ -469,7 +483,7 @@ def _on_stack(options: argparse.Namespace) -> Json:
 def report(result: Json) -> str:
     """Return the figures as tables."""
     lines = _soak_lines(result) if "soak" in result else _lines(result)
-    weighs = result["bytes_per_transfer"]
+    weighs, audited = result["bytes_per_transfer"], result["audit"]
     return "\n".join(
         [
             *lines,
@@ -478,6 +492,8 @@ def report(result: Json) -> str:
             f"a transfer takes {weighs['books']} bytes in the books, "
             f"{weighs['outbox']} in the outbox",
             f"{result['events_waiting_at_the_end']} events were waiting at the end",
+            f"audited in {audited['seconds']:.0f} s, "
+            f"a million transfers in {audited['seconds_per_million']:.0f}",
         ]
     )
 
