@@ -39,6 +39,11 @@ LARGEST: Final = 1_000_000
 SEED: Final = 1
 SETUP_BATCH: Final = 1_000
 
+_ADD_CUSTOMERS: Final = """
+INSERT INTO core.customers (tenant_id, id, external_id, state, created_at)
+SELECT $1, id, id::text, 'active', core.now() FROM unnest($2::uuid[]) AS c (id)
+"""
+
 
 @dataclass(slots=True, kw_only=True)
 class Book:
@@ -96,9 +101,10 @@ class Book:
 
 
 class BookMaker:
-    """Opens books at the ledger port of one process."""
+    """Opens books at the ledger port of one process, for that operator's key."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, operator: ApiKeyId) -> None:
+        self._operator = operator
         clock = SystemClock()
         self._ids = RandomIds(clock)
         self._market = PostgresMarket(engine, clock)
@@ -121,7 +127,7 @@ class BookMaker:
             tenant_id=self._ids.new(TenantId),
             asset=(await self._market.catalogue()).assets[ASSET],
             accounts=[],
-            operator=str(self._ids.new(ApiKeyId)),
+            operator=str(self._operator),
         )
         tenant = Tenant(
             id=book.tenant_id,
@@ -135,10 +141,10 @@ class BookMaker:
             await uow.tenants.add(tenant)
             external = (await uow.ledger.open_accounts([rail]))[rail]
         while missing := accounts - len(book.accounts):
-            keys = [
-                AccountKey(AccountKind.CUSTOMER, book.asset, str(self._ids.new(CustomerId)))
-                for _ in range(min(missing, SETUP_BATCH))
-            ]
+            customers = [self._ids.new(CustomerId) for _ in range(min(missing, SETUP_BATCH))]
+            async with self._units_of_work.open_scope(book.tenant_id) as scope:
+                await scope.driver.execute(_ADD_CUSTOMERS, scope.tenant, customers)
+            keys = [AccountKey(AccountKind.CUSTOMER, book.asset, str(id)) for id in customers]
             async with self._units_of_work.begin(book.tenant_id) as uow:
                 opened = list((await uow.ledger.open_accounts(keys)).values())
             await book.post([book.entry(external, account, FUNDS) for account in opened])

@@ -39,6 +39,7 @@ from benchmarks.load import Slice, closed_loop
 from benchmarks.picture import draw
 from benchmarks.tpc_b import TpcB, find_pgbench
 from domain.errors import DomainError
+from domain.ids import ApiKeyId
 from domain.ledger.entry import Entry
 from reli.event.v1 import event_pb2
 from reli.ledger.v1 import ledger_service_pb2 as pb
@@ -62,6 +63,10 @@ SELECT sum(debits_posted) AS debits, sum(credits_posted) AS credits,
     (SELECT count(*) FROM core.transfers) AS transfers,
     ({EVENTS_WAITING}) AS waiting
 FROM core.accounts
+"""
+
+_OPERATOR: Final = """
+SELECT id FROM core.api_keys WHERE tenant_id = (SELECT house_id FROM core.environment) LIMIT 1
 """
 
 _EVENTS: Final = "SELECT payload FROM core.outbox WHERE type = 'entries.committed'"
@@ -143,7 +148,7 @@ async def measure(ready: ReadyStack, options: argparse.Namespace) -> Json:
     await tpc_b.prepare()
     await tpc_b.per_second(WARM_UP_S)
     engine = make_engine(role_url(owner_url, APP_ROLE), pool_size=POOL_SIZE, name="reli bench")
-    maker = BookMaker(engine)
+    maker = BookMaker(engine, await _operator(owner_url))
     timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_S)
     connector = aiohttp.TCPConnector(limit=2 * RPC_CALLERS, keepalive_timeout=60)
     operator = {"authorization": f"Bearer {ready.operator_key}"}
@@ -414,6 +419,15 @@ def _body(book: Book, entry: Entry) -> bytes:
     ).encode()
 
 
+async def _operator(url: str) -> ApiKeyId:
+    """Return the key that an operator's entries name."""
+    connection = await asyncpg.connect(url)
+    try:
+        return ApiKeyId(await connection.fetchval(_OPERATOR))
+    finally:
+        await connection.close()
+
+
 async def _over_socket(url: str) -> str:
     """Return the URL by which the stack's own parts reach the same server, if it has a socket."""
     connection = await asyncpg.connect(url)
@@ -464,7 +478,8 @@ async def _audit(ready: ReadyStack, transfers: int) -> Json:
     _say("auditing the books")
     report = await audit(ready.database_url, ready.venue_books)
     if not report.is_clean:
-        raise Broken(f"the audit found {[one for one in report.findings if one.violations]}")
+        broken = {one.check.id: one.violations[:2] for one in report.findings if one.violations}
+        raise Broken(f"the audit found {broken}")
     return {
         "seconds": round(report.seconds, 1),
         "seconds_per_million": round(report.seconds / transfers * 1_000_000, 1),
