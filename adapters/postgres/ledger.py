@@ -1,4 +1,7 @@
-"""The books: decided in the domain, under row locks taken in the order of the accounts' ids."""
+"""The books: decided in the domain, under row locks taken in the order of the accounts' ids.
+
+What the journal decides without locks is written from here too.
+"""
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence

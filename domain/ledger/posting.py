@@ -1,4 +1,4 @@
-"""The decision of the ledger: given the books under lock, what an entry does to them.
+"""The decision of the ledger: given the books, what an entry does to them.
 
 Refusals come in a stated order, so that the same request always hears the same reason:
 
@@ -31,7 +31,6 @@ POSTDATED_AT_MOST: Final = timedelta(days=31)
 """How far the time of effect may be from the time of record. Between these, the balance of a past
 instant is a line and the few lines around it that count at another time."""
 
-
 # An enum's member is not looked up each time.
 _REGULAR: Final = TransferKind.REGULAR
 _OPERATOR: Final = EntrySource.OPERATOR
@@ -41,6 +40,9 @@ _CLEARING: Final = AccountKind.TRADE_CLEARING
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
     """What a decision may look at, by the bytes of the ids: a batch asks thousands of times.
+
+    Read after the accounts were locked, or remembered; then what was decided is written only if the
+    accounts are still at these versions.
 
     Attributes:
         accounts: every account the entry names, where it exists.
