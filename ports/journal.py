@@ -13,8 +13,8 @@ from ports.request import RequestKey
 class Journal(Protocol):
     """Where entries go that are expected to be new, plain and funded, as nearly all are.
 
-    Those who post to one tenant's books at the same time share a transaction, and nobody waits for
-    more to come.
+    Those who post to one tenant's books at the same time share a transaction. Who comes alone waits
+    for nobody.
     """
 
     async def post(

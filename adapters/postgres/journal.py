@@ -8,7 +8,7 @@ processes may post to one tenant's books.
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -16,7 +16,13 @@ from uuid import UUID
 
 import asyncpg
 
-from adapters.postgres.ledger import LONG_AGO, account_ids, find_balances, posted_entries
+from adapters.postgres.ledger import (
+    LONG_AGO,
+    account_ids,
+    books_of_new,
+    find_balances,
+    posted_entries,
+)
 from adapters.postgres.outbox import new_events
 from adapters.postgres.request import new_requests
 from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
@@ -26,7 +32,7 @@ from domain.event import Event
 from domain.ids import TenantId
 from domain.ledger.account import Account
 from domain.ledger.entry import Entry
-from domain.ledger.posting import Books, Decision, OpenBooks
+from domain.ledger.posting import Decision, OpenBooks
 from ports.clock import DatabaseClock
 from ports.errors import DatabaseBusy, DatabaseUnavailable
 from ports.journal import Journal, is_plain
@@ -180,8 +186,8 @@ class PostgresJournal(Journal):
         """Post what can be posted together, and tell each what became of it."""
         for _ in range(TRIES):
             now = await self._clock.now()
-            await self._remember(tenant_id, book, submissions)
-            submissions, decided, books = _decide(submissions, book.accounts, now)
+            accounts = await self._balances(tenant_id, book, submissions)
+            submissions, decided, books = _decide(submissions, accounts, now)
             if not submissions:
                 return
             try:
@@ -212,10 +218,10 @@ class PostgresJournal(Journal):
         for half in (submissions[:middle], submissions[middle:]):
             await self._post(tenant_id, book, half)
 
-    async def _remember(
+    async def _balances(
         self, tenant_id: TenantId, book: _Book, submissions: Sequence[_Submission]
-    ) -> None:
-        """Read those balances that are not remembered."""
+    ) -> dict[bytes, Account]:
+        """Return the balances of those accounts that exist; what is not remembered is read."""
         named = account_ids(entry for submission in submissions for entry in submission.entries)
         missing = [id for key, id in named.items() if key not in book.accounts]
         if missing:
@@ -223,6 +229,7 @@ class PostgresJournal(Journal):
                 found = await find_balances(scope, missing)
             book.accounts |= found
             self._remembered += len(found)
+        return {key: book.accounts[key] for key in named if key in book.accounts}
 
     async def _write(
         self,
@@ -280,21 +287,11 @@ def _next(waiting: deque[_Submission]) -> list[_Submission]:
 
 
 def _decide(
-    submissions: list[_Submission], remembered: dict[bytes, Account], now: datetime
+    submissions: list[_Submission], accounts: Mapping[bytes, Account], now: datetime
 ) -> tuple[list[_Submission], list[Decision], OpenBooks]:
     """Decide on all that is posted, and leave out who has an entry that would be refused."""
     while True:
-        named = account_ids(entry for submission in submissions for entry in submission.entries)
-        books = OpenBooks(
-            Books(
-                accounts={key: remembered[key] for key in named if key in remembered},
-                transfers={},
-                resolutions={},
-                entries={},
-                failed={},
-                now=now,
-            )
-        )
+        books = OpenBooks(books_of_new(accounts, (), now))
         decided: list[Decision] = []
         kept: list[_Submission] = []
         for submission in submissions:

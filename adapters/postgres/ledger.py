@@ -116,7 +116,9 @@ booked AS MATERIALIZED (SELECT core.write_entries($1, {_ENTRY_ARRAYS}, $30) AS r
 
 _POST = f"""
 posted AS MATERIALIZED (
-    SELECT core.post_entries($1, {_ENTRY_ARRAYS}, $30, $31, $32, $33) AS recorded_at
+    SELECT core.write_entries(
+        $1, {_ENTRY_ARRAYS}, core.open_journal($1, $9, $14, $30, $31, $32, $33)
+    ) AS recorded_at
 )
 """
 

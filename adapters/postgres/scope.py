@@ -20,7 +20,7 @@ Item = TypeVar("Item")
 
 def tenant_lock(tenant_id: TenantId) -> int:
     """Return the key of the tenant's advisory lock: every unit of work shares it."""
-    return int.from_bytes(tenant_id.uuid.bytes[8:], signed=True)
+    return int.from_bytes(tenant_id.bytes[8:], signed=True)
 
 
 def journal_lock(tenant_id: TenantId) -> int:

@@ -76,19 +76,9 @@ COMMENT ON FUNCTION core.write_entries IS
 -- The clock is read under a lock that whoever asks for a balance as of now takes too, so that
 -- nothing is recorded by an instant that somebody was told about. What was decided on is held by
 -- the versions of the accounts and by the keys of the ids.
-CREATE FUNCTION core.post_entries(
-    in_tenant uuid,
-    account_ids uuid[], versions_before bigint[], new_versions bigint[],
-    new_debits_pending numeric[], new_debits_posted numeric[],
-    new_credits_pending numeric[], new_credits_posted numeric[],
-    entry_ids uuid[], sources text[], reference_texts text[], descriptions text[],
-    effective_times timestamptz[],
-    transfer_ids uuid[], transfer_entry_ids uuid[], ordinals smallint[], kinds text[],
-    debit_ids uuid[], credit_ids uuid[], assets text[], amounts numeric[],
-    pending_ids uuid[], expiries timestamptz[], purposes text[], debits_held numeric[],
-    debit_versions bigint[], debit_balances numeric[],
-    credit_versions bigint[], credit_balances numeric[],
-    tenant_lock bigint, journal_lock bigint, decided_at timestamptz, latest_record timestamptz
+CREATE FUNCTION core.open_journal(
+    in_tenant uuid, entry_ids uuid[], transfer_ids uuid[], tenant_lock bigint, journal_lock bigint,
+    decided_at timestamptz, latest_record timestamptz
 ) RETURNS timestamptz
     LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -107,14 +97,11 @@ BEGIN
             AND id = ANY (entry_ids || transfer_ids)) THEN
         RAISE EXCEPTION 'an id failed before' USING ERRCODE = 'unique_violation';
     END IF;
-    RETURN core.write_entries(in_tenant, account_ids, versions_before, new_versions,
-        new_debits_pending, new_debits_posted, new_credits_pending, new_credits_posted, entry_ids,
-        sources, reference_texts, descriptions, effective_times, transfer_ids, transfer_entry_ids,
-        ordinals, kinds, debit_ids, credit_ids, assets, amounts, pending_ids, expiries, purposes,
-        debits_held, debit_versions, debit_balances, credit_versions, credit_balances, recorded);
+    RETURN recorded;
 END $$;
-COMMENT ON FUNCTION core.post_entries IS
-    'Entries that were decided without locking the books: all of them, or an error.';
+COMMENT ON FUNCTION core.open_journal IS
+    'When entries that were decided without locking the books are recorded; an argument of '
+    'core.write_entries, so that it is called first and in the same statement.';
 
-REVOKE ALL ON FUNCTION core.write_entries, core.post_entries FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION core.write_entries, core.post_entries TO reli_app, reli_work;
+REVOKE ALL ON FUNCTION core.write_entries, core.open_journal FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION core.write_entries, core.open_journal TO reli_app, reli_work;
