@@ -7,8 +7,12 @@ from typing import Any
 import grpc
 import pytest
 
+from adapters.system.clock import SystemClock
 from app.rpc import interceptor
+from app.usecase.ledger.load_entries import LoadEntries
 from domain.ids import EntryId, TransferId
+from domain.ledger.posting import Decision
+from ports.errors import DatabaseBusy
 from reli.ledger.v1 import ledger_pb2
 from reli.ledger.v1 import ledger_service_pb2 as pb
 from tests.support.platform import Platform, amount, refusal_in, refusal_of
@@ -200,6 +204,34 @@ async def test_what_passes_by_itself_is_waited_for(
 
     assert answer.committed + answer.replayed == 2_000
     assert await book.balance() == "-2000.00"
+
+
+async def test_what_does_not_pass_ends_the_stream_and_says_which_batch_it_was() -> None:
+    """Each try of the second batch finds the database busy."""
+    waited: list[float] = []
+    tried = 0
+
+    async def create(_call: Any, _entries: Any) -> list[Decision]:
+        nonlocal tried
+        tried += 1
+        if tried > 1:
+            raise DatabaseBusy("busy")
+        return []
+
+    class Waiting(SystemClock):
+        async def sleep(self, seconds: float) -> None:
+            waited.append(seconds)
+
+    async def batches() -> AsyncIterator[Any]:
+        for _ in range(2):
+            yield None, []
+
+    untyped: Any = create
+    with pytest.raises(DatabaseBusy) as caught:
+        await LoadEntries(untyped, Waiting())(batches())
+
+    assert caught.value.metadata["batch"] == "1"
+    assert waited == [0.1, 0.2, 0.4, 0.8]
 
 
 async def test_only_the_operator_loads(book: Book, platform: Platform) -> None:

@@ -12,8 +12,8 @@ from domain.ledger.entry import NewEntry
 from ports.clock import Clock
 
 REFUSALS_TOLD: Final = 1_000
-TRIES: Final = 5
-FIRST_DELAY_S: Final = 0.1
+DELAYS_S: Final = (0.1, 0.2, 0.4, 0.8)
+"""Between the tries of a batch."""
 
 Batch = tuple[Call, Sequence[NewEntry | DomainError]]
 
@@ -75,13 +75,11 @@ class LoadEntries:
         return loaded
 
     async def _commit(self, number: int, batch: Batch) -> Sequence[EntryResult]:
-        delay = FIRST_DELAY_S
-        for _ in range(TRIES - 1):
+        for delay in (*DELAYS_S, None):
             try:
                 return await self.create_entries(*batch)
             except DomainError as error:
-                if not may_pass(error):
+                if delay is None or not may_pass(error):
                     raise type(error)(error.message, **error.metadata, batch=number) from error
-            await self.clock.sleep(delay)
-            delay *= 2
-        return await self.create_entries(*batch)
+                await self.clock.sleep(delay)
+        raise AssertionError("the last try ends in a result or an error")
