@@ -11,7 +11,7 @@ from adapters.nats.connection import NatsConnection
 from adapters.postgres.consumer import PostgresEventFeed
 from adapters.postgres.late_check import PostgresLateCheckQueue
 from adapters.postgres.lease import PostgresLeases
-from adapters.postgres.ledger import PostgresExpiringHolds
+from adapters.postgres.ledger import PostgresExpiringHolds, PostgresLines
 from adapters.postgres.outbox import PostgresOutboxReader, PostgresSequencer
 from adapters.postgres.partition import PostgresPartitions
 from adapters.postgres.trade import PostgresTradeQueue
@@ -25,6 +25,7 @@ from app.worker.hold_expiry import HoldExpiry
 from app.worker.house_book import HouseBook
 from app.worker.late_check_worker import LateCheckWorker
 from app.worker.leased import Leased
+from app.worker.line_lister import LineLister
 from app.worker.loop import run_for_ever
 from app.worker.outage import Outages
 from app.worker.outbox_relay import OutboxRelay
@@ -71,6 +72,7 @@ async def work(settings: Settings) -> None:
         replays = DeadLetterReplay(container.house_replays())
         late_checks = LateCheckWorker(PostgresLateCheckQueue(engine), container.look_late())
         holds = HoldExpiry(PostgresExpiringHolds(engine), container.expire_hold())
+        lines = LineLister(PostgresLines(engine))
         partitions = PartitionMaker(PostgresPartitions(engine))
         run = partial(run_for_ever, outages=Outages(clock))
         settle_down()
@@ -84,6 +86,7 @@ async def work(settings: Settings) -> None:
                 group.create_task(run("late checks", clock, late_checks, rest_s=1))
                 group.create_task(run("replays", clock, replays, rest_s=1))
                 group.create_task(run("holds", clock, holds, rest_s=1))
+                group.create_task(run("lines", clock, lines, rest_s=1))
                 group.create_task(run("partitions", clock, partitions, rest_s=3_600))
         finally:
             async with asyncio.timeout(GRACE_S):

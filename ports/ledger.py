@@ -159,3 +159,11 @@ class ExpiringHolds(Protocol):
     async def due(self, *, limit: int) -> Sequence[tuple[TenantId, TransferId]]:
         """Return holds whose time is over and that nobody has resolved yet."""
         ...
+
+
+class Lines(Protocol):
+    """The lines of all tenants' accounts, which are listed after they are written."""
+
+    async def list_waiting(self) -> None:
+        """List those that wait for it. Who reads an account's lines does so for his tenant."""
+        ...

@@ -9,6 +9,7 @@ processes may post to one tenant's books.
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -18,6 +19,7 @@ import asyncpg
 
 from adapters.postgres.ledger import (
     LONG_AGO,
+    EntryRows,
     account_ids,
     books_of_new,
     find_balances,
@@ -32,7 +34,7 @@ from domain.event import Event
 from domain.ids import TenantId
 from domain.ledger.account import Account
 from domain.ledger.entry import Entry
-from domain.ledger.posting import Decision, OpenBooks
+from domain.ledger.posting import OpenBooks
 from ports.clock import DatabaseClock
 from ports.errors import DatabaseBusy, DatabaseUnavailable
 from ports.journal import Journal, is_plain
@@ -49,6 +51,9 @@ TENANTS: Final = 10_000
 
 LINGER_S: Final = 0.01
 """How long a statement waits at most for as many callers as the one before it had."""
+
+BREATH: Final = 250
+"""Entries that are decided without looking whether anybody else has something to do."""
 
 TRIES: Final = 3
 """How often balances are read again before the books are left to those who lock them."""
@@ -110,6 +115,7 @@ class PostgresJournal(Journal):
         self._books: OrderedDict[TenantId, _Book] = OrderedDict()
         self._remembered = 0
         self._leaders: set[asyncio.Task[None]] = set()
+        self._large = asyncio.Lock()
 
     async def post(
         self,
@@ -185,13 +191,14 @@ class PostgresJournal(Journal):
     async def _post(self, tenant_id: TenantId, book: _Book, submissions: list[_Submission]) -> None:
         """Post what can be posted together, and tell each what became of it."""
         for _ in range(TRIES):
-            now = await self._clock.now()
             accounts = await self._balances(tenant_id, book, submissions)
-            submissions, decided, books = _decide(submissions, accounts, now)
+            async with self._turn(submissions):
+                now = await self._clock.now()
+                submissions, rows, books = await _decide(submissions, accounts, now)
             if not submissions:
                 return
             try:
-                recorded_at = await self._write(tenant_id, book, submissions, decided, books)
+                recorded_at = await self._write(tenant_id, book, submissions, rows, books)
             except asyncpg.UniqueViolationError:
                 await self._post_halves(tenant_id, book, submissions)
                 return
@@ -206,6 +213,15 @@ class PostgresJournal(Journal):
             self._forget(book, list(books.accounts))
         for submission in submissions:
             submission.end(None)
+
+    def _turn(self, submissions: Sequence[_Submission]) -> AbstractAsyncContextManager[None]:
+        """Wait for one's turn to decide: large batches have it one after the other.
+
+        The first is being written while the next is decided; in turns of a few entries each, all
+        of them would be decided late, and then be written at the same time.
+        """
+        is_large = sum(submission.transfers for submission in submissions) > BREATH
+        return self._large if is_large else nullcontext()
 
     async def _post_halves(
         self, tenant_id: TenantId, book: _Book, submissions: list[_Submission]
@@ -236,7 +252,7 @@ class PostgresJournal(Journal):
         tenant_id: TenantId,
         book: _Book,
         submissions: Sequence[_Submission],
-        decided: Sequence[Decision],
+        rows: EntryRows,
         books: OpenBooks,
     ) -> datetime | None:
         """Return when it was recorded, or None if that needs other balances or another time."""
@@ -247,7 +263,7 @@ class PostgresJournal(Journal):
             [(submission.correlation_id, submission.entries) for submission in submissions],
         )
         writes: list[Write] = [
-            posted_entries(tenant_id, decided, books, latest, recorded.append),
+            posted_entries(tenant_id, rows, books, latest, recorded.append),
             new_events(events),
         ]
         if requests := [submission.request for submission in submissions if submission.request]:
@@ -286,25 +302,35 @@ def _next(waiting: deque[_Submission]) -> list[_Submission]:
     return submissions
 
 
-def _decide(
+async def _decide(
     submissions: list[_Submission], accounts: Mapping[bytes, Account], now: datetime
-) -> tuple[list[_Submission], list[Decision], OpenBooks]:
-    """Decide on all that is posted, and leave out who has an entry that would be refused."""
+) -> tuple[list[_Submission], EntryRows, OpenBooks]:
+    """Decide on all that is posted, and leave out who has an entry that would be refused.
+
+    Others get on meanwhile: a large batch takes longer than their calls may.
+    """
     while True:
-        books = OpenBooks(books_of_new(accounts, (), now))
-        decided: list[Decision] = []
+        books, rows = OpenBooks(books_of_new(accounts, (), now)), EntryRows()
         kept: list[_Submission] = []
+        taken = 0
         for submission in submissions:
-            try:
-                results = [books.decide(entry) for entry in submission.entries]
-            except DomainError:
-                submission.end(None)
+            for first in range(0, len(submission.entries), BREATH):
+                part = submission.entries[first : first + BREATH]
+                try:
+                    decided = [books.decide(entry) for entry in part]
+                except DomainError:
+                    break
+                if any(one.is_replay for one in decided):
+                    break
+                rows.add(decided)
+                taken += len(part)
+                if taken >= BREATH:
+                    taken = 0
+                    await asyncio.sleep(0)
+            else:
+                kept.append(submission)
                 continue
-            if any(result.is_replay for result in results):
-                submission.end(None)
-                continue
-            kept.append(submission)
-            decided += results
+            submission.end(None)
         if len(kept) == len(submissions):
-            return kept, decided, books
+            return kept, rows, books
         submissions = kept

@@ -6,8 +6,6 @@ What the journal decides without locks is written from here too.
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import groupby
-from operator import itemgetter
 from typing import Any, Final
 from uuid import UUID
 
@@ -38,7 +36,7 @@ from domain.ledger.posting import (
     burned_ids,
 )
 from domain.ledger.transfer import Posting, Transfer, TransferKind
-from ports.ledger import ExpiringHolds, LedgerStore, PastBalance, PostingOrder, RecordedEntry
+from ports.ledger import ExpiringHolds, LedgerStore, Lines, PastBalance, PostingOrder, RecordedEntry
 from ports.page import Page, PageRequest
 
 _FIND_ACCOUNTS = """
@@ -88,17 +86,12 @@ LEFT JOIN core.resolutions AS r ON r.tenant_id = $1 AND r.pending_id = t.id
 """
 
 _GET_ENTRIES = """
-SELECT e.id, e.source, e.reference, e.description, e.effective_at, e.recorded_at,
+SELECT e.id, e.source, e.reference, e.description, e.effective_at, e.recorded_at, e.transfer_ids,
     (SELECT r.entry_id FROM core.reversals AS r
         WHERE r.tenant_id = $1 AND r.reversal_id = e.id) AS reverses,
     (SELECT r.reversal_id FROM core.reversals AS r
         WHERE r.tenant_id = $1 AND r.entry_id = e.id) AS reversed_by
 FROM core.entries AS e WHERE e.tenant_id = $1 AND e.id = ANY($2)
-"""
-
-_GET_ENTRY_TRANSFERS = """
-SELECT * FROM core.transfers WHERE tenant_id = $1 AND entry_id = ANY($2)
-ORDER BY entry_id, ordinal
 """
 
 _ENTRY_ARRAYS: Final = """
@@ -187,30 +180,56 @@ ORDER BY id FOR NO KEY UPDATE
 """
 
 
-def _list_postings(beyond: str, order: str) -> str:
+_LIST_LINES = "SELECT core.list_lines($1)"
+
+_BLOCK: Final = 100
+"""Lines of an account that are listed in one row at most."""
+
+_LISTED: Final = 50_000
+"""Transfers whose lines are listed by one statement, give or take those of a statement's."""
+
+
+def _list_postings(beyond: str, order: str, reaches: str) -> str:
+    """Return SQL that reads so many blocks of lines as make a page, and then their transfers.
+
+    `reaches` is a block's version that is furthest in the direction of `order`.
+    """
     return f"""
-SELECT l.*, e.effective_at FROM (
-    (SELECT t.*, debit_version AS version, debit_balance_after AS balance_after
-        FROM core.transfers AS t
-        WHERE tenant_id = $1 AND debit_account_id = $2
-            AND ($3::bigint IS NULL OR debit_version {beyond} $3)
-        ORDER BY debit_version {order} LIMIT $4)
-    UNION ALL
-    (SELECT t.*, credit_version, credit_balance_after
-        FROM core.transfers AS t
-        WHERE tenant_id = $1 AND credit_account_id = $2
-            AND ($3::bigint IS NULL OR credit_version {beyond} $3)
-        ORDER BY credit_version {order} LIMIT $4)
+SELECT t.*, l.version, e.effective_at,
+    CASE WHEN t.debit_account_id = $2 THEN t.debit_balance_after ELSE t.credit_balance_after END
+        AS balance_after
+FROM (
+    SELECT version, transfer_id FROM (
+        SELECT last_version - cardinality(transfer_ids) + place AS version, transfer_id
+        FROM (
+            SELECT last_version, transfer_ids, sum(cardinality(transfer_ids))
+                OVER (ORDER BY last_version {order} ROWS UNBOUNDED PRECEDING) AS lines
+            FROM (
+                SELECT last_version, transfer_ids FROM core.account_lines
+                WHERE tenant_id = $1 AND account_id = $2
+                    AND ($3::bigint IS NULL OR {reaches} {beyond} $3)
+                ORDER BY last_version {order} LIMIT $4
+            ) AS block
+        ) AS block
+        CROSS JOIN LATERAL unnest(transfer_ids) WITH ORDINALITY AS line (transfer_id, place)
+        WHERE lines - cardinality(transfer_ids) < $4 + {_BLOCK}
+    ) AS line
+    WHERE $3::bigint IS NULL OR version {beyond} $3
     ORDER BY version {order} LIMIT $4
 ) AS l
-JOIN core.entries AS e ON e.tenant_id = $1 AND e.id = l.entry_id
+CROSS JOIN LATERAL (
+    SELECT * FROM core.transfers WHERE tenant_id = $1 AND id = l.transfer_id
+) AS t
+JOIN core.entries AS e ON e.tenant_id = $1 AND e.id = t.entry_id
 ORDER BY l.version {order}
 """
 
 
 _LIST_POSTINGS: Final = {
-    PostingOrder.NEWEST_FIRST: _list_postings("<", "DESC"),
-    PostingOrder.OLDEST_FIRST: _list_postings(">", "ASC"),
+    PostingOrder.NEWEST_FIRST: _list_postings(
+        "<", "DESC", "last_version - cardinality(transfer_ids) + 1"
+    ),
+    PostingOrder.OLDEST_FIRST: _list_postings(">", "ASC", "last_version"),
 }
 
 # Who reads a balance as of now waits for those who are writing to it, and for the journal: after
@@ -233,12 +252,11 @@ WITH line AS (
     SELECT coalesce($3::timestamptz, 'infinity') AS effective,
         core.version_at($1, $2, $5) AS version
 )
-SELECT coalesce(
-        (SELECT debit_balance_after FROM core.transfers
-            WHERE tenant_id = $1 AND debit_account_id = $2 AND debit_version = line.version),
-        (SELECT credit_balance_after FROM core.transfers
-            WHERE tenant_id = $1 AND credit_account_id = $2 AND credit_version = line.version),
-        0)
+SELECT coalesce((
+        SELECT CASE WHEN debit_account_id = $2 THEN debit_balance_after
+            ELSE credit_balance_after END
+        FROM core.transfers
+        WHERE tenant_id = $1 AND id = core.line_at($1, $2, line.version)), 0)
     + coalesce((SELECT sum(change) FROM core.dated_lines AS d
         WHERE tenant_id = $1 AND account_id = $2 AND d.recorded_at > $5
             AND d.recorded_at <= least($4::timestamptz, line.effective + $6::interval)
@@ -428,6 +446,7 @@ class PostgresLedger(LedgerStore):
         page: PageRequest,
         order: PostingOrder = PostingOrder.NEWEST_FIRST,
     ) -> Page[Posting]:
+        await list_lines(self._scope.driver)
         rows = await self._scope.driver.fetch(
             _LIST_POSTINGS[order],
             self._scope.tenant,
@@ -455,6 +474,7 @@ class PostgresLedger(LedgerStore):
         if row is None:
             raise AccountNotFound("no such account", account_id=account_id)
         recorded_by = row["recorded_by"]
+        await list_lines(self._scope.driver)
         units = await self._scope.driver.fetchval(
             _BALANCE_AT,
             self._scope.tenant,
@@ -492,17 +512,14 @@ class PostgresLedger(LedgerStore):
         wanted = [id.uuid for id in ids]
         driver, tenant = self._scope.driver, self._scope.tenant
         rows = await driver.fetch(_GET_ENTRIES, tenant, wanted)
-        transfers = {
-            id: tuple(self._transfer(row) for row in group)
-            for id, group in groupby(
-                await driver.fetch(_GET_ENTRY_TRANSFERS, tenant, wanted), itemgetter("entry_id")
-            )
-        }
+        transfers = await self.get_transfers(
+            [TransferId(id) for row in rows for id in row["transfer_ids"]]
+        )
         return {
             EntryId(row["id"]): RecordedEntry(
                 Entry(
                     id=EntryId(row["id"]),
-                    transfers=transfers[row["id"]],
+                    transfers=tuple(transfers[TransferId(id)] for id in row["transfer_ids"]),
                     source=EntrySource(row["source"]),
                     reference=row["reference"],
                     description=row["description"],
@@ -652,6 +669,26 @@ class PostgresExpiringHolds(ExpiringHolds):
         return [(TenantId(row["tenant_id"]), TransferId(row["transfer_id"])) for row in rows]
 
 
+class PostgresLines(Lines):
+    """The lines of all tenants' accounts; its engine connects as the work role."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def list_waiting(self) -> None:
+        async with borrowed_driver(self._engine) as driver:
+            await list_lines(driver)
+
+
+async def list_lines(driver: Any) -> None:
+    """List the lines that wait for it, of the tenant in scope or, for a worker, of all tenants.
+
+    The writer leaves that to whoever comes first: a worker, or who reads them.
+    """
+    while await driver.fetchval(_LIST_LINES, _LISTED) >= _LISTED:
+        pass
+
+
 def account_ids(entries: Iterable[Entry]) -> dict[bytes, AccountId]:
     """Return the accounts on either side of the entries' transfers, by their bytes."""
     return {
@@ -693,18 +730,92 @@ def _by_bytes(accounts: Iterable[Account]) -> dict[bytes, Account]:
     return {account.id.bytes: account for account in accounts}
 
 
+class EntryRows:
+    """What the functions that write entries take, gathered while entries are decided."""
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[Any, ...]] = []
+        self._transfers: list[tuple[Any, ...]] = []
+
+    def add(self, decided: Iterable[Decision]) -> None:
+        """Take on what was decided next."""
+        for decision in decided:
+            entry = decision.asked
+            self._entries.append(
+                (entry.id, entry.source, entry.reference, entry.description, entry.effective_at)
+            )
+            # What is spread over the memory is visited once.
+            for ordinal, (transfer, before, debit, _, credit) in enumerate(decision.moves, 1):
+                self._transfers.append(
+                    (
+                        transfer.id,
+                        entry.id,
+                        ordinal,
+                        transfer.kind,
+                        transfer.debit_account_id,
+                        transfer.credit_account_id,
+                        transfer.amount.asset.code,
+                        transfer.amount.units,
+                        transfer.pending_id,
+                        transfer.expires_at,
+                        transfer.purpose,
+                        debit.debits_pending - before.debits_pending,
+                        debit.version,
+                        debit.credits_posted - debit.debits_posted,
+                        credit.version,
+                        credit.credits_posted - credit.debits_posted,
+                    )
+                )
+
+    def arrays(self, books: OpenBooks) -> tuple[Any, ...]:
+        """Return one array for each column, the accounts' first.
+
+        Ids are encoded by their bytes. The other columns travel as text, which costs the driver a
+        fraction of an array of numbers; the server reads it as quickly.
+        """
+        accounts = zip(
+            *(
+                (
+                    account.id,
+                    before.version,
+                    account.version,
+                    account.debits_pending,
+                    account.debits_posted,
+                    account.credits_pending,
+                    account.credits_posted,
+                )
+                for before, account in books.changed
+            ),
+            strict=True,
+        )
+        ids, *numbers = accounts
+        return (
+            ids,
+            *map(_numbers, numbers),
+            *_each(zip(*self._entries, strict=True), (_all, _texts, _texts, _texts, _if_any)),
+            *_each(
+                zip(*self._transfers, strict=True),
+                (_all, _all, _numbers, _texts, _all, _all, _texts, _numbers, _if_any, _if_any)
+                + (_texts,)
+                + (_numbers,) * 5,
+            ),
+        )
+
+
 def new_entries(decided: Sequence[Decision], books: OpenBooks) -> Write:
     """Write entries in the order in which they were decided, on books that are locked."""
+    rows = EntryRows()
+    rows.add(decided)
     return Write(
         _WRITE,
-        (*_entry_arrays(decided, books), books.recorded_at),
+        (*rows.arrays(books), books.recorded_at),
         found="(SELECT recorded_at FROM booked)",
     )
 
 
 def posted_entries(
     tenant_id: TenantId,
-    decided: Sequence[Decision],
+    rows: EntryRows,
     books: OpenBooks,
     latest_record: datetime,
     recorded: Callable[[datetime], None],
@@ -717,7 +828,7 @@ def posted_entries(
     return Write(
         _POST,
         (
-            *_entry_arrays(decided, books),
+            *rows.arrays(books),
             tenant_lock(tenant_id),
             journal_lock(tenant_id),
             books.recorded_at,
@@ -726,74 +837,6 @@ def posted_entries(
         found="(SELECT recorded_at FROM posted)",
         check=recorded,
         only_adds=True,
-    )
-
-
-def _entry_arrays(decided: Sequence[Decision], books: OpenBooks) -> tuple[Any, ...]:
-    """Return what the functions that write entries take of them.
-
-    Ids are encoded by their bytes. The other columns travel as text, which costs the driver a
-    fraction of an array of numbers; the server reads it as quickly.
-    """
-    accounts = zip(
-        *(
-            (
-                account.id,
-                before.version,
-                account.version,
-                account.debits_pending,
-                account.debits_posted,
-                account.credits_pending,
-                account.credits_posted,
-            )
-            for before, account in books.changed
-        ),
-        strict=True,
-    )
-    entries = zip(
-        *(
-            (entry.id, entry.source, entry.reference, entry.description, entry.effective_at)
-            for entry in [decision.asked for decision in decided]
-        ),
-        strict=True,
-    )
-    # One pass over what is spread over the memory, and columns of what that leaves side by side.
-    transfers = zip(
-        *[
-            (
-                transfer.id,
-                decision.asked.id,
-                ordinal,
-                transfer.kind,
-                transfer.debit_account_id,
-                transfer.credit_account_id,
-                transfer.amount.asset.code,
-                transfer.amount.units,
-                transfer.pending_id,
-                transfer.expires_at,
-                transfer.purpose,
-                debit.debits_pending - move.debit_before.debits_pending,
-                debit.version,
-                debit.credits_posted - debit.debits_posted,
-                credit.version,
-                credit.credits_posted - credit.debits_posted,
-            )
-            for decision in decided
-            for ordinal, move in enumerate(decision.moves, start=1)
-            for transfer, debit, credit in [(move.transfer, move.debit_after, move.credit_after)]
-        ],
-        strict=True,
-    )
-    ids, *numbers = accounts
-    return (
-        ids,
-        *map(_numbers, numbers),
-        *_each(entries, (_all, _texts, _texts, _texts, _if_any)),
-        *_each(
-            transfers,
-            (_all, _all, _numbers, _texts, _all, _all, _texts, _numbers, _if_any, _if_any, _texts)
-            + (_numbers,) * 5,
-        ),
     )
 
 

@@ -109,10 +109,11 @@ FROM (
     "CREATE INDEX ON lines (id, leg)",
     "ANALYZE moves, lines",
     f"""
-INSERT INTO core.entries (tenant_id, id, source, reference, effective_at, recorded_at)
+INSERT INTO core.entries (tenant_id, id, source, reference, effective_at, recorded_at,
+    transfer_ids)
 SELECT tenant_id, entry_id, source, CASE source WHEN 'trade' THEN {typeid(TradeId, "about")}
-    ELSE {typeid(DepositId, "about")} END, now(), now()
-FROM (SELECT DISTINCT tenant_id, entry_id, source, about FROM moves) AS e
+    ELSE {typeid(DepositId, "about")} END, now(), now(), array_agg(id ORDER BY place)
+FROM moves GROUP BY tenant_id, entry_id, source, about
 """,
     """
 INSERT INTO core.transfers (tenant_id, id, entry_id, ordinal, kind, debit_account_id,
@@ -124,6 +125,11 @@ SELECT m.tenant_id, m.id, m.entry_id, row_number() OVER (PARTITION BY m.entry_id
 FROM moves AS m
 JOIN lines AS d ON d.id = m.id AND d.leg = 'd'
 JOIN lines AS c ON c.id = m.id AND c.leg = 'c'
+""",
+    """
+INSERT INTO core.account_lines (tenant_id, account_id, last_version, transfer_ids)
+SELECT tenant_id, account_id, max(version), array_agg(id ORDER BY version)
+FROM lines GROUP BY tenant_id, account_id, (version - 1) / 100
 """,
     """
 INSERT INTO core.resolutions (tenant_id, pending_id, kind, transfer_id, recorded_at)

@@ -15,7 +15,7 @@ BALANCED: Final = Check(
 )
 ENTRY: Final = Check(
     id="I1.entry",
-    statement="each entry has its transfers, numbered from 1 without gaps",
+    statement="each entry names its transfers, numbered from 1 without gaps",
     source="money rules, section 1: transfers of an entry commit together",
 )
 HELD: Final = Check(
@@ -37,6 +37,11 @@ LINES: Final = Check(
     id="I2.lines",
     statement="each account's lines are versions 1, 2, 3 …, each balance follows from the last",
     source="money rules, section 1; invariant I2",
+)
+LISTED: Final = Check(
+    id="I2.listed",
+    statement="each account's lines are listed in the order of their versions, or wait for it",
+    source="ledger: an account's lines are listed after they are written, without a gap",
 )
 RECORDED: Final = Check(
     id="I2.recorded",
@@ -171,17 +176,21 @@ ENTRIES: Final = SqlProbe(
     counted=("entries",),
     sql=f"""
 SELECT '{ENTRY.id}' AS check_id, e.tenant_id, 'entries' AS in_table, e.id, '' AS part,
-    format('transfers 1 to %s', greatest(t.transfers, 1)) AS expected,
+    format('transfers 1 to %s', cardinality(e.transfer_ids)) AS expected,
     CASE WHEN t.transfers IS NULL THEN 'no transfer'
+        WHEN t.first = 1 AND t.last = t.transfers AND t.transfers = cardinality(e.transfer_ids)
+            THEN 'others than it names'
         ELSE format('%s transfers, %s to %s', t.transfers, t.first, t.last) END AS found
 FROM core.entries AS e
 LEFT JOIN (
     SELECT tenant_id, entry_id, count(*) AS transfers, min(ordinal) AS first, max(ordinal) AS last,
-        sum(ordinal) AS total
+        sum(uuid_hash_extended(id, ordinal)) AS hash
     FROM core.transfers GROUP BY tenant_id, entry_id
 ) AS t ON t.tenant_id = e.tenant_id AND t.entry_id = e.id
-WHERE t.transfers IS NULL OR t.first <> 1 OR t.last <> t.transfers
-    OR t.total <> t.transfers * (t.transfers + 1) / 2
+WHERE t.hash IS DISTINCT FROM CASE cardinality(e.transfer_ids)
+    WHEN 1 THEN uuid_hash_extended(e.transfer_ids[1], 1)
+    ELSE (SELECT sum(uuid_hash_extended(id, ordinal))
+        FROM unnest(e.transfer_ids) WITH ORDINALITY AS named (id, ordinal)) END
 """,
 )
 
@@ -193,6 +202,7 @@ def _leg(leg: str, sign: str) -> str:
         sum(units) FILTER (WHERE kind {_MOVES}) AS posted, count(*) AS lines,
         max(recorded_at) AS recorded_at,
         min({leg}_balance_after) AS lowest,
+        sum(uuid_hash_extended(id, {leg}_version)) AS listed,
         sum(hash_numeric_extended({leg}_balance_after, {leg}_version)) AS after,
         sum(hash_numeric_extended({leg}_balance_after
             - CASE WHEN kind {_MOVES} THEN {sign}units ELSE 0 END, {leg}_version - 1)) AS before
@@ -205,20 +215,39 @@ def _leg(leg: str, sign: str) -> str:
 # for the first and the last, and sets are compared by the sums of their hashes, without sorting
 # millions of lines. Only where the sums differ are the lines sorted, to name the broken one.
 ACCOUNTS: Final = SqlProbe(
-    checks=(COLUMNS, LINES, RECORDED, LIMIT, PREFIX),
+    checks=(COLUMNS, LINES, LISTED, RECORDED, LIMIT, PREFIX),
     counted=("accounts", "transfers", "transfers"),
     sql=f"""
-WITH debits AS ({_leg("debit", "-")}), credits AS ({_leg("credit", "")}), added AS MATERIALIZED (
+WITH debits AS ({_leg("debit", "-")}), credits AS ({_leg("credit", "")}), listed AS (
+    SELECT tenant_id, account_id, sum(uuid_hash_extended(transfer_id, version)) AS listed FROM (
+        SELECT tenant_id, account_id, transfer_id, last_version - cardinality(transfer_ids) + place
+        FROM core.account_lines
+        CROSS JOIN LATERAL unnest(transfer_ids) WITH ORDINALITY AS l (transfer_id, place)
+        UNION ALL
+        SELECT tenant_id, account_id, transfer_id, coalesce(version, debit_versions[1])
+        FROM core.unlisted_lines
+        CROSS JOIN LATERAL unnest(transfer_ids, debit_account_ids, debit_versions)
+            AS l (transfer_id, account_id, version)
+        UNION ALL
+        SELECT tenant_id, account_id, transfer_id, coalesce(version, credit_versions[1])
+        FROM core.unlisted_lines
+        CROSS JOIN LATERAL unnest(transfer_ids, credit_account_ids, credit_versions)
+            AS l (transfer_id, account_id, version)
+    ) AS l (tenant_id, account_id, transfer_id, version)
+    GROUP BY tenant_id, account_id
+), added AS MATERIALIZED (
     SELECT a.*, coalesce(d.pending, 0) AS dp, coalesce(d.posted, 0) AS dd,
         coalesce(c.pending, 0) AS cp, coalesce(c.posted, 0) AS cc,
         coalesce(d.lines, 0) + coalesce(c.lines, 0) AS lines, least(d.lowest, c.lowest) AS lowest,
         greatest(d.recorded_at, c.recorded_at) AS latest,
+        coalesce(l.listed, 0) = coalesce(d.listed, 0) + coalesce(c.listed, 0) AS is_listed,
         coalesce(d.after, 0) + coalesce(c.after, 0) + hash_numeric_extended(0, 0)
             = coalesce(d.before, 0) + coalesce(c.before, 0)
                 + hash_numeric_extended(a.credits_posted - a.debits_posted, a.version) AS is_chain
     FROM core.accounts AS a
     LEFT JOIN debits AS d ON d.tenant_id = a.tenant_id AND d.account_id = a.id
     LEFT JOIN credits AS c ON c.tenant_id = a.tenant_id AND c.account_id = a.id
+    LEFT JOIN listed AS l ON l.tenant_id = a.tenant_id AND l.account_id = a.id
 ), holding AS (
     SELECT DISTINCT tenant_id, debit_account_id AS id FROM core.transfers WHERE debit_held <> 0
 ), suspect AS MATERIALIZED (
@@ -256,6 +285,10 @@ SELECT '{COLUMNS.id}' AS check_id, tenant_id, 'accounts' AS in_table, id, '' AS 
 FROM added
 WHERE debits_pending <> dp OR debits_posted <> dd OR credits_pending <> cp OR credits_posted <> cc
     OR version <> lines
+UNION ALL
+SELECT '{LISTED.id}', tenant_id, 'accounts', id, '', 'its lines, listed or waiting for it',
+    'others, or in another order'
+FROM added WHERE NOT is_listed
 UNION ALL
 SELECT '{RECORDED.id}', tenant_id, 'accounts', id, '',
     'latest line recorded at ' || coalesce(latest::text, 'no time'),

@@ -25,6 +25,7 @@ from domain.ids import (
 from ports.audit import Check
 
 ID_OF: Final[dict[str, type[TypedId]]] = {
+    "account_lines": AccountId,
     "accounts": AccountId,
     "api_keys": ApiKeyId,
     "attempts": AttemptId,

@@ -13,6 +13,7 @@ SCOPE: Final = Check(
 )
 
 REFERENCES: Final = {
+    ("account_lines", "account_id"): "accounts",
     ("accounts", "tenant_id"): "tenants",
     ("api_keys", "tenant_id"): "tenants",
     ("attempts", "trade_id"): "trades",
@@ -46,12 +47,14 @@ REFERENCES: Final = {
     ("trades", "hold_entry_id"): "entries",
     ("trades", "hold_id"): "transfers",
     ("trades", "quote_id"): "quotes",
+    ("unlisted_lines", "tenant_id"): "tenants",
 }
 """By table and column, the table whose id it is. Of tables whose other references lead to a tenant
 the tenant itself is not listed. Transfers are looked into with the books. What may name another
 tenant's row has checks of its own: who proposed a resolution, what a consumer has seen."""
 
 _ID: Final = {
+    "account_lines": "account_id",
     "dated_lines": "account_id",
     "event_heads": "tenant_id",
     "expiring_holds": "transfer_id",
@@ -62,6 +65,7 @@ _ID: Final = {
     "reversals": "entry_id",
     "trade_queue": "trade_id",
     "trade_transitions": "trade_id",
+    "unlisted_lines": None,
 }
 
 

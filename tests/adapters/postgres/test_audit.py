@@ -68,6 +68,9 @@ async def owner(books: AuditedBooks) -> AsyncIterator[Any]:
     """The database's owner of owners, and no CHECK that would keep a row whole."""
     connection = await asyncpg.connect(books.url)
     await connection.execute(WITHOUT_CHECKS)
+    # Some lines are listed, and some wait for it.
+    half = "SELECT sum(transfers) / 2 FROM core.unlisted_lines"
+    await connection.execute(f"SELECT core.list_lines(({half})::bigint)")
     yield connection
     await connection.close()
 
@@ -139,6 +142,12 @@ A_MIRROR = (
     "WHERE e.tenant_id = :house AND e.source = 'trade' ORDER BY t.id LIMIT 1"
 )
 DATED = "SELECT tenant_id, account_id AS id FROM core.dated_lines LIMIT 1"
+LISTED = (
+    "SELECT tenant_id, account_id AS id FROM core.account_lines "
+    "WHERE cardinality(transfer_ids) > 1 LIMIT 1"
+)
+UNLISTED = "SELECT tenant_id, debit_account_ids[1] AS id FROM core.unlisted_lines LIMIT 1"
+OTHER_ORDER = "transfer_ids = transfer_ids[2:] || transfer_ids[1]"
 KEY = "account_id"
 A_REVERSAL = "SELECT tenant_id, entry_id AS id FROM core.reversals LIMIT 1"
 EXPIRING = "SELECT tenant_id, transfer_id AS id FROM core.expiring_holds LIMIT 1"
@@ -170,6 +179,18 @@ BREAKS = [
     ),
     Break("I1.balanced", "transfers", FEE, change("transfers", "units = -units")),
     Break("I1.entry", "entries", row("entries"), drop("transfers", "entry_id")),
+    Break(
+        "I1.entry",
+        "entries",
+        row("entries", "cardinality(transfer_ids) = 1"),
+        change("entries", "transfer_ids = ARRAY[uuidv7()]"),
+    ),
+    Break(
+        "I1.entry",
+        "entries",
+        row("entries", "cardinality(transfer_ids) > 1"),
+        change("entries", OTHER_ORDER),
+    ),
     Break(
         "I1.entry",
         "transfers",
@@ -217,6 +238,15 @@ BREAKS = [
         "I2.lines", "transfers", FEE, change("transfers", "debit_version = debit_version + 1000")
     ),
     Break("I2.lines", "transfers", FEE, change("transfers", "credit_version = 1000")),
+    Break("I2.listed", "accounts", LISTED, drop("account_lines", KEY)),
+    Break("I2.listed", "accounts", LISTED, change("account_lines", OTHER_ORDER, KEY)),
+    Break(
+        "I2.listed",
+        "accounts",
+        LISTED,
+        change("account_lines", "last_version = last_version + 1", KEY),
+    ),
+    Break("I2.listed", "accounts", UNLISTED, drop("unlisted_lines", "debit_account_ids[1]")),
     Break("I2.recorded", "accounts", A_CUSTOMER, change("accounts", "recorded_at = NULL")),
     Break(
         "I2.recorded",
@@ -640,6 +670,7 @@ BREAKS = [
         for child, column in REFERENCES
         for key in [
             {
+                "account_lines": "account_id",
                 "dated_lines": "account_id",
                 "expiring_holds": "transfer_id",
                 "resolutions": "pending_id",
@@ -650,6 +681,7 @@ BREAKS = [
                 "event_heads": "tenant_id",
                 "inbox": "event_id",
                 "requests": "resource_id",
+                "unlisted_lines": "tenant_id",
             }.get(child, "id")
         ]
     ),
@@ -831,7 +863,8 @@ BREAKS = [
         "entries",
         HOUSE_ENTRY,
         "WITH again AS (INSERT INTO core.entries SELECT tenant_id, uuidv7(), source, reference, "
-        "description, effective_at, recorded_at FROM core.entries WHERE id = :id RETURNING id) "
+        "description, effective_at, recorded_at, transfer_ids FROM core.entries WHERE id = :id "
+        "RETURNING id) "
         "INSERT INTO core.transfers SELECT tenant_id, uuidv7(), again.id, ordinal, kind, "
         "debit_account_id, credit_account_id, asset, units, pending_id, expires_at, purpose, "
         "debit_held, debit_version, debit_balance_after, credit_version, credit_balance_after, "
@@ -849,7 +882,7 @@ BREAKS = [
             "UPDATE core.attempts SET lp = 'beta' WHERE trade_id = "
             "(SELECT trade_id FROM core.breaks WHERE id = :id) AND number = 1",
             "INSERT INTO core.entries SELECT tenant_id, uuidv7(), source, reference, description, "
-            "effective_at, recorded_at FROM core.entries WHERE source = 'break'",
+            "effective_at, recorded_at, transfer_ids FROM core.entries WHERE source = 'break'",
         )
     ),
     *(

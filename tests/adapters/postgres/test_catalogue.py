@@ -41,6 +41,8 @@ OUR_ROLES: Final = [*RUNTIME, "reli_directory", "reli_owner"]
 SCOPED: Final = "(tenant_id = (current_setting('app.tenant_id'::text))::uuid)"
 TENANT_POLICY: Final = ("tenant", "PERMISSIVE", "reli_app,reli_work", "ALL", SCOPED, SCOPED)
 OTHER_POLICIES: Final = {
+    "account_lines": ("lister", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
+    "unlisted_lines": ("lister", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
     "trade_queue": ("queue", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
     "late_checks": ("queue", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
     "expiring_holds": ("queue", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
@@ -71,7 +73,9 @@ DIRECTORY_MAY_READ: Final = {
 }
 
 MAY_DELETE: Final = {
-    (role, queue) for role in RUNTIME for queue in ("trade_queue", "expiring_holds")
+    (role, queue)
+    for role in RUNTIME
+    for queue in ("trade_queue", "expiring_holds", "unlisted_lines")
 }
 """A queue's row is gone once its work is done; nothing else ever goes."""
 
@@ -79,6 +83,8 @@ MAY_UPDATE: Final = {
     *((role, table, "*") for role in RUNTIME for table in ("tenants", "customers", "api_keys")),
     *((role, table, "*") for role in RUNTIME for table in ("accounts", "quotes", "trades")),
     *((role, table, "*") for role in RUNTIME for table in ("attempts", "trade_queue")),
+    # Nobody changes one; whoever locks a row must be able to.
+    *((role, "unlisted_lines", "transfers") for role in RUNTIME),
     *(
         ("reli_work", "late_checks", column)
         for column in ("due_at", "looks", "unanswered", "leased_until", "token")

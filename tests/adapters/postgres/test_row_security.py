@@ -58,6 +58,8 @@ SEEN_ACROSS_TENANTS: Final = {
     ("reli_work", "trade_queue"): "a worker asks for what is due before it knows whose it is",
     ("reli_work", "late_checks"): "a worker asks for what is due before it knows whose it is",
     ("reli_work", "expiring_holds"): "a worker asks for what is due before it knows whose it is",
+    ("reli_work", "account_lines"): "a worker lists the lines of all tenants set-wise",
+    ("reli_work", "unlisted_lines"): "a worker lists the lines of all tenants set-wise",
     ("reli_work", "event_heads"): "the sequencer stamps the events of all tenants set-wise",
     ("reli_work", "outbox"): "the relay publishes the events of all tenants in one order",
 }
@@ -608,6 +610,9 @@ def _any(type: str) -> object:
     """Return some value of a type."""
     return {
         "uuid": str(UUID(int=secrets.randbits(128))),
+        "uuid[]": [str(UUID(int=secrets.randbits(128)))],
+        "bigint[]": [1],
+        "integer": 1,
         "text": "some text",
         "bigint": 1,
         "smallint": 1,

@@ -1,0 +1,50 @@
+"""What was written before a migration is whole after it."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+from alembic import command
+
+from app.audit.run import audit
+from app.stack.postgres import PostgresServer
+from reli.trade.v1 import trade_pb2
+from tests.support.audited_books import follow_events
+from tests.support.platform import a_platform
+from tests.support.stack import migrate
+
+
+async def test_books_of_a_time_before_lines_were_listed_are_listed_by_the_migration(
+    postgres_server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = await asyncpg.connect(postgres_server.url)
+    await owner.execute("CREATE DATABASE before_lines")
+    await owner.close()
+    url = urlunsplit(urlsplit(postgres_server.url)._replace(path="/before_lines"))
+    to_head: Any = command.upgrade
+    with monkeypatch.context() as before:
+        before.setattr(command, "upgrade", lambda config, _: to_head(config, "0014"))
+        migrate(url)
+    async with a_platform(url, tmp_path) as platform:
+        _, client = await platform.a_tenant()
+        customer_id = await platform.a_funded_customer(client)
+        for _ in range(3):
+            quote = await client.quote(customer_id)
+            trade = await client.accept(quote.id)
+            assert trade.state == trade_pb2.TRADE_STATE_SETTLED
+        await follow_events(platform)
+
+        migrate(url)
+        await client.deposit(customer_id, "1.00", "NGN")
+
+        books = {venue.name: venue.admin_url for venue in (platform.alpha, platform.beta)}
+        report = await audit(url, books)
+        assert report.is_clean, [one for one in report.findings if one.violations]
+        listed, waiting = await platform.owner.fetchrow(
+            "SELECT (SELECT count(*) FROM core.account_lines),"
+            " (SELECT sum(transfers) FROM core.unlisted_lines)"
+        )
+        assert listed > 0
+        assert waiting == 1

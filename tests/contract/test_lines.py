@@ -1,0 +1,140 @@
+"""An account's lines are listed after they are written, by whoever comes first."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from random import Random
+
+import asyncpg
+import pytest
+
+from adapters.postgres.engine import make_engine
+from adapters.postgres.ledger import PostgresLines
+from app.worker.line_lister import LineLister
+from domain.ledger.entry import EntrySource
+from ports.ledger import PostingOrder
+from tests.support.ledger_rig import Rig, a_rig
+from tests.support.platform import Platform
+
+WAITING = "SELECT count(*) FROM core.unlisted_lines WHERE tenant_id = $1"
+BLOCKS = """
+SELECT last_version, cardinality(transfer_ids) AS lines FROM core.account_lines
+WHERE tenant_id = $1 AND account_id = $2 ORDER BY last_version
+"""
+
+
+@pytest.fixture
+async def rig(platform: Platform) -> Rig:
+    return await a_rig(platform)
+
+
+@pytest.fixture
+async def worker(platform: Platform) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(platform.settings.work_database_url)
+    yield connection
+    await connection.close()
+
+
+async def test_a_worker_lists_what_waits_of_all_tenants(platform: Platform) -> None:
+    rigs = [await a_rig(platform), await a_rig(platform)]
+    for rig in rigs:
+        await rig.enter(rig.transfer("lp", "ada", 5))
+    engine = make_engine(platform.settings.work_database_url, pool_size=1)
+
+    has_more = await LineLister(PostgresLines(engine))()
+    await engine.dispose()
+
+    assert not has_more
+    for rig in rigs:
+        assert await platform.owner.fetchval(WAITING, rig.tenant_id.uuid) == 0
+        blocks = await platform.owner.fetch(BLOCKS, rig.tenant_id.uuid, rig.ids["ada"].uuid)
+        assert list(map(tuple, blocks)) == [(1, 1)]
+
+
+async def test_who_reads_an_account_sees_what_nobody_has_listed_yet(
+    rig: Rig, platform: Platform
+) -> None:
+    entry = await rig.enter(rig.transfer("lp", "ada", 5))
+    assert await platform.owner.fetchval(WAITING, rig.tenant_id.uuid) == 1
+
+    (line,) = await rig.lines("ada")
+
+    assert line.transfer == entry.transfers[0]
+    assert await platform.owner.fetchval(WAITING, rig.tenant_id.uuid) == 0
+
+
+async def test_a_row_of_the_list_holds_a_hundred_lines_at_most(
+    rig: Rig, platform: Platform
+) -> None:
+    await rig.commit_all([rig.entry(rig.transfer("lp", "ada")) for _ in range(250)])
+
+    lines = await rig.lines("ada", 120)
+
+    assert [line.version for line in lines] == list(range(250, 0, -1))
+    blocks = await platform.owner.fetch(BLOCKS, rig.tenant_id.uuid, rig.ids["ada"].uuid)
+    assert list(map(tuple, blocks)) == [(100, 100), (200, 100), (250, 50)]
+
+
+@pytest.mark.parametrize("order", PostingOrder)
+@pytest.mark.parametrize("size", [1, 7, 99, 100, 101])
+async def test_pages_are_whole_wherever_the_rows_of_the_list_begin(
+    rig: Rig, order: PostingOrder, size: int
+) -> None:
+    random = Random(size)
+    for _ in range(12):
+        count = random.choice([1, 1, 2, 30])
+        await rig.commit_all([rig.entry(rig.transfer("lp", "ada")) for _ in range(count)])
+        if random.random() < 0.5:
+            await rig.lines("bob")  # which lists what waits
+
+    lines = await rig.lines("ada", size, order=order)
+
+    ada = await rig.account("ada")
+    versions = list(range(1, ada.version + 1))
+    is_newest_first = order is PostingOrder.NEWEST_FIRST
+    assert [line.version for line in lines] == versions[:: -1 if is_newest_first else 1]
+    assert [line.balance_after.units for line in lines] == [line.version for line in lines]
+
+
+async def test_lines_that_many_list_at_once_are_listed_once_and_without_a_gap(
+    rig: Rig, platform: Platform
+) -> None:
+    """Writers, workers that list a few each, and readers, all on the same accounts."""
+    random = Random(1)
+    is_over = asyncio.Event()
+
+    async def write() -> None:
+        for _ in range(25):
+            count = random.choice([1, 2, 9])
+            made = [
+                rig.entry(
+                    rig.transfer("lp", random.choice(["ada", "bob"])),
+                    source=EntrySource.OPERATOR,
+                )
+                for _ in range(count)
+            ]
+            if await rig.post(*made) is None:
+                await rig.commit_all(made)
+
+    async def work() -> None:
+        connection = await asyncpg.connect(platform.settings.work_database_url)
+        while not is_over.is_set():
+            await connection.fetchval("SELECT core.list_lines($1)", random.randint(1, 9))
+        await connection.close()
+
+    async def read() -> None:
+        while not is_over.is_set():
+            lines = await rig.lines("ada", random.choice([3, 50]))
+            versions = [line.version for line in lines]
+            assert versions == list(range(len(lines), 0, -1))
+
+    others = [asyncio.create_task(one()) for one in (work, work, work, read, read)]
+    await asyncio.gather(write(), write(), write())
+    is_over.set()
+    await asyncio.gather(*others)
+
+    for name in ("ada", "bob", "lp"):
+        lines = await rig.lines(name)
+        account = await rig.account(name)
+        assert [line.version for line in lines] == list(range(account.version, 0, -1))
+        assert len({line.transfer.id for line in lines}) == account.version
+        assert lines[0].balance_after.units == account.balance
