@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 from domain.ids import TenantId
 from domain.ledger.entry import Entry
 from ports.request import RequestKey
+
+BREATH: Final = 250
+"""Entries of a large batch that are dealt with in one go; then others get on."""
 
 
 class Journal(Protocol):

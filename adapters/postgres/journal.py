@@ -37,7 +37,7 @@ from domain.ledger.entry import Entry
 from domain.ledger.posting import OpenBooks
 from ports.clock import DatabaseClock
 from ports.errors import DatabaseBusy, DatabaseUnavailable
-from ports.journal import Journal, is_plain
+from ports.journal import BREATH, Journal, is_plain
 from ports.request import RequestKey
 
 TRANSFERS: Final = 8_190
@@ -51,9 +51,6 @@ TENANTS: Final = 10_000
 
 LINGER_S: Final = 0.01
 """How long a statement waits at most for as many callers as the one before it had."""
-
-BREATH: Final = 250
-"""Entries that are decided without looking whether anybody else has something to do."""
 
 TRIES: Final = 3
 """How often balances are read again before the books are left to those who lock them."""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 
 from adapters.wire.amount import (
     amount_message,
@@ -112,7 +113,9 @@ def posting_message(posting: Posting) -> ledger_pb2.Posting:
     )
 
 
-def read_transfer(message: ledger_pb2.Transfer, assets: Mapping[str, Asset]) -> NewTransfer:
+def read_transfer(
+    message: ledger_pb2.Transfer, assets: Mapping[str, Asset]
+) -> Transfer | NewTransfer:
     """Return the transfer asked for, or raise for the first field that cannot be read."""
     kind = read_enum(_READ_TRANSFER_KIND, message.kind or _REGULAR, field="kind")
     if kind is TransferKind.EXPIRE:
@@ -122,22 +125,24 @@ def read_transfer(message: ledger_pb2.Transfer, assets: Mapping[str, Asset]) -> 
         raise InvalidArgument(
             "purpose must be at most 32 lower-case letters and underscores", field="purpose"
         )
-    pending_id = message.pending_id
-    return NewTransfer(
-        TransferId.parse(message.id, field="id"),
-        kind,
-        _account_id(message.debit_account_id, "debit_account_id"),
-        _account_id(message.credit_account_id, "credit_account_id"),
-        (
-            read_positive_amount(message.amount, assets, field="amount")
-            if message.HasField("amount")
-            else None
-        ),
-        TransferId.parse(pending_id, field="pending_id") if pending_id else None,
-        read_optional_time(message, "expire_time"),
-        purpose,
+    id = TransferId.parse(message.id, field="id")
+    debit = _account_id(message.debit_account_id, "debit_account_id")
+    credit = _account_id(message.credit_account_id, "credit_account_id")
+    amount = (
+        read_positive_amount(message.amount, assets, field="amount")
+        if message.HasField("amount")
+        else None
     )
+    pending_id = (
+        TransferId.parse(text, field="pending_id") if (text := message.pending_id) else None
+    )
+    expires_at = read_optional_time(message, "expire_time")
+    if debit is None or credit is None or amount is None:
+        return NewTransfer(id, kind, debit, credit, amount, pending_id, expires_at, purpose)
+    return Transfer(id, debit, credit, amount, kind, pending_id, expires_at, purpose)
 
 
+# The accounts of one transfer are those of many.
+@lru_cache(maxsize=50_000)
 def _account_id(text: str, field: str) -> AccountId | None:
     return AccountId.parse(text, field=field) if text else None

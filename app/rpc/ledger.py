@@ -1,6 +1,7 @@
 """LedgerService and LedgerAdminService: decode, call one use case, encode."""
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from adapters.wire.amount import (
@@ -44,6 +45,7 @@ from domain.errors import DomainError
 from domain.ids import AccountId, CustomerId, EntryId
 from domain.ledger.account import AccountKey
 from domain.ledger.entry import NewEntry
+from ports.journal import BREATH
 from ports.ledger import RecordedEntry
 from ports.market import Market
 from reli.ledger.v1 import ledger_pb2
@@ -160,7 +162,7 @@ class LedgerAdminServicer(LedgerAdminServiceServicer):
         assets = (await self._market.catalogue()).assets
         results = await self._create_entries(
             call_without_id().on(named_tenant(request)),
-            [_new_entry_or_refusal(entry, assets) for entry in request.entries],
+            await _new_entries(request.entries, assets),
         )
         return pb.CreateEntriesResponse(results=map(_result_message, results))
 
@@ -171,7 +173,7 @@ class LedgerAdminServicer(LedgerAdminServiceServicer):
         loaded = await self._load_entries(
             (
                 call_without_id().on(named_tenant(request)),
-                [_new_entry_or_refusal(entry, assets) for entry in request.entries],
+                await _new_entries(request.entries, assets),
             )
             async for request in requests
         )
@@ -250,6 +252,17 @@ def _recorded_message(recorded: RecordedEntry) -> ledger_pb2.Entry:
     return entry_message(
         recorded.entry, recorded_at=recorded.recorded_at, reversed_by=recorded.reversed_by
     )
+
+
+async def _new_entries(
+    messages: Sequence[pb.NewEntry], assets: Mapping[str, Asset]
+) -> list[NewEntry | DomainError]:
+    entries: list[NewEntry | DomainError] = []
+    for entry in messages:
+        entries.append(_new_entry_or_refusal(entry, assets))
+        if len(entries) % BREATH == 0:
+            await asyncio.sleep(0)
+    return entries
 
 
 def _new_entry_or_refusal(

@@ -1,7 +1,7 @@
 """An entry commits one or more transfers, all or none."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -27,8 +27,7 @@ REVERSIBLE: Final = frozenset({EntrySource.OPERATOR, EntrySource.DEPOSIT})
 """Whose entries can be taken back: what a trade did stands, as its customer was told."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(NamedTuple):
     """Transfers that commit together.
 
     Attributes:
@@ -48,7 +47,7 @@ class Entry:
 
     def recorded(self, at: datetime) -> "Entry":
         """Return the entry as it is kept: it counts from now on unless it says otherwise."""
-        return self if self.effective_at is not None else replace(self, effective_at=at)
+        return self if self.effective_at is not None else self._replace(effective_at=at)
 
     def reversal(
         self,
@@ -114,7 +113,7 @@ class NewEntry(NamedTuple):
     """
 
     id: EntryId
-    transfers: tuple[NewTransfer, ...]
+    transfers: tuple[Transfer | NewTransfer, ...]
     description: str
     effective_at: datetime | None
 
@@ -123,7 +122,9 @@ class NewEntry(NamedTuple):
         return Entry(
             id=self.id,
             transfers=tuple(
-                transfer.completed(
+                transfer
+                if isinstance(transfer, Transfer)
+                else transfer.completed(
                     pending.get(transfer.pending_id) if transfer.pending_id else None
                 )
                 for transfer in self.transfers

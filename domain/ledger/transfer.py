@@ -27,8 +27,7 @@ class TransferKind(StrEnum):
 RESOLVING: Final = frozenset({TransferKind.POST, TransferKind.VOID, TransferKind.EXPIRE})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transfer:
+class Transfer(NamedTuple):
     """One movement, immutable once committed.
 
     Attributes:
@@ -76,7 +75,7 @@ class Posting:
 
 
 class NewTransfer(NamedTuple):
-    """A transfer as it is asked for.
+    """A transfer that is asked for and leaves something out.
 
     A post or void may leave out what its pending transfer says: accounts, and the whole amount.
     """

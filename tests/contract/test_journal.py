@@ -4,7 +4,6 @@ A journal joins by one more parameter of the fixture `rig`.
 """
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 from itertools import zip_longest
 from typing import Any
@@ -132,12 +131,12 @@ async def test_an_entry_that_is_not_plain_is_left_alone(rig: Rig, change: dict[s
     ((field, what),) = change.items()
     plain = rig.entry(rig.transfer("lp", "ada"))
 
-    await _is_left_alone(rig, replace(plain, **{field: changes[what]}))
+    await _is_left_alone(rig, plain._replace(**{field: changes[what]}))
 
 
 async def test_what_would_be_refused_is_left_alone_and_its_neighbors_are_posted(rig: Rig) -> None:
     await rig.enter(rig.transfer("lp", "ada", 10))
-    nobody = replace(rig.transfer("lp", "ada"), credit_account_id=rig.platform.ids.new(AccountId))
+    nobody = rig.transfer("lp", "ada")._replace(credit_account_id=rig.platform.ids.new(AccountId))
     wrong = [
         rig.entry(rig.transfer("ada", "bob", 11)),
         rig.entry(nobody),
@@ -171,7 +170,7 @@ async def test_a_known_id_is_left_alone_and_its_neighbors_are_posted(rig: Rig) -
     await rig.burn(failing, InsufficientFunds("", transfer_id=failing.transfers[0].id))
     await rig.enter(rig.transfer("lp", "bob"))
     left = [
-        replace(known, effective_at=None),
+        known._replace(effective_at=None),
         rig.entry(known.transfers[0]),
         failing,
         rig.entry(failing.transfers[0]),

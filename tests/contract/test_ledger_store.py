@@ -116,7 +116,7 @@ async def test_the_same_entry_again_is_a_replay_and_another_one_a_conflict(rig: 
     before = await rig.accounts()
 
     again = await rig.commit(
-        replace(entry, effective_at=entry.id.created_at - timedelta(seconds=1))
+        entry._replace(effective_at=entry.id.created_at - timedelta(seconds=1))
     )
     with pytest.raises(EntryConflict):
         await rig.commit(rig.entry(rig.transfer("lp", "ada", 5), id=entry.id))
@@ -218,7 +218,7 @@ async def test_an_id_used_meanwhile_for_other_accounts_fails_the_batch_to_be_sen
 ) -> None:
     await rig.enter(rig.transfer("lp", "ada", 10), rig.transfer("lp", "bob", 10))
     taken = rig.transfer("ada", "markup")
-    other = replace(taken, debit_account_id=rig.ids["bob"], credit_account_id=rig.ids["treasury"])
+    other = taken._replace(debit_account_id=rig.ids["bob"], credit_account_id=rig.ids["treasury"])
     batch = [rig.entry(other), rig.entry(rig.transfer("bob", "treasury"))]
 
     async with rig.begin() as slow:
@@ -262,7 +262,7 @@ async def test_burned_ids_stay_failed_when_the_funds_are_there(rig: Rig) -> None
     with pytest.raises(TransferAlreadyFailed):
         await rig.commit(rig.entry(failing))
     # The transfer before the failing one is as good as new.
-    await rig.enter(entry.transfers[0], replace(failing, id=rig.platform.ids.new(TransferId)))
+    await rig.enter(entry.transfers[0], failing._replace(id=rig.platform.ids.new(TransferId)))
 
 
 async def test_a_treasury_goes_below_zero_as_far_as_its_credit_line(rig: Rig) -> None:
@@ -334,9 +334,9 @@ async def test_of_two_entries_with_one_id_on_different_accounts_one_is_a_conflic
         one = rig.entry(rig.transfer("lp", "ada"))
         other = rig.entry(rig.transfer("lp in dollars", "ada in dollars"))
         if shared == "entry":
-            other = replace(other, id=one.id)
+            other = other._replace(id=one.id)
         else:
-            other = replace(other, transfers=(replace(other.transfers[0], id=one.transfers[0].id),))
+            other = other._replace(transfers=(other.transfers[0]._replace(id=one.transfers[0].id),))
 
         results = await asyncio.gather(_result(rig.commit(one)), _result(rig.commit(other)))
 
@@ -447,7 +447,7 @@ class Twins:
             known = [*self.book.transfers.values(), *transfers]
             transfers.append(self._transfer(what, pair, number, detail, known))
         made = self.rig.entry(*transfers, source=source)
-        return replace(made, id=_older(made.id, age)) if age else made
+        return made._replace(id=_older(made.id, age)) if age else made
 
     def _transfer(
         self, what: str, pair: tuple[str, str], number: int, detail: Any, known: list[Transfer]
@@ -473,7 +473,7 @@ class Twins:
         if twist != "new" and self.tried:
             entry = self.tried[number % len(self.tried)]
         if twist == "changed":
-            entry = replace(entry, reference="another reference", transfers=entry.transfers[::-1])
+            entry = entry._replace(reference="another reference", transfers=entry.transfers[::-1])
         return entry
 
     async def assert_same_lines(self) -> None:
@@ -584,7 +584,7 @@ def _told(result: object) -> object:
     if isinstance(result, DomainError):
         return type(result), result.message, result.metadata
     assert isinstance(result, Decision)
-    entry = replace(result.entry, effective_at=NOW)
+    entry = result.entry._replace(effective_at=NOW)
     return result.is_replay, entry, _lines(result.postings)
 
 

@@ -58,7 +58,7 @@ async def test_no_entry_is_halved_or_lost_and_nobody_deadlocks(rig: Rig) -> None
     async def write(batches: list[list[Entry]]) -> None:
         for batch in batches:
             try:
-                journal = chance.choice([None, *journals])
+                journal = chance.choice([None, *journals, *journals, *journals])
                 if journal and await rig.post(*batch, journal=journal):
                     posted.update(entry.id for entry in batch)
                 elif len(batch) == 1:

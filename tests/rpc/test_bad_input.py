@@ -537,6 +537,8 @@ async def rows(world: World) -> dict[str, tuple[int, str]]:
             "SELECT relname AS name FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid"
             " WHERE relnamespace = 'core'::regnamespace AND relkind IN ('r', 'p')"
             " AND NOT relispartition AND attname = 'tenant_id'"
+            # Who reads lists the lines that waited for it, and tells no more than was there.
+            " AND relname NOT IN ('account_lines', 'unlisted_lines')"
         )
     ]
     assert {"tenants", "requests", "accounts", "transfers", "outbox", "trade_queue"} <= set(tables)

@@ -11,7 +11,6 @@
 An entry may have several transfers, parted by semicolons.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,8 +87,7 @@ class Teller:
         _, hold_name, *part = rest
         hold = self.holds[hold_name]
         amount = Amount.parse(part[0], hold.amount.asset) if part else hold.amount
-        return replace(
-            hold,
+        return hold._replace(
             id=transfer_id,
             kind=TransferKind(verb),
             amount=amount,

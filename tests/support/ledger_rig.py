@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -47,20 +47,19 @@ class Rig:
         return self.units_of_work.begin(self.tenant_id)
 
     def transfer(self, debit: str, credit: str, units: int = 1, **changes: Any) -> Transfer:
-        return replace(
-            Transfer(
-                id=self.platform.ids.new(TransferId),
-                debit_account_id=self.ids[debit],
-                credit_account_id=self.ids[credit],
-                amount=Amount(KEYS[debit].asset, units),
-            ),
+        return Transfer(
+            id=self.platform.ids.new(TransferId),
+            debit_account_id=self.ids[debit],
+            credit_account_id=self.ids[credit],
+            amount=Amount(KEYS[debit].asset, units),
+        )._replace(
             **changes,
         )
 
     def resolution(self, hold: Transfer, kind: TransferKind, **changes: Any) -> Transfer:
         new_id = self.platform.ids.new(TransferId)
-        made = replace(hold, id=new_id, kind=kind, pending_id=hold.id, expires_at=None)
-        return replace(made, **changes)
+        made = hold._replace(id=new_id, kind=kind, pending_id=hold.id, expires_at=None)
+        return made._replace(**changes)
 
     def entry(self, *transfers: Transfer, **changes: Any) -> Entry:
         made = Entry(
@@ -70,7 +69,7 @@ class Rig:
             reference="a reference",
             description="some words",
         )
-        return replace(made, **changes)
+        return made._replace(**changes)
 
     async def commit(self, entry: Entry) -> Decision:
         async with self.begin() as uow:

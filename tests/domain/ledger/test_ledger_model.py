@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
@@ -182,8 +182,7 @@ class LedgerAgainstModel(RuleBasedStateMachine):
     def resolve_the_wrong_way_round(self, number: int, kind: TransferKind) -> None:
         hold = _pick(self.model.open.values(), number)
         made = _resolution(hold, kind, hold.amount.units)
-        turned = replace(
-            made,
+        turned = made._replace(
             debit_account_id=made.credit_account_id,
             credit_account_id=made.debit_account_id,
         )
@@ -192,7 +191,7 @@ class LedgerAgainstModel(RuleBasedStateMachine):
     @rule(pair=PAIRS, units=UNITS, kind=RESOLVING)
     def resolve_nothing(self, pair: tuple[str, str], units: int, kind: TransferKind) -> None:
         made = _resolution(self._transfer(pair, units), kind, units)
-        self._enter(an_entry(replace(made, pending_id=an_id(TransferId))))
+        self._enter(an_entry(made._replace(pending_id=an_id(TransferId))))
 
     @rule(debit=st.sampled_from(NAIRA), credit=st.sampled_from(DOLLARS), units=UNITS)
     def mix_assets(self, debit: str, credit: str, units: int) -> None:
@@ -228,7 +227,7 @@ class LedgerAgainstModel(RuleBasedStateMachine):
         known = _pick(self.book.entries.values(), number)
         before = self.book.copy()
 
-        decision = self.book.commit(replace(known, effective_at=NOW + seconds(later_s)))
+        decision = self.book.commit(known._replace(effective_at=NOW + seconds(later_s)))
 
         assert decision.is_replay
         assert decision.entry == known
@@ -239,9 +238,9 @@ class LedgerAgainstModel(RuleBasedStateMachine):
     def send_other_content_under_a_known_id(self, number: int, more: int) -> None:
         known = _pick(self.book.entries.values(), number)
         first, *rest = known.transfers
-        other = replace(first, amount=Amount(first.amount.asset, first.amount.units + more))
+        other = first._replace(amount=Amount(first.amount.asset, first.amount.units + more))
 
-        self._assert_refused(replace(known, transfers=(other, *rest)), "ENTRY_CONFLICT")
+        self._assert_refused(known._replace(transfers=(other, *rest)), "ENTRY_CONFLICT")
 
     @precondition(lambda self: self.failed_entries)
     @rule(number=NUMBERS)
@@ -272,7 +271,7 @@ class LedgerAgainstModel(RuleBasedStateMachine):
 
     def _hold(self, pair: tuple[str, str], units: int, lasts_s: int | None) -> Transfer:
         until = None if lasts_s is None else self.book.now + seconds(lasts_s)
-        return replace(self._transfer(pair, units), kind=PENDING, expires_at=until)
+        return self._transfer(pair, units)._replace(kind=PENDING, expires_at=until)
 
     def _enter(self, entry: Entry) -> None:
         after = self.model.copy()
@@ -376,8 +375,7 @@ def _pick(things: Iterable[T], number: int) -> T:
 
 
 def _resolution(hold: Transfer, kind: TransferKind, units: int) -> Transfer:
-    return replace(
-        hold,
+    return hold._replace(
         id=an_id(TransferId),
         kind=kind,
         amount=Amount(hold.amount.asset, units),

@@ -93,15 +93,14 @@ class Case:
             pending_id=pending.id if self.has_pending_id else None,
             expires_at=self.expires_at,
         )
-        rest = [replace(first, id=an_id(TransferId)) for _ in range(self.copies - 1)]
+        rest = [first._replace(id=an_id(TransferId)) for _ in range(self.copies - 1)]
         transfers = ([first] * (1 if self.copies else 0)) + rest
         if self.repeats_id:
             transfers.append(first)
         here = {"debit": self.debit, "credit": self.credit, "other": self.other}
-        known = [replace(first, id=known_id) for known_id in self.known]
+        known = [first._replace(id=known_id) for known_id in self.known]
         decide(
-            replace(
-                an_entry(*transfers, id=self.entry_id, source=self.source),
+            an_entry(*transfers, id=self.entry_id, source=self.source)._replace(
                 effective_at=self.effective_at,
                 reverses=self.reverses,
             ),
@@ -109,7 +108,7 @@ class Case:
                 *(account for name, account in here.items() if name not in self.missing),
                 transfers=[pending, *known] if self.pending_is_known else known,
                 resolutions={pending.id: self.resolution} if self.resolution else {},
-                entry=self.known_entry and replace(self.known_entry, id=self.entry_id),
+                entry=self.known_entry and self.known_entry._replace(id=self.entry_id),
                 failed=dict.fromkeys(self.failed, "INSUFFICIENT_FUNDS"),
                 reversals={self.reverses: an_id(EntryId)} if self.reverses else {},
             ),
@@ -300,7 +299,7 @@ def test_an_entry_takes_a_hundred_transfers_and_amounts_up_to_ten_to_the_thirty(
 def test_the_same_entry_again_is_a_replay_and_writes_nothing() -> None:
     ada, bob = an_account(posted=100), an_account()
     entry = an_entry(a_transfer(ada, bob))
-    again = replace(entry, effective_at=NOW + seconds(60), description="other words")
+    again = entry._replace(effective_at=NOW + seconds(60), description="other words")
 
     # The account is empty by now: a replay looks at no balance.
     decision = decide(again, the_books(an_account(), bob, entry=entry))
@@ -337,7 +336,7 @@ def test_a_known_id_is_a_replay_whatever_its_age() -> None:
 def test_a_known_id_with_other_content_is_a_conflict(change: dict[str, object]) -> None:
     ada, bob = an_account(posted=500), an_account()
     known = an_entry(a_transfer(ada, bob))
-    other = replace(known, transfers=(replace(known.transfers[0], **change),))  # type: ignore[arg-type]
+    other = known._replace(transfers=(known.transfers[0]._replace(**change),))  # type: ignore[arg-type]
 
     assert _refusal(other, the_books(ada, bob, entry=known)) == "ENTRY_CONFLICT"
 
@@ -348,9 +347,9 @@ def test_a_known_id_of_another_source_or_with_more_transfers_is_a_conflict() -> 
     books = the_books(ada, bob, entry=known)
 
     for other in (
-        replace(known, source=EntrySource.DEPOSIT),
-        replace(known, transfers=known.transfers[:1]),
-        replace(known, transfers=known.transfers[::-1]),
+        known._replace(source=EntrySource.DEPOSIT),
+        known._replace(transfers=known.transfers[:1]),
+        known._replace(transfers=known.transfers[::-1]),
     ):
         assert _refusal(other, books) == "ENTRY_CONFLICT"
 
@@ -543,8 +542,8 @@ def test_a_hold_is_posted_between_its_own_accounts_only(which: str) -> None:
         "credit": (hold.debit_account_id, other.id),
         "swapped": (hold.credit_account_id, hold.debit_account_id),
     }[which]
-    post = replace(
-        _resolve(hold, POST), debit_account_id=accounts[0], credit_account_id=accounts[1]
+    post = _resolve(hold, POST)._replace(
+        debit_account_id=accounts[0], credit_account_id=accounts[1]
     )
 
     assert _book_reason(book, an_entry(post)) == "PENDING_ACCOUNTS_DIFFER"
@@ -619,8 +618,8 @@ def test_what_a_trade_a_hold_or_a_reversal_did_is_not_reversed() -> None:
     ada, bob = an_account(posted=100), an_account()
     plain = an_entry(a_transfer(ada, bob, 1), source=EntrySource.OPERATOR)
     for entry in (
-        replace(plain, source=EntrySource.TRADE),
-        replace(plain, source=EntrySource.BREAK),
+        plain._replace(source=EntrySource.TRADE),
+        plain._replace(source=EntrySource.BREAK),
         an_entry(a_transfer(ada, bob, 1, kind=PENDING), source=EntrySource.OPERATOR),
         _reversal_of(plain),
     ):
@@ -794,8 +793,7 @@ def _book_with_hold(
 
 def _resolve(hold: Transfer, kind: TransferKind, *, units: int | None = None) -> Transfer:
     amount = hold.amount if units is None else replace(hold.amount, units=units)
-    return replace(
-        hold,
+    return hold._replace(
         id=an_id(TransferId),
         kind=kind,
         amount=amount,
