@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from adapters.wire.amount import (
     amount_message,
@@ -57,6 +57,9 @@ from reli.ledger.v1.ledger_service_pb2_grpc import (
 
 MAX_DESCRIPTION = 200
 MAX_OWNER = 64
+
+_COMMITTED: Final = pb.EntryResult(outcome=pb.ENTRY_OUTCOME_COMMITTED)
+_REPLAYED: Final = pb.EntryResult(outcome=pb.ENTRY_OUTCOME_REPLAYED)
 
 
 class LedgerServicer(LedgerServiceServicer):
@@ -238,7 +241,7 @@ def _new_entry(
 ) -> NewEntry:
     return NewEntry(
         id=EntryId.parse(request.entry_id, field="entry_id"),
-        transfers=tuple(read_transfer(transfer, assets) for transfer in request.transfers),
+        transfers=tuple([read_transfer(transfer, assets) for transfer in request.transfers]),
         description=_description(request),
         effective_at=read_optional_time(request, "effective_time"),
     )
@@ -277,6 +280,4 @@ def _new_entry_or_refusal(
 def _result_message(result: EntryResult) -> pb.EntryResult:
     if isinstance(result, DomainError):
         return pb.EntryResult(outcome=pb.ENTRY_OUTCOME_REFUSED, refusal=status_of(result))
-    if result.is_replay:
-        return pb.EntryResult(outcome=pb.ENTRY_OUTCOME_REPLAYED)
-    return pb.EntryResult(outcome=pb.ENTRY_OUTCOME_COMMITTED)
+    return _REPLAYED if result.is_replay else _COMMITTED

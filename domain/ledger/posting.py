@@ -163,12 +163,8 @@ class OpenBooks:
     @property
     def changed(self) -> list[tuple[Account, Account]]:
         """The accounts that something was decided about, as they were and are, by their ids."""
-        before = self._accounts_before
-        return [
-            (before[id], account)
-            for id, account in sorted(self.accounts.items())
-            if account is not before[id]
-        ]
+        before, after = self._accounts_before, self.accounts
+        return [(before[id], after[id]) for id in sorted(after) if after[id] is not before[id]]
 
     def know(self, transfers: Iterable[Transfer]) -> None:
         """Take on transfers that an entry resolves."""

@@ -109,7 +109,6 @@ def _drafts(
             drafts.append(refusal)
         else:
             drafts.append(draft)
-            known.update(
-                (transfer.id, transfer) for transfer in draft.transfers if transfer.id not in known
-            )
+            for transfer in draft.transfers:
+                known.setdefault(transfer.id, transfer)
     return drafts
