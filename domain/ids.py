@@ -52,15 +52,6 @@ def _encode(value: int) -> str:
     )
 
 
-def _decode(text: str) -> bytes | None:
-    if len(text) != _DIGITS or text[0] > "7" or not text.isascii():
-        return None
-    try:
-        return int(text.translate(_AS_PYTHON), 32).to_bytes(16)
-    except ValueError:
-        return None
-
-
 class TypedId:
     """An id of one kind; two ids are equal when kind and value are.
 
@@ -72,9 +63,13 @@ class TypedId:
     """
 
     prefix: ClassVar[str]
+    _head: ClassVar[str]
     __slots__ = ("_text", "bytes", "uuid")
     bytes: builtins.bytes
     uuid: UUID
+
+    def __init_subclass__(cls) -> None:
+        cls._head = f"{cls.prefix}_"
 
     def __init__(self, uuid: UUID) -> None:
         self.uuid = uuid
@@ -90,18 +85,22 @@ class TypedId:
     @classmethod
     def parse(cls, text: str, *, field: str = "id") -> Self:
         """Read the text form, or raise `InvalidId` naming `field`."""
-        prefix, separator, digits = text.rpartition("_")
-        value = _decode(digits) if separator and prefix == cls.prefix else None
-        if value is None:
-            raise InvalidId(
-                f"{field} must be an id such as {cls.prefix}_01h455vb4pex5vsknk084sn02q",
-                field=field,
-                expected_prefix=cls.prefix,
-            )
-        id = cls.__new__(cls)
-        id.bytes = value
-        id._text = text
-        return id
+        head = cls._head
+        if len(text) == len(head) + _DIGITS and text.startswith(head) and text.isascii():
+            try:
+                value = int(text[-_DIGITS:].translate(_AS_PYTHON), 32).to_bytes(16)
+            except (ValueError, OverflowError):
+                pass  # no digit, or more than 128 bits
+            else:
+                id = cls.__new__(cls)
+                id.bytes = value
+                id._text = text
+                return id
+        raise InvalidId(
+            f"{field} must be an id such as {head}01h455vb4pex5vsknk084sn02q",
+            field=field,
+            expected_prefix=cls.prefix,
+        )
 
     def __getattr__(self, name: str) -> Any:
         # Asked only for a slot that is empty.

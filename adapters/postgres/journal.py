@@ -49,8 +49,11 @@ ACCOUNTS: Final = 100_000
 TENANTS: Final = 10_000
 """Tenants that are remembered at most."""
 
-LINGER_S: Final = 0.01
+LINGER_S: Final = 0.04
 """How long a statement waits at most for as many callers as the one before it had."""
+
+GAP_S: Final = 0.01
+"""How long it waits for the next of them."""
 
 TRIES: Final = 3
 """How often balances are read again before the books are left to those who lock them."""
@@ -85,6 +88,7 @@ class _Book:
     Attributes:
         latest_record: when we recorded last; nothing is recorded before it, whatever clocks do.
         callers: how many shared the latest statement, which ended at `ended_at`.
+        came_at: when the latest caller came.
     """
 
     latest_record: datetime = LONG_AGO
@@ -93,6 +97,7 @@ class _Book:
     is_led: bool = False
     callers: int = 0
     ended_at: float = 0.0
+    came_at: float = 0.0
     is_enough: "asyncio.Future[None] | None" = None
 
     def go_on(self) -> None:
@@ -133,6 +138,7 @@ class PostgresJournal(Journal):
         )
         book = self._book(tenant_id)
         book.waiting.append(submission)
+        book.came_at = asyncio.get_running_loop().time()
         if len(book.waiting) >= book.callers:
             book.go_on()
         if not book.is_led:
@@ -173,13 +179,19 @@ class PostgresJournal(Journal):
         """Wait for as many callers as there were just now, since most of them are about to return.
 
         One after the other they would each have a statement of their own, of which a few hundred
-        fit into a second. Who comes alone, or after a while, waits for nobody.
+        fit into a second. It goes on as soon as they stop coming. Who comes alone, or after a
+        while, waits for nobody.
         """
         loop = asyncio.get_running_loop()
-        is_busy = loop.time() - book.ended_at < LINGER_S
-        if is_busy and len(book.waiting) < book.callers:
+        began = loop.time()
+        if began - book.ended_at >= GAP_S:
+            return
+        while len(book.waiting) < book.callers and (now := loop.time()) < began + LINGER_S:
+            next_by = max(book.came_at, book.ended_at) + GAP_S
+            if next_by <= now:
+                return
             book.is_enough = loop.create_future()
-            timer = loop.call_later(LINGER_S, book.go_on)
+            timer = loop.call_at(min(next_by, began + LINGER_S), book.go_on)
             try:
                 await book.is_enough
             finally:
