@@ -11,6 +11,7 @@ from domain.trade.late_check import LATE_LOOKS
 
 PostgresUrl = Annotated[str, Field(pattern=r"^(postgresql://.+)?$", repr=False)]
 NatsUrl = Annotated[str, Field(pattern=r"^((nats|tls)://.+)?$", repr=False)]
+Seed = Annotated[str, Field(pattern=r"^([A-Za-z0-9_-]{42}[AEIMQUYcgkosw048])?$", repr=False)]
 Milliseconds = Annotated[int, Field(ge=0, le=86_400_000)]
 
 
@@ -59,6 +60,12 @@ class Settings(BaseSettings):
     )
     """How long after an execution was concluded absent its LP is asked again; ascending."""
     lp_quote_budget_ms: Annotated[int, Field(ge=1, le=10_000)] = 300
+
+    signing_key: Seed = ""
+    """What checkpoints of the books are signed with: the seed of an Ed25519 key, base64url as in a
+    JWK's `d` (RFC 8037). Workers need it; without it none is signed."""
+    checkpoint_every_ms: Annotated[int, Field(ge=100, le=86_400_000)] = 2_000
+    """How long after a checkpoint of a tenant's books the next one is made, if they went on."""
 
     @model_validator(mode="before")
     @classmethod

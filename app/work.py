@@ -3,11 +3,15 @@
 import asyncio
 import logging
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from adapters.nats.bus import NatsBus
 from adapters.nats.connection import NatsConnection
+from adapters.postgres.chain import PostgresChainer
 from adapters.postgres.consumer import PostgresEventFeed
 from adapters.postgres.late_check import PostgresLateCheckQueue
 from adapters.postgres.lease import PostgresLeases
@@ -15,10 +19,12 @@ from adapters.postgres.ledger import PostgresExpiringHolds, PostgresLines
 from adapters.postgres.outbox import PostgresOutboxReader, PostgresSequencer
 from adapters.postgres.partition import PostgresPartitions
 from adapters.postgres.trade import PostgresTradeQueue
+from adapters.system.signer import Ed25519Signer
 from app.collector import settle_down
 from app.container import LEASE
 from app.process import open_process
 from app.settings import Settings
+from app.worker.book_chainer import BookChainer
 from app.worker.dead_letter_replay import DeadLetterReplay
 from app.worker.event_sequencer import EventSequencer
 from app.worker.hold_expiry import HoldExpiry
@@ -66,6 +72,7 @@ async def work(settings: Settings) -> None:
             OutboxRelay(PostgresOutboxReader(engine), NatsBus(nats)),
             lease_for=LEASE,
         )
+        chainer = Leased("chainer", leases, clock, _book_chainer(settings, engine), lease_for=LEASE)
         house = HouseBook(
             PostgresEventFeed(engine), container.mirror_trades(), container.bury_event()
         )
@@ -82,6 +89,7 @@ async def work(settings: Settings) -> None:
                 group.create_task(run("trades", clock, trades, rest_s=0.2))
                 group.create_task(run("sequencer", clock, sequencer, rest_s=0.1))
                 group.create_task(run("relay", clock, relay, rest_s=0.1))
+                group.create_task(run("chainer", clock, chainer, rest_s=0.2))
                 group.create_task(run("house book", clock, house, rest_s=0.5))
                 group.create_task(run("late checks", clock, late_checks, rest_s=1))
                 group.create_task(run("replays", clock, replays, rest_s=1))
@@ -91,3 +99,13 @@ async def work(settings: Settings) -> None:
         finally:
             async with asyncio.timeout(GRACE_S):
                 await runner.drain()
+
+
+def _book_chainer(settings: Settings, engine: AsyncEngine) -> BookChainer:
+    if not settings.signing_key:
+        _log.warning("RELI_SIGNING_KEY is not set: checkpoints of the books are not signed")
+    return BookChainer(
+        PostgresChainer(engine),
+        Ed25519Signer.from_text(settings.signing_key) if settings.signing_key else None,
+        timedelta(milliseconds=settings.checkpoint_every_ms),
+    )

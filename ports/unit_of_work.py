@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from domain.ids import TenantId
+from ports.chain import ChainStore
 from ports.consumer import Inbox
 from ports.dead_letter import DeadLetterRepository
 from ports.late_check import LateChecks
@@ -53,6 +54,8 @@ class UnitOfWork(Protocol):
     def late_checks(self) -> LateChecks: ...
     @property
     def breaks(self) -> BreakRepository: ...
+    @property
+    def chain(self) -> ChainStore: ...
 
     async def now(self) -> datetime:
         """Return the database's clock; read it after the lock whose time it judges."""

@@ -3,6 +3,7 @@
 from datetime import datetime
 from functools import cached_property
 
+from adapters.postgres.chain import PostgresChain
 from adapters.postgres.consumer import PostgresInbox
 from adapters.postgres.dead_letter import PostgresDeadLetters
 from adapters.postgres.late_check import PostgresLateChecks
@@ -81,6 +82,10 @@ class PostgresUnitOfWork(UnitOfWork):
     @cached_property
     def breaks(self) -> PostgresBreaks:
         return PostgresBreaks(self._scope)
+
+    @cached_property
+    def chain(self) -> PostgresChain:
+        return PostgresChain(self._scope)
 
     async def now(self) -> datetime:
         return await self._scope.now()

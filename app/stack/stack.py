@@ -25,10 +25,16 @@ from app.stack.process import Child, StackFailure, describe_exit, wait_until_rea
 
 # The first is the primary; the other is asked when it refuses.
 _VENUES = ("alpha", "beta")
-# What an app process must not learn from our own environment: the owner's password, and
-# whatever would contradict what we tell it.
+# What an app process must not learn from our own environment: the owner's password, the key that
+# only workers need, and whatever would contradict what we tell it.
 _NOT_INHERITED = frozenset(
-    {"RELI_APP_DATABASE_URL", "RELI_DATABASE_URL", "RELI_GRPC_HOST", "RELI_WORK_DATABASE_URL"}
+    {
+        "RELI_APP_DATABASE_URL",
+        "RELI_DATABASE_URL",
+        "RELI_GRPC_HOST",
+        "RELI_SIGNING_KEY",
+        "RELI_WORK_DATABASE_URL",
+    }
 )
 
 
@@ -234,8 +240,9 @@ class Stack:
             )
             for n, port in enumerate(ports, start=1)
         ]
+        signing = {"RELI_SIGNING_KEY": self._signing_key()}
         workers = [
-            (self._reli(f"work-{n}", ["work"], env), _at_once)
+            (self._reli(f"work-{n}", ["work"], env | signing), _at_once)
             for n in range(1, self._options.work_processes + 1)
         ]
         wait_for_servers = self._launched("serve", servers)
@@ -297,12 +304,18 @@ class Stack:
     def _log(self, name: str) -> Path:
         return self._home / "logs" / f"{name}.log"
 
-    def _secret(self, name: str) -> str:
-        """The password of one of our servers: random, made once, readable by us alone."""
+    def _signing_key(self) -> str:
+        """The seed of the key that signs checkpoints, unless somebody else keeps it."""
+        return os.environ.get("RELI_SIGNING_KEY") or self._secret(
+            "signing", lambda: secrets.token_urlsafe(32)
+        )
+
+    def _secret(self, name: str, make: Callable[[], str] = lambda: secrets.token_hex(24)) -> str:
+        """A secret of ours, by default a server's password: made once, readable by us alone."""
         file = self._secret_file(name)
         if not file.exists():
             file.touch(mode=0o600)
-            file.write_text(secrets.token_hex(24))
+            file.write_text(make())
         return file.read_text()
 
     def _secret_file(self, name: str) -> Path:

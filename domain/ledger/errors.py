@@ -228,3 +228,10 @@ class OverdraftTooSmall(DomainError):
 
     kind = Kind.REFUSED
     reason = "OVERDRAFT_TOO_SMALL"
+
+
+class EntryNotInCheckpoint(DomainError):
+    """The entry is committed, and no checkpoint covers it yet."""
+
+    kind = Kind.EXHAUSTED
+    reason = "ENTRY_NOT_IN_CHECKPOINT"

@@ -20,7 +20,12 @@ WORK_TABLES: Final = {
 }
 """Tables of `core` that are for the workers alone, with the reason."""
 
-WITHOUT_TENANT: Final = (*REFERENCE_TABLES, *WORK_TABLES)
+SHARED_TABLES: Final = {
+    "signing_keys": "public keys: a worker adds its own, and everybody may see them",
+}
+"""Tables of `core` that hold no tenant's rows and to which something is added, with the reason."""
+
+WITHOUT_TENANT: Final = (*REFERENCE_TABLES, *SHARED_TABLES, *WORK_TABLES)
 
 _TABLES: Final = """
 SELECT c.relname FROM pg_class AS c

@@ -47,6 +47,10 @@ OTHER_POLICIES: Final = {
     "late_checks": ("queue", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
     "expiring_holds": ("queue", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
     "outbox": ("relay", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
+    **dict.fromkeys(
+        ("entry_pages", "chain_heads", "chain_tiles", "checkpoints"),
+        ("chainer", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
+    ),
     "event_heads": ("sequencer", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
     **dict.fromkeys(
         ("api_keys", "tenants", "trades"),
@@ -95,6 +99,22 @@ MAY_UPDATE: Final = {
         for column in ("state", "replay_requested_by", "replay_requested_at")
     ),
     ("reli_work", "outbox", "sequence"),
+    *(
+        ("reli_work", "entry_pages", column)
+        for column in ("first_position", "leaves", "hash_before")
+    ),
+    *(
+        ("reli_work", "chain_heads", column)
+        for column in (
+            "entries",
+            "hash",
+            "peaks",
+            "checkpoints",
+            "checkpointed",
+            "checkpointed_at",
+        )
+    ),
+    ("reli_work", "chain_tiles", "hashes"),
     *(("reli_work", table, "*") for table in ("event_heads", "dead_letters", *WORK_TABLES)),
 }
 """Every other row is never changed once it is written."""

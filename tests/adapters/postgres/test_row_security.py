@@ -60,6 +60,10 @@ SEEN_ACROSS_TENANTS: Final = {
     ("reli_work", "expiring_holds"): "a worker asks for what is due before it knows whose it is",
     ("reli_work", "account_lines"): "a worker lists the lines of all tenants set-wise",
     ("reli_work", "unlisted_lines"): "a worker lists the lines of all tenants set-wise",
+    ("reli_work", "chain_heads"): "the chainer goes on where each tenant's chain ends",
+    ("reli_work", "chain_tiles"): "the chainer keeps the inner nodes of all tenants' trees",
+    ("reli_work", "checkpoints"): "the chainer signs where each tenant's chain ends",
+    ("reli_work", "entry_pages"): "the chainer takes what waits for its place, whoever's it is",
     ("reli_work", "event_heads"): "the sequencer stamps the events of all tenants set-wise",
     ("reli_work", "outbox"): "the relay publishes the events of all tenants in one order",
 }
@@ -595,6 +599,7 @@ async def _fill(owner: asyncpg.Pool, table: str, tenant: UUID) -> list[str]:
 
 
 _WANTED_BY_A_CHECK: Final = {
+    "checkpoints": {"signature": f"\\x{bytes(64).hex()}"},
     "dated_lines": {"effective_at": "2026-03-01T00:00:00Z"},
     "late_checks": {"due_at": "2026-03-02T09:31:00Z"},
 }
@@ -618,6 +623,7 @@ def _any(type: str) -> object:
         "smallint": 1,
         "numeric": 1,
         "timestamp with time zone": "2026-03-02T09:30:00Z",
+        "bytea": f"\\x{bytes(32).hex()}",
     }[type]
 
 

@@ -1,0 +1,10 @@
+"""Chain: every entry has its place in its tenant's chain of hashes, checkpoints are signed."""
+
+from adapters.postgres.migrations.sql import run_sql_beside
+
+revision = "0020"
+down_revision = "0014"
+
+
+def upgrade() -> None:
+    run_sql_beside(__file__)
