@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.lp.sandbox.client import LpSessions
 from adapters.lp.sandbox.config import SandboxLpConfig
 from adapters.lp.sandbox.provider import SandboxLp
+from adapters.postgres.chain import PostgresSigningKeys
 from adapters.postgres.clock import PostgresClock
 from adapters.postgres.credential import PostgresCredentials
 from adapters.postgres.journal import PostgresJournal
@@ -26,7 +27,13 @@ from adapters.system.ids import RandomIds
 from adapters.system.secrets import SystemSecrets
 from app.rpc.event import EventAdminServicer
 from app.rpc.interceptor import Interceptor
-from app.rpc.ledger import LedgerAdminServicer, LedgerServicer
+from app.rpc.ledger import (
+    CheckpointAdminServicer,
+    CheckpointServicer,
+    LedgerAdminServicer,
+    LedgerServicer,
+    SigningKeyServicer,
+)
 from app.rpc.market import MarketServicer
 from app.rpc.quote import QuoteServicer
 from app.rpc.reconciliation import ReconciliationAdminServicer
@@ -43,9 +50,12 @@ from app.usecase.house.mirror_trades import CONSUMER, MirrorTrades
 from app.usecase.ledger.create_entries import CreateEntries
 from app.usecase.ledger.create_entry import CreateEntry
 from app.usecase.ledger.expire_hold import ExpireHold
+from app.usecase.ledger.export_books import ExportBooks
 from app.usecase.ledger.load_entries import LoadEntries
 from app.usecase.ledger.open_account import OpenAccount
+from app.usecase.ledger.read_chain import ReadChain
 from app.usecase.ledger.read_ledger import ReadLedger
+from app.usecase.ledger.read_signing_keys import ReadSigningKeys
 from app.usecase.ledger.reverse_entry import ReverseEntry
 from app.usecase.ledger.set_overdraft_limit import SetOverdraftLimit
 from app.usecase.market.read_market import ReadMarket
@@ -132,6 +142,8 @@ class Container(containers.DeclarativeContainer):
         PostgresJournal, database_clock, units_of_work, announce.provided.committed
     )
     read_ledger = providers.Singleton(ReadLedger, units_of_work)
+    read_chain = providers.Singleton(ReadChain, units_of_work)
+    export_books = providers.Singleton(ExportBooks, units_of_work)
     read_tenants = providers.Singleton(ReadTenants, units_of_work, directory)
     update_tenant = providers.Singleton(UpdateTenant, once, announce, market, lp_names)
     create_api_key = providers.Singleton(CreateApiKey, once, ids, announce, secrets, directory)
@@ -234,6 +246,18 @@ class Container(containers.DeclarativeContainer):
         read_ledger=read_ledger,
         market=market,
     )
+    checkpoint_servicer = providers.Singleton(
+        CheckpointServicer, read_chain=read_chain, export_books=export_books
+    )
+    checkpoint_admin_servicer = providers.Singleton(
+        CheckpointAdminServicer, read_chain=read_chain, export_books=export_books
+    )
+    signing_key_servicer = providers.Singleton(
+        SigningKeyServicer,
+        read_signing_keys=providers.Singleton(
+            ReadSigningKeys, providers.Singleton(PostgresSigningKeys, engine)
+        ),
+    )
     event_admin_servicer = providers.Singleton(
         EventAdminServicer,
         list_dead_letters=providers.Singleton(ListDeadLetters, units_of_work, directory),
@@ -258,6 +282,9 @@ class Container(containers.DeclarativeContainer):
         trade_admin_servicer,
         ledger_servicer,
         ledger_admin_servicer,
+        checkpoint_servicer,
+        checkpoint_admin_servicer,
+        signing_key_servicer,
         event_admin_servicer,
         reconciliation_admin_servicer,
         sandbox_servicer,

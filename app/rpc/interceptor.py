@@ -8,7 +8,9 @@ hangs up, grpc.aio cancels the call at any await, and a transaction must not end
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import Context as ContextVars
+from contextvars import copy_context
 from typing import Any, Final
 
 import grpc
@@ -52,7 +54,7 @@ _MAX_SECRET: Final = 200
 
 
 class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
-    """Wraps the methods of our own services, of one request or a stream of them.
+    """Wraps the methods of our own services; one side of a call may be a stream.
 
     Health and reflection pass as they are.
     """
@@ -89,15 +91,16 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             await asyncio.wait(self._running)
 
     def _wrap(self, method: str, handler: Handler) -> Handler:
-        scope = scope_of(method)
+        if handler.response_streaming:
+            return self._wrap_stream_of_responses(method, handler)
         is_stream: bool = handler.request_streaming
         servicer: Any = handler.stream_unary if is_stream else handler.unary_unary
         read = _read_stream if is_stream else _read
         longest_s = LONGEST_STREAM_S if is_stream else DEFAULT_DEADLINE_S
+        authenticate = self._authenticator(method)
 
         async def call(content: Any, context: Context) -> Any:
-            metadata = dict(context.invocation_metadata())
-            CALLER.set(await self._caller(method, scope, metadata))
+            await authenticate(context)
             return await servicer(read(handler.request_deserializer, content), context)
 
         async def answer(content: Any, context: Context) -> Any:
@@ -118,6 +121,57 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             else grpc.unary_unary_rpc_method_handler
         )
         return make_handler(answer, response_serializer=handler.response_serializer)
+
+    def _wrap_stream_of_responses(self, method: str, handler: Handler) -> Handler:
+        servicer: Any = handler.unary_stream
+        authenticate = self._authenticator(method)
+
+        async def call(content: Any, context: Context) -> AsyncIterator[Any]:
+            await authenticate(context)
+            responses: AsyncIterator[Any] = servicer(
+                _read(handler.request_deserializer, content), context
+            )
+            async for response in responses:
+                yield response
+
+        async def answer(content: Any, context: Context) -> AsyncIterator[Any]:
+            # Each step is a task of its own, as a call of one answer is; all are in one context, so
+            # that the caller whom the first finds is known to the others.
+            shared = copy_context()
+            remaining = context.time_remaining()
+            clock = asyncio.get_running_loop().time
+            end = clock() + (LONGEST_STREAM_S if remaining is None else remaining)
+            responses = call(content, context)
+            refusal: DomainError | None = None
+            while refusal is None:
+                step = self._protected(anext(responses, None), end - clock(), shared)
+                try:
+                    response = await step
+                except DomainError as error:
+                    refusal = error
+                except Exception as error:
+                    refusal = self._internal(method, error)
+                else:
+                    if response is None:
+                        return
+                    yield response
+            await _abort(context, refusal)
+
+        return grpc.unary_stream_rpc_method_handler(
+            answer, response_serializer=handler.response_serializer
+        )
+
+    def _authenticator(self, method: str) -> Callable[[Context], Awaitable[None]]:
+        """Return what makes the caller of a method known, or refuses to."""
+        if is_public(method):
+            return _let_in
+        scope = scope_of(method)
+
+        async def authenticate(context: Context) -> None:
+            metadata = dict(context.invocation_metadata())
+            CALLER.set(await self._caller(method, scope, metadata))
+
+        return authenticate
 
     async def _caller(self, method: str, scope: Scope, metadata: dict[str, Any]) -> Caller:
         credential = await self._credential(metadata.get("authorization", ""))
@@ -151,9 +205,11 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         credential.tenant_state.require_active()
         return credential
 
-    async def _protected(self, call: Coroutine[Any, Any, Any], seconds: float) -> Any:
+    async def _protected(
+        self, call: Awaitable[Any], seconds: float, context: ContextVars | None = None
+    ) -> Any:
         """Wait for the call for as long as its deadline allows; it goes on after that."""
-        task = asyncio.get_running_loop().create_task(call)
+        task = asyncio.get_running_loop().create_task(_awaited(call), context=context)
         self._running.add(task)
         task.add_done_callback(self._forget)
         done, _ = await asyncio.wait({task}, timeout=seconds)
@@ -174,9 +230,25 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
 def scope_of(method: str) -> Scope:
     """Return the scope that a method's option names; a method without one cannot be served."""
+    return SCOPE_OF[_options(method).Extensions[access_pb2.scope]]
+
+
+def is_public(method: str) -> bool:
+    """Say whether everybody may call a method."""
+    return bool(_options(method).Extensions[access_pb2.is_public])
+
+
+def _options(method: str) -> Any:
     service, _, name = method.rpartition("/")
-    options: Any = Default().FindServiceByName(service).FindMethodByName(name).GetOptions()
-    return SCOPE_OF[options.Extensions[access_pb2.scope]]
+    return Default().FindServiceByName(service).FindMethodByName(name).GetOptions()
+
+
+async def _let_in(_context: Context) -> None:
+    """Ask nobody who he is."""
+
+
+async def _awaited(call: Awaitable[Any]) -> Any:
+    return await call
 
 
 def _read(deserialize: Callable[[bytes], Any], content: bytes) -> Any:

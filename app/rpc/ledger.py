@@ -1,4 +1,4 @@
-"""LedgerService and LedgerAdminService: decode, call one use case, encode."""
+"""Services of the ledger, for tenants, the operator and everybody: decode, call, encode."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -10,6 +10,11 @@ from adapters.wire.amount import (
     read_asset,
     read_optional_time,
     time_message,
+)
+from adapters.wire.checkpoint import (
+    checkpoint_message,
+    inclusion_proof_message,
+    json_web_key_message,
 )
 from adapters.wire.ledger import (
     account_message,
@@ -34,9 +39,12 @@ from app.rpc.request import (
 )
 from app.usecase.ledger.create_entries import CreateEntries, EntryResult
 from app.usecase.ledger.create_entry import CreateEntry
+from app.usecase.ledger.export_books import ExportBooks
 from app.usecase.ledger.load_entries import LoadEntries
 from app.usecase.ledger.open_account import OpenAccount
+from app.usecase.ledger.read_chain import ReadChain
 from app.usecase.ledger.read_ledger import ReadLedger
+from app.usecase.ledger.read_signing_keys import ReadSigningKeys
 from app.usecase.ledger.reverse_entry import ReverseEntry
 from app.usecase.ledger.set_overdraft_limit import SetOverdraftLimit
 from domain.amount import AmountNotPositive
@@ -48,8 +56,14 @@ from domain.ledger.entry import NewEntry
 from ports.journal import BREATH
 from ports.ledger import RecordedEntry
 from ports.market import Market
+from reli.ledger.v1 import checkpoint_service_pb2 as chain_pb
 from reli.ledger.v1 import ledger_pb2
 from reli.ledger.v1 import ledger_service_pb2 as pb
+from reli.ledger.v1.checkpoint_service_pb2_grpc import (
+    CheckpointAdminServiceServicer,
+    CheckpointServiceServicer,
+    SigningKeyServiceServicer,
+)
 from reli.ledger.v1.ledger_service_pb2_grpc import (
     LedgerAdminServiceServicer,
     LedgerServiceServicer,
@@ -234,6 +248,75 @@ class LedgerAdminServicer(LedgerAdminServiceServicer):
             limit,
         )
         return pb.SetOverdraftLimitResponse(account=account_message(account))
+
+
+class CheckpointServicer(CheckpointServiceServicer):
+    def __init__(self, *, read_chain: ReadChain, export_books: ExportBooks) -> None:
+        self._read_chain = read_chain
+        self._export_books = export_books
+
+    async def ListCheckpoints(
+        self, request: chain_pb.ListCheckpointsRequest, context: Context
+    ) -> chain_pb.ListCheckpointsResponse:
+        page = await self._read_chain.checkpoints(
+            current_caller().tenant_id, page_of(request, by=int)
+        )
+        return chain_pb.ListCheckpointsResponse(
+            checkpoints=map(checkpoint_message, page.items), next_page_token=next_token(page)
+        )
+
+    async def GetInclusionProof(
+        self, request: chain_pb.GetInclusionProofRequest, context: Context
+    ) -> chain_pb.GetInclusionProofResponse:
+        proof = await self._read_chain.inclusion_proof(
+            current_caller().tenant_id, EntryId.parse(request.entry_id, field="entry_id")
+        )
+        return chain_pb.GetInclusionProofResponse(proof=inclusion_proof_message(proof))
+
+    async def ExportBooks(
+        self, request: chain_pb.ExportBooksRequest, context: Context
+    ) -> AsyncIterator[chain_pb.ExportBooksResponse]:
+        async for chunk in self._export_books(current_caller().tenant_id):
+            yield chain_pb.ExportBooksResponse(chunk=chunk)
+
+
+class CheckpointAdminServicer(CheckpointAdminServiceServicer):
+    def __init__(self, *, read_chain: ReadChain, export_books: ExportBooks) -> None:
+        self._read_chain = read_chain
+        self._export_books = export_books
+
+    async def ListTenantCheckpoints(
+        self, request: chain_pb.ListTenantCheckpointsRequest, context: Context
+    ) -> chain_pb.ListTenantCheckpointsResponse:
+        page = await self._read_chain.checkpoints(named_tenant(request), page_of(request, by=int))
+        return chain_pb.ListTenantCheckpointsResponse(
+            checkpoints=map(checkpoint_message, page.items), next_page_token=next_token(page)
+        )
+
+    async def GetTenantInclusionProof(
+        self, request: chain_pb.GetTenantInclusionProofRequest, context: Context
+    ) -> chain_pb.GetTenantInclusionProofResponse:
+        proof = await self._read_chain.inclusion_proof(
+            named_tenant(request), EntryId.parse(request.entry_id, field="entry_id")
+        )
+        return chain_pb.GetTenantInclusionProofResponse(proof=inclusion_proof_message(proof))
+
+    async def ExportTenantBooks(
+        self, request: chain_pb.ExportTenantBooksRequest, context: Context
+    ) -> AsyncIterator[chain_pb.ExportTenantBooksResponse]:
+        async for chunk in self._export_books(named_tenant(request)):
+            yield chain_pb.ExportTenantBooksResponse(chunk=chunk)
+
+
+class SigningKeyServicer(SigningKeyServiceServicer):
+    def __init__(self, *, read_signing_keys: ReadSigningKeys) -> None:
+        self._read_signing_keys = read_signing_keys
+
+    async def GetSigningKeys(
+        self, request: chain_pb.GetSigningKeysRequest, context: Context
+    ) -> chain_pb.GetSigningKeysResponse:
+        keys = await self._read_signing_keys()
+        return chain_pb.GetSigningKeysResponse(keys=map(json_web_key_message, keys))
 
 
 def _new_entry(

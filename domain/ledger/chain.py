@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final
 
-from domain.ids import TenantId
+from domain.ids import EntryId, TenantId
 from domain.ledger.entry import Entry
 from domain.ledger.merkle import LEAF, CompactRange, Node
 from domain.ledger.transfer import Transfer
@@ -159,3 +159,21 @@ class SignedCheckpoint:
 
     checkpoint: Checkpoint
     signature: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InclusionProof:
+    """Proof that an entry is in a checkpoint.
+
+    Attributes:
+        position: from 1.
+        canonical: the text that the leaf is the hash of.
+        path: the audit path of RFC 6962, section 2.1.1.
+    """
+
+    entry_id: EntryId
+    position: int
+    canonical: bytes
+    leaf: bytes
+    path: tuple[bytes, ...]
+    checkpoint: SignedCheckpoint

@@ -8,10 +8,14 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
 from tests.support.protos import MESSAGES, RPCS, SERVICES, Rpc
 
-GRPC_ONLY = {"CreateEntries", "LoadEntries"}
-"""Too large for a request of REST."""
+GRPC_ONLY = {"CreateEntries", "LoadEntries", "ExportBooks", "ExportTenantBooks"}
+"""Too large for a request or an answer of REST."""
 
 STREAMS = {"LoadEntries"}
+STREAMS_OF_RESPONSES = {"ExportBooks", "ExportTenantBooks"}
+
+PUBLIC = {"GetSigningKeys": "GET /.well-known/jwks.json"}
+"""For everybody, at the place where the world looks for it."""
 
 WITHOUT_TENANT = {"CreateTenant", "ListTenants"}
 ADMIN = [rpc for rpc in RPCS if rpc.service.endswith("AdminService")]
@@ -34,7 +38,8 @@ def test_there_are_services_for_tenants_and_for_the_operator() -> None:
 
 @each("rpc", RPCS, ids=_name)
 def test_every_method_names_the_scope_that_it_needs(rpc: Rpc) -> None:
-    assert rpc.scope != "SCOPE_UNSPECIFIED"
+    assert (rpc.scope == "SCOPE_UNSPECIFIED") == rpc.is_public
+    assert rpc.is_public == (rpc.method.name in PUBLIC)
 
 
 @each("rpc", RPCS, ids=_name)
@@ -62,7 +67,7 @@ def test_every_list_is_paged(rpc: Rpc) -> None:
 def test_every_method_has_a_rest_route(rpc: Rpc) -> None:
     verb, path = rpc.http.split(" ")
 
-    assert path.startswith("/v1/")
+    assert path.startswith("/v1/") or rpc.http == PUBLIC.get(rpc.method.name)
     assert (verb == "GET") == (rpc in READS), "reads are GET, and nothing else is"
 
 
@@ -82,7 +87,7 @@ def test_a_request_and_a_response_belong_to_one_method(rpc: Rpc) -> None:
     assert rpc.request.name == f"{rpc.method.name}Request"
     assert rpc.response.name == f"{rpc.method.name}Response"
     assert rpc.method.client_streaming == (rpc.method.name in STREAMS)
-    assert not rpc.method.server_streaming
+    assert rpc.method.server_streaming == (rpc.method.name in STREAMS_OF_RESPONSES)
 
 
 @each("name", MESSAGES)

@@ -51,6 +51,8 @@ OPERATOR_PATHS: Final = [
     ("POST", "/v1/trades/{trade_id}:proposeResolution"),
     ("POST", "/v1/trades/{trade_id}:approveResolution"),
     ("GET", "/v1/tenants/{tenant_id}/breaks"),
+    ("GET", "/v1/tenants/{tenant_id}/ledger/checkpoints"),
+    ("GET", "/v1/tenants/{tenant_id}/ledger/entries/{entry_id}/inclusionProof"),
 ]
 
 STUCK: Final = "0.00007761"

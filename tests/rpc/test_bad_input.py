@@ -42,6 +42,7 @@ from reli.sandbox.v1 import sandbox_service_pb2 as sandbox_pb
 from reli.tenant.v1 import tenant_pb2
 from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from reli.trade.v1 import trade_service_pb2 as trade_pb
+from tests.support.chain import chain_books
 from tests.support.dead_letters import a_dead_letter
 from tests.support.platform import (
     Client,
@@ -52,7 +53,7 @@ from tests.support.platform import (
     refusal_of,
     uuid_at,
 )
-from tests.support.rpc import RPCS, Rpc
+from tests.support.rpc import RPCS, WITH_A_KEY, Rpc
 
 INVALID: Final = grpc.StatusCode.INVALID_ARGUMENT
 MISSING: Final = grpc.StatusCode.NOT_FOUND
@@ -216,7 +217,9 @@ async def a_world(platform: Platform) -> World:
     )
     await _add_customers_and_quotes(world, foreign)
     await _add_books(world)
+    await chain_books(platform)
     await _add_stuck_trades_and_breaks(world)
+    await chain_books(platform)
     await _add_dead_letters(world)
     return world
 
@@ -466,6 +469,16 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
     "LedgerService/GetBalance": lambda w: {"account_id": w.treasury},
     "LedgerService/ListPostings": lambda w: {"account_id": w.treasury},
     "LedgerService/ListBalances": lambda w: {"customer_id": w.customer_id},
+    "CheckpointService/ListCheckpoints": lambda w: {},
+    "CheckpointService/GetInclusionProof": lambda w: {"entry_id": w.entry_id},
+    "CheckpointService/ExportBooks": lambda w: {},
+    "CheckpointAdminService/ListTenantCheckpoints": lambda w: {"tenant_id": w.tenant_id},
+    "CheckpointAdminService/GetTenantInclusionProof": lambda w: {
+        "tenant_id": w.tenant_id,
+        "entry_id": w.entry_id,
+    },
+    "CheckpointAdminService/ExportTenantBooks": lambda w: {"tenant_id": w.tenant_id},
+    "SigningKeyService/GetSigningKeys": lambda w: {},
     "LedgerAdminService/CreateEntry": lambda w: {
         "tenant_id": w.tenant_id,
         "entry_id": an_id(EntryId),
@@ -1277,6 +1290,9 @@ TENANT_CASES: Final = [
             (BATCH, "TENANT_NOT_FOUND"),
             (LOAD, "TENANT_NOT_FOUND"),
             ("LedgerAdminService/GetEntry", "ENTRY_NOT_FOUND"),
+            ("CheckpointAdminService/ListTenantCheckpoints", "TENANT_NOT_FOUND"),
+            ("CheckpointAdminService/GetTenantInclusionProof", "ENTRY_NOT_FOUND"),
+            ("CheckpointAdminService/ExportTenantBooks", "TENANT_NOT_FOUND"),
             (OPEN, "TENANT_NOT_FOUND"),
             (LIMIT, "ACCOUNT_NOT_FOUND"),
         )
@@ -1618,12 +1634,14 @@ LEDGER_CASES: Final = [
             ("unknown", lambda w: an_id(AccountId)),
         )
     ),
-    case(
-        "unknown entry",
-        "LedgerAdminService/GetEntry",
-        {"entry_id": lambda w: an_id(EntryId)},
-        MISSING,
-        "ENTRY_NOT_FOUND",
+    *(
+        case("unknown entry", name, {"entry_id": lambda w: an_id(EntryId)}, MISSING,
+            "ENTRY_NOT_FOUND")
+        for name in (
+            "LedgerAdminService/GetEntry",
+            "CheckpointService/GetInclusionProof",
+            "CheckpointAdminService/GetTenantInclusionProof",
+        )
     ),
 ]  # fmt: skip
 
@@ -1678,7 +1696,7 @@ NO_KEYS: Final = [
 ]
 
 
-@pytest.mark.parametrize("name", RPCS)
+@pytest.mark.parametrize("name", WITH_A_KEY)
 async def test_a_call_without_a_good_key_is_refused(world: World, name: str) -> None:
     known = {"secret": world.client.secret, "revoked": world.revoked.secret}
     request = changed(world, name, {})
@@ -1719,7 +1737,8 @@ async def test_what_is_wrong_with_an_entry_is_said_of_it_and_keeps_no_neighbor_f
     )
     burned = {name: more for name, more in leaves.items() if name == "burned_ids"}
 
-    changes = {"entries": 2, "transfers": 2, "outbox": 1, "accounts": 0}
+    # One page where one statement wrote both.
+    changes = {"entries": 2, "entry_pages": 1, "transfers": 2, "outbox": 1, "accounts": 0}
     async with leaving(world, changes | burned):
         results = (await world.call(BATCH, batch)).results
 
@@ -1753,10 +1772,10 @@ async def test_a_batch_takes_8190_transfers_and_a_message_4_mib(world: World) ->
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-TENANT_RPCS: Final = [rpc.name for rpc in RPCS.values() if not rpc.is_for_operators]
+TENANT_RPCS: Final = [name for name in WITH_A_KEY if not RPCS[name].is_for_operators]
 
 
-@pytest.mark.parametrize("name", RPCS)
+@pytest.mark.parametrize("name", WITH_A_KEY)
 async def test_a_key_does_what_its_scopes_say_and_no_more(world: World, name: str) -> None:
     rpc = RPCS[name]
     client = world.minter if rpc.scope == access_pb2.SCOPE_READ else world.reader

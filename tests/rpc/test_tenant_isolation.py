@@ -15,7 +15,7 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 
-from app.rpc.interceptor import scope_of
+from app.rpc.interceptor import is_public, scope_of
 from app.rpc.server import services
 from domain.ids import (
     AccountId,
@@ -48,7 +48,7 @@ METHODS: Final = {
 
 
 def _is_operators(name: str) -> bool:
-    return scope_of(name) is Scope.OPERATOR
+    return not is_public(name) and scope_of(name) is Scope.OPERATOR
 
 
 LISTS: Final = [name for name in METHODS if "/List" in name and not _is_operators(name)]
@@ -284,13 +284,20 @@ async def _call(
 ) -> Answer:
     channel: Any = platform.channel
     stub = channel.stream_unary if method.client_streaming else channel.unary_unary
+    if method.server_streaming:
+        stub = channel.unary_stream
+    answer_type = message_factory.GetMessageClass(method.output_type)
     call = stub(
         f"/{method.containing_service.full_name}/{method.name}",
         request_serializer=lambda message: message.SerializeToString(),
-        response_deserializer=message_factory.GetMessageClass(method.output_type).FromString,
+        response_deserializer=answer_type.FromString,
     )([request] if method.client_streaming else request, metadata=metadata, timeout=10)
     try:
-        message: Message = await call
+        if method.server_streaming:
+            chunks = [answer.chunk async for answer in call]
+            message: Message = answer_type(chunk=b"".join(chunks))  # type: ignore[call-arg]
+        else:
+            message = await call
     except grpc.aio.AioRpcError as error:
         trailers = repr((error.details(), tuple(error.trailing_metadata() or ())))
         return Answer(None, refusal_of(error), trailers.encode())

@@ -19,6 +19,7 @@ from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from reli.trade.v1 import trade_pb2
 from reli.trade.v1 import trade_service_pb2 as trade_pb
 from tests.support.audit import uuid_of
+from tests.support.chain import chain_books
 from tests.support.dead_letters import a_dead_letter
 from tests.support.platform import (
     BUY,
@@ -108,6 +109,7 @@ async def a_busy_tenant(platform: Platform) -> BusyTenant:
     )
     accounts = await client.ledger.ListAccounts(ledger_pb.ListAccountsRequest())
     ids = {a.kind: a.id for a in accounts.accounts if a.asset == "NGN"}
+    await chain_books(platform)
     held = _entry(platform, tenant_id, ids, "1.00")
     held.description = canary
     held.transfers[0].kind = ledger_pb2.TRANSFER_KIND_PENDING
@@ -118,6 +120,7 @@ async def a_busy_tenant(platform: Platform) -> BusyTenant:
             _entry(platform, tenant_id, ids, "999999999.00")
         )
     assert refusal_of(caught.value).reason == "INSUFFICIENT_FUNDS"
+    await chain_books(platform)
     return BusyTenant(
         id=tenant_id,
         client=client,

@@ -34,6 +34,7 @@ from app.worker.late_check_worker import LateCheckWorker
 from app.worker.trade_worker import TradeWorker
 from reli.auth.v1 import access_pb2
 from reli.event.v1 import event_service_pb2_grpc as event_grpc
+from reli.ledger.v1 import checkpoint_service_pb2_grpc as checkpoint_grpc
 from reli.ledger.v1 import ledger_service_pb2_grpc as ledger_grpc
 from reli.market.v1 import market_service_pb2_grpc as market_grpc
 from reli.quote.v1 import quote_pb2
@@ -141,6 +142,8 @@ class Client:
         self.trade_admin = self._bound(trade_grpc.TradeAdminServiceStub(channel))
         self.ledger = self._bound(ledger_grpc.LedgerServiceStub(channel))
         self.ledger_admin = self._bound(ledger_grpc.LedgerAdminServiceStub(channel))
+        self.checkpoints = self._bound(checkpoint_grpc.CheckpointServiceStub(channel))
+        self.checkpoint_admin = self._bound(checkpoint_grpc.CheckpointAdminServiceStub(channel))
         self.reconciliation_admin = self._bound(
             reconciliation_grpc.ReconciliationAdminServiceStub(channel)
         )

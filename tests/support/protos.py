@@ -19,6 +19,7 @@ from tests.support.golden import ROOT
 # The stubs do not say that these extend the options of a method.
 _HTTP: Final[Any] = annotations_pb2.http
 _SCOPE: Final[Any] = access_pb2.scope
+_IS_PUBLIC: Final[Any] = access_pb2.is_public
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Rpc:
     request: DescriptorProto
     response: DescriptorProto
     scope: str
+    is_public: bool
     http: str
 
     @property
@@ -84,6 +86,7 @@ def _rpcs() -> Iterator[Rpc]:
                     request=MESSAGES[method.input_type.removeprefix(".")],
                     response=MESSAGES[method.output_type.removeprefix(".")],
                     scope=access_pb2.Scope.Name(method.options.Extensions[_SCOPE]),
+                    is_public=bool(method.options.Extensions[_IS_PUBLIC]),
                     http=f"{verb.upper()} {getattr(route, verb)}" if verb else "",
                 )
 

@@ -65,21 +65,39 @@ class Rpc:
         request: Message | bytes,
         metadata: Sequence[tuple[str, str]] = (),
     ) -> Any:
-        """Call it with that request, as a stream of one where it takes a stream."""
+        """Call it with that request, as a stream of one where it takes a stream.
+
+        Returns a list where it answers with a stream.
+        """
+        content = request if isinstance(request, bytes) else request.SerializeToString()
+        options: Any = {"metadata": tuple(metadata), "timeout": 20}
+        if self.gives_stream:
+            open_stream: Any = channel.unary_stream
+            receive = open_stream(self.path, response_deserializer=self.response.FromString)
+            return [response async for response in receive(content, **options)]
         stub: Any = channel.stream_unary if self.takes_stream else channel.unary_unary
         send = stub(self.path, response_deserializer=self.response.FromString)
-        content = request if isinstance(request, bytes) else request.SerializeToString()
-        sent = [content] if self.takes_stream else content
-        return await send(sent, metadata=tuple(metadata), timeout=20)
+        return await send([content] if self.takes_stream else content, **options)
 
     @property
     def takes_stream(self) -> bool:
         return bool(self.descriptor.client_streaming)
 
+    @property
+    def gives_stream(self) -> bool:
+        return bool(self.descriptor.server_streaming)
+
+    @property
+    def is_public(self) -> bool:
+        options: Any = self.descriptor.GetOptions()
+        return bool(options.Extensions[access_pb2.is_public])
+
 
 RPCS: Final[Mapping[str, Rpc]] = {
     rpc.name: rpc for service in services() for rpc in map(Rpc, service.methods)
 }
+WITH_A_KEY: Final = [name for name, rpc in RPCS.items() if not rpc.is_public]
+"""What asks for a key, which is nearly everything."""
 
 
 class Sync:

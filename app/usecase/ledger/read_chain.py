@@ -1,0 +1,47 @@
+"""Reading the chain of the books."""
+
+from dataclasses import dataclass
+
+from domain.ids import EntryId, TenantId
+from domain.ledger.chain import InclusionProof, SignedCheckpoint, leaf_hash
+from domain.ledger.errors import EntryNotInCheckpoint
+from domain.ledger.merkle import inclusion_path
+from ports.page import Page, PageRequest
+from ports.unit_of_work import UnitOfWorkFactory
+
+
+@dataclass(frozen=True, slots=True)
+class ReadChain:
+    """The chain of one tenant."""
+
+    units_of_work: UnitOfWorkFactory
+
+    async def checkpoints(self, tenant_id: TenantId, page: PageRequest) -> Page[SignedCheckpoint]:
+        """Return a page of checkpoints, the newest first, or raise `TenantNotFound`."""
+        async with self.units_of_work.begin(tenant_id) as uow:
+            await uow.tenants.get()
+            return await uow.chain.list_checkpoints(page)
+
+    async def inclusion_proof(self, tenant_id: TenantId, entry_id: EntryId) -> InclusionProof:
+        """Prove that an entry is in the newest checkpoint.
+
+        Raises `EntryNotFound`, or `EntryNotInCheckpoint` while none covers it.
+        """
+        async with self.units_of_work.begin(tenant_id) as uow:
+            entry = await uow.chain.find(entry_id)
+            latest = await uow.chain.latest_checkpoint()
+            covered = 0 if latest is None else latest.checkpoint.entries
+            if latest is None or entry.position is None or entry.position > covered:
+                raise EntryNotInCheckpoint(
+                    "no checkpoint covers the entry yet", entry_id=entry_id, covered=covered
+                )
+            path = inclusion_path(entry.position - 1, covered)
+            roots = await uow.chain.roots(path.places())
+        return InclusionProof(
+            entry_id=entry_id,
+            position=entry.position,
+            canonical=entry.canonical,
+            leaf=leaf_hash(entry.canonical),
+            path=path.hashes(roots.__getitem__),
+            checkpoint=latest,
+        )
