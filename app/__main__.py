@@ -25,6 +25,8 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     no_args_is_help=True,
 )
+ledger = typer.Typer(help="Take the books out, and check them.", no_args_is_help=True)
+cli.add_typer(ledger, name="ledger")
 screen = Console(highlight=False, soft_wrap=True)
 errors = Console(highlight=False, soft_wrap=True, stderr=True)
 
@@ -182,6 +184,38 @@ def audit(
     from app.audit.command import command
 
     raise typer.Exit(command(settings.database_url, books, as_json=as_json))
+
+
+@ledger.command()
+def export(
+    tenant: Annotated[str, typer.Argument(help="The tenant's id.")],
+    file: Annotated[Path, typer.Argument(help="Where its books are written.")],
+) -> None:
+    """Write a tenant's books, as far as checkpoints cover them, into a file of JSON lines."""
+    settings = _settings("app_database_url")
+    from app.ledger.command import export
+
+    wrong: list[str] = []
+
+    async def run() -> None:
+        wrong.append(await export(settings, tenant, file))
+
+    _run(run)
+    if wrong != [""]:
+        errors.print(escape(f"reli: {wrong[0] if wrong else 'stopped'}"))
+        raise typer.Exit(1)
+
+
+@ledger.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="An export, or an inclusion proof as JSON.")],
+    jwks: Annotated[Path, typer.Argument(help="What /.well-known/jwks.json said.")],
+    entry: Annotated[str, typer.Option(help="Also prove that this entry is in it.")] = "",
+) -> None:
+    """Check an export or a proof: 0 it holds, 1 it does not, 2 could not look."""
+    from app.ledger.command import verify
+
+    raise typer.Exit(verify(file, jwks, entry))
 
 
 def main() -> NoReturn:

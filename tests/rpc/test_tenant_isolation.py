@@ -295,7 +295,7 @@ async def _call(
     try:
         if method.server_streaming:
             chunks = [answer.chunk async for answer in call]
-            message: Message = answer_type(chunk=b"".join(chunks))  # type: ignore[call-arg]
+            message: Message = answer_type(chunk=b"".join(chunks))
         else:
             message = await call
     except grpc.aio.AioRpcError as error:

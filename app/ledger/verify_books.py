@@ -1,0 +1,199 @@
+"""Checks an export of a tenant's books without trusting who made it; docs/books.md describes it.
+
+    python -I verify_books.py FILE JWKS [--entry ID]
+
+JWKS is what /.well-known/jwks.json says, fetched by whoever checks; FILE may also be the answer of
+GetInclusionProof as JSON. Needs Python 3.11 alone. Ends with 1 and the first thing that is wrong.
+"""
+
+import argparse
+import base64
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from hashlib import sha256, sha512
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+
+class Wrong(Exception): ...
+
+
+BROKEN = (Wrong, ValueError, KeyError, IndexError, TypeError, StopIteration)
+
+# Ed25519: RFC 8032, section 5.1.7. A point is (X, Y, Z, T) in extended coordinates.
+P = 2**255 - 19
+ORDER = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, -1, P) % P
+Point = tuple[int, int, int, int]
+
+
+def add(p: Point, q: Point) -> Point:
+    a, b = (p[1] - p[0]) * (q[1] - q[0]) % P, (p[1] + p[0]) * (q[1] + q[0]) % P
+    c, d = 2 * p[3] * q[3] * D % P, 2 * p[2] * q[2] % P
+    e, f, g, h = b - a, d - c, d + c, b + a
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+
+def times(number: int, p: Point) -> Point:
+    total = (0, 1, 1, 0)
+    while number:
+        total = add(total, p) if number & 1 else total
+        p, number = add(p, p), number >> 1
+    return total
+
+
+def point(text: bytes) -> Point:
+    sign, y = divmod(int.from_bytes(text, "little"), 1 << 255)
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    x = x if (x * x - square) % P == 0 else x * pow(2, (P - 1) // 4, P) % P
+    if y >= P or (x * x - square) % P or (x == 0 and sign):
+        raise Wrong("a signature or a key is no point of the curve")
+    x = x if x & 1 == sign else P - x
+    return x, y, 1, x * y % P
+
+
+BASE = point(bytes.fromhex("58" + "66" * 31))
+
+
+def check_signature(key: bytes, message: bytes, signature: bytes, name: str) -> None:
+    s = int.from_bytes(signature[32:], "little")
+    k = int.from_bytes(sha512(signature[:32] + key + message).digest(), "little") % ORDER
+    left, right = times(s, BASE), add(point(signature[:32]), times(k, point(key)))
+    differs = any((left[i] * right[2] - right[i] * left[2]) % P for i in (0, 1))
+    if len(key) != 32 or len(signature) != 64 or s >= ORDER or differs:
+        raise Wrong(f"{name}: the signature is not over its text")
+
+
+def decoded(text: str) -> bytes:
+    return base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
+
+
+# Merkle trees: RFC 6962, section 2.1.
+def parent(left: bytes, right: bytes) -> bytes:
+    return sha256(b"\x01" + left + right).digest()
+
+
+def half(size: int) -> int:
+    return 1 << (size - 1).bit_length() >> 1
+
+
+def tree_root(leaves: Sequence[bytes]) -> bytes:
+    k = half(len(leaves))
+    return leaves[0] if len(leaves) == 1 else parent(tree_root(leaves[:k]), tree_root(leaves[k:]))
+
+
+def path_to(index: int, leaves: Sequence[bytes]) -> list[bytes]:
+    k = half(len(leaves))
+    if len(leaves) == 1:
+        return []
+    if index < k:
+        return [*path_to(index, leaves[:k]), tree_root(leaves[k:])]
+    return [*path_to(index - k, leaves[k:]), tree_root(leaves[:k])]
+
+
+def root_from(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
+    if size == 1 or not path:
+        return leaf if size == 1 and not path and index == 0 else b""
+    k = half(size)
+    if index < k:
+        return parent(root_from(leaf, index, k, path[:-1]), path[-1])
+    return parent(path[-1], root_from(leaf, index - k, size - k, path[:-1]))
+
+
+def check_checkpoint(text: bytes, signature: bytes, keys: dict[str, bytes], **known: Any) -> None:
+    said = json.loads(text)
+    name = f"checkpoint {said['number']}"
+    if said["key_id"] not in keys:
+        raise Wrong(f"{name} is signed with a key that is not in the key set")
+    check_signature(keys[said["key_id"]], text, signature, name)
+    for field, value in {"type": "reli.checkpoint.v1", **known}.items():
+        if said[field] != (value.hex() if isinstance(value, bytes) else value):
+            raise Wrong(f"{name} covers entries whose {field} is not what it says")
+
+
+def check_books(lines: Iterator[bytes], keys: dict[str, bytes], wanted: str) -> str:
+    header = json.loads(next(lines))
+    size, number, covered, found = 0, 0, 0, 0
+    chain, previous, root = bytes(32), bytes(32), b""
+    peaks: list[bytes] = []
+    leaves: list[bytes] = []
+    for line in lines:
+        # What a line holds lies between parts that are always the same, as it was hashed or signed.
+        if line.startswith(b'{"entry":'):
+            text, hash, end = line[9:].rpartition(b',"hash":"')
+            size += 1
+            leaf = sha256(b"\x00" + text).digest()
+            chain = sha256(b"\x02" + chain + leaf).digest()
+            if hash + end != b',"hash":"%b","position":%d}\n' % (chain.hex().encode(), size):
+                raise Wrong(f"the entry at position {size} was changed: {line[:999]!r}")
+            node, place = leaf, size - 1
+            while place & 1:
+                node, place = parent(peaks.pop(), node), place >> 1
+            peaks.append(node)
+            if wanted:
+                leaves.append(leaf)
+                found = size if b'"id":"%b","recorded_at"' % wanted.encode() in text else found
+        elif line.startswith(b'{"checkpoint":'):
+            text, _, end = line[14:].rpartition(b',"signature":"')
+            number, covered, root = number + 1, size, peaks[-1]
+            for peak in reversed(peaks[:-1]):
+                root = parent(peak, root)
+            known = {"number": number, "entries": size, "tenant_id": header["tenant_id"]}
+            known |= {"chain_hash": chain, "root": root, "previous": previous}
+            check_checkpoint(text, bytes.fromhex(end.decode()[:-3]), keys, **known)
+            previous = sha256(text).digest()
+        else:
+            raise Wrong(f"after position {size} comes a line that is no entry and no checkpoint")
+    if [header["format"], header["entries"]] != ["reli.books.v1", covered] or covered != size:
+        raise Wrong(f"the file ends at position {size} and checkpoint {number}, not as it says")
+    if wanted and not found:
+        raise Wrong(f"no entry {wanted} in this file")
+    if found and root_from(leaves[found - 1], found - 1, size, path_to(found - 1, leaves)) != root:
+        raise Wrong(f"the path of entry {wanted} does not lead to the root")
+    return f"{size} entries hold" + (f"; {wanted} is at position {found}" if wanted else "")
+
+
+def check_proof(proof: Any, keys: dict[str, bytes], wanted: str) -> str:
+    text, signed = proof["entry_text"], proof["checkpoint"]
+    entry, position = json.loads(text)["id"], int(proof["position"])
+    if uuid_of(proof["entry_id"]) != entry or wanted not in ("", entry):
+        raise Wrong(f"the proof is of entry {entry}")
+    leaf = sha256(b"\x00" + text.encode()).digest()
+    size, path = int(signed["entries"]), [decoded(step) for step in proof["path"]]
+    root = root_from(leaf, position - 1, size, path)
+    signature, checkpoint = decoded(signed["signature"]), signed["signed_text"].encode()
+    check_checkpoint(checkpoint, signature, keys, entries=size, root=root)
+    return f"entry {entry} is at position {position} of the {size} in a signed checkpoint"
+
+
+def uuid_of(text: str) -> str:
+    """Return a UUID, also of entry_01h455vb4pex5vsknk084sn02q, whose digits are one in base 32."""
+    digits = ["0123456789abcdefghjkmnpqrstvwxyz-".index(digit) for digit in text[-1:-27:-1]]
+    number = sum(digit << 5 * place for place, digit in enumerate(digits))
+    return text if "-" in text else str(UUID(int=number))
+
+
+def check(file: Path, jwks: Path, wanted: str) -> str:
+    published = json.loads(jwks.read_bytes())["keys"]
+    keys = {key["kid"]: decoded(key["x"] + "=") for key in published}
+    with file.open("rb") as lines:
+        is_export = lines.read(14) == b'{"checkpoints"'
+        lines.seek(0)
+        if is_export:
+            return check_books(iter(lines), keys, wanted)
+        return check_proof(json.load(lines)["proof"], keys, wanted)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("file", type=Path)
+    parser.add_argument("jwks", type=Path)
+    parser.add_argument("--entry", type=uuid_of)
+    asked = parser.parse_args()
+    try:
+        print(check(asked.file, asked.jwks, asked.entry or ""))
+    except BROKEN as error:
+        sys.exit(f"it does not hold: {error if str(error) else type(error).__name__}")
