@@ -33,6 +33,7 @@ from reli.sandbox.v1 import sandbox_service_pb2 as sandbox_pb
 from reli.trade.v1 import trade_pb2
 from reli.trade.v1 import trade_service_pb2 as trade_pb
 from tests.support.busy_tenant import BusyTenant, a_busy_tenant
+from tests.support.chain import chain_books
 from tests.support.dead_letters import a_dead_letter
 from tests.support.platform import (
     SELL,
@@ -106,6 +107,7 @@ async def audited_books(url: str, home: Path) -> AsyncIterator[AuditedBooks]:
         await follow_events(platform)
         await _replay_one(platform, tenant)
         await follow_events(platform)
+        await chain_books(platform)
         # Nobody works here; a trade that nobody knows about waits for its next check for a day.
         for queue in ("trade_queue", "late_checks WHERE due_at IS NOT NULL"):
             table, _, condition = queue.partition(" ")

@@ -116,6 +116,13 @@ SELECT tenant_id, entry_id, source, CASE source WHEN 'trade' THEN {typeid(TradeI
 FROM moves GROUP BY tenant_id, entry_id, source, about
 """,
     """
+INSERT INTO core.entry_pages (tenant_id, recorded_at, entry_ids)
+SELECT tenant_id, recorded_at, array_agg(id ORDER BY id)
+FROM (SELECT *, row_number() OVER (PARTITION BY tenant_id ORDER BY id) / 300 AS page
+    FROM core.entries) AS e
+GROUP BY tenant_id, recorded_at, page
+""",
+    """
 INSERT INTO core.transfers (tenant_id, id, entry_id, ordinal, kind, debit_account_id,
     credit_account_id, asset, units, pending_id, purpose, debit_held, debit_version,
     debit_balance_after, credit_version, credit_balance_after, recorded_at)

@@ -15,7 +15,12 @@ SIGNER: Final = Ed25519Signer(bytes(range(32)))
 
 async def chain_books(platform: Platform) -> None:
     """Give every committed entry its place, and sign a checkpoint over it."""
-    engine = make_engine(platform.settings.work_database_url, pool_size=2)
+    await chain_database(platform.settings.work_database_url)
+
+
+async def chain_database(work_database_url: str) -> None:
+    """Do the same in a database on which nobody else works."""
+    engine = make_engine(work_database_url, pool_size=2)
     try:
         leases = PostgresLeases(engine)
         lease = await leases.acquire("chainer", lease_for=timedelta(minutes=5))

@@ -8,7 +8,8 @@ from uuid import UUID
 
 import asyncpg
 
-from adapters.postgres.audit import event, house, ledger, quote, reference, request, trade
+from adapters.postgres.audit import chain, event, house, ledger, quote, reference, request, trade
+from adapters.postgres.audit.chain import ChainProbe
 from adapters.postgres.audit.probe import ID_OF, SqlProbe
 from domain.amount import Amount
 from domain.asset import Asset
@@ -34,6 +35,7 @@ PROBES: Final = (
     *trade.PROBES,
     *request.PROBES,
     *event.PROBES,
+    *chain.PROBES,
     *house.PROBES,
     *reference.PROBES,
 )
@@ -135,10 +137,12 @@ class PostgresSnapshot(BooksSnapshot):
         self._rows: dict[str, int] = {}
 
     @property
-    def probes(self) -> Sequence[SqlProbe]:
+    def probes(self) -> Sequence[Probe]:
         return PROBES
 
     async def examine(self, probe: Probe) -> Sequence[Finding]:
+        if isinstance(probe, ChainProbe):
+            return await probe.examine(self._connection)
         assert isinstance(probe, SqlProbe)
         looked_at = sum([await self._count(table) for table in probe.counted])
         query = _SHOWN.format(probe=probe.sql, shown=SHOWN)

@@ -24,7 +24,7 @@ from adapters.postgres.audit.settlement import rules
 from adapters.system.clock import SystemClock
 from app.audit.command import BROKEN, CLEAN, IMPOSSIBLE, command
 from app.audit.run import Unwatched, audit
-from app.database_url import APP_ROLE, role_url
+from app.database_url import APP_ROLE, WORK_ROLE, role_url
 from app.stack.postgres import PostgresServer
 from app.usecase.audit.audit_books import AuditBooks, Report
 from app.usecase.audit.compare_executions import CHECKS as VENUE_CHECKS
@@ -37,6 +37,7 @@ from ports.audit import SHOWN, AuditableBooks, AuditImpossible, BooksSnapshot, F
 from tests.support.audited_books import AuditedBooks, a_database, audited_books
 from tests.support.builders import a_fill, a_quote, a_sent_trade, ngn, some_terms
 from tests.support.bulk_books import TRANSFERS_PER_TRADE, write_bulk
+from tests.support.chain import chain_database
 from tests.support.protos import RPCS
 
 CHECKS = {check.id for probe in PROBES for check in probe.checks} | {
@@ -151,6 +152,13 @@ OTHER_ORDER = "transfer_ids = transfer_ids[2:] || transfer_ids[1]"
 KEY = "account_id"
 A_REVERSAL = "SELECT tenant_id, entry_id AS id FROM core.reversals LIMIT 1"
 EXPIRING = "SELECT tenant_id, transfer_id AS id FROM core.expiring_holds LIMIT 1"
+CHAINED = row("entries", "source = 'deposit'")
+FLIPPED = "set_byte(leaves, 7, get_byte(leaves, 7) # 1)"
+OF_IT = "WHERE tenant_id = :tenant AND :id = ANY (entry_ids)"
+A_BOOK = "SELECT tenant_id, tenant_id AS id FROM core.chain_heads ORDER BY checkpoints DESC LIMIT 1"
+NOT_LAST = "WHERE tenant_id = :id AND first_position = (" + (
+    "SELECT min(first_position) FROM core.entry_pages WHERE tenant_id = :id AND first_position > 1)"
+)
 LATE_FILL = row("breaks", "id = :late_fill")
 LATE_ATTEMPT = (
     "attempts SELECT a.id FROM core.attempts AS a JOIN core.breaks AS b "
@@ -940,6 +948,94 @@ BREAKS = [
         QUOTE_OF_SETTLED,
         "UPDATE core.lp_answers SET verdict = 'used' WHERE quote_id = :id",
     ),
+    Break("I10.page", "entries", CHAINED, drop("entries")),
+    Break(
+        "I10.page", "entries", CHAINED, f"UPDATE core.entry_pages SET recorded_at = now() {OF_IT}"
+    ),
+    Break(
+        "I10.page",
+        "entries",
+        CHAINED,
+        "INSERT INTO core.entry_pages (tenant_id, recorded_at, entry_ids) "
+        "SELECT tenant_id, recorded_at, ARRAY[id] FROM core.entries WHERE id = :id",
+    ),
+    Break("I10.page", "entries", CHAINED, f"DELETE FROM core.entry_pages {OF_IT}"),
+    Break("I10.place", "entry_pages", A_BOOK, f"DELETE FROM core.entry_pages {NOT_LAST}"),
+    Break(
+        "I10.place",
+        "entry_pages",
+        A_BOOK,
+        f"UPDATE core.entry_pages SET first_position = first_position + 1000000 {NOT_LAST}",
+    ),
+    Break("I10.place", "chain_heads", A_BOOK, drop("chain_heads", "tenant_id")),
+    Break("I10.place", "chain_heads", A_BOOK, change("chain_heads", "entries = 1", "tenant_id")),
+    Break(
+        "I10.place",
+        "checkpoints",
+        A_BOOK,
+        "DELETE FROM core.checkpoints WHERE tenant_id = :tenant AND number = 1",
+    ),
+    *(
+        Break("I10.leaf", "entries", CHAINED, statement)
+        for statement in (
+            drop("entries"),
+            *(
+                change("entries", what)
+                for what in (
+                    "source = 'break'",
+                    "reference = reference || ' '",
+                    "description = 'another'",
+                    "effective_at = effective_at + interval '1 microsecond'",
+                    "recorded_at = recorded_at + interval '1 microsecond'",
+                )
+            ),
+            drop("transfers", "entry_id"),
+            *(
+                change("transfers", what, "entry_id")
+                for what in (
+                    "units = units + 1",
+                    "asset = 'USD'",
+                    "kind = 'expire'",
+                    "purpose = purpose || 'x'",
+                    "ordinal = ordinal + 1",
+                    "pending_id = id",
+                    "expires_at = now()",
+                    "debit_account_id = credit_account_id",
+                    "credit_account_id = debit_account_id",
+                    "id = uuidv7()",
+                )
+            ),
+            "INSERT INTO core.reversals VALUES (:tenant, uuidv7(), :id)",
+            f"UPDATE core.entry_pages SET leaves = {FLIPPED} {OF_IT}",
+        )
+    ),
+    Break(
+        "I10.chain",
+        "entry_pages",
+        A_BOOK,
+        f"UPDATE core.entry_pages SET hash_before = sha256('x') {NOT_LAST}",
+    ),
+    Break(
+        "I10.chain", "chain_heads", A_BOOK, change("chain_heads", "hash = sha256('x')", "tenant_id")
+    ),
+    Break(
+        "I10.chain",
+        "chain_heads",
+        A_BOOK,
+        change("chain_heads", "peaks = sha256('x') || substr(peaks, 33)", "tenant_id"),
+    ),
+    *(
+        Break("I10.checkpoint", "checkpoints", A_BOOK, change("checkpoints", what, "tenant_id"))
+        for what in (
+            "entries = entries + 1000",
+            "chain_hash = sha256('x')",
+            "root = sha256('x')",
+            "previous = sha256('x')",
+            "made_at = made_at + interval '1 microsecond'",
+            "key_id = 'x'",
+            "signature = set_byte(signature, 33, get_byte(signature, 33) # 1)",
+        )
+    ),
     Break(
         "I24.burned",
         "transfers",
@@ -1212,6 +1308,7 @@ async def test_a_hundred_thousand_transfers_are_audited_in_one_go(
         await write_bulk(connection, trades=TRADES_AT_SCALE)
     finally:
         await connection.close()
+    await chain_database(role_url(url, WORK_ROLE))
 
     report = await audit(url)
 
