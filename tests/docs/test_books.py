@@ -1,0 +1,85 @@
+"""The page about the books does not lie: its example is computed again, by what it describes."""
+
+import json
+import re
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from adapters.system.signer import Ed25519Signer
+from app.ledger import verify_books
+from domain.ids import EntryId
+from domain.ledger.chain import NOTHING, canonical_json, chain_hashes, leaf_hash
+from domain.ledger.entry import EntrySource
+from domain.ledger.merkle import CompactRange
+from domain.ledger.transfer import TransferKind
+from tests.support.golden import ROOT
+
+PAGE: Final = (ROOT / "docs" / "books.md").read_text(encoding="utf-8")
+
+
+def _block(name: str) -> str:
+    (found,) = re.findall(rf"^```json {name}\n((?:.*\n)*?)```$", PAGE, re.MULTILINE)
+    return str(found)
+
+
+BOOKS: Final = _block("books")
+LINES: Final = BOOKS.encode().splitlines()
+TABLE: Final = dict(re.findall(r"^\| (.+) \| `([0-9a-f]{64})` \|$", PAGE, re.MULTILINE))
+
+
+def _names(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        return set(value) | {name for inner in value.values() for name in _names(inner)}
+    return {name for inner in value for name in _names(inner)} if isinstance(value, list) else set()
+
+
+def test_the_example_holds_for_the_verifier(tmp_path: Path) -> None:
+    (tmp_path / "books").write_text(BOOKS)
+    (tmp_path / "jwks").write_text(_block("jwks"))
+    (id,) = set(re.findall(r"--entry (entry_\w+)", PAGE))
+
+    assert verify_books.check(tmp_path / "books", tmp_path / "jwks", "") == "2 entries hold"
+    uuid = verify_books.uuid_of(id)
+    assert f"`{id}` is `{uuid}`" in PAGE
+    assert EntryId.parse(id).uuid.hex == uuid.replace("-", "")
+    told = verify_books.check(tmp_path / "books", tmp_path / "jwks", uuid)
+    assert told == f"2 entries hold; {uuid} is at position 1"
+
+
+def test_the_hashes_of_the_example_are_those_of_the_domain() -> None:
+    texts = [line[len(b'{"entry":') : line.index(b',"hash":"')] for line in LINES[1:3]]
+    leaves = [leaf_hash(text) for text in texts]
+    tree, _ = CompactRange().extended(leaves)
+    signed = LINES[3][len(b'{"checkpoint":') : LINES[3].index(b',"signature"')]
+
+    assert {
+        "leaf(1)": leaves[0].hex(),
+        "leaf(2)": leaves[1].hex(),
+        "chain(1)": chain_hashes(NOTHING, leaves)[0].hex(),
+        "chain(2)": chain_hashes(NOTHING, leaves)[1].hex(),
+        "root": tree.root().hex(),
+        "SHA-256 of the signed text": sha256(signed).hexdigest(),
+    } == TABLE
+    signer = Ed25519Signer(bytes(range(32)))
+    assert json.loads(LINES[3])["signature"] == signer.sign(signed).hex()
+    (key,) = json.loads(_block("jwks"))["keys"]
+    assert key["kid"] == signer.key_id
+    (seed,) = re.findall(r"bytes 0 to 31 \(`([\w-]+)`\)", PAGE)
+    assert Ed25519Signer.from_text(seed).key_id == signer.key_id
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_every_line_of_the_example_is_canonical(line: bytes) -> None:
+    assert canonical_json(json.loads(line)) == line
+
+
+def test_every_name_is_explained() -> None:
+    explained = set(re.findall(r"`([a-z_]+)`", PAGE))
+
+    assert {name for line in LINES for name in _names(json.loads(line))} <= explained | {
+        *("checkpoint", "checkpoints", "entry", "format", "hash", "position", "signature")
+    }
+    assert {*EntrySource, *TransferKind} <= explained
