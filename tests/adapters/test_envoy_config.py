@@ -70,7 +70,7 @@ def test_the_public_listener_has_no_catch_all() -> None:
             assert re.fullmatch(r"/reli\.[a-z]+\.v1\.[A-Za-z]+Service/", match["prefix"])
             assert match["grpc"] == {}
         else:
-            assert match["safe_regex"]["regex"].startswith("/v1/")
+            assert match["safe_regex"]["regex"].startswith(("/v1/", r"/\.well\-known/"))
 
 
 def test_every_public_route_that_reaches_the_app_is_bounded_in_time() -> None:

@@ -20,6 +20,7 @@ from adapters.envoy.descriptor import descriptor_set_path
 from adapters.envoy.public_api import PublicApi, RestPath
 from adapters.system.clock import SystemClock
 from adapters.system.ids import RandomIds
+from app.ledger import verify_books
 from app.stack.stack import ReadyStack
 from domain.ids import CustomerId, EntryId, QuoteId, TransferId
 from reli.event.v1 import event_pb2
@@ -224,6 +225,7 @@ async def test_a_partner_walks_every_path(operator: Partner, running_stack: Read
     customer_id = await _walk_through_customers(partner)
     await _walk_through_a_trade(partner, customer_id)
     await _walk_through_the_books(operator, partner, tenant_id, customer_id)
+    await _walk_through_the_proofs(operator, partner, tenant_id, customer_id)
     await _walk_through_a_resolution(operator, partner, tenant_id, customer_id)
     await _walk_through_a_replay(operator, tenant_id, running_stack)
 
@@ -321,6 +323,41 @@ async def _walk_through_a_trade(partner: Partner, customer_id: str) -> None:
     assert canceled["quote"]["state"] == "QUOTE_STATE_CANCELED"
     listed = (await partner.get(f"/v1/quotes?customer_id={customer_id}"))["quotes"]
     assert [one["id"] for one in listed] == [other["id"], quote["id"]]
+
+
+async def _walk_through_the_proofs(
+    operator: Partner, partner: Partner, tenant_id: str, customer_id: str
+) -> None:
+    deposit = await partner.post(
+        "/v1/sandbox/deposits",
+        {
+            "customer_id": customer_id,
+            "amount": an_amount("1.00", "NGN"),
+            "request_id": new_request_id(),
+        },
+    )
+    entry_id = deposit["deposit"]["entry_id"]
+    path = f"ledger/entries/{entry_id}/inclusionProof"
+    async with asyncio.timeout(20):
+        while (answer := await partner.send("GET", f"/v1/{path}")).status != 200:
+            assert answer.refusal == (429, "ENTRY_NOT_IN_CHECKPOINT")
+            assert answer.metadata["retry"] == "later"
+            await asyncio.sleep(0.2)
+    proof = answer.body["proof"]
+    listed = (await partner.get("/v1/ledger/checkpoints?page_size=200"))["checkpoints"]
+    assert proof["checkpoint"] in listed
+    of_tenant = f"/v1/tenants/{tenant_id}/ledger"
+    assert (await operator.get(f"{of_tenant}/checkpoints"))["checkpoints"][-1] == listed[-1]
+    assert (await operator.get(f"/v1/tenants/{tenant_id}/{path}"))["proof"]["leaf"] == proof["leaf"]
+
+    # Whoever has no key sees those that checkpoints are signed with.
+    anybody = Partner(operator.session, "", operator.used)
+    published = await anybody.get("/.well-known/jwks.json")
+    assert [key.keys() for key in published["keys"]] == [
+        {"kty", "crv", "x", "kid", "use", "alg"} for _ in published["keys"]
+    ]
+    keys = {key["kid"]: verify_books.decoded(key["x"] + "=") for key in published["keys"]}
+    assert verify_books.uuid_of(entry_id) in verify_books.check_proof(proof, keys, "")
 
 
 async def _walk_through_the_books(
