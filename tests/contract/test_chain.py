@@ -272,21 +272,24 @@ async def test_an_entry_that_vanished_before_it_was_chained_keeps_its_place(
     book: Rig, chainer: PostgresChainer, lease: Lease, caplog: pytest.LogCaptureFixture
 ) -> None:
     before, gone, after = await enter(book, 3)
-    await book.platform.owner.execute("DELETE FROM core.entries WHERE id = $1", gone.id.uuid)
+    owner = book.platform.owner
+    row = await owner.fetchval(
+        "DELETE FROM core.entries AS e WHERE id = $1 RETURNING to_jsonb(e)::text", gone.id.uuid
+    )
 
     await chain_all(chainer, lease)
 
-    (row,) = await pages(book)
+    (page,) = await pages(book)
     texts = await canonical_texts(book, [before, after])
-    assert row["leaves"] == leaf_hash(texts[0]) + NOTHING + leaf_hash(texts[1])
+    assert page["leaves"] == leaf_hash(texts[0]) + NOTHING + leaf_hash(texts[1])
     assert "1 entries" in caplog.text
-    # Others audit the same database.
-    await book.platform.owner.execute(
-        "INSERT INTO core.entries SELECT $1, $2, 'trade', 'r', '', recorded_at, recorded_at "
-        "FROM core.entry_pages WHERE tenant_id = $1 LIMIT 1",
-        book.tenant_id.uuid,
-        gone.id.uuid,
-    )
+    # Others look at the same database.
+    async with owner.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL session_replication_role = replica")
+        await connection.execute(
+            "INSERT INTO core.entries SELECT * FROM jsonb_populate_record(NULL::core.entries, $1)",
+            row,
+        )
 
 
 async def test_a_checkpoint_covers_all_that_is_chained_and_names_the_one_before(

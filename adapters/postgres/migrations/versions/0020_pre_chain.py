@@ -3,7 +3,7 @@
 from adapters.postgres.migrations.sql import run_sql_beside
 
 revision = "0020"
-down_revision = "0014"
+down_revision = "0015"
 
 
 def upgrade() -> None:
