@@ -13,8 +13,8 @@ from typing import Any, Final
 import pytest
 from google.protobuf.json_format import MessageToJson
 
-from app.ledger import verify_books
-from domain.ids import EntryId
+from app.ledger import command, verify_books
+from domain.ids import EntryId, TenantId
 from domain.ledger.chain import NOTHING, chain_hashes, leaf_hash
 from domain.ledger.entry import Entry
 from reli.ledger.v1 import checkpoint_service_pb2 as chain_pb
@@ -230,6 +230,47 @@ async def test_a_row_changed_by_the_owner_of_the_database_is_named(
     assert "the entry at position 251 was changed" in said
     assert str(entry.id.uuid) in said
     assert await export(platform, str(exported.book.tenant_id)) == exported.content
+
+
+async def test_the_commands_export_and_verify(
+    platform: Platform, exported: Exported, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, id = exported.home / "exported", exported.entries[7].id
+
+    assert await command.export(platform.settings, str(exported.book.tenant_id), file) == ""
+
+    assert file.read_bytes() == exported.content
+    assert command.verify(file, exported.jwks, "") == 0
+    assert command.verify(file, exported.jwks, str(id)) == 0
+    assert f"{id.uuid} is at position 8" in capsys.readouterr().out
+    file.write_bytes(exported.content.replace(b'"units":"5"', b'"units":"6"', 1))
+    assert command.verify(file, exported.jwks, "") == 1
+    assert "was changed" in capsys.readouterr().err
+    assert command.verify(exported.home / "nowhere", exported.jwks, "") == 2
+    nobody = str(platform.ids.new(TenantId))
+    for tenant, wrong in (("x", "must be an id"), (nobody, "no such tenant")):
+        assert wrong in await command.export(platform.settings, tenant, file)
+    nowhere = exported.home / "nowhere" / "books"
+    tenant = str(exported.book.tenant_id)
+    assert "No such file" in await command.export(platform.settings, tenant, nowhere)
+
+
+async def test_who_hangs_up_in_the_middle_of_an_export_leaves_no_transaction(
+    platform: Platform, exported: Exported
+) -> None:
+    call = platform.operator.checkpoint_admin.ExportTenantBooks(
+        chain_pb.ExportTenantBooksRequest(tenant_id=str(exported.book.tenant_id)), timeout=30
+    )
+    async for _ in call:
+        call.cancel()
+        break
+
+    await platform.container.interceptor().drain()
+    open_ones = await platform.owner.fetchval(
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE state LIKE 'idle in transaction%' AND application_name = 'test serve'"
+    )
+    assert open_ones == 0
 
 
 @pytest.mark.parametrize("seed", range(8))
