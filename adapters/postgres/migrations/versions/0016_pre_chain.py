@@ -2,7 +2,7 @@
 
 from adapters.postgres.migrations.sql import run_sql_beside
 
-revision = "0020"
+revision = "0016"
 down_revision = "0015"
 
 
