@@ -9,6 +9,7 @@ from rich.box import Box
 from rich.console import Console
 from rich.highlighter import JSONHighlighter
 from rich.live import Live
+from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -19,6 +20,7 @@ from app.demo.story import CUSTOMER, FEE_BPS, MARKUP_BPS, Chapter
 
 _WIDTH: Final = 100
 _INDENT: Final = 3
+_LONGEST: Final = 150
 _COLOR_OF_VERDICT: Final = {
     "used": "green",
     "filled": "green",
@@ -48,6 +50,7 @@ class Screen:
             "events": self._events,
             "books": self._books,
             "audit": self._audit,
+            "proof": self._proof,
         }
 
     @contextmanager
@@ -278,6 +281,20 @@ class Screen:
         )
         self._show(table)
 
+    def _proof(self, facts: Json) -> None:
+        checkpoint = facts["checkpoint"]
+        self._heading(
+            "Anybody can check the books",
+            f"{facts['bytes']:,} bytes, {checkpoint['entries']} entries, "
+            f"checkpoint {checkpoint['number']}, and a program of Python's own",
+        )
+        table = _table("books", "verifier")
+        table.columns[-1].no_wrap = False
+        for one in facts["verdicts"]:
+            mark = "[green]✓[/]" if one["holds"] else "[red]✗[/]"
+            table.add_row(one["books"], f"{mark} {escape(_shortened(one['verifier']))}")
+        self._show(table)
+
 
 _TOLD_OF_AUDIT: Final = frozenset(
     {"I2.zero", "I5.fill", "I6.hold", "I7.evidence", "I8.execution", "I11.sequence", "I20.sum"}
@@ -289,6 +306,10 @@ _ORDER: Final = (
     *("external sandbox", f"customer {CUSTOMER}", "trade clearing", "lp alpha", "lp beta"),
     *("platform fee", "tenant markup", "slippage", "treasury"),
 )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def _indented(what: Any) -> Padding:

@@ -13,6 +13,7 @@ from app.audit.run import audit
 from app.demo.event_stream import events_of
 from app.demo.expectation import Expectations, Unmet
 from app.demo.money import minor, units
+from app.demo.outside import changed_row, export_books, verify
 from app.demo.partner import Answer, Json, Partner
 from app.demo.venue import VenueDesk
 from app.stack.stack import ReadyStack
@@ -28,6 +29,8 @@ SIZE_OF_LOST_ANSWER: Final = "0.00100000"
 
 _POLL_S: Final = 0.05
 _RESOLVED_WITHIN_S: Final = 20.0
+_CHECKPOINT_EVERY_S: Final = 2.5
+_CHECKPOINT_POLLS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class Story:
         yield Chapter("events", await self._events(tenant))
         yield Chapter("books", await self._books(partner, customer))
         yield Chapter("audit", await self._audit())
+        yield Chapter("proof", await self._prove(partner, settled["trade"]["settlement_entry_id"]))
 
     async def _join(self) -> tuple[str, Partner, Json]:
         made = await self._operator.post(
@@ -323,6 +327,52 @@ class Story:
             "breaks": report.broken,
             "took_ms": round(report.seconds * 1000),
         }
+
+    async def _prove(self, partner: Partner, entry: str) -> Json:
+        """Give the books away, have them checked, and then change one byte and one row."""
+        checkpoint = await self._signed(partner)
+        jwks = await partner.get("/.well-known/jwks.json")
+        books = await self._export(partner)
+        whole = await verify(books, jwks, ["--entry", entry])
+        self.expect.true("exported books hold", that=whole.holds)
+        place = books.index(b'"units":"') + len(b'"units":"')
+        other = b"1" if books[place : place + 1] != b"1" else b"2"
+        changed = await verify(books[:place] + other + books[place + 1 :], jwks)
+        self.expect.true("one changed byte is named", that="position 1 " in changed.text)
+        async with changed_row(self._ready.database_url, entry) as row:
+            forged = await verify(await self._export(partner), jwks)
+        self.expect.true("and so is one changed row", that=row.entry_uuid in forged.text)
+        again = await verify(await self._export(partner), jwks)
+        self.expect.equal("as it was, it holds again", expected=True, actual=again.holds)
+        verdicts = (
+            ("as exported", whole),
+            ("one byte of the file changed", changed),
+            ("one row changed by the database's owner", forged),
+        )
+        return {
+            "checkpoint": {"number": checkpoint["number"], "entries": checkpoint["entries"]},
+            "key_id": checkpoint["key_id"],
+            "bytes": len(books),
+            "verdicts": [
+                {"books": name, "holds": verdict.holds, "verifier": verdict.text}
+                for name, verdict in verdicts
+            ],
+        }
+
+    async def _signed(self, partner: Partner) -> Json:
+        """Wait for a checkpoint after which nothing has been added."""
+        latest: Json = {}
+        for _ in range(_CHECKPOINT_POLLS):
+            page = await partner.get("/v1/ledger/checkpoints", page_size="1")
+            newest: Json = next(iter(page["checkpoints"]), {})
+            if newest and newest == latest:
+                return newest
+            latest = newest
+            await asyncio.sleep(_CHECKPOINT_EVERY_S)
+        raise Unmet(f"a checkpoint over all entries: the newest was {latest}")
+
+    async def _export(self, partner: Partner) -> bytes:
+        return await export_books(self._ready.grpc_target, partner.key)
 
     async def _accept(self, partner: Partner, quoted: Json, once: str) -> Json:
         """Accept, and wait for the end should it take longer than the answer."""

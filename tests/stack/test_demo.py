@@ -16,7 +16,7 @@ from app.demo.story import Chapter
 
 CHAPTERS = (
     *("tenant", "customer", "quote", "settlement", "failover", "unknown", "resolution"),
-    *("refusals", "events", "books", "audit"),
+    *("refusals", "events", "books", "audit", "proof"),
 )
 TIMEOUT_S = 120
 
@@ -62,6 +62,17 @@ def test_it_ends_with_an_audit_that_finds_nothing(told: Json) -> None:
 
     assert told["audit"]["breaks"] == 0
     assert rows["I5.execution"] == 3  # settled at once, by the backup, and found later
+
+
+def test_whoever_has_the_books_sees_what_was_changed(told: Json) -> None:
+    whole, byte, row = told["proof"]["verdicts"]
+
+    assert whole["holds"]
+    assert whole["verifier"].startswith(f"{told['proof']['checkpoint']['entries']} entries hold")
+    assert not byte["holds"]
+    assert "the entry at position 1 was changed" in byte["verifier"]
+    assert not row["holds"]
+    assert "was changed" in row["verifier"]
 
 
 def test_people_are_told_every_chapter(told: Json, capsys: pytest.CaptureFixture[str]) -> None:
