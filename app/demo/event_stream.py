@@ -5,12 +5,9 @@ from datetime import datetime
 from typing import Any, Final
 
 import nats
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message_factory import GetMessageClass
 from nats.js.errors import NotFoundError
 
-from adapters.envoy.descriptor import descriptor_set_path
+from app.demo.descriptor import message_class
 from app.demo.expectation import Unmet
 from app.demo.partner import Json
 
@@ -20,7 +17,7 @@ _WAIT_S: Final = 15.0
 async def events_of(nats_url: str, tenant_id: str, *, at_least: int) -> list[Json]:
     """Return everything told of the tenant so far, once it is `at_least` so much."""
     client = await nats.connect(nats_url, connect_timeout=5)
-    event_class = _event_class()
+    event_class = message_class("reli.event.v1.Event")
     events: list[Json] = []
     try:
         async with asyncio.timeout(_WAIT_S):
@@ -41,14 +38,6 @@ async def _subscription(stream: Any, subject: str) -> Any:
             return await stream.subscribe(subject, ordered_consumer=True)
         except NotFoundError:  # the relay makes the stream with the first event
             await asyncio.sleep(0.1)
-
-
-def _event_class() -> Any:
-    """Return the type of events, from the descriptors that partners get too."""
-    pool = DescriptorPool()
-    for file in FileDescriptorSet.FromString(descriptor_set_path().read_bytes()).file:
-        pool.AddSerializedFile(file.SerializeToString())
-    return GetMessageClass(pool.FindMessageTypeByName("reli.event.v1.Event"))
 
 
 def _facts(event: Any, message: Any) -> Json:

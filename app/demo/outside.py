@@ -8,15 +8,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import asyncpg
 import grpc
 
 import app.ledger.verify_books
+from app.demo.descriptor import message_class
 from app.demo.partner import Json
 from domain.ids import EntryId
-from reli.ledger.v1 import checkpoint_service_pb2 as pb
-from reli.ledger.v1.checkpoint_service_pb2_grpc import CheckpointServiceStub
 
 _TIMEOUT_S = 30.0
 
@@ -28,13 +28,12 @@ WHERE e.id = $1 AND t.tenant_id = e.tenant_id AND t.id = e.transfer_ids[1]
 
 async def export_books(target: str, key: str) -> bytes:
     """Return the books of the tenant whose key it is, as the platform streams them."""
+    answer_class = message_class("reli.ledger.v1.ExportBooksResponse")
     async with grpc.aio.insecure_channel(target) as channel:
-        answers = CheckpointServiceStub(channel).ExportBooks(  # type: ignore[no-untyped-call]
-            pb.ExportBooksRequest(),
-            metadata=(("authorization", f"Bearer {key}"),),
-            timeout=_TIMEOUT_S,
-        )
-        return b"".join([answer.chunk async for answer in answers])
+        export: Any = channel.unary_stream("/reli.ledger.v1.CheckpointService/ExportBooks")
+        metadata = (("authorization", f"Bearer {key}"),)
+        answers = export(b"", metadata=metadata, timeout=_TIMEOUT_S)
+        return b"".join([answer_class.FromString(one).chunk async for one in answers])
 
 
 @dataclass(frozen=True, slots=True)
