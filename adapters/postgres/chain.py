@@ -8,7 +8,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -40,12 +40,9 @@ from ports.chain import (
 from ports.lease import Lease
 from ports.page import Page, PageRequest
 
-_PAGES: Final = 1_000
-"""Taken at once at most: where each has one entry, they are what costs."""
-
 _log = logging.getLogger("reli.chain")
 
-_UNCHAINED = "SELECT * FROM core.unchained_pages($1, $2)"
+_UNCHAINED = "SELECT * FROM core.unchained_pages($1)"
 
 _HEADS = "SELECT * FROM core.chain_heads WHERE tenant_id = ANY($1)"
 
@@ -159,7 +156,7 @@ class PostgresChainer(Chainer):
         async with borrowed_driver(self._engine) as driver, driver.transaction():
             if not await hold(driver, lease):
                 return 0
-            waiting = await driver.fetch(_UNCHAINED, _PAGES, limit)
+            waiting = await driver.fetch(_UNCHAINED, limit)
             if not waiting:
                 return 0
             tenants = [row["tenant_id"] for row in waiting]
