@@ -42,7 +42,7 @@ from ports.page import Page, PageRequest
 
 _log = logging.getLogger("reli.chain")
 
-_UNCHAINED = "SELECT * FROM core.unchained_pages($1, $2)"
+_UNCHAINED = "SELECT * FROM core.unchained_pages($1)"
 
 _HEADS = "SELECT * FROM core.chain_heads WHERE tenant_id = ANY($1)"
 
@@ -156,8 +156,7 @@ class PostgresChainer(Chainer):
         async with borrowed_driver(self._engine) as driver, driver.transaction():
             if not await hold(driver, lease):
                 return 0
-            # A page has an entry at least.
-            waiting = await driver.fetch(_UNCHAINED, limit, limit)
+            waiting = await driver.fetch(_UNCHAINED, limit)
             if not waiting:
                 return 0
             tenants = [row["tenant_id"] for row in waiting]

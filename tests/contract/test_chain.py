@@ -131,6 +131,15 @@ async def test_entries_are_chained_without_gaps_in_the_order_of_their_statements
     assert head["peaks"] == b"".join(tree.peaks)
 
 
+async def test_as_many_are_chained_at_once_as_are_wanted_however_few_a_page_has(
+    book: Rig, chainer: PostgresChainer, lease: Lease
+) -> None:
+    await chain_all(chainer, lease)
+    await enter(book, 3, 2, 1, 1, 1)
+
+    assert [await chainer.chain(lease, limit=4) for _ in range(3)] == [5, 3, 0]
+
+
 async def test_the_database_writes_the_same_text_as_the_domain(
     book: Rig, chainer: PostgresChainer, lease: Lease
 ) -> None:

@@ -167,7 +167,7 @@ COMMENT ON FUNCTION core.entry_texts(uuid, uuid[]) IS
     'The canonical texts of entries of the tenant in scope, one a line in the order of the ids; an '
     'empty line where there is no such entry.';
 
-CREATE FUNCTION core.unchained_pages(pages_max integer, entries_max integer)
+CREATE FUNCTION core.unchained_pages(entries_wanted integer)
     RETURNS TABLE (tenant_id uuid, times timestamptz[], ids uuid[], entries integer[],
         texts bytea)
     LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
@@ -185,10 +185,10 @@ BEGIN
             FROM (
                 SELECT p.tenant_id, p.recorded_at, p.id, cardinality(p.entry_ids) AS entries
                 FROM core.entry_pages AS p WHERE p.first_position IS NULL
-                ORDER BY p.recorded_at, p.id LIMIT pages_max
+                ORDER BY p.recorded_at, p.id LIMIT entries_wanted
             ) AS o
         ) AS w
-        WHERE w.before < entries_max GROUP BY w.tenant_id
+        WHERE w.before < entries_wanted GROUP BY w.tenant_id
     LOOP
         PERFORM set_config('app.tenant_id', waiting.tenant_id::text, true);
         RETURN QUERY SELECT waiting.tenant_id, waiting.times, waiting.ids, waiting.entries,
@@ -201,15 +201,16 @@ BEGIN
                 ORDER BY w.recorded_at, w.id, n.place));
     END LOOP;
 END $$;
-COMMENT ON FUNCTION core.unchained_pages(integer, integer) IS
-    'The oldest pages that wait for their place, by tenant, with how many entries each has and the '
-    'canonical texts of all. The tenant in scope is the last one afterwards.';
+COMMENT ON FUNCTION core.unchained_pages(integer) IS
+    'The oldest pages that wait for their place, with at least so many entries or all, by tenant, '
+    'with how many entries each has and the canonical texts of all. The tenant in scope is the last '
+    'one afterwards.';
 
 REVOKE ALL ON FUNCTION core.instant_text(timestamptz), core.entry_texts(uuid, uuid[]),
-    core.unchained_pages(integer, integer) FROM PUBLIC;
+    core.unchained_pages(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION core.instant_text(timestamptz), core.entry_texts(uuid, uuid[])
     TO reli_app, reli_work;
-GRANT EXECUTE ON FUNCTION core.unchained_pages(integer, integer) TO reli_work;
+GRANT EXECUTE ON FUNCTION core.unchained_pages(integer) TO reli_work;
 
 -- What is in the books already is paged by the time at which it was recorded. Whoever writes now
 -- waits, and fires the trigger then. Forced row security shows the owner nothing.
