@@ -30,7 +30,8 @@ async def export_books(target: str, key: str) -> bytes:
     """Return the books of the tenant whose key it is, as the platform streams them."""
     answer_class = message_class("reli.ledger.v1.ExportBooksResponse")
     async with grpc.aio.insecure_channel(target) as channel:
-        export: Any = channel.unary_stream("/reli.ledger.v1.CheckpointService/ExportBooks")
+        untyped: Any = channel
+        export = untyped.unary_stream("/reli.ledger.v1.CheckpointService/ExportBooks")
         metadata = (("authorization", f"Bearer {key}"),)
         answers = export(b"", metadata=metadata, timeout=_TIMEOUT_S)
         return b"".join([answer_class.FromString(one).chunk async for one in answers])
