@@ -21,6 +21,7 @@ from adapters.postgres.market import PostgresMarket
 from adapters.postgres.settings import PostgresSettings
 from adapters.postgres.tenant import PostgresTenantDirectory
 from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
+from adapters.statement.reader import FileReader
 from adapters.system.clock import SystemClock
 from adapters.system.ids import RandomIds
 from adapters.system.secrets import SystemSecrets
@@ -54,7 +55,10 @@ from app.usecase.quote.accept_quote import AcceptQuote
 from app.usecase.quote.cancel_quote import CancelQuote
 from app.usecase.quote.create_quote import CreateQuote
 from app.usecase.quote.read_quotes import ReadQuotes
+from app.usecase.reconciliation.assign_break import AssignBreak
+from app.usecase.reconciliation.import_statement import ImportStatement
 from app.usecase.reconciliation.read_breaks import ReadBreaks
+from app.usecase.reconciliation.resolve_break import ApproveBreakResolution, ResolveBreak
 from app.usecase.sandbox.create_deposit import CreateDeposit
 from app.usecase.tenant.change_customer_state import ChangeCustomerState
 from app.usecase.tenant.change_tenant_state import ChangeTenantState
@@ -71,6 +75,7 @@ from app.usecase.trade.read_trades import ReadTrades
 from app.usecase.trade.resolve_trade import ApproveResolution, ProposeResolution
 from app.worker.trade_runner import SupervisedTrades
 from domain.ids import TenantId
+from domain.reconciliation.matching import RULES
 from ports.liquidity import LiquidityProvider
 
 LEASE: Final = timedelta(seconds=3)
@@ -154,6 +159,16 @@ class Container(containers.DeclarativeContainer):
     bury_event = providers.Singleton(BuryEvent, units_of_work, ids, announce, directory)
     house_replays = providers.Singleton(
         ReplayDeadLetters, CONSUMER, mirror_trades, units_of_work, ids, announce, directory
+    )
+    import_statement = providers.Singleton(
+        ImportStatement,
+        units_of_work,
+        ids,
+        announce,
+        market,
+        directory,
+        providers.Singleton(FileReader),
+        providers.Object(RULES),
     )
     expire_hold = providers.Singleton(ExpireHold, units_of_work, ids, announce)
 
@@ -240,7 +255,12 @@ class Container(containers.DeclarativeContainer):
         request_replay=providers.Singleton(RequestReplay, once, directory),
     )
     reconciliation_admin_servicer = providers.Singleton(
-        ReconciliationAdminServicer, read_breaks=providers.Singleton(ReadBreaks, units_of_work)
+        ReconciliationAdminServicer,
+        import_statement=import_statement,
+        read_breaks=providers.Singleton(ReadBreaks, units_of_work),
+        assign_break=providers.Singleton(AssignBreak, units_of_work),
+        resolve_break=providers.Singleton(ResolveBreak, once, ids, announce),
+        approve_break_resolution=providers.Singleton(ApproveBreakResolution, once, ids, announce),
     )
     sandbox_servicer = providers.Singleton(
         SandboxServicer,
