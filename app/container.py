@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.lp.sandbox.client import LpSessions
 from adapters.lp.sandbox.config import SandboxLpConfig
 from adapters.lp.sandbox.provider import SandboxLp
+from adapters.lp.sandbox.statement import SandboxStatements
 from adapters.postgres.clock import PostgresClock
 from adapters.postgres.credential import PostgresCredentials
 from adapters.postgres.journal import PostgresJournal
@@ -58,6 +59,7 @@ from app.usecase.quote.read_quotes import ReadQuotes
 from app.usecase.reconciliation.assign_break import AssignBreak
 from app.usecase.reconciliation.import_statement import ImportStatement
 from app.usecase.reconciliation.read_breaks import ReadBreaks
+from app.usecase.reconciliation.reconcile_feed import ReconcileFeed
 from app.usecase.reconciliation.resolve_break import ApproveBreakResolution, ResolveBreak
 from app.usecase.sandbox.create_deposit import CreateDeposit
 from app.usecase.tenant.change_customer_state import ChangeCustomerState
@@ -77,6 +79,7 @@ from app.worker.trade_runner import SupervisedTrades
 from domain.ids import TenantId
 from domain.reconciliation.matching import RULES
 from ports.liquidity import LiquidityProvider
+from ports.reconciliation import StatementFeed
 
 LEASE: Final = timedelta(seconds=3)
 """A living process renews it; with the workers' rest it is below the 5 s of a takeover."""
@@ -104,6 +107,13 @@ def connect_lps(
         )
         for lp in lps
     }
+
+
+def connect_feeds(lps: tuple[LpSettings, ...], sessions: LpSessions) -> tuple[StatementFeed, ...]:
+    """Return where the statements of every LP of the settings come from."""
+    return tuple(
+        SandboxStatements(SandboxLpConfig(name=lp.name, url=lp.url), sessions) for lp in lps
+    )
 
 
 def as_durations(all_ms: tuple[int, ...]) -> tuple[timedelta, ...]:
@@ -169,6 +179,10 @@ class Container(containers.DeclarativeContainer):
         directory,
         providers.Singleton(FileReader),
         providers.Object(RULES),
+    )
+    feeds = providers.Singleton(connect_feeds, settings.provided.lps, lp_sessions)
+    reconcile_feed = providers.Singleton(
+        ReconcileFeed, units_of_work, ids, directory, import_statement
     )
     expire_hold = providers.Singleton(ExpireHold, units_of_work, ids, announce)
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -29,10 +30,13 @@ from app.worker.loop import run_for_ever
 from app.worker.outage import Outages
 from app.worker.outbox_relay import OutboxRelay
 from app.worker.partition_maker import PartitionMaker
+from app.worker.reconciler import Reconciler
 from app.worker.trade_worker import TradeWorker
 
 POOL_SIZE: Final = 10
 GRACE_S: Final = 5.0
+RECONCILER_LEASE: Final = timedelta(seconds=30)
+"""It rests for longer than other work, and nobody waits for it."""
 
 _log = logging.getLogger("reli.work")
 
@@ -71,6 +75,13 @@ async def work(settings: Settings) -> None:
         replays = DeadLetterReplay(container.house_replays())
         late_checks = LateCheckWorker(PostgresLateCheckQueue(engine), container.look_late())
         holds = HoldExpiry(PostgresExpiringHolds(engine), container.expire_hold())
+        reconciler = Leased(
+            "reconciler",
+            leases,
+            clock,
+            Reconciler(container.feeds(), container.reconcile_feed()),
+            lease_for=RECONCILER_LEASE,
+        )
         partitions = PartitionMaker(PostgresPartitions(engine))
         run = partial(run_for_ever, outages=Outages(clock))
         settle_down()
@@ -84,6 +95,7 @@ async def work(settings: Settings) -> None:
                 group.create_task(run("late checks", clock, late_checks, rest_s=1))
                 group.create_task(run("replays", clock, replays, rest_s=1))
                 group.create_task(run("holds", clock, holds, rest_s=1))
+                group.create_task(run("reconciler", clock, reconciler, rest_s=5))
                 group.create_task(run("partitions", clock, partitions, rest_s=3_600))
         finally:
             async with asyncio.timeout(GRACE_S):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from domain.asset import Asset
@@ -34,16 +34,29 @@ class StatementReader(Protocol):
         ...
 
 
+class FetchedStatement(NamedTuple):
+    """A statement that a source was asked for.
+
+    Attributes:
+        has_lines: whether it tells anything that is not told yet.
+        has_more: whether the source has more to tell at once.
+    """
+
+    content: bytes
+    has_lines: bool
+    has_more: bool
+
+
 class StatementFeed(Protocol):
     """A source that can be asked for its statements."""
 
     @property
     def source(self) -> Source: ...
 
-    async def fetch(self, after: str) -> bytes:
-        """Return the statement, as JSON, that goes on where the source stood at `after`.
+    async def fetch(self, after: str) -> FetchedStatement:
+        """Return the statement, as JSON, that goes on where the source stood at position `after`.
 
-        Empty means from the beginning. Raises `LpUnavailable`.
+        An empty or unknown position means from the beginning. Raises `LpUnavailable`.
         """
         ...
 
@@ -260,6 +273,6 @@ class ReconciliationStore(Protocol):
         """
         ...
 
-    async def has_unread(self, source: Source) -> bool:
-        """Say whether a line waits, or an account of the source has lines not looked at."""
+    async def has_news(self, source: Source, *, grace: timedelta) -> bool:
+        """Say whether the book has lines not looked at, or a line has waited for `grace`."""
         ...

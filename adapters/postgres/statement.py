@@ -140,10 +140,10 @@ FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::uuid[])
 WHERE l.tenant_id = $1 AND l.id = t.id AND l.match_id IS NULL
 """
 
-_HAS_UNREAD = """
+_HAS_NEWS = """
 SELECT EXISTS (
     SELECT FROM core.reconciliation_lines WHERE tenant_id = $1 AND source_kind = $2 AND source = $3
-        AND match_id IS NULL AND break_id IS NULL
+        AND match_id IS NULL AND break_id IS NULL AND value_at + $5::interval <= core.now()
 ) OR EXISTS (
     SELECT FROM core.accounts AS a
     LEFT JOIN core.reconciled_accounts AS r ON r.tenant_id = a.tenant_id AND r.account_id = a.id
@@ -311,10 +311,15 @@ class PostgresReconciliation(ReconciliationStore):
                 _TIE, self._scope.tenant, *(list(column) for column in zip(*rows, strict=True))
             )
 
-    async def has_unread(self, source: Source) -> bool:
+    async def has_news(self, source: Source, *, grace: timedelta) -> bool:
         return bool(
             await self._scope.driver.fetchval(
-                _HAS_UNREAD, self._scope.tenant, source.kind, source.name, MIRROR[source.kind]
+                _HAS_NEWS,
+                self._scope.tenant,
+                source.kind,
+                source.name,
+                MIRROR[source.kind],
+                grace,
             )
         )
 

@@ -38,7 +38,6 @@ def parse_json(text: str, assets: Mapping[str, Asset]) -> ParsedStatement:
         source_name=head.text("source"),
         starts_at=read_time(head.text("start_time"), place="start_time"),
         ends_at=read_time(head.text("end_time"), place="end_time"),
-        after=head.text("after", otherwise=""),
         position=head.text("position", otherwise=""),
         balances=_balances(head.list("balances"), assets),
         lines=tuple(

@@ -109,8 +109,7 @@ class ParsedStatement:
     Attributes:
         source_name: whose it says it is; empty where it does not.
         starts_at, ends_at: the period; its end is not part of it.
-        after, position: where the source's own numbering stood before and after it; empty where it
-            has none. A statement that goes on where the one before ended repeats no line.
+        position: where the source's own numbering stood at its end; empty where it has none.
         balances: by asset code.
     """
 
@@ -119,7 +118,6 @@ class ParsedStatement:
     ends_at: datetime
     lines: tuple[StatementLine, ...]
     balances: Mapping[str, StatementBalance]
-    after: str = ""
     position: str = ""
 
     def check(self, source: Source, *, now: datetime) -> None:
@@ -134,6 +132,11 @@ class ParsedStatement:
                 place="the head",
             )
         self._check_period(now)
+        if len(self.position) > MAX_REFERENCE or not (self.position + " ").isprintable():
+            raise StatementMalformed(
+                f"the position must have at most {MAX_REFERENCE} printable characters",
+                place="the head",
+            )
         if len(self.lines) > MAX_STATEMENT_LINES:
             raise too_many_lines()
         seen: set[tuple[Asset, str]] = set()

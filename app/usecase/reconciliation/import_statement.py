@@ -106,8 +106,6 @@ class ImportStatement:
     ) -> "_News":
         store = uow.reconciliation
         state = await store.state(source)
-        # Of what the source numbers, each line is told once; else a period is told whole.
-        goes_on = bool(parsed.after) and parsed.after == state.position
         opened = {
             asset.code: asset
             for asset in (
@@ -134,15 +132,16 @@ class ImportStatement:
         statement_id = self.ids.new(StatementId)
         draft = _Draft(self.ids, statement_id)
         known = draft.add_lines(parsed, told)
-        if not goes_on:
+        before = {one.asset.code: one.units_before or 0 for one in book.accounts}
+        if parsed.position:
+            # What it numbers a source tells once, each line after the one before.
+            sums = _less(await store.told_sums(source), parsed, told)
+        else:
             draft.retract(
                 parsed, await store.told_between(source, parsed.starts_at, parsed.ends_at)
             )
-        draft.add_openings(
-            parsed,
-            await store.told_sums(source, before=None if goes_on else parsed.starts_at),
-            {one.asset.code: one.units_before or 0 for one in book.accounts},
-        )
+            sums = await store.told_sums(source, before=parsed.starts_at)
+        draft.add_openings(parsed, sums, before)
         until = max(filter(None, (state.ends_at, parsed.ends_at)))
         return _News(statement_id, now, until, book, tuple(draft.lines), known)
 
@@ -323,6 +322,19 @@ class _Draft:
         )
         origin = StatementOrigin(self._statement_id, len(self.lines) + 1)
         self.lines.append(NotedLine(line, origin))
+
+
+def _less(
+    sums: Mapping[str, int], parsed: ParsedStatement, told: Mapping[tuple[str, str], Told]
+) -> Mapping[str, int]:
+    """Return the sums without what the statement tells again."""
+    left = dict(sums)
+    for line in parsed.lines:
+        code = line.amount.asset.code
+        again = told.get((code, line.reference))
+        if again is not None:
+            left[code] -= again.units
+    return left
 
 
 def _added_up(told: Mapping[str, int], lines: Sequence[NotedLine]) -> Mapping[str, int]:
