@@ -50,7 +50,8 @@ def judge(
 ) -> Judgement:
     """Decide about every line.
 
-    A line of the source may wait for the book until `grace` after its time; a line of the book for
+    A line of the source may wait for the book until `grace` after its time, with what it differs
+    from; a line of the book for
     the source until the source has told of a time so much later, so up to `told_until`. What says
     that the source contradicts itself waits for nobody. `broken` has the break of each line that
     has one; a break goes on only if it is about exactly the same lines as before.
@@ -75,7 +76,7 @@ def judge(
         known = broken.get(group.lines[0].id)
         if known is not None and before[known] == {line.id for line in group.lines}:
             kept[known] = group
-        elif all(map(is_due, group.lines)):
+        elif any(map(is_due, group.lines)):
             found.append(Finding(_kind(group), group))
         else:
             waiting += group.lines

@@ -165,9 +165,24 @@ def _entry(
 async def _reconcile(
     platform: Platform, tenant_id: str, canary: str, ids: dict[Any, str]
 ) -> tuple[str, str]:
-    """Have a bank tell of a payment; return the break and what is proposed to explain it."""
+    """Have a bank tell of two payments, one of which the book has.
+
+    Return the break of the other one and what is proposed to explain it.
+    """
+    opened = await platform.operator.ledger_admin.OpenAccount(
+        ledger_pb.OpenAccountRequest(
+            tenant_id=tenant_id, kind="ACCOUNT_KIND_EXTERNAL", owner=canary, asset="NGN"
+        )
+    )
+    known = _entry(platform, tenant_id, ids, "2.00")
+    known.description = canary
+    known.transfers[0].debit_account_id = opened.account.id
+    await platform.operator.ledger_admin.CreateEntry(known)
     now = await _in_a_day(platform) - timedelta(days=1)
-    payment = (canary, f"order-{canary}", now, "NGN", "3.00")
+    payments = [
+        (canary, "", now, "NGN", "2.00"),
+        (f"2-{canary}", "", now, "NGN", "3.00"),
+    ]
     admin = platform.operator.reconciliation_admin
     await admin.ImportStatement(
         reconciliation_pb.ImportStatementRequest(
@@ -175,7 +190,7 @@ async def _reconcile(
             source=statement_pb2.Source(kind=statement_pb2.SOURCE_KIND_RAIL, name=canary),
             format=statement_pb2.STATEMENT_FORMAT_CSV,
             content=csv_statement(
-                now - timedelta(hours=1), now + timedelta(hours=1), [payment], opening="0.00"
+                now - timedelta(hours=1), now + timedelta(hours=1), payments, opening="0.00"
             ),
         )
     )

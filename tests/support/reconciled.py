@@ -24,11 +24,13 @@ LEASE = Lease("reconciler", 1)
 @dataclass(frozen=True)
 class Reconciled:
     """Attributes:
+    home: where the venues keep their books.
     reconciler: gives a line no grace, so that a break shows at once.
     """
 
     platform: Platform
     url: str
+    home: Path
     client: Client
     customer_id: str
     reconciler: Reconciler
@@ -106,6 +108,7 @@ async def a_reconciled_platform(
         yield Reconciled(
             platform=platform,
             url=url,
+            home=home,
             client=client,
             customer_id=customer_id,
             reconciler=Reconciler(

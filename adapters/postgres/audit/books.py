@@ -8,7 +8,16 @@ from uuid import UUID
 
 import asyncpg
 
-from adapters.postgres.audit import event, house, ledger, quote, reference, request, trade
+from adapters.postgres.audit import (
+    event,
+    house,
+    ledger,
+    quote,
+    reconciliation,
+    reference,
+    request,
+    trade,
+)
 from adapters.postgres.audit.probe import ID_OF, SqlProbe
 from domain.amount import Amount
 from domain.asset import Asset
@@ -35,6 +44,7 @@ PROBES: Final = (
     *request.PROBES,
     *event.PROBES,
     *house.PROBES,
+    *reconciliation.PROBES,
     *reference.PROBES,
 )
 
