@@ -397,7 +397,7 @@ def _columns(noted: NotedLine) -> tuple[object, ...]:
 
 LINE_TEXT: Final = (
     "concat_ws('|', number, asset, units, (extract(epoch FROM value_at) * 1000000)::bigint, kind, "
-    "reference)"
+    "reference, array_to_string(others, '|'))"
 )
 """What of a line is hashed, in SQL; `_text` says the same."""
 
@@ -411,5 +411,6 @@ def _text(noted: NotedLine) -> str:
     line, origin, _ = noted
     assert isinstance(origin, StatementOrigin)
     micros = (line.value_at - _EPOCH) // _MICROSECOND
-    parts = (origin.number, line.asset, line.units, micros, line.kind.value, line.references[0])
-    return "|".join(map(str, parts))
+    parts = (origin.number, line.asset, line.units, micros, line.kind.value)
+    first, *others = line.references
+    return "|".join([*map(str, parts), first, "|".join(others)])

@@ -22,7 +22,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import combinations
+from itertools import combinations, islice
+from math import comb
 from typing import Final, NamedTuple
 
 from domain.ids import LineId
@@ -34,7 +35,7 @@ MOST_CANDIDATES: Final = 12
 """Among how many, the nearest in time, they are looked for."""
 MOST_LOOKS: Final = 64
 """How many lines are looked at for those candidates."""
-MOST_SUMS: Final = 2_000_000
+MOST_SUMS: Final = 1_000_000
 """How many sums are tried in one matching of one asset."""
 
 
@@ -126,7 +127,7 @@ class Matching:
 
     Attributes:
         differences: groups known by a common reference that do not add up to the same.
-        rest: lines without any counterpart, each side's in the order of their places.
+        rest: lines without any counterpart, each side's by asset and in the order of their places.
     """
 
     matches: tuple[Match, ...]
@@ -148,7 +149,9 @@ def match_lines(lines: Iterable[Line], window: timedelta) -> Matching:
     rest: list[Line] = []
     for asset in sorted(by_asset):
         ordered = sorted(by_asset[asset], key=lambda line: line.place)
+        rank = {id(line): number for number, line in enumerate(ordered)}
         free: list[Line] = []
+        left_over: list[Line] = []
         for group in _groups(ordered):
             if not group.difference:
                 matches.append(Match(MatchRule.REFERENCE, group))
@@ -160,15 +163,17 @@ def match_lines(lines: Iterable[Line], window: timedelta) -> Matching:
                 if left.statement and left.book:
                     differences.append(left)
                 else:
-                    rest += left.lines
-        rest += [line for line in free if line.kind not in STATED]
-        free = sorted((line for line in free if line.kind in STATED), key=lambda line: line.place)
+                    left_over += left.lines
+        left_over += [line for line in free if line.kind not in STATED]
+        free = [line for line in free if line.kind in STATED]
+        free.sort(key=lambda line: rank[id(line)])
         pairs, free = _near_pairs(free, window)
         matches += [Match(MatchRule.AMOUNT, pair) for pair in pairs]
         sums, free = _sums(free, window)
         matches += [Match(MatchRule.SUM, found) for found in sums]
-        rest += free
-    rest.sort(key=lambda line: line.place)
+        left_over += free
+        left_over.sort(key=lambda line: rank[id(line)])
+        rest += left_over
     return Matching(tuple(matches), tuple(differences), _split(rest))
 
 
@@ -301,13 +306,17 @@ def _sums(lines: Sequence[Line], window: timedelta) -> tuple[list[Group], list[L
 
 def _only_parts(line: Line, candidates: Sequence[Line]) -> tuple[tuple[Line, ...], int]:
     """Return the one set of candidates that adds up to the line, and how many were tried."""
-    only: tuple[Line, ...] = ()
+    units = [candidate.units for candidate in candidates]
+    only: tuple[int, int] | None = None
     tried = 0
     for size in range(2, MOST_PARTS + 1):
-        for parts in combinations(candidates, size):
-            tried += 1
-            if sum(part.units for part in parts) == line.units:
-                if only:
-                    return (), tried
-                only = parts
-    return only, tried
+        for number, parts in enumerate(combinations(units, size)):
+            if sum(parts) == line.units:
+                if only is not None:
+                    return (), tried + number
+                only = size, number
+        tried += comb(len(units), size)
+    if only is None:
+        return (), tried
+    size, number = only
+    return next(islice(combinations(candidates, size), number, None)), tried

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-from adapters.postgres.audit.probe import SqlProbe
+from adapters.postgres.audit.probe import SqlProbe, typeid
 from adapters.postgres.statement import LINE_TEXT
+from domain.ids import EntryId
 from domain.reconciliation.matching import RULES
 from domain.reconciliation.statement import SourceKind
 from ports.audit import Check
@@ -58,8 +59,8 @@ BOOKS: Final = SqlProbe(
 WITH accounts AS MATERIALIZED (
     SELECT tenant_id, account_id, version, units_before FROM core.reconciled_accounts
 ), noted AS MATERIALIZED (
-    SELECT tenant_id, id, account_id, entry_id, units FROM core.reconciliation_lines
-    WHERE side = 'book'
+    SELECT tenant_id, id, account_id, entry_id, units, value_at, reference
+    FROM core.reconciliation_lines WHERE side = 'book'
 ), moved AS MATERIALIZED (
     SELECT m.tenant_id, m.account_id, m.entry_id, sum(m.units) AS units,
         max(m.version) AS version
@@ -92,6 +93,16 @@ FROM noted AS n
 LEFT JOIN moved AS m ON m.tenant_id = n.tenant_id AND m.account_id = n.account_id
     AND m.entry_id = n.entry_id
 WHERE m.units IS DISTINCT FROM n.units
+UNION ALL
+SELECT '{BOOK.id}', n.tenant_id, 'reconciliation_lines', n.id, '',
+    coalesce(format('%s of %s', e.name, e.effective_at), 'an entry'),
+    format('%s of %s', n.reference, n.value_at)
+FROM noted AS n
+LEFT JOIN (
+    SELECT tenant_id, id, effective_at, {typeid(EntryId, "id")} AS name FROM core.entries
+    WHERE (tenant_id, id) IN (SELECT tenant_id, entry_id FROM noted)
+) AS e ON e.tenant_id = n.tenant_id AND e.id = n.entry_id
+WHERE e.name IS DISTINCT FROM n.reference OR e.effective_at IS DISTINCT FROM n.value_at
 UNION ALL
 SELECT '{BOOK.id}', a.tenant_id, 'reconciled_accounts', a.account_id, '',
     format('%s units before the first statement, and every line after it', a.units_before),
