@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import combinations, islice
-from math import comb
 from typing import Final, NamedTuple
 
 from domain.ids import LineId
@@ -311,11 +310,11 @@ def _only_parts(line: Line, candidates: Sequence[Line]) -> tuple[tuple[Line, ...
     tried = 0
     for size in range(2, MOST_PARTS + 1):
         for number, parts in enumerate(combinations(units, size)):
+            tried += 1
             if sum(parts) == line.units:
                 if only is not None:
-                    return (), tried + number
+                    return (), tried
                 only = size, number
-        tried += comb(len(units), size)
     if only is None:
         return (), tried
     size, number = only
