@@ -206,7 +206,8 @@ class ReconciliationStore(Protocol):
     ) -> None:
         """Store a statement, and what all that was told by then adds up to, by asset.
 
-        `lines` are those of its own that were new, in their order; `note` keeps them.
+        `lines` are those of its own that were new, in their order; `note` keeps them. The same file
+        once more is a mistake of ours and fails.
         """
         ...
 
@@ -245,7 +246,10 @@ class ReconciliationStore(Protocol):
         ...
 
     async def note(self, source: Source, lines: Sequence[NotedLine], *, now: datetime) -> None:
-        """Keep lines of either side, none of which is known already."""
+        """Keep lines of either side.
+
+        An entry that is noted on its account already is a mistake of ours and fails.
+        """
         ...
 
     async def open_lines(self, source: Source) -> Sequence[OpenLine]:
