@@ -72,6 +72,10 @@ class BreakRepository(Protocol):
         """
         ...
 
+    async def add_all(self, found: Sequence[Break]) -> None:
+        """Store new breaks, each as `add` does."""
+        ...
+
     async def get(self, break_id: BreakId, *, lock: bool = False) -> Break:
         """Return the break with its latest resolution, locked until commit if asked.
 

@@ -1,5 +1,6 @@
 """Breaks."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
@@ -84,24 +85,11 @@ class PostgresBreaks(BreakRepository):
         self._scope = scope
 
     async def add(self, found: Break) -> None:
-        fill = found.late_fill
-        await self._scope.driver.execute(
-            _ADD,
-            self._scope.tenant,
-            found.id.uuid,
-            found.kind,
-            found.trade_id.uuid if found.trade_id else None,
-            found.amount.asset.code,
-            found.amount.units,
-            found.detail,
-            found.raised_at,
-            fill.attempt if fill else None,
-            fill.venue_order_id if fill else "",
-            fill.base.units if fill else None,
-            found.source.kind if found.source else None,
-            found.source.name if found.source else None,
-            found.owner,
-            found.note,
+        await self._scope.driver.execute(_ADD, self._scope.tenant, *_columns(found))
+
+    async def add_all(self, found: Sequence[Break]) -> None:
+        await self._scope.driver.executemany(
+            _ADD, [(self._scope.tenant, *_columns(one)) for one in found]
         )
 
     async def get(self, break_id: BreakId, *, lock: bool = False) -> Break:
@@ -207,6 +195,26 @@ class PostgresBreaks(BreakRepository):
             note=row["note"],
             resolution=_resolution(row, break_id) if row["resolution_id"] else None,
         )
+
+
+def _columns(found: Break) -> tuple[object, ...]:
+    fill = found.late_fill
+    return (
+        found.id.uuid,
+        found.kind,
+        found.trade_id.uuid if found.trade_id else None,
+        found.amount.asset.code,
+        found.amount.units,
+        found.detail,
+        found.raised_at,
+        fill.attempt if fill else None,
+        fill.venue_order_id if fill else "",
+        fill.base.units if fill else None,
+        found.source.kind if found.source else None,
+        found.source.name if found.source else None,
+        found.owner,
+        found.note,
+    )
 
 
 def _resolution(row: Any, break_id: BreakId) -> BreakResolution:

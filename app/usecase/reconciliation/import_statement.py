@@ -9,7 +9,7 @@ from typing import Final
 
 from app.usecase.announce import Announce
 from app.usecase.reconciliation.book_lines import BookReading, read_book
-from app.usecase.reconciliation.raise_break import raise_break, resolve_break
+from app.usecase.reconciliation.raise_break import raise_breaks, resolve_break
 from domain.amount import Amount
 from domain.asset import Asset
 from domain.ids import (
@@ -219,6 +219,7 @@ class ImportStatement:
             Tie(match.group.lines, match_id=self.ids.new(MatchId), rule=match.rule)
             for match in judgement.matches
         ]
+        raised: list[Break] = []
         for finding in judgement.found:
             asset = assets[finding.group.lines[0].asset]
             found = Break(
@@ -231,8 +232,9 @@ class ImportStatement:
                 raised_at=now,
                 source=source,
             )
-            await raise_break(uow, self.announce, found, correlation_id=correlation_id)
+            raised.append(found)
             ties.append(Tie(finding.group.lines, break_id=found.id))
+        await raise_breaks(uow, self.announce, raised, correlation_id=correlation_id)
         return ties
 
     async def _explain(

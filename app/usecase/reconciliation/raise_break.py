@@ -1,5 +1,7 @@
 """Raising a break, and resolving it."""
 
+from collections.abc import Sequence
+
 from app.usecase.announce import Announce
 from domain.reconciliation.break_ import Break
 from domain.reconciliation.resolution import BreakResolution
@@ -15,6 +17,14 @@ async def raise_break(
     """Store a break and tell of it."""
     await uow.breaks.add(found)
     await announce(uow, BREAK_RAISED, found, correlation_id=correlation_id, now=found.raised_at)
+
+
+async def raise_breaks(
+    uow: UnitOfWork, announce: Announce, found: Sequence[Break], *, correlation_id: str
+) -> None:
+    """Store breaks and tell of each."""
+    await uow.breaks.add_all(found)
+    await announce.breaks(uow, BREAK_RAISED, found, correlation_id=correlation_id)
 
 
 async def resolve_break(
