@@ -5,7 +5,7 @@ signed as it has them for us: positive where we have more at the source. The acc
 that mirrors it (`lp` or `external`) moves the other way, and is turned round before it is compared.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -246,7 +246,3 @@ class Statement:
     breaks_resolved: int
     position: str = ""
     is_repeat: bool = False
-
-
-def assets_of(lines: Iterable[StatementLine]) -> frozenset[Asset]:
-    return frozenset(line.amount.asset for line in lines)

@@ -323,6 +323,22 @@ async def test_an_adjustment_that_the_ledger_refuses_leaves_the_proposal_as_it_i
     assert still.state == break_pb2.BREAK_STATE_PROPOSED
 
 
+async def test_a_break_of_a_trade_is_linked_to_an_entry_and_never_adjusted(bank: Bank) -> None:
+    client = await bank.platform.a_client(bank.tenant_id)
+    customer_id = await bank.platform.a_funded_customer(client)
+    await client.accept((await client.quote(customer_id, "0.00007791")).id)
+    (found,) = await bank.breaks()
+    assert (found.kind, found.HasField("source")) == ("FILL_BEYOND_TOLERANCE", False)
+    entry_id = await bank.book("1.00")
+
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await bank.resolve(found, counter_account_id=bank.treasury)
+    assert refusal_of(caught.value).reason == "BREAK_NOT_ADJUSTABLE"
+    resolved = await bank.resolve(found, linked_entry_id=entry_id)
+
+    assert (resolved.state, resolved.resolution.entry_id) == (RESOLVED, entry_id)
+
+
 async def test_a_break_has_an_owner_and_a_note(bank: Bank) -> None:
     await bank.tell(("FT-1", "1.00"))
     (found,) = await bank.breaks()
