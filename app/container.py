@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.lp.sandbox.client import LpSessions
 from adapters.lp.sandbox.config import SandboxLpConfig
 from adapters.lp.sandbox.provider import SandboxLp
+from adapters.lp.sandbox.statement import SandboxStatements
 from adapters.postgres.chain import PostgresSigningKeys
 from adapters.postgres.clock import PostgresClock
 from adapters.postgres.credential import PostgresCredentials
@@ -22,6 +23,7 @@ from adapters.postgres.market import PostgresMarket
 from adapters.postgres.settings import PostgresSettings
 from adapters.postgres.tenant import PostgresTenantDirectory
 from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
+from adapters.statement.reader import FileReader
 from adapters.system.clock import SystemClock
 from adapters.system.ids import RandomIds
 from adapters.system.secrets import SystemSecrets
@@ -64,7 +66,11 @@ from app.usecase.quote.accept_quote import AcceptQuote
 from app.usecase.quote.cancel_quote import CancelQuote
 from app.usecase.quote.create_quote import CreateQuote
 from app.usecase.quote.read_quotes import ReadQuotes
+from app.usecase.reconciliation.assign_break import AssignBreak
+from app.usecase.reconciliation.import_statement import ImportStatement
 from app.usecase.reconciliation.read_breaks import ReadBreaks
+from app.usecase.reconciliation.reconcile_feed import ReconcileFeed
+from app.usecase.reconciliation.resolve_break import ApproveBreakResolution, ResolveBreak
 from app.usecase.sandbox.create_deposit import CreateDeposit
 from app.usecase.tenant.change_customer_state import ChangeCustomerState
 from app.usecase.tenant.change_tenant_state import ChangeTenantState
@@ -81,7 +87,9 @@ from app.usecase.trade.read_trades import ReadTrades
 from app.usecase.trade.resolve_trade import ApproveResolution, ProposeResolution
 from app.worker.trade_runner import SupervisedTrades
 from domain.ids import TenantId
+from domain.reconciliation.matching import RULES
 from ports.liquidity import LiquidityProvider
+from ports.reconciliation import StatementFeed
 
 LEASE: Final = timedelta(seconds=3)
 """A living process renews it; with the workers' rest it is below the 5 s of a takeover."""
@@ -109,6 +117,13 @@ def connect_lps(
         )
         for lp in lps
     }
+
+
+def connect_feeds(lps: tuple[LpSettings, ...], sessions: LpSessions) -> tuple[StatementFeed, ...]:
+    """Return where the statements of every LP of the settings come from."""
+    return tuple(
+        SandboxStatements(SandboxLpConfig(name=lp.name, url=lp.url), sessions) for lp in lps
+    )
 
 
 def as_durations(all_ms: tuple[int, ...]) -> tuple[timedelta, ...]:
@@ -166,6 +181,20 @@ class Container(containers.DeclarativeContainer):
     bury_event = providers.Singleton(BuryEvent, units_of_work, ids, announce, directory)
     house_replays = providers.Singleton(
         ReplayDeadLetters, CONSUMER, mirror_trades, units_of_work, ids, announce, directory
+    )
+    import_statement = providers.Singleton(
+        ImportStatement,
+        units_of_work,
+        ids,
+        announce,
+        market,
+        directory,
+        providers.Singleton(FileReader),
+        providers.Object(RULES),
+    )
+    feeds = providers.Singleton(connect_feeds, settings.provided.lps, lp_sessions)
+    reconcile_feed = providers.Singleton(
+        ReconcileFeed, units_of_work, ids, directory, import_statement
     )
     expire_hold = providers.Singleton(ExpireHold, units_of_work, ids, announce)
 
@@ -264,7 +293,12 @@ class Container(containers.DeclarativeContainer):
         request_replay=providers.Singleton(RequestReplay, once, directory),
     )
     reconciliation_admin_servicer = providers.Singleton(
-        ReconciliationAdminServicer, read_breaks=providers.Singleton(ReadBreaks, units_of_work)
+        ReconciliationAdminServicer,
+        import_statement=import_statement,
+        read_breaks=providers.Singleton(ReadBreaks, units_of_work),
+        assign_break=providers.Singleton(AssignBreak, units_of_work),
+        resolve_break=providers.Singleton(ResolveBreak, once, ids, announce),
+        approve_break_resolution=providers.Singleton(ApproveBreakResolution, once, ids, announce),
     )
     sandbox_servicer = providers.Singleton(
         SandboxServicer,

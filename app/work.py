@@ -36,10 +36,13 @@ from app.worker.loop import run_for_ever
 from app.worker.outage import Outages
 from app.worker.outbox_relay import OutboxRelay
 from app.worker.partition_maker import PartitionMaker
+from app.worker.reconciler import Reconciler
 from app.worker.trade_worker import TradeWorker
 
 POOL_SIZE: Final = 10
 GRACE_S: Final = 5.0
+RECONCILER_LEASE: Final = timedelta(seconds=30)
+"""It rests for longer than other work, and nobody waits for it."""
 
 _log = logging.getLogger("reli.work")
 
@@ -80,6 +83,13 @@ async def work(settings: Settings) -> None:
         late_checks = LateCheckWorker(PostgresLateCheckQueue(engine), container.look_late())
         holds = HoldExpiry(PostgresExpiringHolds(engine), container.expire_hold())
         lines = LineLister(PostgresLines(engine))
+        reconciler = Leased(
+            "reconciler",
+            leases,
+            clock,
+            Reconciler(container.feeds(), container.reconcile_feed()),
+            lease_for=RECONCILER_LEASE,
+        )
         partitions = PartitionMaker(PostgresPartitions(engine))
         run = partial(run_for_ever, outages=Outages(clock))
         settle_down()
@@ -95,6 +105,7 @@ async def work(settings: Settings) -> None:
                 group.create_task(run("replays", clock, replays, rest_s=1))
                 group.create_task(run("holds", clock, holds, rest_s=1))
                 group.create_task(run("lines", clock, lines, rest_s=1))
+                group.create_task(run("reconciler", clock, reconciler, rest_s=5))
                 group.create_task(run("partitions", clock, partitions, rest_s=3_600))
         finally:
             async with asyncio.timeout(GRACE_S):

@@ -234,3 +234,31 @@ class DeadLetterId(TypedId):
 
     prefix = "deadletter"
     __slots__ = ()
+
+
+class StatementId(TypedId):
+    """Names a statement of a source, as it was taken in."""
+
+    prefix = "statement"
+    __slots__ = ()
+
+
+class LineId(TypedId):
+    """Names one line of a statement, or what one entry moved on an account that it is about."""
+
+    prefix = "line"
+    __slots__ = ()
+
+
+class MatchId(TypedId):
+    """Names lines that are the same money."""
+
+    prefix = "match"
+    __slots__ = ()
+
+
+class BreakResolutionId(TypedId):
+    """Names what explains a break, or is proposed to."""
+
+    prefix = "breakresolution"
+    __slots__ = ()

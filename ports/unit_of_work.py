@@ -13,7 +13,7 @@ from ports.late_check import LateChecks
 from ports.ledger import LedgerStore
 from ports.outbox import Outbox
 from ports.quote import QuoteRepository
-from ports.reconciliation import BreakRepository
+from ports.reconciliation import BreakRepository, ReconciliationStore
 from ports.request import RequestLog
 from ports.sandbox import DepositRepository
 from ports.tenant import ApiKeyRepository, CustomerRepository, TenantRepository
@@ -56,6 +56,8 @@ class UnitOfWork(Protocol):
     def breaks(self) -> BreakRepository: ...
     @property
     def chain(self) -> ChainStore: ...
+    @property
+    def reconciliation(self) -> ReconciliationStore: ...
 
     async def now(self) -> datetime:
         """Return the database's clock; read it after the lock whose time it judges."""

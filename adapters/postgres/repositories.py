@@ -14,6 +14,7 @@ from adapters.postgres.reconciliation import PostgresBreaks
 from adapters.postgres.request import PostgresRequests
 from adapters.postgres.sandbox import PostgresDeposits
 from adapters.postgres.scope import Scope
+from adapters.postgres.statement import PostgresReconciliation
 from adapters.postgres.tenant import PostgresApiKeys, PostgresCustomers, PostgresTenants
 from adapters.postgres.trade import PostgresTrades
 from domain.ids import TenantId
@@ -86,6 +87,10 @@ class PostgresUnitOfWork(UnitOfWork):
     @cached_property
     def chain(self) -> PostgresChain:
         return PostgresChain(self._scope)
+
+    @cached_property
+    def reconciliation(self) -> PostgresReconciliation:
+        return PostgresReconciliation(self._scope)
 
     async def now(self) -> datetime:
         return await self._scope.now()

@@ -9,10 +9,12 @@ from domain.event import Event
 from domain.ids import EventId, TenantId, TypedId
 from domain.ledger.entry import CommittedEntries, Entry
 from domain.ledger.posting import Decision
+from domain.reconciliation.break_ import Break
 from ports.ids import IdSource
 from ports.unit_of_work import UnitOfWork
 
 _IDS_IN_AN_EVENT: Final = 1_000
+_EVENTS_AT_ONCE: Final = 1_000
 
 
 class Thing(Protocol):
@@ -40,6 +42,18 @@ class Announce:
         """Announce that `type` happened to `thing`, as it now is; `now` where it is known."""
         now = now or await uow.now()
         await uow.outbox.add(self._event(uow.tenant_id, type, thing, correlation_id, now))
+
+    async def breaks(
+        self, uow: UnitOfWork, type: str, found: Sequence[Break], *, correlation_id: str
+    ) -> None:
+        """Announce that `type` happened to breaks, each at the time at which it was raised."""
+        for first in range(0, len(found), _EVENTS_AT_ONCE):
+            await uow.outbox.add(
+                *(
+                    self._event(uow.tenant_id, type, one, correlation_id, one.raised_at)
+                    for one in found[first : first + _EVENTS_AT_ONCE]
+                )
+            )
 
     async def entries(
         self, uow: UnitOfWork, decisions: Sequence[Decision], *, correlation_id: str

@@ -1,10 +1,12 @@
 """The REST face as a partner meets it: through the real Envoy, on the whole stack."""
 
 import asyncio
+import base64
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import aiohttp
@@ -28,6 +30,7 @@ from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from tests.support.dead_letters import a_dead_letter
 from tests.support.platform import new_request_id, refusal_of
 from tests.support.rpc import RPCS
+from tests.support.statements import csv_statement
 
 PATHS: Final[Sequence[RestPath]] = PublicApi.read(descriptor_set_path().read_bytes()).paths
 ROUTES: Final = {(method, path.template) for path in PATHS for method in path.methods}
@@ -54,6 +57,10 @@ OPERATOR_PATHS: Final = [
     ("GET", "/v1/tenants/{tenant_id}/breaks"),
     ("GET", "/v1/tenants/{tenant_id}/ledger/checkpoints"),
     ("GET", "/v1/tenants/{tenant_id}/ledger/entries/{entry_id}/inclusionProof"),
+    ("POST", "/v1/tenants/{tenant_id}/statements:import"),
+    ("POST", "/v1/tenants/{tenant_id}/breaks/{break_id}:assign"),
+    ("POST", "/v1/tenants/{tenant_id}/breaks/{break_id}:resolve"),
+    ("POST", "/v1/tenants/{tenant_id}/breaks/{break_id}/resolutions/{break_resolution_id}:approve"),
 ]
 
 STUCK: Final = "0.00007761"
@@ -457,7 +464,8 @@ async def _walk_through_a_resolution(
     )
     house_id = (await operator.get("/v1/tenants/current"))["tenant"]["id"]
     key = await operator.post(f"/v1/tenants/{house_id}/apiKeys", {"name": "second person"})
-    approved = await Partner(operator.session, key["secret"], operator.used).post(
+    second = Partner(operator.session, key["secret"], operator.used)
+    approved = await second.post(
         f"/v1/trades/{trade['id']}:approveResolution",
         {
             "tenant_id": tenant_id,
@@ -467,6 +475,45 @@ async def _walk_through_a_resolution(
     )
     assert approved["trade"]["state"] == "TRADE_STATE_SETTLED"
     assert (await operator.get(f"/v1/tenants/{tenant_id}/breaks"))["breaks"] == []
+    await _walk_through_a_break(operator, second, tenant_id)
+
+
+async def _walk_through_a_break(operator: Partner, second: Partner, tenant_id: str) -> None:
+    """A bank tells of a payment that the book does not have, and two persons enter it."""
+    now = datetime.now(UTC)
+    content = csv_statement(
+        now - timedelta(hours=1), now + timedelta(hours=1), [("FT-1", "", now, "NGN", "7.00")]
+    )
+    told = await operator.post(
+        f"/v1/tenants/{tenant_id}/statements:import",
+        {
+            "source": {"kind": "SOURCE_KIND_RAIL", "name": "a-bank"},
+            "format": "STATEMENT_FORMAT_CSV",
+            "content": base64.b64encode(content).decode(),
+        },
+    )
+    assert (told["statement"]["lines"], told["statement"]["breaks_raised"]) == (1, 1)
+    (found,) = (await operator.get(f"/v1/tenants/{tenant_id}/breaks"))["breaks"]
+    path = f"/v1/tenants/{tenant_id}/breaks/{found['id']}"
+    assigned = await operator.post(f"{path}:assign", {"owner": "ada", "note": "asked the bank"})
+    assert assigned["reconciliation_break"]["owner"] == "ada"
+    account = await operator.post(
+        "/v1/ledger/accounts",
+        {"tenant_id": tenant_id, "kind": "ACCOUNT_KIND_TREASURY", "asset": "NGN"},
+    )
+    proposed = await operator.post(
+        f"{path}:resolve",
+        {
+            "counter_account_id": account["account"]["id"],
+            "note": "the bank confirmed it",
+            "request_id": new_request_id(),
+        },
+    )
+    resolution_id = proposed["reconciliation_break"]["resolution"]["id"]
+    approved = await second.post(
+        f"{path}/resolutions/{resolution_id}:approve", {"request_id": new_request_id()}
+    )
+    assert approved["reconciliation_break"]["state"] == "BREAK_STATE_RESOLVED"
 
 
 async def _walk_through_a_replay(

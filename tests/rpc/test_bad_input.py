@@ -24,6 +24,8 @@ from domain.errors import Retry
 from domain.ids import (
     AccountId,
     ApiKeyId,
+    BreakId,
+    BreakResolutionId,
     CustomerId,
     DeadLetterId,
     EntryId,
@@ -38,6 +40,8 @@ from reli.auth.v1 import access_pb2
 from reli.ledger.v1 import ledger_pb2
 from reli.ledger.v1 import ledger_service_pb2 as ledger_pb
 from reli.quote.v1 import quote_service_pb2 as quote_pb
+from reli.reconciliation.v1 import reconciliation_service_pb2 as reconciliation_pb
+from reli.reconciliation.v1 import statement_pb2
 from reli.sandbox.v1 import sandbox_service_pb2 as sandbox_pb
 from reli.tenant.v1 import tenant_pb2
 from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
@@ -54,6 +58,7 @@ from tests.support.platform import (
     uuid_at,
 )
 from tests.support.rpc import RPCS, WITH_A_KEY, Rpc
+from tests.support.statements import csv_statement
 
 INVALID: Final = grpc.StatusCode.INVALID_ARGUMENT
 MISSING: Final = grpc.StatusCode.NOT_FOUND
@@ -72,6 +77,8 @@ INNER_WORDS: Final = re.compile(
 )
 
 NOW: Final = datetime.now(UTC)
+
+BANK: Final = statement_pb2.Source(kind=statement_pb2.SOURCE_KIND_RAIL, name="first-bank")
 
 STUCK: Final = "0.00007761"
 """An amount at which the primary venue cuts the line."""
@@ -132,6 +139,10 @@ class World:
     burned_transfer_id: str = ""
     stuck_trade_id: str = ""
     resolution_id: str = ""
+    break_id: str = ""
+    trade_break_id: str = ""
+    proposed_break_id: str = ""
+    break_resolution_id: str = ""
     dead_letter_id: str = ""
     replayed_letter_id: str = ""
     foreign_letter_id: str = ""
@@ -221,6 +232,7 @@ async def a_world(platform: Platform) -> World:
     await _add_stuck_trades_and_breaks(world)
     await chain_books(platform)
     await _add_dead_letters(world)
+    await _add_breaks_of_a_bank(world)
     return world
 
 
@@ -348,6 +360,41 @@ async def _add_stuck_trades_and_breaks(world: World) -> None:
     world.stuck_trade_id, world.resolution_id = trade.id, proposed.resolution.id
 
 
+async def _add_breaks_of_a_bank(world: World) -> None:
+    listed = await world.call(
+        "ReconciliationAdminService/ListBreaks",
+        reconciliation_pb.ListBreaksRequest(tenant_id=world.tenant_id),
+    )
+    world.trade_break_id = listed.breaks[0].id
+    lines = [(f"FT-{number}", "", NOW, "NGN", "1.00") for number in range(2)]
+    await world.call(
+        "ReconciliationAdminService/ImportStatement",
+        reconciliation_pb.ImportStatementRequest(
+            tenant_id=world.tenant_id,
+            source=BANK,
+            format=statement_pb2.STATEMENT_FORMAT_CSV,
+            content=csv_statement(NOW, NOW + timedelta(hours=1), lines),
+        ),
+    )
+    listed = await world.call(
+        "ReconciliationAdminService/ListBreaks",
+        reconciliation_pb.ListBreaksRequest(tenant_id=world.tenant_id),
+    )
+    world.break_id, world.proposed_break_id = [one.id for one in listed.breaks[:2]]
+    proposed = await world.call(
+        "ReconciliationAdminService/ResolveBreak",
+        reconciliation_pb.ResolveBreakRequest(
+            tenant_id=world.tenant_id,
+            break_id=world.proposed_break_id,
+            counter_account_id=world.treasury,
+            note="line 7",
+            request_id=new_request_id(),
+        ),
+        await world.platform.a_client(world.house_id, [access_pb2.SCOPE_OPERATOR]),
+    )
+    world.break_resolution_id = proposed.reconciliation_break.resolution.id
+
+
 async def _add_dead_letters(world: World) -> None:
     """Whatever is replayed here, no worker does it."""
     platform = world.platform
@@ -441,7 +488,31 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
     "QuoteService/CancelQuote": lambda w: {"quote_id": w.other_quote_id},
     "TradeService/GetTrade": lambda w: {"trade_id": w.trade_id},
     "TradeService/ListTrades": lambda w: {},
+    "ReconciliationAdminService/ImportStatement": lambda w: {
+        "tenant_id": w.tenant_id,
+        "source": BANK,
+        "format": "STATEMENT_FORMAT_CSV",
+        "content": csv_statement(NOW - timedelta(hours=2), NOW),
+    },
     "ReconciliationAdminService/ListBreaks": lambda w: {"tenant_id": w.tenant_id},
+    "ReconciliationAdminService/AssignBreak": lambda w: {
+        "tenant_id": w.tenant_id,
+        "break_id": w.break_id,
+        "owner": "ada",
+    },
+    "ReconciliationAdminService/ResolveBreak": lambda w: {
+        "tenant_id": w.tenant_id,
+        "break_id": w.break_id,
+        "counter_account_id": w.treasury,
+        "note": "line 7 of the statement",
+        "request_id": new_request_id(),
+    },
+    "ReconciliationAdminService/ApproveBreakResolution": lambda w: {
+        "tenant_id": w.tenant_id,
+        "break_id": w.proposed_break_id,
+        "break_resolution_id": w.break_resolution_id,
+        "request_id": new_request_id(),
+    },
     "TradeAdminService/ListStuckTrades": lambda w: {},
     "TradeAdminService/ProposeResolution": lambda w: {
         "tenant_id": w.tenant_id,
@@ -655,6 +726,11 @@ ID_FIELDS: Final = [
             "debit_account_id",
             "credit_account_id",
             "pending_id",
+            "break_id",
+            "break_resolution_id",
+            "linked_break_id",
+            "linked_entry_id",
+            "counter_account_id",
         ),
     )
 ]
@@ -692,6 +768,10 @@ KINDS: Final = {
     "pending_id": "transfer",
     "api_key_id": "apikey",
     "dead_letter_id": "deadletter",
+    "break_resolution_id": "breakresolution",
+    "linked_break_id": "break",
+    "linked_entry_id": "entry",
+    "counter_account_id": "account",
     "debit_account_id": "account",
     "credit_account_id": "account",
 }
@@ -825,6 +905,8 @@ MONEY_MOVES: Final = [
     "SandboxService/CreateDeposit",
     "TradeAdminService/ProposeResolution",
     "TradeAdminService/ApproveResolution",
+    "ReconciliationAdminService/ResolveBreak",
+    "ReconciliationAdminService/ApproveBreakResolution",
     "EventAdminService/ReplayDeadLetter",
 ]
 
@@ -894,6 +976,8 @@ TEXTS: Final = {
     ("LedgerAdminService/OpenAccount", "owner"): 64,
     ("TradeAdminService/ProposeResolution", "venue_order_id"): 64,
     ("TradeAdminService/ProposeResolution", "evidence"): 500,
+    ("ReconciliationAdminService/AssignBreak", "owner"): 64,
+    ("ReconciliationAdminService/ResolveBreak", "note"): 500,
 }
 
 
@@ -970,6 +1054,9 @@ CANCEL: Final = "QuoteService/CancelQuote"
 DEPOSIT: Final = "SandboxService/CreateDeposit"
 PROPOSE: Final = "TradeAdminService/ProposeResolution"
 APPROVE: Final = "TradeAdminService/ApproveResolution"
+IMPORT: Final = "ReconciliationAdminService/ImportStatement"
+RESOLVE_BREAK: Final = "ReconciliationAdminService/ResolveBreak"
+APPROVE_BREAK: Final = "ReconciliationAdminService/ApproveBreakResolution"
 REPLAY: Final = "EventAdminService/ReplayDeadLetter"
 ENTRY: Final = "LedgerAdminService/CreateEntry"
 REVERSE: Final = "LedgerAdminService/ReverseEntry"
@@ -1665,9 +1752,64 @@ EVENT_CASES: Final = [
 ]
 
 
+def linked(**to: Any) -> Mapping[str, Any]:
+    return {"counter_account_id": None, **to}
+
+
+def a_statement(**fields: Any) -> Mapping[str, Any]:
+    return {"content": csv_statement(NOW, NOW + timedelta(hours=1), **fields)}
+
+
+BREAK_CASES: Final = [
+    case("no kind", IMPORT, {"source.kind": 0}, INVALID, "INVALID_ARGUMENT", "source.kind"),
+    case("a kind of its own", IMPORT, {"source.kind": 7}, INVALID, "INVALID_ARGUMENT",
+         "source.kind"),
+    case("no name", IMPORT, {"source.name": ""}, INVALID, "INVALID_ARGUMENT", "source.name"),
+    case("a long name", IMPORT, {"source.name": "x" * 65}, INVALID, "INVALID_ARGUMENT",
+         "source.name"),
+    case("no format", IMPORT, {"format": 0}, INVALID, "INVALID_ARGUMENT", "format"),
+    case("no content", IMPORT, {"content": b""}, INVALID, "STATEMENT_MALFORMED"),
+    case("another format", IMPORT, {"format": "STATEMENT_FORMAT_CAMT053"}, INVALID,
+         "STATEMENT_MALFORMED"),
+    case("another asset", IMPORT, a_statement(asset="XXX"), INVALID, "STATEMENT_ASSET_MISMATCH"),
+    case("no sum", IMPORT, a_statement(opening="1.00", closing="2.00"), INVALID,
+         "STATEMENT_UNBALANCED"),
+    case("nobody's book", IMPORT, {"tenant_id": lambda w: an_id(TenantId)}, MISSING,
+         "TENANT_NOT_FOUND"),
+    *(
+        case("unknown break", rpc, {"break_id": lambda w: an_id(BreakId)}, MISSING,
+             "BREAK_NOT_FOUND")
+        for rpc in (RESOLVE_BREAK, APPROVE_BREAK, "ReconciliationAdminService/AssignBreak")
+    ),
+    case("no explanation", RESOLVE_BREAK, linked(), INVALID, "INVALID_ARGUMENT", "explanation"),
+    case("an unknown entry", RESOLVE_BREAK, linked(linked_entry_id=lambda w: an_id(EntryId)),
+         MISSING, "ENTRY_NOT_FOUND"),
+    case("an entry elsewhere", RESOLVE_BREAK, linked(linked_entry_id=lambda w: w.entry_id),
+         REFUSED, "BREAK_LINK_MISMATCH", "", THE_REQUEST),
+    case("an unknown other break", RESOLVE_BREAK,
+         linked(linked_break_id=lambda w: an_id(BreakId)), MISSING, "BREAK_NOT_FOUND"),
+    case("itself", RESOLVE_BREAK, linked(linked_break_id=lambda w: w.break_id), REFUSED,
+         "BREAK_LINK_MISMATCH", "", THE_REQUEST),
+    case("the same amount", RESOLVE_BREAK, linked(linked_break_id=lambda w: w.proposed_break_id),
+         REFUSED, "BREAK_LINK_MISMATCH", "", THE_REQUEST),
+    case("an unknown account", RESOLVE_BREAK,
+         {"counter_account_id": lambda w: an_id(AccountId)}, MISSING, "ACCOUNT_NOT_FOUND"),
+    case("an account in another asset", RESOLVE_BREAK,
+         {"counter_account_id": lambda w: w.btc_treasury}, INVALID, "INVALID_ARGUMENT",
+         "counter_account_id"),
+    case("a break of a trade", RESOLVE_BREAK, {"break_id": lambda w: w.trade_break_id}, REFUSED,
+         "BREAK_NOT_ADJUSTABLE", "", THE_REQUEST),
+    case("an unknown proposal", APPROVE_BREAK,
+         {"break_resolution_id": lambda w: an_id(BreakResolutionId)}, MISSING,
+         "BREAK_RESOLUTION_NOT_FOUND"),
+    case("another break's proposal", APPROVE_BREAK, {"break_id": lambda w: w.break_id}, MISSING,
+         "BREAK_RESOLUTION_NOT_FOUND"),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("name", "change", "expected", "leaves"),
-    [*QUOTE_CASES, *TENANT_CASES, *LEDGER_CASES, *EVENT_CASES],
+    [*QUOTE_CASES, *TENANT_CASES, *LEDGER_CASES, *EVENT_CASES, *BREAK_CASES],
 )
 async def test_a_call_with_one_thing_wrong_is_refused(
     world: World, name: str, change: Change, expected: Expected, leaves: Mapping[str, int]

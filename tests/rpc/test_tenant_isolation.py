@@ -22,6 +22,7 @@ from domain.ids import (
     ApiKeyId,
     AttemptId,
     BreakId,
+    BreakResolutionId,
     CustomerId,
     DeadLetterId,
     DepositId,
@@ -29,6 +30,7 @@ from domain.ids import (
     EventId,
     QuoteId,
     ResolutionId,
+    StatementId,
     TenantId,
     TradeId,
     TransferId,
@@ -60,6 +62,11 @@ ID_KINDS: Final[Mapping[str, type[TypedId]]] = {
     "quote_id": QuoteId,
     "trade_id": TradeId,
     "resolution_id": ResolutionId,
+    "break_id": BreakId,
+    "linked_break_id": BreakId,
+    "linked_entry_id": EntryId,
+    "break_resolution_id": BreakResolutionId,
+    "counter_account_id": AccountId,
     "dead_letter_id": DeadLetterId,
     "account_id": AccountId,
     "debit_account_id": AccountId,
@@ -87,6 +94,7 @@ TEXTS: Final[Mapping[str, Callable[[], str]]] = {
     "name": lambda: "a name",
     "display_name": lambda: "a name",
     "description": lambda: "some words",
+    "note": lambda: "some words",
 }
 """A valid text for every field that is no id; a new field needs a line here."""
 
@@ -171,6 +179,8 @@ _ALL_IDS: Final[Mapping[type[TypedId], str]] = {
     AttemptId: "SELECT id FROM core.attempts WHERE tenant_id = $1",
     ResolutionId: "SELECT id FROM core.trade_resolutions WHERE tenant_id = $1",
     BreakId: "SELECT id FROM core.breaks WHERE tenant_id = $1",
+    BreakResolutionId: "SELECT id FROM core.break_resolutions WHERE tenant_id = $1",
+    StatementId: "SELECT id FROM core.statements WHERE tenant_id = $1",
     DeadLetterId: "SELECT id FROM core.dead_letters WHERE source_tenant_id = $1",
     DepositId: "SELECT id FROM core.sandbox_deposits WHERE tenant_id = $1",
     EventId: "SELECT id FROM core.outbox WHERE tenant_id = $1",
@@ -272,6 +282,8 @@ def _ids_of(tenant: BusyTenant) -> Mapping[type[TypedId], str]:
         QuoteId: tenant.open_quote_id,
         TradeId: tenant.trade_id,
         ResolutionId: tenant.resolution_id,
+        BreakId: tenant.source_break_id,
+        BreakResolutionId: tenant.break_resolution_id,
         DeadLetterId: tenant.dead_letter_id,
         AccountId: tenant.account_id,
         EntryId: tenant.entry_id,
@@ -338,6 +350,8 @@ def _value(field: FieldDescriptor, ids: Ids) -> Any:
         return _message(field.name, field.message_type, ids)
     if field.type == FieldDescriptor.TYPE_STRING:
         return TEXTS[field.name]()
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return b"some bytes"
     assert field.type == FieldDescriptor.TYPE_INT32, field.full_name
     return 7
 

@@ -1,7 +1,7 @@
 """A tenant to whom everything has happened that leaves a row."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from reli.auth.v1 import access_pb2
 from reli.ledger.v1 import ledger_pb2
 from reli.ledger.v1 import ledger_service_pb2 as ledger_pb
 from reli.reconciliation.v1 import reconciliation_service_pb2 as reconciliation_pb
+from reli.reconciliation.v1 import statement_pb2
 from reli.tenant.v1 import tenant_pb2
 from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from reli.trade.v1 import trade_pb2
@@ -29,6 +30,7 @@ from tests.support.platform import (
     new_request_id,
     refusal_of,
 )
+from tests.support.statements import csv_statement
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class BusyTenant:
     trade_id: str
     resolution_id: str
     break_id: str
+    source_break_id: str
+    break_resolution_id: str
     dead_letter_id: str
     api_key_id: str
     entry_id: str
@@ -121,6 +125,7 @@ async def a_busy_tenant(platform: Platform) -> BusyTenant:
         )
     assert refusal_of(caught.value).reason == "INSUFFICIENT_FUNDS"
     await chain_books(platform)
+    source_break_id, break_resolution_id = await _reconcile(platform, tenant_id, canary, ids)
     return BusyTenant(
         id=tenant_id,
         client=client,
@@ -131,6 +136,8 @@ async def a_busy_tenant(platform: Platform) -> BusyTenant:
         trade_id=settled.id,
         resolution_id=proposed.resolution.id,
         break_id=breaks.breaks[0].id,
+        source_break_id=source_break_id,
+        break_resolution_id=break_resolution_id,
         dead_letter_id=await a_dead_letter(platform.owner, tenant_id, reason=canary),
         api_key_id=key.api_key.id,
         entry_id=held.entry_id,
@@ -156,6 +163,52 @@ def _entry(
         ],
         request_id=new_request_id(),
     )
+
+
+async def _reconcile(
+    platform: Platform, tenant_id: str, canary: str, ids: dict[Any, str]
+) -> tuple[str, str]:
+    """Have a bank tell of two payments, one of which the book has.
+
+    Return the break of the other one and what is proposed to explain it.
+    """
+    opened = await platform.operator.ledger_admin.OpenAccount(
+        ledger_pb.OpenAccountRequest(
+            tenant_id=tenant_id, kind="ACCOUNT_KIND_EXTERNAL", owner=canary, asset="NGN"
+        )
+    )
+    known = _entry(platform, tenant_id, ids, "2.00")
+    known.description = canary
+    known.transfers[0].debit_account_id = opened.account.id
+    await platform.operator.ledger_admin.CreateEntry(known)
+    now = await _in_a_day(platform) - timedelta(days=1)
+    payments = [
+        (canary, "", now, "NGN", "2.00"),
+        (f"2-{canary}", "", now, "NGN", "3.00"),
+    ]
+    admin = platform.operator.reconciliation_admin
+    await admin.ImportStatement(
+        reconciliation_pb.ImportStatementRequest(
+            tenant_id=tenant_id,
+            source=statement_pb2.Source(kind=statement_pb2.SOURCE_KIND_RAIL, name=canary),
+            format=statement_pb2.STATEMENT_FORMAT_CSV,
+            content=csv_statement(
+                now - timedelta(hours=1), now + timedelta(hours=1), payments, opening="0.00"
+            ),
+        )
+    )
+    listed = await admin.ListBreaks(reconciliation_pb.ListBreaksRequest(tenant_id=tenant_id))
+    break_id: str = listed.breaks[0].id
+    proposed = await admin.ResolveBreak(
+        reconciliation_pb.ResolveBreakRequest(
+            tenant_id=tenant_id,
+            break_id=break_id,
+            counter_account_id=ids[ledger_pb2.ACCOUNT_KIND_CUSTOMER],
+            note=canary,
+            request_id=new_request_id(),
+        )
+    )
+    return break_id, proposed.reconciliation_break.resolution.id
 
 
 async def _in_a_day(platform: Platform) -> datetime:

@@ -1,7 +1,7 @@
 """The venue's book: every order it decided, in order, appended and never changed."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -61,6 +61,13 @@ ORDER BY status = 'filled' DESC, number LIMIT 1
 
 _ALL: Final = f"SELECT {_COLUMNS} FROM orders ORDER BY number"
 
+_TOLD: Final = f"""
+SELECT {_COLUMNS} FROM orders WHERE status = 'filled' AND number > ? AND number <= ?
+ORDER BY number LIMIT ?
+"""
+
+_LATEST: Final = "SELECT coalesce(max(number), 0) FROM orders"
+
 _Row = tuple[int, str, str, str, str, str, str, str, str, str, str, str]
 
 
@@ -89,6 +96,15 @@ class Order:
     decided_at: datetime
     visible_at: datetime
 
+    @property
+    def gained(self) -> tuple[tuple[str, int], tuple[str, int]]:
+        """What it came to for whom the venue trades with, by asset code in minor units."""
+        sign = 1 if self.side is Side.BUY else -1
+        return (
+            (self.base.asset.code, sign * self.base.units),
+            (self.quote.asset.code, -sign * self.quote.units),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class BookedOrder:
@@ -96,6 +112,22 @@ class BookedOrder:
 
     id: str
     order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class BookStatement:
+    """What was executed in a stretch of the book.
+
+    Attributes:
+        position: where the stretch ends, to go on from there.
+        opening: what all executions before it came to for us, in minor units by asset code.
+        has_more: whether the book goes on after it.
+    """
+
+    position: str
+    executions: tuple[BookedOrder, ...]
+    opening: Mapping[str, int]
+    has_more: bool
 
 
 class Book:
@@ -110,6 +142,7 @@ class Book:
             self._file.execute("INSERT OR IGNORE INTO book (id) VALUES (?)", (token_hex(4),))
             (book_id,) = self._file.execute("SELECT id FROM book").fetchone()
             self._prefix = f"{name}-{book_id}"
+            self._known_totals: tuple[int, Mapping[str, int]] = (0, {})
         except sqlite3.Error:
             self._file.close()
             raise
@@ -139,6 +172,30 @@ class Book:
         """Return the order of that id; of several, the first fill or else the first refusal."""
         row = self._file.execute(_FIND, (client_order_id,)).fetchone()
         return None if row is None else self._booked(row)
+
+    def statement(self, after: str, limit: int) -> BookStatement:
+        """Return up to `limit` executions after a position, or from the start if it is not ours."""
+        (latest,) = self._file.execute(_LATEST).fetchone()
+        prefix, _, digits = after.rpartition("-")
+        is_ours = prefix == self._prefix and digits.isascii() and digits.isdigit()
+        start = int(digits) if is_ours and int(digits) <= latest else 0
+        rows = self._file.execute(_TOLD, (start, latest, limit + 1)).fetchall()
+        has_more = len(rows) > limit
+        told = tuple(self._booked(row) for row in rows[:limit])
+        end = rows[limit - 1][0] if has_more else latest
+        return BookStatement(f"{self._prefix}-{end}", told, self._totals(start), has_more)
+
+    def _totals(self, number: int) -> Mapping[str, int]:
+        """Return what the executions up to a number came to; the latest answer is remembered."""
+        known, before = self._known_totals
+        if known > number:
+            known, before = 0, {}
+        totals = dict(before)
+        for row in self._file.execute(_TOLD, (known, number, -1)):
+            for code, units in self._booked(row).order.gained:
+                totals[code] = totals.get(code, 0) + units
+        self._known_totals = number, totals
+        return totals
 
     def __iter__(self) -> Iterator[BookedOrder]:
         return map(self._booked, self._file.execute(_ALL))

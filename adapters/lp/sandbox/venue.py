@@ -11,7 +11,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,8 +29,9 @@ from adapters.lp.sandbox.behavior import (
 )
 from adapters.lp.sandbox.book import Book, BookedOrder, OrderStatus
 from adapters.lp.sandbox.desk import Desk, Refused, VenueQuote, verdict
-from adapters.lp.sandbox.rates import Rates, half_spread_bps
+from adapters.lp.sandbox.rates import ASSETS, Rates, half_spread_bps
 from adapters.system.clock import SystemClock
+from domain.amount import Amount
 from domain.side import Side
 from ports.clock import Clock
 
@@ -38,6 +39,9 @@ HOST: Final = "127.0.0.1"
 MAX_REQUEST_BYTES: Final = 16 * 1024
 MAX_COUNT: Final = 1_000_000
 MAX_LATE_MS: Final = 86_400_000
+MAX_TRADES: Final = 5_000
+"""Of one statement; the next one goes on from there."""
+_MICROSECOND: Final = timedelta(microseconds=1)
 _SHUTDOWN_S: Final = 0.5
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}", re.ASCII)
 _ID: Final = re.compile(r"[!-~]{1,64}", re.ASCII)
@@ -55,12 +59,14 @@ class Venue:
     def __init__(
         self,
         *,
+        name: str,
         desk: Desk,
         book: Book,
         rates: Rates,
         clock: Clock,
         deduplicates: bool,
     ) -> None:
+        self._name = name
         self._desk = desk
         self._book = book
         self._rates = rates
@@ -74,6 +80,7 @@ class Venue:
         app.router.add_post("/v1/quotes", self._create_quote)
         app.router.add_post("/v1/orders", self._create_order)
         app.router.add_get("/v1/orders/{client_order_id}", self._get_order)
+        app.router.add_get("/v1/statement", self._get_statement)
         return app
 
     def admin(self) -> web.Application:
@@ -173,6 +180,33 @@ class Venue:
             raise Refused(404, "ORDER_NOT_FOUND", "no such order is known")
         return self._answer(_order_fields(known))
 
+    async def _get_statement(self, request: web.Request) -> web.Response:
+        told = self._book.statement(request.query.get("after", ""), MAX_TRADES)
+        now = self._clock.now()
+        times = [booked.order.decided_at for booked in told.executions]
+        closing = dict(told.opening)
+        for booked in told.executions:
+            for code, units in booked.order.gained:
+                closing[code] = closing.get(code, 0) + units
+        return self._answer(
+            {
+                "source": self._name,
+                "start_time": _time(min(times, default=now)),
+                "end_time": _time(max([now, *times]) + _MICROSECOND),
+                "position": told.position,
+                "has_more": told.has_more,
+                "balances": [
+                    {
+                        "asset": code,
+                        "opening": Amount(ASSETS[code], told.opening.get(code, 0)).value,
+                        "closing": Amount(ASSETS[code], units).value,
+                    }
+                    for code, units in sorted(closing.items())
+                ],
+                "trades": [_order_fields(booked) for booked in told.executions],
+            }
+        )
+
     async def _get_behavior(self, request: web.Request) -> web.Response:
         behavior, count = self._behavior.behavior, self._behavior.remaining
         return self._answer({"behavior": behavior, "count": count})
@@ -255,7 +289,9 @@ async def open_venue(
         stack.callback(book.close)
         rates = Rates(half_spread_bps(position))
         desk = Desk(name=name, position=position, rates=rates, book=book, clock=clock)
-        venue = Venue(desk=desk, book=book, rates=rates, clock=clock, deduplicates=deduplicates)
+        venue = Venue(
+            name=name, desk=desk, book=book, rates=rates, clock=clock, deduplicates=deduplicates
+        )
         yield VenuePorts(
             public=await _listen(stack, venue.public(), port),
             admin=await _listen(stack, venue.admin(), admin_port),

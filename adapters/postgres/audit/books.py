@@ -8,7 +8,17 @@ from uuid import UUID
 
 import asyncpg
 
-from adapters.postgres.audit import chain, event, house, ledger, quote, reference, request, trade
+from adapters.postgres.audit import (
+    chain,
+    event,
+    house,
+    ledger,
+    quote,
+    reconciliation,
+    reference,
+    request,
+    trade,
+)
 from adapters.postgres.audit.chain import ChainProbe
 from adapters.postgres.audit.probe import ID_OF, SqlProbe
 from domain.amount import Amount
@@ -37,6 +47,7 @@ PROBES: Final = (
     *event.PROBES,
     *chain.PROBES,
     *house.PROBES,
+    *reconciliation.PROBES,
     *reference.PROBES,
 )
 

@@ -33,6 +33,8 @@ CHANGES: Final = {
     "reli.event.v1.EventAdminService/ReplayDeadLetter": "dead_letters",
     "reli.ledger.v1.LedgerAdminService/SetOverdraftLimit": "accounts",
     "reli.quote.v1.QuoteService/CancelQuote": "quotes",
+    "reli.reconciliation.v1.ReconciliationAdminService/ApproveBreakResolution": "break_resolutions",
+    "reli.reconciliation.v1.ReconciliationAdminService/ResolveBreak": "breaks",
     "reli.tenant.v1.ApiKeyService/RevokeApiKey": "api_keys",
     "reli.tenant.v1.CustomerService/ActivateCustomer": "customers",
     "reli.tenant.v1.CustomerService/CloseCustomer": "customers",

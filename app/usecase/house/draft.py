@@ -24,11 +24,16 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What one event does to the house's book."""
+    """What one event does to the house's book.
+
+    Attributes:
+        order: the client order id at the LP, by which its statements know the same.
+    """
 
     changes: Sequence[Change]
     source: EntrySource
     reference: str
+    order: str
 
 
 async def commit_drafts(uow: UnitOfWork, drafts: Iterable[Draft], ids: IdSource) -> None:
@@ -57,6 +62,7 @@ async def commit_drafts(uow: UnitOfWork, drafts: Iterable[Draft], ids: IdSource)
                 transfers=tuple(transfer(change) for change in draft.changes),
                 source=draft.source,
                 reference=draft.reference,
+                description=draft.order,
             )
             for draft in drafts
         ]

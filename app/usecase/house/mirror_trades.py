@@ -102,7 +102,7 @@ def _mirrored(trade: Trade) -> Draft:
         for amount in amounts
         for key in [_key(role, trade, amount)]
     ]
-    return Draft(changes, EntrySource.TRADE, str(trade.id))
+    return Draft(changes, EntrySource.TRADE, str(trade.id), str(trade.attempt.id))
 
 
 def _key(role: Role, trade: Trade, amount: Amount) -> AccountKey:

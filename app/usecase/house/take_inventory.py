@@ -25,4 +25,4 @@ def inventory_taken(found: Break) -> Draft:
         )
         for gained in fill.gained
     ]
-    return Draft(changes, EntrySource.BREAK, str(found.id))
+    return Draft(changes, EntrySource.BREAK, str(found.id), str(fill.attempt_id))

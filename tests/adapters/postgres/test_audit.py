@@ -159,6 +159,13 @@ A_BOOK = "SELECT tenant_id, tenant_id AS id FROM core.chain_heads ORDER BY check
 NOT_LAST = "WHERE tenant_id = :id AND first_position = (" + (
     "SELECT min(first_position) FROM core.entry_pages WHERE tenant_id = :id AND first_position > 1)"
 )
+OUR_LINE = row("reconciliation_lines", "side = 'book'")
+THEIR_LINE = row("reconciliation_lines", "side = 'statement'")
+MATCHED = row("reconciliation_lines", "match_id IS NOT NULL")
+A_BREAK = row("breaks", "source IS NOT NULL")
+NAMED_ONLY = ("reconciled_accounts",)
+OF_STATEMENT = ("statements",)
+ANY_LINE = ("reconciliation_lines",)
 LATE_FILL = row("breaks", "id = :late_fill")
 LATE_ATTEMPT = (
     "attempts SELECT a.id FROM core.attempts AS a JOIN core.breaks AS b "
@@ -688,12 +695,70 @@ BREAKS = [
                 "late_checks": "trade_id",
                 "event_heads": "tenant_id",
                 "inbox": "event_id",
+                "reconciled_accounts": "account_id",
                 "requests": "resource_id",
                 "unlisted_lines": "tenant_id",
+                "statement_balances": "statement_id",
             }.get(child, "id")
         ]
     ),
     Break("I12.scope", "accounts", A_CUSTOMER, change("accounts", "owner = 'nobody'")),
+    Break(
+        "I17.book", "reconciliation_lines", OUR_LINE, change("reconciliation_lines", "units = 1")
+    ),
+    Break("I17.book", "reconciled_accounts", OUR_LINE, drop("reconciliation_lines"), *NAMED_ONLY),
+    Break(
+        "I17.book",
+        "reconciled_accounts",
+        "SELECT tenant_id, account_id AS id FROM core.reconciled_accounts LIMIT 1",
+        change("reconciled_accounts", "units_before = units_before + 1", "account_id"),
+    ),
+    Break("I17.statement", "statements", THEIR_LINE, drop("reconciliation_lines"), *OF_STATEMENT),
+    *(
+        Break(
+            "I17.statement",
+            "statements",
+            THEIR_LINE,
+            change("reconciliation_lines", what),
+            *OF_STATEMENT,
+        )
+        for what in (
+            "units = units + 1",
+            "reference = reference || 'x'",
+            "value_at = value_at + interval '1 microsecond'",
+        )
+    ),
+    Break(
+        "I17.statement",
+        "statements",
+        row("statements"),
+        "UPDATE core.statement_balances SET told = told + 1 WHERE statement_id = :id",
+        *OF_STATEMENT,
+    ),
+    Break("I17.match", "reconciliation_lines", MATCHED, drop("reconciliation_lines"), *ANY_LINE),
+    Break(
+        "I17.match",
+        "reconciliation_lines",
+        MATCHED,
+        change("reconciliation_lines", "units = -units"),
+        *ANY_LINE,
+    ),
+    Break("I17.break", "breaks", A_BREAK, change("breaks", "units = units + 1")),
+    Break("I17.break", "breaks", A_BREAK, drop("breaks")),
+    Break("I17.break", "breaks", A_BREAK, drop("reconciliation_lines", "break_id")),
+    Break(
+        "I17.break",
+        "breaks",
+        A_BREAK,
+        "UPDATE core.break_resolutions SET approved_by = uuidv7(), approved_at = core.now() "
+        "WHERE tenant_id = :tenant AND break_id = :id",
+    ),
+    Break(
+        "I17.waiting",
+        "reconciliation_lines",
+        "SELECT tenant_id, id FROM core.reconciliation_lines WHERE break_id IS NOT NULL LIMIT 1",
+        change("reconciliation_lines", "break_id = NULL"),
+    ),
     Break(
         "I12.scope",
         "trades",

@@ -16,6 +16,9 @@ from domain.ledger.account import AccountKind
 from domain.ledger.entry import EntrySource
 from domain.ledger.transfer import RESOLVING, TransferKind
 from domain.quote.quote import LpVerdict, QuoteState
+from domain.reconciliation.matching import LineSide, MatchRule
+from domain.reconciliation.resolution import ResolutionKind
+from domain.reconciliation.statement import LineKind, SourceKind, StatementFormat
 from domain.side import Side
 from domain.tenant.api_key import Scope
 from domain.tenant.customer import CustomerState
@@ -94,6 +97,14 @@ MAY_UPDATE: Final = {
         for column in ("due_at", "looks", "unanswered", "leased_until", "token")
     ),
     *(("reli_app", "trade_resolutions", f"approved_{what}") for what in ("by", "at")),
+    *(("reli_app", "break_resolutions", f"approved_{what}") for what in ("by", "at")),
+    *(("reli_app", "breaks", column) for column in ("owner", "note")),
+    *((role, "reconciled_accounts", "version") for role in RUNTIME),
+    *(
+        (role, "reconciliation_lines", column)
+        for role in RUNTIME
+        for column in ("match_id", "match_rule", "break_id")
+    ),
     *(
         ("reli_app", "dead_letters", column)
         for column in ("state", "replay_requested_by", "replay_requested_at")
@@ -125,6 +136,8 @@ STORED: Final[Mapping[str, frozenset[str]]] = {
         "accounts.kind": AccountKind,
         "api_keys.scopes": Scope,
         "attempts.state": AttemptState,
+        "break_resolutions.kind": ResolutionKind,
+        "breaks.source_kind": SourceKind,
         "customers.state": CustomerState,
         "dead_letters.state": DeadLetterState,
         "entries.source": EntrySource,
@@ -133,7 +146,14 @@ STORED: Final[Mapping[str, frozenset[str]]] = {
         # Expired is how an open quote reads, not what is stored.
         "quotes.state": set(QuoteState) - {QuoteState.EXPIRED},
         "quotes.side": Side,
+        "reconciled_accounts.source_kind": SourceKind,
+        "reconciliation_lines.kind": LineKind,
+        "reconciliation_lines.match_rule": MatchRule,
+        "reconciliation_lines.side": LineSide,
+        "reconciliation_lines.source_kind": SourceKind,
         "resolutions.kind": RESOLVING,
+        "statements.format": StatementFormat,
+        "statements.source_kind": SourceKind,
         "tenants.state": TenantState,
         "trade_resolutions.verdict": ResolutionVerdict,
         "trades.side": Side,

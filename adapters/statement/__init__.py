@@ -1,0 +1,1 @@
+"""Files in which sources tell what we have there."""
