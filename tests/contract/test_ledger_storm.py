@@ -58,7 +58,7 @@ async def test_no_entry_is_halved_or_lost_and_nobody_deadlocks(rig: Rig) -> None
     async def write(batches: list[list[Entry]]) -> None:
         for batch in batches:
             try:
-                journal = chance.choice([None, *journals, *journals, *journals])
+                journal = chance.choice([None, *journals])
                 if journal and await rig.post(*batch, journal=journal):
                     posted.update(entry.id for entry in batch)
                 elif len(batch) == 1:
@@ -89,6 +89,13 @@ async def test_no_entry_is_halved_or_lost_and_nobody_deadlocks(rig: Rig) -> None
         ),
     )
 
+    for journal in journals:
+        # Whatever it remembers by now, it is wrong; once it is calm that costs one more look.
+        entry = an_entry_around(rig, chance)
+        assert await rig.post(entry, journal=journal), "the books were locked although it is calm"
+        posted.add(entry.id)
+        acknowledged.add(entry.id)
+
     stored = {
         EntryId(row["id"]): row["transfers"]
         for row in await owner.fetch(STORED, rig.tenant_id.uuid)
@@ -96,7 +103,6 @@ async def test_no_entry_is_halved_or_lost_and_nobody_deadlocks(rig: Rig) -> None
     assert set(stored.values()) == {3}
     assert acknowledged <= stored.keys()
     assert len(acknowledged) > WRITERS, "hardly anything was written"
-    assert posted, "nobody wrote without locking the books"
     assert posted < acknowledged, "nobody had to lock the books"
     assert not await owner.fetch(IDLE_IN_TRANSACTION)
     assert await owner.fetchval(DEADLOCKS) == before
