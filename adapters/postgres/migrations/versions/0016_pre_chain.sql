@@ -127,12 +127,13 @@ CREATE FUNCTION core.entry_texts(of_tenant uuid, ids uuid[]) RETURNS bytea
     SET enable_nestloop = off SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
     RETURN (
-        WITH known AS MATERIALIZED (
-            SELECT e.id, e.source, e.reference, e.description, e.transfer_ids,
+        WITH known AS (
+            SELECT e.id, e.source, e.reference, e.description,
                 CASE WHEN e.effective_at <> e.recorded_at THEN core.instant_text(e.effective_at) END
                     AS effective,
                 core.instant_text(e.recorded_at) AS recorded
             FROM core.entries AS e WHERE e.tenant_id = of_tenant AND e.id = ANY (ids)
+            OFFSET 0
         ), moved AS (
             SELECT t.entry_id AS id, string_agg(
                 concat('{"asset":', to_json(t.asset), ',"credit_account_id":"', t.credit_account_id,
@@ -144,7 +145,9 @@ BEGIN
                 ',' ORDER BY t.ordinal) AS transfers
             FROM core.transfers AS t
             WHERE t.tenant_id = of_tenant
-                AND t.id = ANY (ARRAY(SELECT unnest(k.transfer_ids) FROM known AS k))
+                AND t.id = ANY (ARRAY(
+                    SELECT unnest(e.transfer_ids) FROM core.entries AS e
+                    WHERE e.tenant_id = of_tenant AND e.id = ANY (ids)))
             GROUP BY t.entry_id
         ), taken_back AS (
             SELECT r.reversal_id AS id, r.entry_id AS reverses
