@@ -26,7 +26,12 @@ from adapters.system.ids import RandomIds
 from adapters.system.secrets import SystemSecrets
 from app.rpc.event import EventAdminServicer
 from app.rpc.interceptor import Interceptor
-from app.rpc.ledger import LedgerAdminServicer, LedgerServicer
+from app.rpc.ledger import (
+    LedgerAdminServicer,
+    LedgerServicer,
+    StatementAdminServicer,
+    StatementServicer,
+)
 from app.rpc.market import MarketServicer
 from app.rpc.quote import QuoteServicer
 from app.rpc.reconciliation import ReconciliationAdminServicer
@@ -46,6 +51,7 @@ from app.usecase.ledger.expire_hold import ExpireHold
 from app.usecase.ledger.load_entries import LoadEntries
 from app.usecase.ledger.open_account import OpenAccount
 from app.usecase.ledger.read_ledger import ReadLedger
+from app.usecase.ledger.read_statement import ReadStatement
 from app.usecase.ledger.reverse_entry import ReverseEntry
 from app.usecase.ledger.set_overdraft_limit import SetOverdraftLimit
 from app.usecase.market.read_market import ReadMarket
@@ -132,6 +138,7 @@ class Container(containers.DeclarativeContainer):
         PostgresJournal, database_clock, units_of_work, announce.provided.committed
     )
     read_ledger = providers.Singleton(ReadLedger, units_of_work)
+    read_statement = providers.Singleton(ReadStatement, units_of_work)
     read_tenants = providers.Singleton(ReadTenants, units_of_work, directory)
     update_tenant = providers.Singleton(UpdateTenant, once, announce, market, lp_names)
     create_api_key = providers.Singleton(CreateApiKey, once, ids, announce, secrets, directory)
@@ -234,6 +241,10 @@ class Container(containers.DeclarativeContainer):
         read_ledger=read_ledger,
         market=market,
     )
+    statement_servicer = providers.Singleton(StatementServicer, read_statement=read_statement)
+    statement_admin_servicer = providers.Singleton(
+        StatementAdminServicer, read_statement=read_statement
+    )
     event_admin_servicer = providers.Singleton(
         EventAdminServicer,
         list_dead_letters=providers.Singleton(ListDeadLetters, units_of_work, directory),
@@ -258,6 +269,8 @@ class Container(containers.DeclarativeContainer):
         trade_admin_servicer,
         ledger_servicer,
         ledger_admin_servicer,
+        statement_servicer,
+        statement_admin_servicer,
         event_admin_servicer,
         reconciliation_admin_servicer,
         sandbox_servicer,

@@ -8,7 +8,9 @@ hangs up, grpc.aio cancels the call at any await, and a transaction must not end
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from contextvars import Context as ContextVars
+from contextvars import copy_context
 from typing import Any, Final
 
 import grpc
@@ -52,7 +54,7 @@ _MAX_SECRET: Final = 200
 
 
 class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
-    """Wraps the methods of our own services, of one request or a stream of them.
+    """Wraps the methods of our own services; one side of a call may be a stream.
 
     Health and reflection pass as they are.
     """
@@ -89,6 +91,8 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             await asyncio.wait(self._running)
 
     def _wrap(self, method: str, handler: Handler) -> Handler:
+        if handler.response_streaming:
+            return self._wrap_stream_of_responses(method, handler)
         scope = scope_of(method)
         is_stream: bool = handler.request_streaming
         servicer: Any = handler.stream_unary if is_stream else handler.unary_unary
@@ -118,6 +122,49 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             else grpc.unary_unary_rpc_method_handler
         )
         return make_handler(answer, response_serializer=handler.response_serializer)
+
+    def _wrap_stream_of_responses(self, method: str, handler: Handler) -> Handler:
+        scope = scope_of(method)
+        servicer: Any = handler.unary_stream
+
+        async def call(content: Any, context: Context) -> AsyncGenerator[Any]:
+            metadata = dict(context.invocation_metadata())
+            CALLER.set(await self._caller(method, scope, metadata))
+            responses = servicer(_read(handler.request_deserializer, content), context)
+            async for response in responses:
+                yield response
+
+        async def send(responses: AsyncGenerator[Any], context: Context) -> None:
+            # Each step is a task of its own, as a call of one answer is, so that who hangs up cuts
+            # no step off; all share one context, because the first of them finds out who calls.
+            shared = copy_context()
+            remaining = context.time_remaining()
+            clock = asyncio.get_running_loop().time
+            end = clock() + (LONGEST_STREAM_S if remaining is None else remaining)
+            while True:
+                step = self._protected(_next_of(responses), end - clock(), shared)
+                response = await step
+                if response is None:
+                    return
+                # A client who does not read holds up no more than this: nothing is open meanwhile,
+                # and keepalive, its deadline or the edge's idle timeout ends it.
+                await context.write(response)
+
+        async def answer(content: Any, context: Context) -> None:
+            responses = call(content, context)
+            try:
+                await send(responses, context)
+            except DomainError as error:
+                refusal = error
+            except Exception as error:
+                refusal = self._internal(method, error)
+            else:
+                return
+            await _abort(context, refusal)
+
+        return grpc.unary_stream_rpc_method_handler(
+            answer, response_serializer=handler.response_serializer
+        )
 
     async def _caller(self, method: str, scope: Scope, metadata: dict[str, Any]) -> Caller:
         credential = await self._credential(metadata.get("authorization", ""))
@@ -151,9 +198,14 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         credential.tenant_state.require_active()
         return credential
 
-    async def _protected(self, call: Coroutine[Any, Any, Any], seconds: float) -> Any:
+    async def _protected(
+        self,
+        call: Coroutine[Any, Any, Any],
+        seconds: float,
+        context: ContextVars | None = None,
+    ) -> Any:
         """Wait for the call for as long as its deadline allows; it goes on after that."""
-        task = asyncio.get_running_loop().create_task(call)
+        task = asyncio.get_running_loop().create_task(call, context=context)
         self._running.add(task)
         task.add_done_callback(self._forget)
         done, _ = await asyncio.wait({task}, timeout=seconds)
@@ -201,6 +253,10 @@ async def _read_stream(
         if content is None:
             return
         yield _read(deserialize, content)
+
+
+async def _next_of(responses: AsyncGenerator[Any]) -> Any:
+    return await anext(responses, None)
 
 
 async def _abort(context: Context, error: DomainError) -> Any:

@@ -1,4 +1,4 @@
-"""LedgerService and LedgerAdminService: decode, call one use case, encode."""
+"""The services of the ledger: decode, call one use case, encode."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -20,6 +20,7 @@ from adapters.wire.ledger import (
     read_posting_order,
     read_transfer,
 )
+from adapters.wire.statement import read_statement_format, statement_messages
 from app.rpc.caller import current_caller
 from app.rpc.context import Context
 from app.rpc.errors import status_of
@@ -37,22 +38,29 @@ from app.usecase.ledger.create_entry import CreateEntry
 from app.usecase.ledger.load_entries import LoadEntries
 from app.usecase.ledger.open_account import OpenAccount
 from app.usecase.ledger.read_ledger import ReadLedger
+from app.usecase.ledger.read_statement import ReadStatement
 from app.usecase.ledger.reverse_entry import ReverseEntry
 from app.usecase.ledger.set_overdraft_limit import SetOverdraftLimit
 from domain.amount import AmountNotPositive
 from domain.asset import Asset
 from domain.errors import DomainError
-from domain.ids import AccountId, CustomerId, EntryId
+from domain.ids import AccountId, CustomerId, EntryId, TenantId
 from domain.ledger.account import AccountKey
 from domain.ledger.entry import NewEntry
+from domain.ledger.statement import Period
 from ports.journal import BREATH
 from ports.ledger import RecordedEntry
 from ports.market import Market
-from reli.ledger.v1 import ledger_pb2
+from reli.ledger.v1 import ledger_pb2, statement_pb2
 from reli.ledger.v1 import ledger_service_pb2 as pb
+from reli.ledger.v1 import statement_service_pb2 as statement_pb
 from reli.ledger.v1.ledger_service_pb2_grpc import (
     LedgerAdminServiceServicer,
     LedgerServiceServicer,
+)
+from reli.ledger.v1.statement_service_pb2_grpc import (
+    StatementAdminServiceServicer,
+    StatementServiceServicer,
 )
 
 MAX_DESCRIPTION = 200
@@ -236,6 +244,29 @@ class LedgerAdminServicer(LedgerAdminServiceServicer):
         return pb.SetOverdraftLimitResponse(account=account_message(account))
 
 
+class StatementServicer(StatementServiceServicer):
+    def __init__(self, *, read_statement: ReadStatement) -> None:
+        self._read_statement = read_statement
+
+    async def GetStatement(
+        self, request: statement_pb.GetStatementRequest, context: Context
+    ) -> AsyncIterator[statement_pb.GetStatementResponse]:
+        tenant_id = current_caller().tenant_id
+        async for part in _statement(self._read_statement, tenant_id, request):
+            yield statement_pb.GetStatementResponse(part=part)
+
+
+class StatementAdminServicer(StatementAdminServiceServicer):
+    def __init__(self, *, read_statement: ReadStatement) -> None:
+        self._read_statement = read_statement
+
+    async def GetTenantStatement(
+        self, request: statement_pb.GetTenantStatementRequest, context: Context
+    ) -> AsyncIterator[statement_pb.GetTenantStatementResponse]:
+        async for part in _statement(self._read_statement, named_tenant(request), request):
+            yield statement_pb.GetTenantStatementResponse(part=part)
+
+
 def _new_entry(
     request: pb.CreateEntryRequest | pb.NewEntry, assets: Mapping[str, Asset]
 ) -> NewEntry:
@@ -281,3 +312,17 @@ def _result_message(result: EntryResult) -> pb.EntryResult:
     if isinstance(result, DomainError):
         return pb.EntryResult(outcome=pb.ENTRY_OUTCOME_REFUSED, refusal=status_of(result))
     return _REPLAYED if result.is_replay else _COMMITTED
+
+
+def _statement(
+    read_statement: ReadStatement, tenant_id: TenantId, request: Any
+) -> AsyncIterator[statement_pb2.StatementPart]:
+    parts = read_statement(
+        tenant_id,
+        AccountId.parse(request.account_id, field="account_id"),
+        Period.between(
+            read_optional_time(request, "start_time"), read_optional_time(request, "end_time")
+        ),
+        recorded_by=read_optional_time(request, "record_time"),
+    )
+    return statement_messages(parts, read_statement_format(request.format))

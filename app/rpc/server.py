@@ -10,7 +10,12 @@ from grpc_reflection.v1alpha import reflection
 
 from app.rpc.interceptor import Interceptor
 from reli.event.v1 import event_service_pb2, event_service_pb2_grpc
-from reli.ledger.v1 import ledger_service_pb2, ledger_service_pb2_grpc
+from reli.ledger.v1 import (
+    ledger_service_pb2,
+    ledger_service_pb2_grpc,
+    statement_service_pb2,
+    statement_service_pb2_grpc,
+)
 from reli.market.v1 import market_service_pb2, market_service_pb2_grpc
 from reli.quote.v1 import quote_service_pb2, quote_service_pb2_grpc
 from reli.reconciliation.v1 import (
@@ -49,6 +54,10 @@ _ADD: Final[Mapping[str, Callable[[Any, grpc.aio.Server], None]]] = {
     "TradeAdminServicer": trade_service_pb2_grpc.add_TradeAdminServiceServicer_to_server,
     "LedgerServicer": ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server,
     "LedgerAdminServicer": ledger_service_pb2_grpc.add_LedgerAdminServiceServicer_to_server,
+    "StatementServicer": statement_service_pb2_grpc.add_StatementServiceServicer_to_server,
+    "StatementAdminServicer": (
+        statement_service_pb2_grpc.add_StatementAdminServiceServicer_to_server
+    ),
     "EventAdminServicer": event_service_pb2_grpc.add_EventAdminServiceServicer_to_server,
     "ReconciliationAdminServicer": (
         reconciliation_service_pb2_grpc.add_ReconciliationAdminServiceServicer_to_server
@@ -67,6 +76,7 @@ def services() -> Sequence[ServiceDescriptor]:
             quote_service_pb2,
             trade_service_pb2,
             ledger_service_pb2,
+            statement_service_pb2,
             event_service_pb2,
             reconciliation_service_pb2,
             sandbox_service_pb2,

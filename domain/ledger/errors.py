@@ -228,3 +228,10 @@ class OverdraftTooSmall(DomainError):
 
     kind = Kind.REFUSED
     reason = "OVERDRAFT_TOO_SMALL"
+
+
+class StatementNotExpressible(DomainError):
+    """The format asked for has no way to say the asset or an amount of the statement."""
+
+    kind = Kind.REFUSED
+    reason = "STATEMENT_NOT_EXPRESSIBLE"

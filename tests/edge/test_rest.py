@@ -3,8 +3,10 @@
 import asyncio
 import json
 import re
+from base64 import b64decode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import aiohttp
@@ -21,11 +23,14 @@ from adapters.envoy.public_api import PublicApi, RestPath
 from adapters.system.clock import SystemClock
 from adapters.system.ids import RandomIds
 from app.stack.stack import ReadyStack
-from domain.ids import CustomerId, EntryId, QuoteId, TransferId
+from domain.ids import AccountId, CustomerId, EntryId, QuoteId, TransferId
 from reli.event.v1 import event_pb2
+from reli.ledger.v1 import ledger_pb2
+from reli.ledger.v1 import ledger_service_pb2 as ledger_pb
+from reli.ledger.v1 import ledger_service_pb2_grpc as ledger_grpc
 from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from tests.support.dead_letters import a_dead_letter
-from tests.support.platform import new_request_id, refusal_of
+from tests.support.platform import amount, new_request_id, refusal_of
 from tests.support.rpc import RPCS
 
 PATHS: Final[Sequence[RestPath]] = PublicApi.read(descriptor_set_path().read_bytes()).paths
@@ -51,6 +56,7 @@ OPERATOR_PATHS: Final = [
     ("POST", "/v1/trades/{trade_id}:proposeResolution"),
     ("POST", "/v1/trades/{trade_id}:approveResolution"),
     ("GET", "/v1/tenants/{tenant_id}/breaks"),
+    ("GET", "/v1/tenants/{tenant_id}/ledger/accounts/{account_id}/statement"),
 ]
 
 STUCK: Final = "0.00007761"
@@ -352,6 +358,19 @@ async def _walk_through_the_books(
     assert first["posted"] == an_amount("5000000.00", "NGN")
     assert first["record_time"] == postings[-1]["record_time"]
     assert await partner.get(by_the_first) == first
+    period = _a_week_around(postings[0]["record_time"])
+    for own in (partner, operator):
+        books = "/v1/ledger" if own is partner else f"/v1/tenants/{tenant_id}/ledger"
+        path = f"{books}/accounts/{naira['id']}/statement?{period}"
+        opening, lines, closing = (one["part"] for one in await own.get(path))
+        assert opening["opening"]["balance"] == an_amount("0.00", "NGN")
+        assert [one["change"]["value"] for one in lines["lines"]["lines"]] == [
+            "5000000.00",
+            "-1513521.00",
+        ]
+        assert closing["closing"]["balance"] == naira["balance"]["posted"]
+        [chunk] = await own.get(f"{path}&format=STATEMENT_FORMAT_CSV")
+        assert b64decode(chunk["part"]["chunk"]).count(b"\r\n") == 5
 
     opened = [
         (await operator.post("/v1/ledger/accounts", {"tenant_id": tenant_id, **account}))["account"]
@@ -450,6 +469,66 @@ async def _walk_through_a_replay(
     assert events[-1].subject == events[-1].dead_letter.id == letter_id
     listed = await operator.get(f"/v1/deadLetters?tenant_id={tenant_id}")
     assert [one["state"] for one in listed["dead_letters"]] == ["DEAD_LETTER_STATE_REPLAYED"]
+
+
+async def test_a_statement_of_any_length_is_one_array(
+    operator: Partner, running_stack: ReadyStack
+) -> None:
+    """It is longer than any other answer may be."""
+    tenant_id, partner = await a_partner(operator)
+    opened = [
+        (await operator.post("/v1/ledger/accounts", {"tenant_id": tenant_id, **account}))["account"]
+        for account in (
+            {"kind": "ACCOUNT_KIND_TREASURY", "asset": "NGN"},
+            {"kind": "ACCOUNT_KIND_EXTERNAL", "owner": "bank", "asset": "NGN"},
+        )
+    ]
+    treasury, external = (one["id"] for one in opened)
+    entries = [
+        ledger_pb.NewEntry(
+            entry_id=str(IDS.new(EntryId)),
+            transfers=[
+                ledger_pb2.Transfer(
+                    id=str(IDS.new(TransferId)),
+                    debit_account_id=external,
+                    credit_account_id=treasury,
+                    amount=amount("1.00", "NGN"),
+                )
+            ],
+            description="x" * 200,
+        )
+        for _ in range(8_000)
+    ]
+    async with grpc.aio.insecure_channel(running_stack.grpc_target) as channel:
+        stub: Any = ledger_grpc.LedgerAdminServiceStub(channel)
+        await stub.CreateEntries(
+            ledger_pb.CreateEntriesRequest(tenant_id=tenant_id, entries=entries),
+            metadata=[("authorization", f"Bearer {operator.key}")],
+            timeout=30,
+        )
+    path = f"/v1/ledger/accounts/{treasury}"
+    now = (await partner.get(f"{path}/balance"))["record_time"]
+
+    answer = await partner.send("GET", f"{path}/statement?{_a_week_around(now)}")
+    refused = await partner.send("GET", f"{path}/statement")
+    missing = await partner.send(
+        "GET", f"/v1/ledger/accounts/{IDS.new(AccountId)}/statement?{_a_week_around(now)}"
+    )
+
+    parts = [one["part"] for one in answer.body]
+    lines = [line for part in parts[1:-1] for line in part["lines"]["lines"]]
+    assert len(answer.text) > 4 << 20
+    assert [line["balance"]["value"] for line in lines] == [f"{n}.00" for n in range(1, 8_001)]
+    assert parts[-1]["closing"]["balance"] == an_amount("8000.00", "NGN")
+    assert refused.refusal == (400, "INVALID_ARGUMENT")
+    assert missing.refusal == (404, "ACCOUNT_NOT_FOUND")
+
+
+def _a_week_around(instant: str) -> str:
+    """Return the query of a period."""
+    day = datetime.fromisoformat(instant).date()
+    start, end = day - timedelta(days=3), day + timedelta(days=4)
+    return f"start_time={start}T00:00:00Z&end_time={end}T00:00:00Z"
 
 
 async def test_names_are_snake_case_and_times_are_rfc_3339(funded: Funded) -> None:

@@ -466,6 +466,17 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
     "LedgerService/GetBalance": lambda w: {"account_id": w.treasury},
     "LedgerService/ListPostings": lambda w: {"account_id": w.treasury},
     "LedgerService/ListBalances": lambda w: {"customer_id": w.customer_id},
+    "StatementService/GetStatement": lambda w: {
+        "account_id": w.treasury,
+        "start_time": _in_days(-30),
+        "end_time": _in_days(1),
+    },
+    "StatementAdminService/GetTenantStatement": lambda w: {
+        "tenant_id": w.tenant_id,
+        "account_id": w.treasury,
+        "start_time": _in_days(-30),
+        "end_time": _in_days(1),
+    },
     "LedgerAdminService/CreateEntry": lambda w: {
         "tenant_id": w.tenant_id,
         "entry_id": an_id(EntryId),
@@ -963,6 +974,7 @@ REVERSE: Final = "LedgerAdminService/ReverseEntry"
 BATCH: Final = "LedgerAdminService/CreateEntries"
 LOAD: Final = "LedgerAdminService/LoadEntries"
 OPEN: Final = "LedgerAdminService/OpenAccount"
+STATEMENTS: Final = ("StatementService/GetStatement", "StatementAdminService/GetTenantStatement")
 LIMIT: Final = "LedgerAdminService/SetOverdraftLimit"
 UPDATE: Final = "TenantService/UpdateCurrentTenant"
 TERMS: Final = "TenantAdminService/UpdateTenantTerms"
@@ -1279,6 +1291,7 @@ TENANT_CASES: Final = [
             ("LedgerAdminService/GetEntry", "ENTRY_NOT_FOUND"),
             (OPEN, "TENANT_NOT_FOUND"),
             (LIMIT, "ACCOUNT_NOT_FOUND"),
+            ("StatementAdminService/GetTenantStatement", "ACCOUNT_NOT_FOUND"),
         )
     ),
     case(
@@ -1612,6 +1625,7 @@ LEDGER_CASES: Final = [
             "LedgerService/GetAccount",
             "LedgerService/GetBalance",
             "LedgerService/ListPostings",
+            *STATEMENTS,
         )
         for why, account in (
             ("foreign", lambda w: w.foreign_account),
@@ -1626,6 +1640,42 @@ LEDGER_CASES: Final = [
         "ENTRY_NOT_FOUND",
     ),
 ]  # fmt: skip
+
+NO_STATEMENTS: Final[Sequence[tuple[str, Change, str]]] = (
+    ("no start", {"start_time": None}, "start_time"),
+    ("no end", {"end_time": None}, "end_time"),
+    ("an end before the start", {"end_time": _in_days(-31)}, "end_time"),
+    (
+        "an end at the start",
+        {"start_time": Timestamp(seconds=9), "end_time": Timestamp(seconds=9)},
+        "end_time",
+    ),
+    ("more than 366 days", {"start_time": _in_days(-366)}, "end_time"),
+    *(
+        (f"{name} {seconds}", {name: Timestamp(seconds=seconds)}, name)
+        for name in ("start_time", "end_time", "record_time")
+        for seconds in (-1, 253_402_300_800, 2**63 - 1, -(2**63))
+    ),
+    *((f"format {number}", {"format": number}, "format") for number in (4, 99, -1)),
+)
+
+STATEMENT_CASES: Final = [
+    *(
+        case(why, rpc, change, INVALID, "INVALID_ARGUMENT", field)
+        for rpc in STATEMENTS
+        for why, change, field in NO_STATEMENTS
+    ),
+    *(
+        case(
+            "bitcoin as camt.053",
+            rpc,
+            {"account_id": lambda w: w.btc_treasury, "format": "STATEMENT_FORMAT_CAMT_053"},
+            REFUSED,
+            "STATEMENT_NOT_EXPRESSIBLE",
+        )
+        for rpc in STATEMENTS
+    ),
+]
 
 EVENT_CASES: Final = [
     *(
@@ -1649,7 +1699,7 @@ EVENT_CASES: Final = [
 
 @pytest.mark.parametrize(
     ("name", "change", "expected", "leaves"),
-    [*QUOTE_CASES, *TENANT_CASES, *LEDGER_CASES, *EVENT_CASES],
+    [*QUOTE_CASES, *TENANT_CASES, *LEDGER_CASES, *STATEMENT_CASES, *EVENT_CASES],
 )
 async def test_a_call_with_one_thing_wrong_is_refused(
     world: World, name: str, change: Change, expected: Expected, leaves: Mapping[str, int]

@@ -284,18 +284,21 @@ async def _call(
 ) -> Answer:
     channel: Any = platform.channel
     stub = channel.stream_unary if method.client_streaming else channel.unary_unary
+    if method.server_streaming:
+        stub = channel.unary_stream
     call = stub(
         f"/{method.containing_service.full_name}/{method.name}",
         request_serializer=lambda message: message.SerializeToString(),
         response_deserializer=message_factory.GetMessageClass(method.output_type).FromString,
     )([request] if method.client_streaming else request, metadata=metadata, timeout=10)
     try:
-        message: Message = await call
+        messages = [one async for one in call] if method.server_streaming else [await call]
     except grpc.aio.AioRpcError as error:
         trailers = repr((error.details(), tuple(error.trailing_metadata() or ())))
         return Answer(None, refusal_of(error), trailers.encode())
     headers = repr((tuple(await call.initial_metadata()), tuple(await call.trailing_metadata())))
-    return Answer(message, None, message.SerializeToString() + headers.encode())
+    content = b"".join(message.SerializeToString() for message in messages)
+    return Answer(messages[0], None, content + headers.encode())
 
 
 def _request(descriptor: Descriptor, ids: Ids) -> Message:
@@ -346,7 +349,8 @@ def _message(name: str, descriptor: Descriptor, ids: Ids) -> Message:
             return five_seconds
         case "google.protobuf.Timestamp":
             moment: Message = message_factory.GetMessageClass(descriptor)()
-            moment.FromJsonString("2026-03-02T09:30:00Z")  # type: ignore[attr-defined]
+            day = 3 if name == "end_time" else 2
+            moment.FromJsonString(f"2026-03-0{day}T09:30:00Z")  # type: ignore[attr-defined]
             return moment
         case "google.protobuf.Struct":
             struct: Message = message_factory.GetMessageClass(descriptor)()

@@ -65,16 +65,27 @@ class Rpc:
         request: Message | bytes,
         metadata: Sequence[tuple[str, str]] = (),
     ) -> Any:
-        """Call it with that request, as a stream of one where it takes a stream."""
+        """Call it with that request, as a stream of one where it takes a stream.
+
+        Returns a list where it answers with a stream.
+        """
+        content = request if isinstance(request, bytes) else request.SerializeToString()
+        options: Any = {"metadata": tuple(metadata), "timeout": 20}
+        if self.gives_stream:
+            open_stream: Any = channel.unary_stream
+            receive = open_stream(self.path, response_deserializer=self.response.FromString)
+            return [response async for response in receive(content, **options)]
         stub: Any = channel.stream_unary if self.takes_stream else channel.unary_unary
         send = stub(self.path, response_deserializer=self.response.FromString)
-        content = request if isinstance(request, bytes) else request.SerializeToString()
-        sent = [content] if self.takes_stream else content
-        return await send(sent, metadata=tuple(metadata), timeout=20)
+        return await send([content] if self.takes_stream else content, **options)
 
     @property
     def takes_stream(self) -> bool:
         return bool(self.descriptor.client_streaming)
+
+    @property
+    def gives_stream(self) -> bool:
+        return bool(self.descriptor.server_streaming)
 
 
 RPCS: Final[Mapping[str, Rpc]] = {

@@ -1,0 +1,10 @@
+"""Statements: dated lines are found by the time at which they count."""
+
+from adapters.postgres.migrations.sql import run_sql_beside
+
+revision = "0022"
+down_revision = "0015"
+
+
+def upgrade() -> None:
+    run_sql_beside(__file__)
