@@ -20,7 +20,7 @@ BASE ?= main
 PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check --quiet
 say = @printf '\033[2m·\033[0m %s\n'
 
-.PHONY: help setup proto test golden check demo up lock bench-trade bench-quote bench-ledger bench-start chaos crash clean
+.PHONY: help setup proto test golden check demo up lock bench-trade bench-quote bench-ledger bench-start bench-statement chaos crash clean
 
 help:
 	@printf '%s\n' \
@@ -34,6 +34,7 @@ help:
 	  'make bench-trade  measure quote, accept and settle through the front door' \
 	  'make bench-quote  measure what a quote takes beyond its slowest LP' \
 	  'make bench-ledger measure how many transfers a second the books take, beside TPC-B' \
+	  'make bench-statement  measure what a statement of a million lines takes, time and memory' \
 	  'make bench-start  measure how long a start takes and how much memory it holds' \
 	  'make chaos        kill and cut the real processes under load; MINUTES=10 SEED=… CUSTOMERS=200' \
 	  'make lock         pin the newest dependencies that pyproject.toml allows' \
@@ -91,7 +92,7 @@ crash: setup proto
 	  $(if $(RUN),--run $(RUN)) $(if $(CANARY),--canary $(CANARY)) $(if $(CANARIES),--canaries) \
 	  $(if $(TRACE),--trace $(TRACE))
 
-bench-trade bench-quote bench-ledger bench-start: bench-%: setup proto
+bench-trade bench-quote bench-ledger bench-start bench-statement: bench-%: setup proto
 	@$(BIN)/python -m benchmarks.$*
 
 MINUTES ?= 10

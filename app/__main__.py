@@ -25,6 +25,8 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     no_args_is_help=True,
 )
+ledger = typer.Typer(help="Take the books out, and check them.", no_args_is_help=True)
+cli.add_typer(ledger, name="ledger")
 screen = Console(highlight=False, soft_wrap=True)
 errors = Console(highlight=False, soft_wrap=True, stderr=True)
 
@@ -182,6 +184,26 @@ def audit(
     from app.audit.command import command
 
     raise typer.Exit(command(settings.database_url, books, as_json=as_json))
+
+
+@ledger.command()
+def close(
+    tenant: Annotated[str, typer.Argument(help="The tenant's id.")],
+    day: Annotated[str, typer.Option(help="A day that is over (UTC), such as 2026-03-02.")],
+) -> None:
+    """Print the daily close of a tenant's book, byte for byte as it is kept."""
+    settings = _settings("app_database_url")
+    from app.ledger.close import print_close
+
+    wrong: list[str] = []
+
+    async def run() -> None:
+        wrong.append(await print_close(settings, tenant, day))
+
+    _run(run)
+    if wrong != [""]:
+        errors.print(escape(f"reli: {wrong[0] if wrong else 'stopped'}"))
+        raise typer.Exit(1)
 
 
 def main() -> NoReturn:

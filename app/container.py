@@ -45,6 +45,7 @@ from app.usecase.event.list_dead_letters import ListDeadLetters
 from app.usecase.event.replay_dead_letters import ReplayDeadLetters
 from app.usecase.event.request_replay import RequestReplay
 from app.usecase.house.mirror_trades import CONSUMER, MirrorTrades
+from app.usecase.ledger.close_books import CloseBooks, ReadCloses
 from app.usecase.ledger.create_entries import CreateEntries
 from app.usecase.ledger.create_entry import CreateEntry
 from app.usecase.ledger.expire_hold import ExpireHold
@@ -241,9 +242,13 @@ class Container(containers.DeclarativeContainer):
         read_ledger=read_ledger,
         market=market,
     )
-    statement_servicer = providers.Singleton(StatementServicer, read_statement=read_statement)
+    read_closes = providers.Singleton(ReadCloses, units_of_work)
+    close_books = providers.Singleton(CloseBooks, units_of_work)
+    statement_servicer = providers.Singleton(
+        StatementServicer, read_statement=read_statement, read_closes=read_closes
+    )
     statement_admin_servicer = providers.Singleton(
-        StatementAdminServicer, read_statement=read_statement
+        StatementAdminServicer, read_statement=read_statement, read_closes=read_closes
     )
     event_admin_servicer = providers.Singleton(
         EventAdminServicer,

@@ -8,6 +8,7 @@ from typing import Final
 
 from adapters.nats.bus import NatsBus
 from adapters.nats.connection import NatsConnection
+from adapters.postgres.close import PostgresBooksToClose
 from adapters.postgres.consumer import PostgresEventFeed
 from adapters.postgres.late_check import PostgresLateCheckQueue
 from adapters.postgres.lease import PostgresLeases
@@ -19,6 +20,7 @@ from app.collector import settle_down
 from app.container import LEASE
 from app.process import open_process
 from app.settings import Settings
+from app.worker.daily_closer import DailyCloser
 from app.worker.dead_letter_replay import DeadLetterReplay
 from app.worker.event_sequencer import EventSequencer
 from app.worker.hold_expiry import HoldExpiry
@@ -66,6 +68,13 @@ async def work(settings: Settings) -> None:
             OutboxRelay(PostgresOutboxReader(engine), NatsBus(nats)),
             lease_for=LEASE,
         )
+        closer = Leased(
+            "closer",
+            leases,
+            clock,
+            DailyCloser(PostgresBooksToClose(engine), container.close_books()),
+            lease_for=LEASE,
+        )
         house = HouseBook(
             PostgresEventFeed(engine), container.mirror_trades(), container.bury_event()
         )
@@ -82,6 +91,7 @@ async def work(settings: Settings) -> None:
                 group.create_task(run("trades", clock, trades, rest_s=0.2))
                 group.create_task(run("sequencer", clock, sequencer, rest_s=0.1))
                 group.create_task(run("relay", clock, relay, rest_s=0.1))
+                group.create_task(run("closer", clock, closer, rest_s=60))
                 group.create_task(run("house book", clock, house, rest_s=0.5))
                 group.create_task(run("late checks", clock, late_checks, rest_s=1))
                 group.create_task(run("replays", clock, replays, rest_s=1))

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from domain.ids import TenantId
+from ports.close import DailyCloses
 from ports.consumer import Inbox
 from ports.dead_letter import DeadLetterRepository
 from ports.late_check import LateChecks
@@ -39,6 +40,8 @@ class UnitOfWork(Protocol):
     def trades(self) -> TradeRepository: ...
     @property
     def ledger(self) -> LedgerStore: ...
+    @property
+    def closes(self) -> DailyCloses: ...
     @property
     def requests(self) -> RequestLog: ...
     @property

@@ -11,6 +11,7 @@ from adapters.wire.amount import (
     read_optional_time,
     time_message,
 )
+from adapters.wire.close import daily_close_message
 from adapters.wire.ledger import (
     account_message,
     entry_message,
@@ -33,6 +34,7 @@ from app.rpc.request import (
     optional_text_of,
     page_of,
 )
+from app.usecase.ledger.close_books import ReadCloses
 from app.usecase.ledger.create_entries import CreateEntries, EntryResult
 from app.usecase.ledger.create_entry import CreateEntry
 from app.usecase.ledger.load_entries import LoadEntries
@@ -46,6 +48,7 @@ from domain.asset import Asset
 from domain.errors import DomainError
 from domain.ids import AccountId, CustomerId, EntryId, TenantId
 from domain.ledger.account import AccountKey
+from domain.ledger.close import read_day
 from domain.ledger.entry import NewEntry
 from domain.ledger.statement import Period
 from ports.journal import BREATH
@@ -245,8 +248,9 @@ class LedgerAdminServicer(LedgerAdminServiceServicer):
 
 
 class StatementServicer(StatementServiceServicer):
-    def __init__(self, *, read_statement: ReadStatement) -> None:
+    def __init__(self, *, read_statement: ReadStatement, read_closes: ReadCloses) -> None:
         self._read_statement = read_statement
+        self._read_closes = read_closes
 
     async def GetStatement(
         self, request: statement_pb.GetStatementRequest, context: Context
@@ -255,16 +259,45 @@ class StatementServicer(StatementServiceServicer):
         async for part in _statement(self._read_statement, tenant_id, request):
             yield statement_pb.GetStatementResponse(part=part)
 
+    async def GetDailyClose(
+        self, request: statement_pb.GetDailyCloseRequest, context: Context
+    ) -> statement_pb.GetDailyCloseResponse:
+        close = await self._read_closes.get(current_caller().tenant_id, read_day(request.day))
+        return statement_pb.GetDailyCloseResponse(close=daily_close_message(close))
+
+    async def ListDailyCloses(
+        self, request: statement_pb.ListDailyClosesRequest, context: Context
+    ) -> statement_pb.ListDailyClosesResponse:
+        page = await self._read_closes.list(current_caller().tenant_id, page_of(request, by=int))
+        return statement_pb.ListDailyClosesResponse(
+            closes=map(daily_close_message, page.items), next_page_token=next_token(page)
+        )
+
 
 class StatementAdminServicer(StatementAdminServiceServicer):
-    def __init__(self, *, read_statement: ReadStatement) -> None:
+    def __init__(self, *, read_statement: ReadStatement, read_closes: ReadCloses) -> None:
         self._read_statement = read_statement
+        self._read_closes = read_closes
 
     async def GetTenantStatement(
         self, request: statement_pb.GetTenantStatementRequest, context: Context
     ) -> AsyncIterator[statement_pb.GetTenantStatementResponse]:
         async for part in _statement(self._read_statement, named_tenant(request), request):
             yield statement_pb.GetTenantStatementResponse(part=part)
+
+    async def GetTenantDailyClose(
+        self, request: statement_pb.GetTenantDailyCloseRequest, context: Context
+    ) -> statement_pb.GetTenantDailyCloseResponse:
+        close = await self._read_closes.get(named_tenant(request), read_day(request.day))
+        return statement_pb.GetTenantDailyCloseResponse(close=daily_close_message(close))
+
+    async def ListTenantDailyCloses(
+        self, request: statement_pb.ListTenantDailyClosesRequest, context: Context
+    ) -> statement_pb.ListTenantDailyClosesResponse:
+        page = await self._read_closes.list(named_tenant(request), page_of(request, by=int))
+        return statement_pb.ListTenantDailyClosesResponse(
+            closes=map(daily_close_message, page.items), next_page_token=next_token(page)
+        )
 
 
 def _new_entry(

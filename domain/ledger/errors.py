@@ -223,6 +223,13 @@ class EntryNotFound(DomainError):
     reason = "ENTRY_NOT_FOUND"
 
 
+class DailyCloseNotFound(DomainError):
+    """No close of that day: it is not over, or is before the first one."""
+
+    kind = Kind.MISSING
+    reason = "DAILY_CLOSE_NOT_FOUND"
+
+
 class OverdraftTooSmall(DomainError):
     """The account is already further below zero than the limit asked for."""
 

@@ -6,7 +6,7 @@ import re
 from base64 import b64decode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 import aiohttp
@@ -23,7 +23,8 @@ from adapters.envoy.public_api import PublicApi, RestPath
 from adapters.system.clock import SystemClock
 from adapters.system.ids import RandomIds
 from app.stack.stack import ReadyStack
-from domain.ids import AccountId, CustomerId, EntryId, QuoteId, TransferId
+from domain.ids import AccountId, CustomerId, EntryId, QuoteId, TenantId, TransferId
+from domain.ledger.close import TrialBalance, close_day
 from reli.event.v1 import event_pb2
 from reli.ledger.v1 import ledger_pb2
 from reli.ledger.v1 import ledger_service_pb2 as ledger_pb
@@ -57,6 +58,8 @@ OPERATOR_PATHS: Final = [
     ("POST", "/v1/trades/{trade_id}:approveResolution"),
     ("GET", "/v1/tenants/{tenant_id}/breaks"),
     ("GET", "/v1/tenants/{tenant_id}/ledger/accounts/{account_id}/statement"),
+    ("GET", "/v1/tenants/{tenant_id}/ledger/dailyCloses"),
+    ("GET", "/v1/tenants/{tenant_id}/ledger/dailyCloses/{day}"),
 ]
 
 STUCK: Final = "0.00007761"
@@ -230,6 +233,8 @@ async def test_a_partner_walks_every_path(operator: Partner, running_stack: Read
     await _walk_through_the_books(operator, partner, tenant_id, customer_id)
     await _walk_through_a_resolution(operator, partner, tenant_id, customer_id)
     await _walk_through_a_replay(operator, tenant_id, running_stack)
+
+    await _walk_through_the_closes(operator, partner, tenant_id, running_stack)
 
     assert operator.used | partner.used == ROUTES
 
@@ -469,6 +474,33 @@ async def _walk_through_a_replay(
     assert events[-1].subject == events[-1].dead_letter.id == letter_id
     listed = await operator.get(f"/v1/deadLetters?tenant_id={tenant_id}")
     assert [one["state"] for one in listed["dead_letters"]] == ["DEAD_LETTER_STATE_REPLAYED"]
+
+
+async def _walk_through_the_closes(
+    operator: Partner, partner: Partner, tenant_id: str, running_stack: ReadyStack
+) -> None:
+    day = date(2026, 3, 2)
+    id = TenantId.parse(tenant_id)
+    made = close_day(id, day, TrialBalance.empty(), closed_at=datetime(2026, 3, 3, tzinfo=UTC))
+    owner = await asyncpg.connect(running_stack.database_url)
+    try:
+        await owner.execute(
+            "INSERT INTO core.daily_closes VALUES ($1, $2, $3, $4, $5)",
+            id.uuid,
+            day,
+            made.content,
+            made.digest,
+            made.closed_at,
+        )
+    finally:
+        await owner.close()
+
+    for own in (partner, operator):
+        path = f"/v1{'' if own is partner else f'/tenants/{tenant_id}'}/ledger/dailyCloses"
+        close = (await own.get(f"{path}/2026-03-02"))["close"]
+        assert b64decode(close["content"]) == made.content
+        assert b64decode(close["digest"]) == made.digest
+        assert (await own.get(path))["closes"] == [close]
 
 
 async def test_a_statement_of_any_length_is_one_array(

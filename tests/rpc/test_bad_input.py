@@ -42,6 +42,7 @@ from reli.sandbox.v1 import sandbox_service_pb2 as sandbox_pb
 from reli.tenant.v1 import tenant_pb2
 from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from reli.trade.v1 import trade_service_pb2 as trade_pb
+from tests.support.closes import close_days
 from tests.support.dead_letters import a_dead_letter
 from tests.support.platform import (
     Client,
@@ -218,6 +219,7 @@ async def a_world(platform: Platform) -> World:
     await _add_books(world)
     await _add_stuck_trades_and_breaks(world)
     await _add_dead_letters(world)
+    await close_days(platform, world.tenant_id)
     return world
 
 
@@ -477,6 +479,13 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
         "start_time": _in_days(-30),
         "end_time": _in_days(1),
     },
+    "StatementService/GetDailyClose": lambda w: {"day": "2026-03-02"},
+    "StatementService/ListDailyCloses": lambda w: {},
+    "StatementAdminService/GetTenantDailyClose": lambda w: {
+        "tenant_id": w.tenant_id,
+        "day": "2026-03-02",
+    },
+    "StatementAdminService/ListTenantDailyCloses": lambda w: {"tenant_id": w.tenant_id},
     "LedgerAdminService/CreateEntry": lambda w: {
         "tenant_id": w.tenant_id,
         "entry_id": an_id(EntryId),
@@ -975,6 +984,7 @@ BATCH: Final = "LedgerAdminService/CreateEntries"
 LOAD: Final = "LedgerAdminService/LoadEntries"
 OPEN: Final = "LedgerAdminService/OpenAccount"
 STATEMENTS: Final = ("StatementService/GetStatement", "StatementAdminService/GetTenantStatement")
+CLOSES: Final = ("StatementService/GetDailyClose", "StatementAdminService/GetTenantDailyClose")
 LIMIT: Final = "LedgerAdminService/SetOverdraftLimit"
 UPDATE: Final = "TenantService/UpdateCurrentTenant"
 TERMS: Final = "TenantAdminService/UpdateTenantTerms"
@@ -1292,6 +1302,8 @@ TENANT_CASES: Final = [
             (OPEN, "TENANT_NOT_FOUND"),
             (LIMIT, "ACCOUNT_NOT_FOUND"),
             ("StatementAdminService/GetTenantStatement", "ACCOUNT_NOT_FOUND"),
+            ("StatementAdminService/GetTenantDailyClose", "TENANT_NOT_FOUND"),
+            ("StatementAdminService/ListTenantDailyCloses", "TENANT_NOT_FOUND"),
         )
     ),
     case(
@@ -1664,6 +1676,16 @@ STATEMENT_CASES: Final = [
         case(why, rpc, change, INVALID, "INVALID_ARGUMENT", field)
         for rpc in STATEMENTS
         for why, change, field in NO_STATEMENTS
+    ),
+    *(
+        case(f"day {day!r}", rpc, {"day": day}, INVALID, "INVALID_ARGUMENT", "day")
+        for rpc in CLOSES
+        for day in ("", "today", "2026-02-30", "20260302", "1969-12-31", "9999-12-31", "2026-3-2")
+    ),
+    *(
+        case(f"no close of {day}", rpc, {"day": day}, MISSING, "DAILY_CLOSE_NOT_FOUND")
+        for rpc in CLOSES
+        for day in ("2026-03-01", "2199-01-01")
     ),
     *(
         case(

@@ -87,6 +87,7 @@ TEXTS: Final[Mapping[str, Callable[[], str]]] = {
     "name": lambda: "a name",
     "display_name": lambda: "a name",
     "description": lambda: "some words",
+    "day": lambda: "2026-03-02",
 }
 """A valid text for every field that is no id; a new field needs a line here."""
 

@@ -19,6 +19,7 @@ from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from reli.trade.v1 import trade_pb2
 from reli.trade.v1 import trade_service_pb2 as trade_pb
 from tests.support.audit import uuid_of
+from tests.support.closes import close_days
 from tests.support.dead_letters import a_dead_letter
 from tests.support.platform import (
     BUY,
@@ -118,6 +119,7 @@ async def a_busy_tenant(platform: Platform) -> BusyTenant:
             _entry(platform, tenant_id, ids, "999999999.00")
         )
     assert refusal_of(caught.value).reason == "INSUFFICIENT_FUNDS"
+    await close_days(platform, tenant_id)
     return BusyTenant(
         id=tenant_id,
         client=client,

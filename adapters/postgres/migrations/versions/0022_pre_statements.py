@@ -1,4 +1,4 @@
-"""Statements: dated lines are found by the time at which they count."""
+"""Statements: dated lines are found by when they count, and each day is closed once."""
 
 from adapters.postgres.migrations.sql import run_sql_beside
 

@@ -1,0 +1,1 @@
+"""The `reli ledger` commands."""
