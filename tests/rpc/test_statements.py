@@ -11,9 +11,9 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from adapters.statement.camt_053 import NAMESPACE
-from adapters.statement.csv_file import COLUMNS
-from adapters.statement.file import CHUNK_BYTES
+from adapters.statement_file.camt_053 import NAMESPACE
+from adapters.statement_file.csv_file import COLUMNS
+from adapters.statement_file.file import CHUNK_BYTES
 from app.usecase.ledger import read_statement
 from domain.ids import EntryId, TransferId
 from reli.ledger.v1 import ledger_pb2, statement_pb2
