@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -127,14 +128,23 @@ def test_every_variable_is_in_the_configuration_table() -> None:
 
 
 def test_every_command_and_option_is_in_the_table() -> None:
-    commands = typer.main.get_command(cli).commands  # type: ignore[attr-defined]
-    rows = dict(re.findall(r"^\| `reli ([a-z-]+)` \| (.*) \|$", README, re.MULTILINE))
+    commands = dict(_commands(typer.main.get_command(cli)))
+    rows = dict(re.findall(r"^\| `reli ([a-z -]+)` \| (.*) \|$", README, re.MULTILINE))
 
     assert set(rows) == set(commands)
     for name, row in rows.items():
         if options := re.findall(r"--[a-z-]+", row):
             known = {opt for param in commands[name].params for opt in param.opts}
             assert set(options) == known
+
+
+def _commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every command by its name, those of a group after the group's."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
 
 
 def test_the_magic_digits_are_those_of_the_venue() -> None:
