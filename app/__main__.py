@@ -218,6 +218,26 @@ def verify(
     raise typer.Exit(verify(file, jwks, entry))
 
 
+@ledger.command()
+def close(
+    tenant: Annotated[str, typer.Argument(help="The tenant's id.")],
+    day: Annotated[str, typer.Option(help="A day that is over (UTC), such as 2026-03-02.")],
+) -> None:
+    """Print the daily close of a tenant's book, byte for byte as it is kept."""
+    settings = _settings("app_database_url")
+    from app.ledger.close import print_close
+
+    wrong: list[str] = []
+
+    async def run() -> None:
+        wrong.append(await print_close(settings, tenant, day))
+
+    _run(run)
+    if wrong != [""]:
+        errors.print(escape(f"reli: {wrong[0] if wrong else 'stopped'}"))
+        raise typer.Exit(1)
+
+
 def main() -> NoReturn:
     """Run the command line; what is wrong with it is said in one line."""
     try:

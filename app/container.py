@@ -35,6 +35,8 @@ from app.rpc.ledger import (
     LedgerAdminServicer,
     LedgerServicer,
     SigningKeyServicer,
+    StatementAdminServicer,
+    StatementServicer,
 )
 from app.rpc.market import MarketServicer
 from app.rpc.quote import QuoteServicer
@@ -49,6 +51,7 @@ from app.usecase.event.list_dead_letters import ListDeadLetters
 from app.usecase.event.replay_dead_letters import ReplayDeadLetters
 from app.usecase.event.request_replay import RequestReplay
 from app.usecase.house.mirror_trades import CONSUMER, MirrorTrades
+from app.usecase.ledger.close_books import CloseBooks, ReadCloses
 from app.usecase.ledger.create_entries import CreateEntries
 from app.usecase.ledger.create_entry import CreateEntry
 from app.usecase.ledger.expire_hold import ExpireHold
@@ -58,6 +61,7 @@ from app.usecase.ledger.open_account import OpenAccount
 from app.usecase.ledger.read_chain import ReadChain
 from app.usecase.ledger.read_ledger import ReadLedger
 from app.usecase.ledger.read_signing_keys import ReadSigningKeys
+from app.usecase.ledger.read_statement import ReadStatement
 from app.usecase.ledger.reverse_entry import ReverseEntry
 from app.usecase.ledger.set_overdraft_limit import SetOverdraftLimit
 from app.usecase.market.read_market import ReadMarket
@@ -159,6 +163,7 @@ class Container(containers.DeclarativeContainer):
     read_ledger = providers.Singleton(ReadLedger, units_of_work)
     read_chain = providers.Singleton(ReadChain, units_of_work)
     export_books = providers.Singleton(ExportBooks, units_of_work)
+    read_statement = providers.Singleton(ReadStatement, units_of_work)
     read_tenants = providers.Singleton(ReadTenants, units_of_work, directory)
     update_tenant = providers.Singleton(UpdateTenant, once, announce, market, lp_names)
     create_api_key = providers.Singleton(CreateApiKey, once, ids, announce, secrets, directory)
@@ -287,6 +292,14 @@ class Container(containers.DeclarativeContainer):
             ReadSigningKeys, providers.Singleton(PostgresSigningKeys, engine)
         ),
     )
+    read_closes = providers.Singleton(ReadCloses, units_of_work)
+    close_books = providers.Singleton(CloseBooks, units_of_work)
+    statement_servicer = providers.Singleton(
+        StatementServicer, read_statement=read_statement, read_closes=read_closes
+    )
+    statement_admin_servicer = providers.Singleton(
+        StatementAdminServicer, read_statement=read_statement, read_closes=read_closes
+    )
     event_admin_servicer = providers.Singleton(
         EventAdminServicer,
         list_dead_letters=providers.Singleton(ListDeadLetters, units_of_work, directory),
@@ -319,6 +332,8 @@ class Container(containers.DeclarativeContainer):
         checkpoint_servicer,
         checkpoint_admin_servicer,
         signing_key_servicer,
+        statement_servicer,
+        statement_admin_servicer,
         event_admin_servicer,
         reconciliation_admin_servicer,
         sandbox_servicer,

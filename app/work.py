@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.nats.bus import NatsBus
 from adapters.nats.connection import NatsConnection
 from adapters.postgres.chain import PostgresChainer
+from adapters.postgres.close import PostgresBooksToClose
 from adapters.postgres.consumer import PostgresEventFeed
 from adapters.postgres.late_check import PostgresLateCheckQueue
 from adapters.postgres.lease import PostgresLeases
@@ -25,6 +26,7 @@ from app.container import LEASE
 from app.process import open_process
 from app.settings import Settings
 from app.worker.book_chainer import BookChainer
+from app.worker.daily_closer import DailyCloser
 from app.worker.dead_letter_replay import DeadLetterReplay
 from app.worker.event_sequencer import EventSequencer
 from app.worker.hold_expiry import HoldExpiry
@@ -76,6 +78,13 @@ async def work(settings: Settings) -> None:
             lease_for=LEASE,
         )
         chainer = Leased("chainer", leases, clock, _book_chainer(settings, engine), lease_for=LEASE)
+        closer = Leased(
+            "closer",
+            leases,
+            clock,
+            DailyCloser(PostgresBooksToClose(engine), container.close_books()),
+            lease_for=LEASE,
+        )
         house = HouseBook(
             PostgresEventFeed(engine), container.mirror_trades(), container.bury_event()
         )
@@ -100,6 +109,7 @@ async def work(settings: Settings) -> None:
                 group.create_task(run("sequencer", clock, sequencer, rest_s=0.1))
                 group.create_task(run("relay", clock, relay, rest_s=0.1))
                 group.create_task(run("chainer", clock, chainer, rest_s=0.2))
+                group.create_task(run("closer", clock, closer, rest_s=60))
                 group.create_task(run("house book", clock, house, rest_s=0.5))
                 group.create_task(run("late checks", clock, late_checks, rest_s=1))
                 group.create_task(run("replays", clock, replays, rest_s=1))

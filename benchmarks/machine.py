@@ -3,6 +3,7 @@
 import os
 import platform
 from collections import Counter
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -48,6 +49,31 @@ def memory() -> Counter[str]:
         if pid != os.getpid():
             sizes[_part(pid)] += _proportional_set_size(pid)
     return sizes
+
+
+def forget_peaks() -> None:
+    """Let the peaks of our descendants begin with what they hold now (proc(5), clear_refs)."""
+    for pid, _ in _descendants():
+        with suppress(FileNotFoundError, ProcessLookupError):
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def peak(part: str) -> int:
+    """Return the largest peak resident set in bytes of a process of that part."""
+    return max((_peak(str(pid)) for pid, _ in _descendants() if _part(pid) == part), default=0)
+
+
+def own_peak() -> int:
+    """Return the peak resident set in bytes of this very process."""
+    return _peak("self")
+
+
+def _peak(pid: str) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
 
 
 def _descendants() -> list[tuple[int, list[str]]]:

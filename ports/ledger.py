@@ -13,6 +13,7 @@ from domain.ledger.account import Account, AccountKey, HeldFor
 from domain.ledger.entry import Entry
 from domain.ledger.errors import LedgerRefusal
 from domain.ledger.posting import Decision
+from domain.ledger.statement import Cursor, Found, Period, Statement
 from domain.ledger.transfer import Posting, Transfer
 from ports.page import Page, PageRequest
 
@@ -149,6 +150,22 @@ class LedgerStore(Protocol):
         """Return the balance of an instant by either time, or raise `AccountNotFound`.
 
         What is recorded by now is waited for; a `recorded_by` of the future means now.
+        """
+        ...
+
+    async def open_statement(
+        self, account_id: AccountId, period: Period, *, recorded_by: datetime | None = None
+    ) -> tuple[Statement, Cursor]:
+        """Return the balances around a period, and where its lines begin, or `AccountNotFound`.
+
+        What is recorded by now is waited for; a `recorded_by` of the future means now.
+        """
+        ...
+
+    async def statement_lines(self, statement: Statement, cursor: Cursor, *, limit: int) -> Found:
+        """Return at most `limit` lines of either kind that follow the cursor.
+
+        Whatever is recorded meanwhile, the same cursor has the same lines.
         """
         ...
 

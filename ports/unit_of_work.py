@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from domain.ids import TenantId
 from ports.chain import ChainStore
+from ports.close import DailyCloses
 from ports.consumer import Inbox
 from ports.dead_letter import DeadLetterRepository
 from ports.late_check import LateChecks
@@ -40,6 +41,8 @@ class UnitOfWork(Protocol):
     def trades(self) -> TradeRepository: ...
     @property
     def ledger(self) -> LedgerStore: ...
+    @property
+    def closes(self) -> DailyCloses: ...
     @property
     def requests(self) -> RequestLog: ...
     @property

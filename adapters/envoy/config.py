@@ -21,6 +21,8 @@ _HEADERS_KIB_MAX: Final = 16
 # envelope and not gRPC's bare "Deadline Exceeded".
 _DEADLINE_MARGIN_MS: Final = 250
 _GRPC_TIMEOUT_MAX: Final = "15s"
+# An answer of any length takes as long as its client reads; the idle timeout is what ends it.
+_STREAM_MS_MAX: Final = 3_600_000
 
 _JSON_OR_NONE: Final = r"(application/json\s*(;.*)?)?"
 _BODY_METHODS: Final = frozenset({"PATCH", "POST", "PUT"})
@@ -87,9 +89,13 @@ _RUNTIME: Final = {
 
 def _public_manager(api: PublicApi, edge: Edge) -> dict[str, Any]:
     routes: list[dict[str, Any]] = [
-        *(_grpc_route(service) for service in api.services),
+        *(_grpc_route({"path": stream}, f"{_STREAM_MS_MAX // 1000}s") for stream in api.streams),
+        *(_grpc_route({"prefix": f"/{name}/"}, _GRPC_TIMEOUT_MAX) for name in api.services),
         # In this order, so that a path that fits two templates is refused only if neither takes it.
-        *(_rest_route(path, edge.rest_timeout_ms) for path in api.paths),
+        *(
+            _rest_route(path, _STREAM_MS_MAX if path.is_stream else edge.rest_timeout_ms)
+            for path in api.paths
+        ),
         *(_wrong_media_type_route(path) for path in api.paths if _BODY_METHODS & {*path.methods}),
         *(_wrong_method_route(path) for path in api.paths),
     ]
@@ -144,10 +150,10 @@ def _manager(
     )
 
 
-def _grpc_route(service: str) -> dict[str, Any]:
-    cap = {"max_stream_duration": _GRPC_TIMEOUT_MAX, "grpc_timeout_header_max": _GRPC_TIMEOUT_MAX}
+def _grpc_route(match: dict[str, str], longest: str) -> dict[str, Any]:
+    cap = {"max_stream_duration": longest, "grpc_timeout_header_max": longest}
     return {
-        "match": {"prefix": f"/{service}/", "grpc": {}},
+        "match": {**match, "grpc": {}},
         "route": _to_cluster(timeout="0s") | {"max_stream_duration": cap},
         "typed_per_filter_config": {_TRANSCODER: _switched_off()},
     }

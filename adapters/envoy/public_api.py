@@ -14,10 +14,15 @@ _METHODS = ("get", "post", "put", "patch", "delete")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestPath:
-    """One path of the REST face and the HTTP methods it takes."""
+    """One path of the REST face and the HTTP methods it takes.
+
+    Attributes:
+        is_stream: the answer is a stream of messages, of any length.
+    """
 
     template: str
     methods: tuple[str, ...]
+    is_stream: bool = False
 
     @property
     def is_fixed(self) -> bool:
@@ -39,37 +44,53 @@ class RestPath:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublicApi:
-    """The allowlist from which the public listener is built."""
+    """The allowlist from which the public listener is built.
+
+    Attributes:
+        streams: the gRPC paths of methods of these services that answer with a stream.
+    """
 
     services: tuple[str, ...]
     paths: tuple[RestPath, ...]
+    streams: tuple[str, ...]
 
     @classmethod
     def read(cls, descriptor_set: bytes) -> "PublicApi":
         services: list[str] = []
+        streams: list[str] = []
         methods_by_template: dict[str, set[str]] = {}
+        stream_templates: set[str] = set()
         for file in FileDescriptorSet.FromString(descriptor_set).file:
             for service in file.service:
+                name = f"{file.package}.{service.name}"
                 rules = list(_http_rules(service))
                 if rules:
-                    services.append(f"{file.package}.{service.name}")
-                for method, template in rules:
+                    services.append(name)
+                    streams += [f"/{name}/{m.name}" for m in service.method if m.server_streaming]
+                for method, template, is_stream in rules:
                     methods_by_template.setdefault(template, set()).add(method)
+                    if is_stream:
+                        stream_templates.add(template)
         return cls(
             services=tuple(sorted(services)),
             paths=tuple(
-                RestPath(template=template, methods=tuple(sorted(methods)))
+                RestPath(
+                    template=template,
+                    methods=tuple(sorted(methods)),
+                    is_stream=template in stream_templates,
+                )
                 for template, methods in sorted(methods_by_template.items())
             ),
+            streams=tuple(sorted(streams)),
         )
 
 
-def _http_rules(service: ServiceDescriptorProto) -> Iterator[tuple[str, str]]:
+def _http_rules(service: ServiceDescriptorProto) -> Iterator[tuple[str, str, bool]]:
     for method in service.method:
         if method.options.HasExtension(http):
             rule = method.options.Extensions[http]
             for binding in (rule, *rule.additional_bindings):
-                yield _method_and_template(binding)
+                yield *_method_and_template(binding), method.server_streaming
 
 
 def _method_and_template(rule: HttpRule) -> tuple[str, str]:

@@ -6,6 +6,7 @@ What the journal decides without locks is written from here too.
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -34,6 +35,14 @@ from domain.ledger.posting import (
     Decision,
     OpenBooks,
     burned_ids,
+)
+from domain.ledger.statement import (
+    INSTANT,
+    Cursor,
+    Found,
+    Period,
+    Statement,
+    StatementLine,
 )
 from domain.ledger.transfer import Posting, Transfer, TransferKind
 from ports.ledger import ExpiringHolds, LedgerStore, Lines, PastBalance, PostingOrder, RecordedEntry
@@ -189,16 +198,12 @@ _LISTED: Final = 50_000
 """Transfers whose lines are listed by one statement, give or take those of a statement's."""
 
 
-def _list_postings(beyond: str, order: str, reaches: str) -> str:
-    """Return SQL that reads so many blocks of lines as make a page, and then their transfers.
+def _some_lines(beyond: str, order: str, reaches: str) -> str:
+    """Return SQL that reads so many blocks of lines as make a page, and of these the page.
 
     `reaches` is a block's version that is furthest in the direction of `order`.
     """
     return f"""
-SELECT t.*, l.version, e.effective_at,
-    CASE WHEN t.debit_account_id = $2 THEN t.debit_balance_after ELSE t.credit_balance_after END
-        AS balance_after
-FROM (
     SELECT version, transfer_id FROM (
         SELECT last_version - cardinality(transfer_ids) + place AS version, transfer_id
         FROM (
@@ -216,7 +221,16 @@ FROM (
     ) AS line
     WHERE $3::bigint IS NULL OR version {beyond} $3
     ORDER BY version {order} LIMIT $4
-) AS l
+"""
+
+
+def _list_postings(beyond: str, order: str, reaches: str) -> str:
+    """Return SQL that reads a page of lines, and then their transfers."""
+    return f"""
+SELECT t.*, l.version, e.effective_at,
+    CASE WHEN t.debit_account_id = $2 THEN t.debit_balance_after ELSE t.credit_balance_after END
+        AS balance_after
+FROM ({_some_lines(beyond, order, reaches)}) AS l
 CROSS JOIN LATERAL (
     SELECT * FROM core.transfers WHERE tenant_id = $1 AND id = l.transfer_id
 ) AS t
@@ -224,6 +238,34 @@ JOIN core.entries AS e ON e.tenant_id = $1 AND e.id = t.entry_id
 ORDER BY l.version {order}
 """
 
+
+def _statement_lines(lines: str, order: str) -> str:
+    """Return SQL that reads lines of a statement, given which they are."""
+    return f"""
+SELECT l.version, t.recorded_at, e.effective_at, t.kind IN ('regular', 'post') AS moves, t.units,
+    t.debit_account_id, t.credit_account_id, t.id, t.entry_id, t.purpose, e.description
+FROM ({lines}) AS l
+CROSS JOIN LATERAL (
+    SELECT * FROM core.transfers WHERE tenant_id = $1 AND id = l.transfer_id
+) AS t
+JOIN core.entries AS e ON e.tenant_id = $1 AND e.id = t.entry_id
+ORDER BY {order}
+"""
+
+
+_RECORDED_LINES: Final = _statement_lines(_some_lines(">", "ASC", "last_version"), "l.version")
+
+_DATED_LINES: Final = _statement_lines(
+    """
+    SELECT version, effective_at, core.line_at($1, $2, version) AS transfer_id
+    FROM core.dated_lines
+    WHERE tenant_id = $1 AND account_id = $2 AND effective_at >= $3 AND effective_at < $4
+        AND recorded_at <= $5 AND change <> 0
+        AND ($6::timestamptz IS NULL OR (effective_at, version) > ($6, $7::bigint))
+    ORDER BY effective_at, version LIMIT $8
+""",
+    "l.effective_at, l.version",
+)
 
 _LIST_POSTINGS: Final = {
     PostingOrder.NEWEST_FIRST: _list_postings(
@@ -266,6 +308,10 @@ SELECT coalesce((
             AND d.recorded_at >= line.effective - $7::interval
             AND d.effective_at > line.effective), 0)
 FROM line
+"""
+
+_VERSIONS = """
+SELECT core.version_at($1, $2, $3) AS first, core.version_at($1, $2, $4) AS last
 """
 
 _CACHED_ACCOUNTS: Final = 100_000
@@ -491,6 +537,63 @@ class PostgresLedger(LedgerStore):
             recorded_by=recorded_by,
         )
 
+    async def open_statement(
+        self, account_id: AccountId, period: Period, *, recorded_by: datetime | None = None
+    ) -> tuple[Statement, Cursor]:
+        before, last = period.start - INSTANT, period.end - INSTANT
+        opening = await self.balance_at(account_id, effective_at=before, recorded_by=recorded_by)
+        recorded_by = opening.recorded_by
+        closing = await self.balance_at(account_id, effective_at=last, recorded_by=recorded_by)
+        account = await self.get_account(account_id)
+        statement = Statement(
+            account_id=account_id,
+            account=account.key,
+            period=period,
+            recorded_by=recorded_by,
+            opening=opening.posted.units,
+            closing=closing.posted.units,
+        )
+        row = await self._scope.driver.fetchrow(
+            _VERSIONS,
+            self._scope.tenant,
+            account_id.uuid,
+            min(before, recorded_by),
+            min(last, recorded_by),
+        )
+        return statement, Cursor(row["first"], row["last"])
+
+    async def statement_lines(self, statement: Statement, cursor: Cursor, *, limit: int) -> Found:
+        tenant, account = self._scope.tenant, statement.account_id.uuid
+        recorded: Sequence[StatementLine] = ()
+        if cursor.version < cursor.last_version:
+            rows = await self._scope.driver.fetch(
+                _RECORDED_LINES, tenant, account, cursor.version, limit
+            )
+            recorded = [
+                line
+                for line in (_statement_line(row, account) for row in rows)
+                if line.version <= cursor.last_version
+            ]
+        after = cursor.dated
+        rows = await self._scope.driver.fetch(
+            _DATED_LINES,
+            tenant,
+            account,
+            statement.period.start,
+            statement.period.end,
+            statement.recorded_by,
+            after and after.effective_at,
+            after and after.version,
+            limit + 1,
+        )
+        dated = [_statement_line(row, account) for row in rows[:limit]]
+        return Found(
+            recorded,
+            dated,
+            more_recorded=bool(recorded) and recorded[-1].version < cursor.last_version,
+            more_dated=len(rows) > limit,
+        )
+
     async def _open_accounts(self, keys: Sequence[AccountKey]) -> dict[AccountKey, AccountId]:
         if not keys:
             return {}
@@ -655,6 +758,29 @@ class PostgresLedger(LedgerStore):
             effective_at=row["effective_at"],
             recorded_at=row["recorded_at"],
         )
+
+
+def _statement_line(row: Any, account: UUID) -> StatementLine:
+    is_debit = row["debit_account_id"] == account
+    units = row["units"] if row["moves"] else 0
+    other = row["credit_account_id"] if is_debit else row["debit_account_id"]
+    return StatementLine(
+        effective_at=row["effective_at"],
+        version=row["version"],
+        recorded_at=row["recorded_at"],
+        change=-units if is_debit else units,
+        entry_id=str(EntryId(row["entry_id"])),
+        transfer_id=str(TransferId(row["id"])),
+        counter_account_id=_account_text(other),
+        purpose=row["purpose"],
+        description=row["description"],
+    )
+
+
+# The other sides of one line are those of many.
+@lru_cache(maxsize=10_000)
+def _account_text(id: UUID) -> str:
+    return str(AccountId(id))
 
 
 class PostgresExpiringHolds(ExpiringHolds):

@@ -4,6 +4,7 @@ from datetime import datetime
 from functools import cached_property
 
 from adapters.postgres.chain import PostgresChain
+from adapters.postgres.close import PostgresDailyCloses
 from adapters.postgres.consumer import PostgresInbox
 from adapters.postgres.dead_letter import PostgresDeadLetters
 from adapters.postgres.late_check import PostgresLateChecks
@@ -55,6 +56,10 @@ class PostgresUnitOfWork(UnitOfWork):
     @cached_property
     def ledger(self) -> PostgresLedger:
         return PostgresLedger(self._scope, self._account_ids)
+
+    @cached_property
+    def closes(self) -> PostgresDailyCloses:
+        return PostgresDailyCloses(self._scope)
 
     @cached_property
     def requests(self) -> PostgresRequests:

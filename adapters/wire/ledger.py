@@ -58,6 +58,11 @@ def held_for_message(account: Account, held: HeldFor) -> ledger_pb2.HeldFor:
     )
 
 
+def account_kind_message(kind: AccountKind) -> ledger_pb2.AccountKind:
+    message: ledger_pb2.AccountKind = _ACCOUNT_KIND[kind]
+    return message
+
+
 def read_account_kind(number: int) -> AccountKind:
     return read_enum(_READ_ACCOUNT_KIND, number, field="kind")
 

@@ -16,6 +16,7 @@ from adapters.wire.checkpoint import (
     inclusion_proof_message,
     json_web_key_message,
 )
+from adapters.wire.close import daily_close_message
 from adapters.wire.ledger import (
     account_message,
     entry_message,
@@ -25,6 +26,7 @@ from adapters.wire.ledger import (
     read_posting_order,
     read_transfer,
 )
+from adapters.wire.statement import read_statement_format, statement_messages
 from app.rpc.caller import current_caller
 from app.rpc.context import Context
 from app.rpc.errors import status_of
@@ -37,6 +39,7 @@ from app.rpc.request import (
     optional_text_of,
     page_of,
 )
+from app.usecase.ledger.close_books import ReadCloses
 from app.usecase.ledger.create_entries import CreateEntries, EntryResult
 from app.usecase.ledger.create_entry import CreateEntry
 from app.usecase.ledger.export_books import ExportBooks
@@ -45,20 +48,24 @@ from app.usecase.ledger.open_account import OpenAccount
 from app.usecase.ledger.read_chain import ReadChain
 from app.usecase.ledger.read_ledger import ReadLedger
 from app.usecase.ledger.read_signing_keys import ReadSigningKeys
+from app.usecase.ledger.read_statement import ReadStatement
 from app.usecase.ledger.reverse_entry import ReverseEntry
 from app.usecase.ledger.set_overdraft_limit import SetOverdraftLimit
 from domain.amount import AmountNotPositive
 from domain.asset import Asset
 from domain.errors import DomainError
-from domain.ids import AccountId, CustomerId, EntryId
+from domain.ids import AccountId, CustomerId, EntryId, TenantId
 from domain.ledger.account import AccountKey
+from domain.ledger.close import read_day
 from domain.ledger.entry import NewEntry
+from domain.ledger.statement import Period
 from ports.journal import BREATH
 from ports.ledger import RecordedEntry
 from ports.market import Market
 from reli.ledger.v1 import checkpoint_service_pb2 as chain_pb
-from reli.ledger.v1 import ledger_pb2
+from reli.ledger.v1 import ledger_pb2, statement_pb2
 from reli.ledger.v1 import ledger_service_pb2 as pb
+from reli.ledger.v1 import statement_service_pb2 as statement_pb
 from reli.ledger.v1.checkpoint_service_pb2_grpc import (
     CheckpointAdminServiceServicer,
     CheckpointServiceServicer,
@@ -67,6 +74,10 @@ from reli.ledger.v1.checkpoint_service_pb2_grpc import (
 from reli.ledger.v1.ledger_service_pb2_grpc import (
     LedgerAdminServiceServicer,
     LedgerServiceServicer,
+)
+from reli.ledger.v1.statement_service_pb2_grpc import (
+    StatementAdminServiceServicer,
+    StatementServiceServicer,
 )
 
 MAX_DESCRIPTION = 200
@@ -319,6 +330,59 @@ class SigningKeyServicer(SigningKeyServiceServicer):
         return chain_pb.GetSigningKeysResponse(keys=map(json_web_key_message, keys))
 
 
+class StatementServicer(StatementServiceServicer):
+    def __init__(self, *, read_statement: ReadStatement, read_closes: ReadCloses) -> None:
+        self._read_statement = read_statement
+        self._read_closes = read_closes
+
+    async def GetStatement(
+        self, request: statement_pb.GetStatementRequest, context: Context
+    ) -> AsyncIterator[statement_pb.GetStatementResponse]:
+        tenant_id = current_caller().tenant_id
+        async for part in _statement(self._read_statement, tenant_id, request):
+            yield statement_pb.GetStatementResponse(part=part)
+
+    async def GetDailyClose(
+        self, request: statement_pb.GetDailyCloseRequest, context: Context
+    ) -> statement_pb.GetDailyCloseResponse:
+        close = await self._read_closes.get(current_caller().tenant_id, read_day(request.day))
+        return statement_pb.GetDailyCloseResponse(close=daily_close_message(close))
+
+    async def ListDailyCloses(
+        self, request: statement_pb.ListDailyClosesRequest, context: Context
+    ) -> statement_pb.ListDailyClosesResponse:
+        page = await self._read_closes.list(current_caller().tenant_id, page_of(request, by=int))
+        return statement_pb.ListDailyClosesResponse(
+            closes=map(daily_close_message, page.items), next_page_token=next_token(page)
+        )
+
+
+class StatementAdminServicer(StatementAdminServiceServicer):
+    def __init__(self, *, read_statement: ReadStatement, read_closes: ReadCloses) -> None:
+        self._read_statement = read_statement
+        self._read_closes = read_closes
+
+    async def GetTenantStatement(
+        self, request: statement_pb.GetTenantStatementRequest, context: Context
+    ) -> AsyncIterator[statement_pb.GetTenantStatementResponse]:
+        async for part in _statement(self._read_statement, named_tenant(request), request):
+            yield statement_pb.GetTenantStatementResponse(part=part)
+
+    async def GetTenantDailyClose(
+        self, request: statement_pb.GetTenantDailyCloseRequest, context: Context
+    ) -> statement_pb.GetTenantDailyCloseResponse:
+        close = await self._read_closes.get(named_tenant(request), read_day(request.day))
+        return statement_pb.GetTenantDailyCloseResponse(close=daily_close_message(close))
+
+    async def ListTenantDailyCloses(
+        self, request: statement_pb.ListTenantDailyClosesRequest, context: Context
+    ) -> statement_pb.ListTenantDailyClosesResponse:
+        page = await self._read_closes.list(named_tenant(request), page_of(request, by=int))
+        return statement_pb.ListTenantDailyClosesResponse(
+            closes=map(daily_close_message, page.items), next_page_token=next_token(page)
+        )
+
+
 def _new_entry(
     request: pb.CreateEntryRequest | pb.NewEntry, assets: Mapping[str, Asset]
 ) -> NewEntry:
@@ -364,3 +428,17 @@ def _result_message(result: EntryResult) -> pb.EntryResult:
     if isinstance(result, DomainError):
         return pb.EntryResult(outcome=pb.ENTRY_OUTCOME_REFUSED, refusal=status_of(result))
     return _REPLAYED if result.is_replay else _COMMITTED
+
+
+def _statement(
+    read_statement: ReadStatement, tenant_id: TenantId, request: Any
+) -> AsyncIterator[statement_pb2.StatementPart]:
+    parts = read_statement(
+        tenant_id,
+        AccountId.parse(request.account_id, field="account_id"),
+        Period.between(
+            read_optional_time(request, "start_time"), read_optional_time(request, "end_time")
+        ),
+        recorded_by=read_optional_time(request, "record_time"),
+    )
+    return statement_messages(parts, read_statement_format(request.format))

@@ -15,6 +15,8 @@ from reli.ledger.v1 import (
     checkpoint_service_pb2_grpc,
     ledger_service_pb2,
     ledger_service_pb2_grpc,
+    statement_service_pb2,
+    statement_service_pb2_grpc,
 )
 from reli.market.v1 import market_service_pb2, market_service_pb2_grpc
 from reli.quote.v1 import quote_service_pb2, quote_service_pb2_grpc
@@ -59,6 +61,10 @@ _ADD: Final[Mapping[str, Callable[[Any, grpc.aio.Server], None]]] = {
         checkpoint_service_pb2_grpc.add_CheckpointAdminServiceServicer_to_server
     ),
     "SigningKeyServicer": checkpoint_service_pb2_grpc.add_SigningKeyServiceServicer_to_server,
+    "StatementServicer": statement_service_pb2_grpc.add_StatementServiceServicer_to_server,
+    "StatementAdminServicer": (
+        statement_service_pb2_grpc.add_StatementAdminServiceServicer_to_server
+    ),
     "EventAdminServicer": event_service_pb2_grpc.add_EventAdminServiceServicer_to_server,
     "ReconciliationAdminServicer": (
         reconciliation_service_pb2_grpc.add_ReconciliationAdminServiceServicer_to_server
@@ -78,6 +84,7 @@ def services() -> Sequence[ServiceDescriptor]:
             trade_service_pb2,
             ledger_service_pb2,
             checkpoint_service_pb2,
+            statement_service_pb2,
             event_service_pb2,
             reconciliation_service_pb2,
             sandbox_service_pb2,

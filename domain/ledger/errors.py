@@ -223,6 +223,13 @@ class EntryNotFound(DomainError):
     reason = "ENTRY_NOT_FOUND"
 
 
+class DailyCloseNotFound(DomainError):
+    """No close of that day: it is not over, or is before the first one."""
+
+    kind = Kind.MISSING
+    reason = "DAILY_CLOSE_NOT_FOUND"
+
+
 class OverdraftTooSmall(DomainError):
     """The account is already further below zero than the limit asked for."""
 
@@ -235,3 +242,10 @@ class EntryNotInCheckpoint(DomainError):
 
     kind = Kind.EXHAUSTED
     reason = "ENTRY_NOT_IN_CHECKPOINT"
+
+
+class StatementNotExpressible(DomainError):
+    """The format asked for has no way to say the asset or an amount of the statement."""
+
+    kind = Kind.REFUSED
+    reason = "STATEMENT_NOT_EXPRESSIBLE"

@@ -69,6 +69,9 @@ def test_the_public_listener_has_no_catch_all() -> None:
         if "prefix" in match:
             assert re.fullmatch(r"/reli\.[a-z]+\.v1\.[A-Za-z]+Service/", match["prefix"])
             assert match["grpc"] == {}
+        elif "path" in match:
+            assert match["path"] in PublicApi.read(DESCRIPTOR_SET).streams
+            assert match["grpc"] == {}
         else:
             assert match["safe_regex"]["regex"].startswith(("/v1/", r"/\.well\-known/"))
 
@@ -78,6 +81,20 @@ def test_every_public_route_that_reaches_the_app_is_bounded_in_time() -> None:
 
     for action in actions:
         assert action["timeout"] != "0s" or action["max_stream_duration"]["grpc_timeout_header_max"]
+
+
+def test_only_answers_of_any_length_take_longer_than_a_call() -> None:
+    caps = {
+        next(iter(route["match"].values())): route["route"]["max_stream_duration"]
+        for route in public_routes()
+        if "max_stream_duration" in route.get("route", {})
+    }
+    streams = PublicApi.read(DESCRIPTOR_SET).streams
+
+    assert "/reli.ledger.v1.StatementService/GetStatement" in streams
+    for match, cap in caps.items():
+        longest = "3600s" if match in streams else "15s"
+        assert cap == {"max_stream_duration": longest, "grpc_timeout_header_max": longest}
 
 
 def test_the_public_services_are_those_with_an_http_form() -> None:

@@ -12,7 +12,7 @@ GRPC_ONLY = {"CreateEntries", "LoadEntries", "ExportBooks", "ExportTenantBooks"}
 """Too large for a request or an answer of REST."""
 
 STREAMS = {"LoadEntries"}
-STREAMS_OF_RESPONSES = {"ExportBooks", "ExportTenantBooks"}
+STREAMS_OF_RESPONSES = {"ExportBooks", "ExportTenantBooks", "GetStatement", "GetTenantStatement"}
 
 PUBLIC = {"GetSigningKeys": "GET /.well-known/jwks.json"}
 """For everybody, at the place where the world looks for it."""

@@ -4,9 +4,10 @@ import asyncio
 import base64
 import json
 import re
+from base64 import b64decode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 import aiohttp
@@ -24,11 +25,15 @@ from adapters.system.clock import SystemClock
 from adapters.system.ids import RandomIds
 from app.ledger import verify_books
 from app.stack.stack import ReadyStack
-from domain.ids import CustomerId, EntryId, QuoteId, TransferId
+from domain.ids import AccountId, CustomerId, EntryId, QuoteId, TenantId, TransferId
+from domain.ledger.close import TrialBalance, close_day
 from reli.event.v1 import event_pb2
+from reli.ledger.v1 import ledger_pb2
+from reli.ledger.v1 import ledger_service_pb2 as ledger_pb
+from reli.ledger.v1 import ledger_service_pb2_grpc as ledger_grpc
 from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from tests.support.dead_letters import a_dead_letter
-from tests.support.platform import new_request_id, refusal_of
+from tests.support.platform import amount, new_request_id, refusal_of
 from tests.support.rpc import RPCS
 from tests.support.statements import csv_statement
 
@@ -61,6 +66,9 @@ OPERATOR_PATHS: Final = [
     ("POST", "/v1/tenants/{tenant_id}/breaks/{break_id}:assign"),
     ("POST", "/v1/tenants/{tenant_id}/breaks/{break_id}:resolve"),
     ("POST", "/v1/tenants/{tenant_id}/breaks/{break_id}/resolutions/{break_resolution_id}:approve"),
+    ("GET", "/v1/tenants/{tenant_id}/ledger/accounts/{account_id}/statement"),
+    ("GET", "/v1/tenants/{tenant_id}/ledger/dailyCloses"),
+    ("GET", "/v1/tenants/{tenant_id}/ledger/dailyCloses/{day}"),
 ]
 
 STUCK: Final = "0.00007761"
@@ -236,6 +244,8 @@ async def test_a_partner_walks_every_path(operator: Partner, running_stack: Read
     await _walk_through_a_resolution(operator, partner, tenant_id, customer_id)
     await _walk_through_a_replay(operator, tenant_id, running_stack)
 
+    await _walk_through_the_closes(operator, partner, tenant_id, running_stack)
+
     assert operator.used | partner.used == ROUTES
 
 
@@ -398,6 +408,19 @@ async def _walk_through_the_books(
     assert first["posted"] == an_amount("5000000.00", "NGN")
     assert first["record_time"] == postings[-1]["record_time"]
     assert await partner.get(by_the_first) == first
+    period = _a_week_around(postings[0]["record_time"])
+    for own in (partner, operator):
+        books = "/v1/ledger" if own is partner else f"/v1/tenants/{tenant_id}/ledger"
+        path = f"{books}/accounts/{naira['id']}/statement?{period}"
+        opening, lines, closing = (one["part"] for one in await own.get(path))
+        assert opening["opening"]["balance"] == an_amount("0.00", "NGN")
+        assert [one["change"]["value"] for one in lines["lines"]["lines"]] == [
+            "5000000.00",
+            "-1513521.00",
+        ]
+        assert closing["closing"]["balance"] == naira["balance"]["posted"]
+        [chunk] = await own.get(f"{path}&format=STATEMENT_FORMAT_CSV")
+        assert b64decode(chunk["part"]["chunk"]).count(b"\r\n") == 5
 
     opened = [
         (await operator.post("/v1/ledger/accounts", {"tenant_id": tenant_id, **account}))["account"]
@@ -536,6 +559,93 @@ async def _walk_through_a_replay(
     assert events[-1].subject == events[-1].dead_letter.id == letter_id
     listed = await operator.get(f"/v1/deadLetters?tenant_id={tenant_id}")
     assert [one["state"] for one in listed["dead_letters"]] == ["DEAD_LETTER_STATE_REPLAYED"]
+
+
+async def _walk_through_the_closes(
+    operator: Partner, partner: Partner, tenant_id: str, running_stack: ReadyStack
+) -> None:
+    day = date(2026, 3, 2)
+    id = TenantId.parse(tenant_id)
+    made = close_day(id, day, TrialBalance.empty(), closed_at=datetime(2026, 3, 3, tzinfo=UTC))
+    owner = await asyncpg.connect(running_stack.database_url)
+    try:
+        await owner.execute(
+            "INSERT INTO core.daily_closes VALUES ($1, $2, $3, $4, $5)",
+            id.uuid,
+            day,
+            made.content,
+            made.digest,
+            made.closed_at,
+        )
+    finally:
+        await owner.close()
+
+    for own in (partner, operator):
+        path = f"/v1{'' if own is partner else f'/tenants/{tenant_id}'}/ledger/dailyCloses"
+        close = (await own.get(f"{path}/2026-03-02"))["close"]
+        assert b64decode(close["content"]) == made.content
+        assert b64decode(close["digest"]) == made.digest
+        assert (await own.get(path))["closes"] == [close]
+
+
+async def test_a_statement_of_any_length_is_one_array(
+    operator: Partner, running_stack: ReadyStack
+) -> None:
+    """It is longer than any other answer may be."""
+    tenant_id, partner = await a_partner(operator)
+    opened = [
+        (await operator.post("/v1/ledger/accounts", {"tenant_id": tenant_id, **account}))["account"]
+        for account in (
+            {"kind": "ACCOUNT_KIND_TREASURY", "asset": "NGN"},
+            {"kind": "ACCOUNT_KIND_EXTERNAL", "owner": "bank", "asset": "NGN"},
+        )
+    ]
+    treasury, external = (one["id"] for one in opened)
+    entries = [
+        ledger_pb.NewEntry(
+            entry_id=str(IDS.new(EntryId)),
+            transfers=[
+                ledger_pb2.Transfer(
+                    id=str(IDS.new(TransferId)),
+                    debit_account_id=external,
+                    credit_account_id=treasury,
+                    amount=amount("1.00", "NGN"),
+                )
+            ],
+            description="x" * 200,
+        )
+        for _ in range(8_000)
+    ]
+    async with grpc.aio.insecure_channel(running_stack.grpc_target) as channel:
+        stub: Any = ledger_grpc.LedgerAdminServiceStub(channel)
+        await stub.CreateEntries(
+            ledger_pb.CreateEntriesRequest(tenant_id=tenant_id, entries=entries),
+            metadata=[("authorization", f"Bearer {operator.key}")],
+            timeout=30,
+        )
+    path = f"/v1/ledger/accounts/{treasury}"
+    now = (await partner.get(f"{path}/balance"))["record_time"]
+
+    answer = await partner.send("GET", f"{path}/statement?{_a_week_around(now)}")
+    refused = await partner.send("GET", f"{path}/statement")
+    missing = await partner.send(
+        "GET", f"/v1/ledger/accounts/{IDS.new(AccountId)}/statement?{_a_week_around(now)}"
+    )
+
+    parts = [one["part"] for one in answer.body]
+    lines = [line for part in parts[1:-1] for line in part["lines"]["lines"]]
+    assert len(answer.text) > 4 << 20
+    assert [line["balance"]["value"] for line in lines] == [f"{n}.00" for n in range(1, 8_001)]
+    assert parts[-1]["closing"]["balance"] == an_amount("8000.00", "NGN")
+    assert refused.refusal == (400, "INVALID_ARGUMENT")
+    assert missing.refusal == (404, "ACCOUNT_NOT_FOUND")
+
+
+def _a_week_around(instant: str) -> str:
+    """Return the query of a period."""
+    day = datetime.fromisoformat(instant).date()
+    start, end = day - timedelta(days=3), day + timedelta(days=4)
+    return f"start_time={start}T00:00:00Z&end_time={end}T00:00:00Z"
 
 
 async def test_names_are_snake_case_and_times_are_rfc_3339(funded: Funded) -> None:

@@ -47,6 +47,7 @@ from reli.tenant.v1 import tenant_pb2
 from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from reli.trade.v1 import trade_service_pb2 as trade_pb
 from tests.support.chain import chain_books
+from tests.support.closes import close_days
 from tests.support.dead_letters import a_dead_letter
 from tests.support.platform import (
     Client,
@@ -233,6 +234,7 @@ async def a_world(platform: Platform) -> World:
     await chain_books(platform)
     await _add_dead_letters(world)
     await _add_breaks_of_a_bank(world)
+    await close_days(platform, world.tenant_id)
     return world
 
 
@@ -550,6 +552,24 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
     },
     "CheckpointAdminService/ExportTenantBooks": lambda w: {"tenant_id": w.tenant_id},
     "SigningKeyService/GetSigningKeys": lambda w: {},
+    "StatementService/GetStatement": lambda w: {
+        "account_id": w.treasury,
+        "start_time": _in_days(-30),
+        "end_time": _in_days(1),
+    },
+    "StatementAdminService/GetTenantStatement": lambda w: {
+        "tenant_id": w.tenant_id,
+        "account_id": w.treasury,
+        "start_time": _in_days(-30),
+        "end_time": _in_days(1),
+    },
+    "StatementService/GetDailyClose": lambda w: {"day": "2026-03-02"},
+    "StatementService/ListDailyCloses": lambda w: {},
+    "StatementAdminService/GetTenantDailyClose": lambda w: {
+        "tenant_id": w.tenant_id,
+        "day": "2026-03-02",
+    },
+    "StatementAdminService/ListTenantDailyCloses": lambda w: {"tenant_id": w.tenant_id},
     "LedgerAdminService/CreateEntry": lambda w: {
         "tenant_id": w.tenant_id,
         "entry_id": an_id(EntryId),
@@ -1063,6 +1083,8 @@ REVERSE: Final = "LedgerAdminService/ReverseEntry"
 BATCH: Final = "LedgerAdminService/CreateEntries"
 LOAD: Final = "LedgerAdminService/LoadEntries"
 OPEN: Final = "LedgerAdminService/OpenAccount"
+STATEMENTS: Final = ("StatementService/GetStatement", "StatementAdminService/GetTenantStatement")
+CLOSES: Final = ("StatementService/GetDailyClose", "StatementAdminService/GetTenantDailyClose")
 LIMIT: Final = "LedgerAdminService/SetOverdraftLimit"
 UPDATE: Final = "TenantService/UpdateCurrentTenant"
 TERMS: Final = "TenantAdminService/UpdateTenantTerms"
@@ -1382,6 +1404,9 @@ TENANT_CASES: Final = [
             ("CheckpointAdminService/ExportTenantBooks", "TENANT_NOT_FOUND"),
             (OPEN, "TENANT_NOT_FOUND"),
             (LIMIT, "ACCOUNT_NOT_FOUND"),
+            ("StatementAdminService/GetTenantStatement", "ACCOUNT_NOT_FOUND"),
+            ("StatementAdminService/GetTenantDailyClose", "TENANT_NOT_FOUND"),
+            ("StatementAdminService/ListTenantDailyCloses", "TENANT_NOT_FOUND"),
         )
     ),
     case(
@@ -1715,6 +1740,7 @@ LEDGER_CASES: Final = [
             "LedgerService/GetAccount",
             "LedgerService/GetBalance",
             "LedgerService/ListPostings",
+            *STATEMENTS,
         )
         for why, account in (
             ("foreign", lambda w: w.foreign_account),
@@ -1731,6 +1757,52 @@ LEDGER_CASES: Final = [
         )
     ),
 ]  # fmt: skip
+
+NO_STATEMENTS: Final[Sequence[tuple[str, Change, str]]] = (
+    ("no start", {"start_time": None}, "start_time"),
+    ("no end", {"end_time": None}, "end_time"),
+    ("an end before the start", {"end_time": _in_days(-31)}, "end_time"),
+    (
+        "an end at the start",
+        {"start_time": Timestamp(seconds=9), "end_time": Timestamp(seconds=9)},
+        "end_time",
+    ),
+    ("more than 366 days", {"start_time": _in_days(-366)}, "end_time"),
+    *(
+        (f"{name} {seconds}", {name: Timestamp(seconds=seconds)}, name)
+        for name in ("start_time", "end_time", "record_time")
+        for seconds in (-1, 253_402_300_800, 2**63 - 1, -(2**63))
+    ),
+    *((f"format {number}", {"format": number}, "format") for number in (4, 99, -1)),
+)
+
+STATEMENT_CASES: Final = [
+    *(
+        case(why, rpc, change, INVALID, "INVALID_ARGUMENT", field)
+        for rpc in STATEMENTS
+        for why, change, field in NO_STATEMENTS
+    ),
+    *(
+        case(f"day {day!r}", rpc, {"day": day}, INVALID, "INVALID_ARGUMENT", "day")
+        for rpc in CLOSES
+        for day in ("", "today", "2026-02-30", "20260302", "1969-12-31", "9999-12-31", "2026-3-2")
+    ),
+    *(
+        case(f"no close of {day}", rpc, {"day": day}, MISSING, "DAILY_CLOSE_NOT_FOUND")
+        for rpc in CLOSES
+        for day in ("2026-03-01", "2199-01-01")
+    ),
+    *(
+        case(
+            "bitcoin as camt.053",
+            rpc,
+            {"account_id": lambda w: w.btc_treasury, "format": "STATEMENT_FORMAT_CAMT_053"},
+            REFUSED,
+            "STATEMENT_NOT_EXPRESSIBLE",
+        )
+        for rpc in STATEMENTS
+    ),
+]
 
 EVENT_CASES: Final = [
     *(
@@ -1809,7 +1881,14 @@ BREAK_CASES: Final = [
 
 @pytest.mark.parametrize(
     ("name", "change", "expected", "leaves"),
-    [*QUOTE_CASES, *TENANT_CASES, *LEDGER_CASES, *EVENT_CASES, *BREAK_CASES],
+    [
+        *QUOTE_CASES,
+        *TENANT_CASES,
+        *LEDGER_CASES,
+        *STATEMENT_CASES,
+        *EVENT_CASES,
+        *BREAK_CASES,
+    ],
 )
 async def test_a_call_with_one_thing_wrong_is_refused(
     world: World, name: str, change: Change, expected: Expected, leaves: Mapping[str, int]

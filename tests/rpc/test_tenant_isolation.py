@@ -95,6 +95,7 @@ TEXTS: Final[Mapping[str, Callable[[], str]]] = {
     "display_name": lambda: "a name",
     "description": lambda: "some words",
     "note": lambda: "some words",
+    "day": lambda: "2026-03-02",
 }
 """A valid text for every field that is no id; a new field needs a line here."""
 
@@ -305,16 +306,13 @@ async def _call(
         response_deserializer=answer_type.FromString,
     )([request] if method.client_streaming else request, metadata=metadata, timeout=10)
     try:
-        if method.server_streaming:
-            chunks = [answer.chunk async for answer in call]
-            message: Message = answer_type(chunk=b"".join(chunks))
-        else:
-            message = await call
+        messages = [one async for one in call] if method.server_streaming else [await call]
     except grpc.aio.AioRpcError as error:
         trailers = repr((error.details(), tuple(error.trailing_metadata() or ())))
         return Answer(None, refusal_of(error), trailers.encode())
     headers = repr((tuple(await call.initial_metadata()), tuple(await call.trailing_metadata())))
-    return Answer(message, None, message.SerializeToString() + headers.encode())
+    content = b"".join(message.SerializeToString() for message in messages)
+    return Answer(messages[0], None, content + headers.encode())
 
 
 def _request(descriptor: Descriptor, ids: Ids) -> Message:
@@ -367,7 +365,8 @@ def _message(name: str, descriptor: Descriptor, ids: Ids) -> Message:
             return five_seconds
         case "google.protobuf.Timestamp":
             moment: Message = message_factory.GetMessageClass(descriptor)()
-            moment.FromJsonString("2026-03-02T09:30:00Z")  # type: ignore[attr-defined]
+            day = 3 if name == "end_time" else 2
+            moment.FromJsonString(f"2026-03-0{day}T09:30:00Z")  # type: ignore[attr-defined]
             return moment
         case "google.protobuf.Struct":
             struct: Message = message_factory.GetMessageClass(descriptor)()

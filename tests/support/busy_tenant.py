@@ -21,6 +21,7 @@ from reli.trade.v1 import trade_pb2
 from reli.trade.v1 import trade_service_pb2 as trade_pb
 from tests.support.audit import uuid_of
 from tests.support.chain import chain_books
+from tests.support.closes import close_days
 from tests.support.dead_letters import a_dead_letter
 from tests.support.platform import (
     BUY,
@@ -126,6 +127,7 @@ async def a_busy_tenant(platform: Platform) -> BusyTenant:
     assert refusal_of(caught.value).reason == "INSUFFICIENT_FUNDS"
     await chain_books(platform)
     source_break_id, break_resolution_id = await _reconcile(platform, tenant_id, canary, ids)
+    await close_days(platform, tenant_id)
     return BusyTenant(
         id=tenant_id,
         client=client,

@@ -36,6 +36,7 @@ from reli.auth.v1 import access_pb2
 from reli.event.v1 import event_service_pb2_grpc as event_grpc
 from reli.ledger.v1 import checkpoint_service_pb2_grpc as checkpoint_grpc
 from reli.ledger.v1 import ledger_service_pb2_grpc as ledger_grpc
+from reli.ledger.v1 import statement_service_pb2_grpc as statement_grpc
 from reli.market.v1 import market_service_pb2_grpc as market_grpc
 from reli.quote.v1 import quote_pb2
 from reli.quote.v1 import quote_service_pb2 as quote_pb
@@ -144,6 +145,8 @@ class Client:
         self.ledger_admin = self._bound(ledger_grpc.LedgerAdminServiceStub(channel))
         self.checkpoints = self._bound(checkpoint_grpc.CheckpointServiceStub(channel))
         self.checkpoint_admin = self._bound(checkpoint_grpc.CheckpointAdminServiceStub(channel))
+        self.statements = self._bound(statement_grpc.StatementServiceStub(channel))
+        self.statement_admin = self._bound(statement_grpc.StatementAdminServiceStub(channel))
         self.reconciliation_admin = self._bound(
             reconciliation_grpc.ReconciliationAdminServiceStub(channel)
         )

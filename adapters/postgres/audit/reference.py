@@ -22,6 +22,7 @@ REFERENCES: Final = {
     ("breaks", "trade_id"): "trades",
     ("burned_ids", "tenant_id"): "tenants",
     ("customers", "tenant_id"): "tenants",
+    ("daily_closes", "tenant_id"): "tenants",
     ("dated_lines", "account_id"): "accounts",
     ("dead_letters", "tenant_id"): "tenants",
     ("entries", "tenant_id"): "tenants",
@@ -64,6 +65,7 @@ tenant's row has checks of its own: who proposed a resolution, what a consumer h
 
 _ID: Final = {
     "account_lines": "account_id",
+    "daily_closes": None,
     "dated_lines": "account_id",
     "event_heads": "tenant_id",
     "expiring_holds": "transfer_id",

@@ -686,6 +686,7 @@ BREAKS = [
         for key in [
             {
                 "account_lines": "account_id",
+                "daily_closes": "tenant_id",
                 "dated_lines": "account_id",
                 "expiring_holds": "transfer_id",
                 "resolutions": "pending_id",

@@ -615,6 +615,7 @@ def _any(type: str) -> object:
     """Return some value of a type."""
     return {
         "uuid": str(UUID(int=secrets.randbits(128))),
+        "date": "2026-03-02",
         "uuid[]": [str(UUID(int=secrets.randbits(128)))],
         "bigint[]": [1],
         "integer": 1,

@@ -1,0 +1,1 @@
+"""Statements as files of formats that others know."""

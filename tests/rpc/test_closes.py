@@ -1,0 +1,85 @@
+"""Daily closes from outside."""
+
+from datetime import date
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any
+
+import grpc
+import pytest
+
+from app.ledger.close import print_close
+from domain.ids import TenantId
+from reli.ledger.v1 import ledger_pb2
+from reli.ledger.v1 import statement_service_pb2 as pb
+from tests.support.closes import DAYS, close_days
+from tests.support.platform import Platform, amount, refusal_of
+
+
+async def today(platform: Platform) -> date:
+    day: date = await platform.owner.fetchval("SELECT (core.now() AT TIME ZONE 'UTC')::date")
+    return day
+
+
+async def test_a_tenant_reads_what_its_day_came_to(platform: Platform) -> None:
+    tenant_id, client = await platform.a_tenant()
+    customer = await platform.a_funded_customer(client, "5000000.00")
+    await client.accept((await client.quote(customer, "0.01")).id)
+    day = await today(platform)
+    await platform.work_container.close_books().close(TenantId.parse(tenant_id), day)
+
+    answer = await client.statements.GetDailyClose(pb.GetDailyCloseRequest(day=str(day)))
+
+    close = answer.close
+    assert (close.day, close.accounts > 0, close.transfers > 0) == (str(day), True, True)
+    assert sha256(close.content).digest() == close.digest
+    assert close.fees == [amount("3006.00", "NGN")]
+    assert close.markups == [amount("7515.00", "NGN")]
+    assert ledger_pb2.ACCOUNT_KIND_LP in {one.kind for one in close.positions}
+    naira: Any = [one for one in close.trial_balance if one.closing.asset == "NGN"]
+    assert sum(Decimal(one.closing.value) for one in naira) == 0
+    assert all(one.opening.value == "0.00" for one in naira)
+
+
+async def test_the_operator_reads_the_same_by_the_tenants_name(platform: Platform) -> None:
+    tenant_id, client = await platform.a_tenant()
+    await close_days(platform, tenant_id)
+    admin = platform.operator.statement_admin
+
+    own = await client.statements.ListDailyCloses(pb.ListDailyClosesRequest())
+    named = await admin.ListTenantDailyCloses(pb.ListTenantDailyClosesRequest(tenant_id=tenant_id))
+    one = await admin.GetTenantDailyClose(
+        pb.GetTenantDailyCloseRequest(tenant_id=tenant_id, day=str(DAYS[0]))
+    )
+
+    assert [close.day for close in own.closes] == [str(day) for day in reversed(DAYS)]
+    assert list(named.closes) == list(own.closes)
+    assert one.close == own.closes[1]
+
+
+async def test_a_day_that_is_not_over_has_no_close(platform: Platform) -> None:
+    _, client = await platform.a_tenant()
+
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await client.statements.GetDailyClose(
+            pb.GetDailyCloseRequest(day=str(await today(platform)))
+        )
+
+    assert refusal_of(caught.value).reason == "DAILY_CLOSE_NOT_FOUND"
+
+
+async def test_the_command_prints_a_close_byte_for_byte(
+    platform: Platform, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    tenant_id, client = await platform.a_tenant()
+    await close_days(platform, tenant_id)
+    request = pb.GetDailyCloseRequest(day=str(DAYS[0]))
+    kept = (await client.statements.GetDailyClose(request)).close.content
+
+    wrong = await print_close(platform.settings, tenant_id, str(DAYS[0]))
+
+    assert wrong == ""
+    assert capfdbinary.readouterr().out == kept
+    assert await print_close(platform.settings, tenant_id, "2026-03-01") == "no close of that day"
+    assert "date" in await print_close(platform.settings, tenant_id, "yesterday")
+    assert await print_close(platform.settings, "x", str(DAYS[0]))
