@@ -66,6 +66,8 @@ class Settings(BaseSettings):
     JWK's `d` (RFC 8037). Workers need it; without it none is signed."""
     checkpoint_every_ms: Annotated[int, Field(ge=100, le=86_400_000)] = 2_000
     """How long after a checkpoint of a tenant's books the next one is made, if they went on."""
+    liabilities_every_ms: Annotated[int, Field(ge=100, le=86_400_000)] = 3_600_000
+    """How long after a tenant's sheets of liabilities the next are made, if its books went on."""
 
     @model_validator(mode="before")
     @classmethod

@@ -11,6 +11,7 @@ from ports.consumer import Inbox
 from ports.dead_letter import DeadLetterRepository
 from ports.late_check import LateChecks
 from ports.ledger import LedgerStore
+from ports.liability import LiabilityStore
 from ports.outbox import Outbox
 from ports.quote import QuoteRepository
 from ports.reconciliation import BreakRepository
@@ -56,6 +57,8 @@ class UnitOfWork(Protocol):
     def breaks(self) -> BreakRepository: ...
     @property
     def chain(self) -> ChainStore: ...
+    @property
+    def liabilities(self) -> LiabilityStore: ...
 
     async def now(self) -> datetime:
         """Return the database's clock; read it after the lock whose time it judges."""

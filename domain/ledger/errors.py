@@ -235,3 +235,10 @@ class EntryNotInCheckpoint(DomainError):
 
     kind = Kind.EXHAUSTED
     reason = "ENTRY_NOT_IN_CHECKPOINT"
+
+
+class LiabilityNotInSheet(DomainError):
+    """The customer has an account of the asset, and no sheet of liabilities has it yet."""
+
+    kind = Kind.EXHAUSTED
+    reason = "LIABILITY_NOT_IN_SHEET"

@@ -60,6 +60,7 @@ MISSING: Final = grpc.StatusCode.NOT_FOUND
 EXISTS: Final = grpc.StatusCode.ALREADY_EXISTS
 REFUSED: Final = grpc.StatusCode.FAILED_PRECONDITION
 FORBIDDEN: Final = grpc.StatusCode.PERMISSION_DENIED
+EXHAUSTED: Final = grpc.StatusCode.RESOURCE_EXHAUSTED
 UNAUTHENTICATED: Final = grpc.StatusCode.UNAUTHENTICATED
 
 NOTHING: Final[Mapping[str, int]] = {}
@@ -220,6 +221,7 @@ async def a_world(platform: Platform) -> World:
     await chain_books(platform)
     await _add_stuck_trades_and_breaks(world)
     await chain_books(platform)
+    await world.open_account("CUSTOMER", "KES", world.customer_id)
     await _add_dead_letters(world)
     return world
 
@@ -478,6 +480,15 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
         "entry_id": w.entry_id,
     },
     "CheckpointAdminService/ExportTenantBooks": lambda w: {"tenant_id": w.tenant_id},
+    "CheckpointService/GetLiabilityProof": lambda w: {
+        "customer_id": w.customer_id,
+        "asset": "NGN",
+    },
+    "CheckpointAdminService/GetTenantLiabilityProof": lambda w: {
+        "tenant_id": w.tenant_id,
+        "customer_id": w.customer_id,
+        "asset": "NGN",
+    },
     "SigningKeyService/GetSigningKeys": lambda w: {},
     "LedgerAdminService/CreateEntry": lambda w: {
         "tenant_id": w.tenant_id,
@@ -1293,6 +1304,7 @@ TENANT_CASES: Final = [
             ("CheckpointAdminService/ListTenantCheckpoints", "TENANT_NOT_FOUND"),
             ("CheckpointAdminService/GetTenantInclusionProof", "ENTRY_NOT_FOUND"),
             ("CheckpointAdminService/ExportTenantBooks", "TENANT_NOT_FOUND"),
+            ("CheckpointAdminService/GetTenantLiabilityProof", "CUSTOMER_NOT_FOUND"),
             (OPEN, "TENANT_NOT_FOUND"),
             (LIMIT, "ACCOUNT_NOT_FOUND"),
         )
@@ -1645,6 +1657,24 @@ LEDGER_CASES: Final = [
     ),
 ]  # fmt: skip
 
+LIABILITY_CASES: Final = [
+    case(why, rpc, change, code, reason, field)
+    for rpc in (
+        "CheckpointService/GetLiabilityProof",
+        "CheckpointAdminService/GetTenantLiabilityProof",
+    )
+    for why, change, code, reason, field in (
+        ("unknown customer", {"customer_id": lambda w: an_id(CustomerId)}, MISSING,
+         "CUSTOMER_NOT_FOUND", ""),
+        ("foreign customer", {"customer_id": lambda w: w.foreign_customer_id}, MISSING,
+         "CUSTOMER_NOT_FOUND", ""),
+        ("no asset", {"asset": ""}, INVALID, "UNKNOWN_ASSET", "asset"),
+        ("asset XYZ", {"asset": "XYZ"}, INVALID, "UNKNOWN_ASSET", "asset"),
+        ("an asset never held", {"asset": "ETH"}, MISSING, "ACCOUNT_NOT_FOUND", ""),
+        ("no sheet yet", {"asset": "KES"}, EXHAUSTED, "LIABILITY_NOT_IN_SHEET", ""),
+    )
+]  # fmt: skip
+
 EVENT_CASES: Final = [
     *(
         case(f"{why} letter", REPLAY, {"dead_letter_id": letter}, MISSING, "DEAD_LETTER_NOT_FOUND")
@@ -1667,7 +1697,7 @@ EVENT_CASES: Final = [
 
 @pytest.mark.parametrize(
     ("name", "change", "expected", "leaves"),
-    [*QUOTE_CASES, *TENANT_CASES, *LEDGER_CASES, *EVENT_CASES],
+    [*QUOTE_CASES, *TENANT_CASES, *LEDGER_CASES, *LIABILITY_CASES, *EVENT_CASES],
 )
 async def test_a_call_with_one_thing_wrong_is_refused(
     world: World, name: str, change: Change, expected: Expected, leaves: Mapping[str, int]

@@ -8,8 +8,19 @@ from uuid import UUID
 
 import asyncpg
 
-from adapters.postgres.audit import chain, event, house, ledger, quote, reference, request, trade
+from adapters.postgres.audit import (
+    chain,
+    event,
+    house,
+    ledger,
+    liability,
+    quote,
+    reference,
+    request,
+    trade,
+)
 from adapters.postgres.audit.chain import ChainProbe
+from adapters.postgres.audit.liability import LiabilityProbe
 from adapters.postgres.audit.probe import ID_OF, SqlProbe
 from domain.amount import Amount
 from domain.asset import Asset
@@ -36,6 +47,7 @@ PROBES: Final = (
     *request.PROBES,
     *event.PROBES,
     *chain.PROBES,
+    *liability.PROBES,
     *house.PROBES,
     *reference.PROBES,
 )
@@ -141,7 +153,7 @@ class PostgresSnapshot(BooksSnapshot):
         return PROBES
 
     async def examine(self, probe: Probe) -> Sequence[Finding]:
-        if isinstance(probe, ChainProbe):
+        if isinstance(probe, ChainProbe | LiabilityProbe):
             return await probe.examine(self._connection)
         assert isinstance(probe, SqlProbe)
         looked_at = sum([await self._count(table) for table in probe.counted])
