@@ -45,6 +45,11 @@ WHERE h.checkpoints > coalesce(l.checkpoint, 0)
 ORDER BY l.looked_at NULLS FIRST LIMIT 1
 """
 
+# The largest sheet takes longer than what others may take.
+_SCOPE: Final = """
+SET LOCAL app.tenant_id = '{tenant}'; SET LOCAL transaction_timeout = '60s'
+"""
+
 _LOOKED: Final = """
 INSERT INTO core.liability_heads AS l (tenant_id, checkpoint, looked_at)
 VALUES ($1, $2, core.now())
@@ -128,20 +133,29 @@ class PostgresLiabilityKeeper(LiabilityKeeper):
     async def make_sheets(
         self, lease: Lease, signer: Signer, *, at_least_every: timedelta, keep: int
     ) -> bool:
-        async with borrowed_driver(self._engine) as driver, driver.transaction():
-            if not await hold(driver, lease):
-                return False
-            due = await driver.fetchrow(_DUE, at_least_every)
-            if due is None:
-                return False
-            tenant = due["tenant_id"]
-            await driver.execute(f"SET LOCAL app.tenant_id = '{tenant}'")
-            for row in await driver.fetch(_MOVED, tenant):
+        async with borrowed_driver(self._engine) as driver:
+            async with driver.transaction():
+                due = await driver.fetchrow(_DUE, at_least_every)
+                if due is None:
+                    return False
+                tenant = due["tenant_id"]
+                await driver.execute(_SCOPE.format(tenant=tenant))
+                moved = await driver.fetch(_MOVED, tenant)
+            # A transaction each: whoever has many customers in many assets goes on where it was
+            # when the lease ran out.
+            for row in moved:
                 try:
-                    await _make_sheet(driver, signer, tenant, row, keep)
+                    async with driver.transaction():
+                        if not await hold(driver, lease):
+                            return False
+                        await driver.execute(_SCOPE.format(tenant=tenant))
+                        await _make_sheet(driver, signer, tenant, row, keep)
                 except LiabilitiesRefused as refused:
                     _log.error("no sheet of %s in %s: %s", TenantId(tenant), row["asset"], refused)
-            await driver.execute(_LOOKED, tenant, due["checkpoints"])
+            async with driver.transaction():
+                if not await hold(driver, lease):
+                    return False
+                await driver.execute(_LOOKED, tenant, due["checkpoints"])
         return True
 
 

@@ -24,6 +24,7 @@ from domain.ledger.liability import (
     sum_root,
 )
 from domain.ledger.transfer import TransferKind
+from ports.errors import DatabaseUnavailable
 from ports.lease import Lease
 from tests.support.builders import NGN
 from tests.support.chain import chain_books
@@ -158,17 +159,21 @@ async def test_only_assets_that_moved_get_another_sheet_and_the_latest_stay(
     assert sorted(row["number"] for row in blocks) == [2, 3, 4]
 
 
+async def with_two_sheets_and_due(book: Rig) -> None:
+    """Have a checkpoint that was not there when the tenant was looked at last, a moment ago."""
+    for _ in range(2):
+        await book.enter(book.transfer("lp", "ada", 1))
+        await chain_books(book.platform)
+    await book.enter(book.transfer("lp", "ada", 1))
+    await book.platform.owner.execute(
+        "UPDATE core.liability_heads SET checkpoint = 1 WHERE tenant_id = $1", book.tenant_id.uuid
+    )
+
+
 async def test_a_tenant_waits_for_its_next_sheet_as_long_as_it_is_told(
     platform: Platform, book: Rig, engine: AsyncEngine
 ) -> None:
-    for _ in range(2):
-        await book.enter(book.transfer("lp", "ada", 1))
-        await chain_books(platform)
-    await book.enter(book.transfer("lp", "ada", 1))
-    looked_before_the_last_checkpoint = (
-        "UPDATE core.liability_heads SET checkpoint = 1 WHERE tenant_id = $1"
-    )
-    await platform.owner.execute(looked_before_the_last_checkpoint, book.tenant_id.uuid)
+    await with_two_sheets_and_due(book)
 
     await make_all(engine, every=timedelta(hours=1))
     assert [row["total"] for row in await sheets(book)] == [1, 2]
@@ -180,10 +185,41 @@ async def test_a_tenant_waits_for_its_next_sheet_as_long_as_it_is_told(
 async def test_without_the_lease_nothing_is_made(
     platform: Platform, book: Rig, engine: AsyncEngine
 ) -> None:
-    keeper = PostgresLiabilityKeeper(engine)
-    lost = Lease("liabilities", 0)
+    await with_two_sheets_and_due(book)
+    keeper, lost = PostgresLiabilityKeeper(engine), Lease("liabilities", 0)
 
     assert not await keeper.make_sheets(lost, SIGNER, at_least_every=AT_ONCE, keep=3)
+
+    assert [row["total"] for row in await sheets(book)] == [1, 2]
+    await make_all(engine)
+    assert [row["total"] for row in await sheets(book)] == [1, 2, 3]
+
+
+async def test_who_died_between_two_assets_goes_on_with_the_other(
+    platform: Platform, book: Rig, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_sheet = liability._make_sheet
+
+    async def die_at_dollars(driver: Any, signer: Any, tenant: Any, moved: Any, keep: int) -> None:
+        await make_sheet(driver, signer, tenant, moved, keep)
+        if moved["asset"] == "USD" and tenant == book.tenant_id.uuid:
+            raise DatabaseUnavailable("cut")
+
+    await book.enter(book.transfer("lp", "ada", 1))
+    monkeypatch.setattr(liability, "_make_sheet", die_at_dollars)
+    with pytest.raises(DatabaseUnavailable):
+        await chain_books(platform)
+    monkeypatch.undo()
+    (first,) = await sheets(book)
+    assert await sheets(book, "USD") == []
+
+    await platform.owner.execute(
+        "UPDATE core.leases SET leased_until = '-infinity' WHERE name = 'liabilities'"
+    )
+    await make_all(engine)
+
+    assert await sheets(book) == [first]
+    assert [row["number"] for row in await sheets(book, "USD")] == [1]
 
 
 async def test_balances_that_cannot_be_summed_keep_no_other_asset_from_its_sheet(

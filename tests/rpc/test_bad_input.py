@@ -60,7 +60,6 @@ MISSING: Final = grpc.StatusCode.NOT_FOUND
 EXISTS: Final = grpc.StatusCode.ALREADY_EXISTS
 REFUSED: Final = grpc.StatusCode.FAILED_PRECONDITION
 FORBIDDEN: Final = grpc.StatusCode.PERMISSION_DENIED
-EXHAUSTED: Final = grpc.StatusCode.RESOURCE_EXHAUSTED
 UNAUTHENTICATED: Final = grpc.StatusCode.UNAUTHENTICATED
 
 NOTHING: Final[Mapping[str, int]] = {}
@@ -1671,7 +1670,6 @@ LIABILITY_CASES: Final = [
         ("no asset", {"asset": ""}, INVALID, "UNKNOWN_ASSET", "asset"),
         ("asset XYZ", {"asset": "XYZ"}, INVALID, "UNKNOWN_ASSET", "asset"),
         ("an asset never held", {"asset": "ETH"}, MISSING, "ACCOUNT_NOT_FOUND", ""),
-        ("no sheet yet", {"asset": "KES"}, EXHAUSTED, "LIABILITY_NOT_IN_SHEET", ""),
     )
 ]  # fmt: skip
 
@@ -1706,6 +1704,22 @@ async def test_a_call_with_one_thing_wrong_is_refused(
 
     async with leaving(world, leaves):
         await assert_refused(world, RPCS[name], request, expected)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["CheckpointService/GetLiabilityProof", "CheckpointAdminService/GetTenantLiabilityProof"],
+)
+async def test_whose_account_is_in_no_sheet_yet_is_told_to_wait(world: World, name: str) -> None:
+    async with leaving(world, NOTHING):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await world.call(name, changed(world, name, {"asset": "KES"}))
+
+    refusal = refusal_of(caught.value)
+    assert refusal.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert (refusal.reason, refusal.retry) == ("LIABILITY_NOT_IN_SHEET", Retry.LATER)
+    assert refusal.metadata["customer_id"] == world.customer_id
+    assert refusal.metadata["asset"] == "KES"
 
 
 # Who calls.
