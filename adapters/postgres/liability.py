@@ -1,7 +1,7 @@
 """Sheets of liabilities: the leaves as arrays in a few rows, the tree made here."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any, Final
@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.postgres.chain import ADD_KEY
 from adapters.postgres.engine import borrowed_driver
 from adapters.postgres.lease import hold
 from adapters.postgres.scope import Scope
@@ -33,9 +34,6 @@ from ports.lease import Lease
 from ports.liability import LiabilityKeeper, LiabilityStore
 
 _log = logging.getLogger("reli.liability")
-
-_AT_ONCE: Final = 4 * BLOCK
-"""Rows that are read before others may go on."""
 
 _DUE: Final = """
 SELECT h.tenant_id, h.checkpoints FROM core.chain_heads AS h
@@ -198,18 +196,18 @@ async def _make_sheet(driver: Any, signer: Signer, tenant: UUID, moved: Any, kee
         raise LiabilitiesRefused(f"{moved['customers']} customers are more than {MAX_CUSTOMERS}")
     asset, number = Asset(moved["asset"], moved["scale"]), moved["number"]
     secret = sha256(signer.sign(salt_message(TenantId(tenant), asset.code, number))).digest()
-    balances: list[CustomerBalance] = []
+    blocks: list[tuple[Sequence[str], Sequence[int]]] = []
     roots: list[SumNode] = []
-    postings = 0
-    cursor = await driver.cursor(_BALANCES, tenant, asset.code)
+    customers = postings = 0
     snapshot: Any = None
-    while rows := await cursor.fetch(_AT_ONCE):
+    cursor = await driver.cursor(_BALANCES, tenant, asset.code)
+    while rows := await cursor.fetch(BLOCK):
         snapshot = rows[0]
-        read = [CustomerBalance(row["owner"], row["units"]) for row in rows]
-        roots += [
-            sum_root([leaf_node(balance, secret) for balance in block]) for block in _blocks(read)
-        ]
-        balances += read
+        names, units = [row["owner"] for row in rows], [row["units"] for row in rows]
+        balances = map(CustomerBalance, names, units)
+        roots.append(sum_root([leaf_node(balance, secret) for balance in balances]))
+        blocks.append((names, units))
+        customers += len(rows)
         postings += sum(row["version"] for row in rows)
     root = sum_root(roots)
     sheet = LiabilitySheet(
@@ -217,11 +215,12 @@ async def _make_sheet(driver: Any, signer: Signer, tenant: UUID, moved: Any, kee
         number=number,
         as_of=snapshot["as_of"],
         checkpoint=snapshot["checkpoint"],
-        customers=len(balances),
+        customers=customers,
         total=Amount(asset, root.units),
         root=root.hash,
         key_id=signer.key_id,
     )
+    await driver.execute(ADD_KEY, signer.key_id, signer.public_key)
     await driver.execute(
         _ADD_SHEET,
         *(tenant, asset.code, number, sheet.as_of, sheet.checkpoint, sheet.customers),
@@ -230,17 +229,9 @@ async def _make_sheet(driver: Any, signer: Signer, tenant: UUID, moved: Any, kee
     await driver.executemany(
         _ADD_BLOCK,
         [
-            (
-                *(tenant, asset.code, number, place, block[0].customer),
-                *([one.customer for one in block], [one.units for one in block]),
-                *(node.hash, node.units),
-            )
-            for place, (block, node) in enumerate(zip(_blocks(balances), roots, strict=True))
+            (tenant, asset.code, number, place, names[0], names, units, *node)
+            for place, ((names, units), node) in enumerate(zip(blocks, roots, strict=True))
         ],
     )
     for statement in (_DROP_BLOCKS, _DROP_SHEETS):
         await driver.execute(statement, tenant, asset.code, number - keep)
-
-
-def _blocks(balances: Sequence[CustomerBalance]) -> Iterator[Sequence[CustomerBalance]]:
-    return (balances[at : at + BLOCK] for at in range(0, len(balances), BLOCK))

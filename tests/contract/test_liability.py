@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres import liability
+from adapters.postgres.chain import PostgresSigningKeys
 from adapters.postgres.engine import make_engine
 from adapters.postgres.lease import PostgresLeases
 from adapters.postgres.liability import PostgresLiabilityKeeper
@@ -24,6 +25,7 @@ from domain.ledger.liability import (
     sum_root,
 )
 from domain.ledger.transfer import TransferKind
+from ports.chain import Signer
 from ports.errors import DatabaseUnavailable
 from ports.lease import Lease
 from tests.support.builders import NGN
@@ -48,12 +50,14 @@ async def book(platform: Platform) -> Rig:
     return await a_rig(platform)
 
 
-async def make_all(engine: AsyncEngine, *, every: timedelta = AT_ONCE) -> None:
+async def make_all(
+    engine: AsyncEngine, *, every: timedelta = AT_ONCE, signer: Signer = SIGNER
+) -> None:
     leases = PostgresLeases(engine)
     lease = await leases.acquire("liabilities", lease_for=A_WHILE)
     assert lease is not None
     keeper = PostgresLiabilityKeeper(engine)
-    while await keeper.make_sheets(lease, SIGNER, at_least_every=every, keep=3):
+    while await keeper.make_sheets(lease, signer, at_least_every=every, keep=3):
         pass
     await leases.renew(lease, lease_for=AT_ONCE)
 
@@ -180,6 +184,20 @@ async def test_a_tenant_waits_for_its_next_sheet_as_long_as_it_is_told(
 
     await make_all(engine)
     assert [row["total"] for row in await sheets(book)] == [1, 2, 3]
+
+
+async def test_a_new_key_is_known_with_its_first_sheet(
+    platform: Platform, book: Rig, engine: AsyncEngine
+) -> None:
+    await with_two_sheets_and_due(book)
+    new = Ed25519Signer(book.tenant_id.bytes * 2)
+
+    await make_all(engine, signer=new)
+
+    *_, last = await sheets(book)
+    assert last["key_id"] == new.key_id
+    known = {key.id: key.key for key in await PostgresSigningKeys(engine).all()}
+    assert known[new.key_id] == new.public_key
 
 
 async def test_without_the_lease_nothing_is_made(
