@@ -208,9 +208,12 @@ def export(
 
 @ledger.command()
 def verify(
-    file: Annotated[Path, typer.Argument(help="An export, or an inclusion proof as JSON.")],
+    file: Annotated[Path, typer.Argument(help="An export, or a proof as JSON.")],
     jwks: Annotated[Path, typer.Argument(help="What /.well-known/jwks.json said.")],
-    entry: Annotated[str, typer.Option(help="Also prove that this entry is in it.")] = "",
+    entry: Annotated[
+        str,
+        typer.Option("--entry", "--customer", help="Also prove that this one is in it."),
+    ] = "",
 ) -> None:
     """Check an export or a proof: 0 it holds, 1 it does not, 2 could not look."""
     from app.ledger.command import verify

@@ -58,6 +58,7 @@ from app.usecase.ledger.expire_hold import ExpireHold
 from app.usecase.ledger.export_books import ExportBooks
 from app.usecase.ledger.load_entries import LoadEntries
 from app.usecase.ledger.open_account import OpenAccount
+from app.usecase.ledger.prove_liability import ProveLiability
 from app.usecase.ledger.read_chain import ReadChain
 from app.usecase.ledger.read_ledger import ReadLedger
 from app.usecase.ledger.read_signing_keys import ReadSigningKeys
@@ -164,6 +165,7 @@ class Container(containers.DeclarativeContainer):
     read_chain = providers.Singleton(ReadChain, units_of_work)
     export_books = providers.Singleton(ExportBooks, units_of_work)
     read_statement = providers.Singleton(ReadStatement, units_of_work)
+    prove_liability = providers.Singleton(ProveLiability, units_of_work)
     read_tenants = providers.Singleton(ReadTenants, units_of_work, directory)
     update_tenant = providers.Singleton(UpdateTenant, once, announce, market, lp_names)
     create_api_key = providers.Singleton(CreateApiKey, once, ids, announce, secrets, directory)
@@ -281,10 +283,18 @@ class Container(containers.DeclarativeContainer):
         market=market,
     )
     checkpoint_servicer = providers.Singleton(
-        CheckpointServicer, read_chain=read_chain, export_books=export_books
+        CheckpointServicer,
+        read_chain=read_chain,
+        export_books=export_books,
+        prove_liability=prove_liability,
+        market=market,
     )
     checkpoint_admin_servicer = providers.Singleton(
-        CheckpointAdminServicer, read_chain=read_chain, export_books=export_books
+        CheckpointAdminServicer,
+        read_chain=read_chain,
+        export_books=export_books,
+        prove_liability=prove_liability,
+        market=market,
     )
     signing_key_servicer = providers.Singleton(
         SigningKeyServicer,

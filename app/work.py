@@ -7,8 +7,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from adapters.nats.bus import NatsBus
 from adapters.nats.connection import NatsConnection
 from adapters.postgres.chain import PostgresChainer
@@ -17,6 +15,7 @@ from adapters.postgres.consumer import PostgresEventFeed
 from adapters.postgres.late_check import PostgresLateCheckQueue
 from adapters.postgres.lease import PostgresLeases
 from adapters.postgres.ledger import PostgresExpiringHolds, PostgresLines
+from adapters.postgres.liability import PostgresLiabilityKeeper
 from adapters.postgres.outbox import PostgresOutboxReader, PostgresSequencer
 from adapters.postgres.partition import PostgresPartitions
 from adapters.postgres.trade import PostgresTradeQueue
@@ -33,6 +32,7 @@ from app.worker.hold_expiry import HoldExpiry
 from app.worker.house_book import HouseBook
 from app.worker.late_check_worker import LateCheckWorker
 from app.worker.leased import Leased
+from app.worker.liability_sheets import LiabilitySheets
 from app.worker.line_lister import LineLister
 from app.worker.loop import run_for_ever
 from app.worker.outage import Outages
@@ -40,6 +40,7 @@ from app.worker.outbox_relay import OutboxRelay
 from app.worker.partition_maker import PartitionMaker
 from app.worker.reconciler import Reconciler
 from app.worker.trade_worker import TradeWorker
+from ports.chain import Signer
 
 POOL_SIZE: Final = 10
 GRACE_S: Final = 5.0
@@ -77,7 +78,29 @@ async def work(settings: Settings) -> None:
             OutboxRelay(PostgresOutboxReader(engine), NatsBus(nats)),
             lease_for=LEASE,
         )
-        chainer = Leased("chainer", leases, clock, _book_chainer(settings, engine), lease_for=LEASE)
+        signer = _signer(settings)
+        chainer = Leased(
+            "chainer",
+            leases,
+            clock,
+            BookChainer(
+                PostgresChainer(engine),
+                signer,
+                timedelta(milliseconds=settings.checkpoint_every_ms),
+            ),
+            lease_for=LEASE,
+        )
+        liabilities = Leased(
+            "liabilities",
+            leases,
+            clock,
+            LiabilitySheets(
+                PostgresLiabilityKeeper(engine),
+                signer,
+                timedelta(milliseconds=settings.liabilities_every_ms),
+            ),
+            lease_for=LEASE,
+        )
         closer = Leased(
             "closer",
             leases,
@@ -110,6 +133,7 @@ async def work(settings: Settings) -> None:
                 group.create_task(run("relay", clock, relay, rest_s=0.1))
                 group.create_task(run("chainer", clock, chainer, rest_s=0.2))
                 group.create_task(run("closer", clock, closer, rest_s=60))
+                group.create_task(run("liabilities", clock, liabilities, rest_s=1))
                 group.create_task(run("house book", clock, house, rest_s=0.5))
                 group.create_task(run("late checks", clock, late_checks, rest_s=1))
                 group.create_task(run("replays", clock, replays, rest_s=1))
@@ -122,11 +146,8 @@ async def work(settings: Settings) -> None:
                 await runner.drain()
 
 
-def _book_chainer(settings: Settings, engine: AsyncEngine) -> BookChainer:
-    if not settings.signing_key:
-        _log.warning("RELI_SIGNING_KEY is not set: checkpoints of the books are not signed")
-    return BookChainer(
-        PostgresChainer(engine),
-        Ed25519Signer.from_text(settings.signing_key) if settings.signing_key else None,
-        timedelta(milliseconds=settings.checkpoint_every_ms),
-    )
+def _signer(settings: Settings) -> Signer | None:
+    if settings.signing_key:
+        return Ed25519Signer.from_text(settings.signing_key)
+    _log.warning("RELI_SIGNING_KEY is not set: nothing of the books is signed")
+    return None

@@ -13,7 +13,7 @@ from ports.page import Page, PageRequest
 
 
 class Signer(Protocol):
-    """A key that signs checkpoints."""
+    """A key that signs checkpoints and sheets of liabilities."""
 
     @property
     def key_id(self) -> str:
@@ -32,7 +32,7 @@ class Signer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """A key that signed checkpoints, by its thumbprint."""
+    """A key that signed something, by its thumbprint."""
 
     id: str
     key: bytes
@@ -126,7 +126,7 @@ class ChainStore(Protocol):
 
 
 class SigningKeys(Protocol):
-    """Every key that ever signed a checkpoint."""
+    """Every key that ever signed a checkpoint or a sheet of liabilities."""
 
     async def all(self) -> Sequence[PublicKey]:
         """Return them, the newest first."""

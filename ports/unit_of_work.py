@@ -12,6 +12,7 @@ from ports.consumer import Inbox
 from ports.dead_letter import DeadLetterRepository
 from ports.late_check import LateChecks
 from ports.ledger import LedgerStore
+from ports.liability import LiabilityStore
 from ports.outbox import Outbox
 from ports.quote import QuoteRepository
 from ports.reconciliation import BreakRepository, ReconciliationStore
@@ -61,6 +62,8 @@ class UnitOfWork(Protocol):
     def chain(self) -> ChainStore: ...
     @property
     def reconciliation(self) -> ReconciliationStore: ...
+    @property
+    def liabilities(self) -> LiabilityStore: ...
 
     async def now(self) -> datetime:
         """Return the database's clock; read it after the lock whose time it judges."""

@@ -77,10 +77,11 @@ WHERE h.checkpointed < h.entries AND h.checkpointed_at <= core.now() - $1::inter
 ORDER BY h.checkpointed_at LIMIT $2
 """
 
-_ADD_KEY = """
+ADD_KEY = """
 INSERT INTO core.signing_keys (id, public_key, created_at) VALUES ($1, $2, core.now())
 ON CONFLICT (id) DO NOTHING
 """
+"""Whoever signs publishes the key first, in the same transaction."""
 
 _ADD_CHECKPOINTS = """
 WITH made AS (
@@ -195,7 +196,7 @@ class PostgresChainer(Chainer):
             behind = await driver.fetch(_BEHIND, at_least_every, limit)
             if not behind:
                 return 0
-            await driver.execute(_ADD_KEY, signer.key_id, signer.public_key)
+            await driver.execute(ADD_KEY, signer.key_id, signer.public_key)
             made = [_next_checkpoint(row, signer.key_id) for row in behind]
             await driver.execute(
                 _ADD_CHECKPOINTS,

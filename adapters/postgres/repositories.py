@@ -9,6 +9,7 @@ from adapters.postgres.consumer import PostgresInbox
 from adapters.postgres.dead_letter import PostgresDeadLetters
 from adapters.postgres.late_check import PostgresLateChecks
 from adapters.postgres.ledger import AccountIdCache, PostgresLedger
+from adapters.postgres.liability import PostgresLiabilities
 from adapters.postgres.outbox import PostgresOutbox
 from adapters.postgres.quote import PostgresQuotes
 from adapters.postgres.reconciliation import PostgresBreaks
@@ -96,6 +97,10 @@ class PostgresUnitOfWork(UnitOfWork):
     @cached_property
     def reconciliation(self) -> PostgresReconciliation:
         return PostgresReconciliation(self._scope)
+
+    @cached_property
+    def liabilities(self) -> PostgresLiabilities:
+        return PostgresLiabilities(self._scope)
 
     async def now(self) -> datetime:
         return await self._scope.now()

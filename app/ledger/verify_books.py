@@ -1,9 +1,9 @@
 """Checks an export of a tenant's books without trusting who made it; docs/books.md describes it.
 
-    python -I verify_books.py FILE JWKS [--entry ID]
+    python -I verify_books.py FILE JWKS [--entry ID | --customer ID]
 
 JWKS is what /.well-known/jwks.json says, fetched by whoever checks; FILE may also be the answer of
-GetInclusionProof as JSON. Needs Python 3.11 alone. Ends with 1 and the first thing that is wrong.
+GetInclusionProof or GetLiabilityProof as JSON. Needs Python 3.11 alone. Ends with 1 if it is wrong.
 """
 
 import argparse
@@ -17,10 +17,10 @@ from typing import Any
 from uuid import UUID
 
 
-class Wrong(Exception): ...
+class Wrong(RuntimeError): ...
 
 
-BROKEN = (Wrong, ValueError, KeyError, IndexError, TypeError, StopIteration)
+BROKEN = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 # Ed25519: RFC 8032, section 5.1.7. A point is (X, Y, Z, T) in extended coordinates.
 P = 2**255 - 19
@@ -76,66 +76,52 @@ def parent(left: bytes, right: bytes) -> bytes:
     return sha256(b"\x01" + left + right).digest()
 
 
-def half(size: int) -> int:
-    return 1 << (size - 1).bit_length() >> 1
+# Liabilities: a node of a tree of the same shape is a hash and the sum of the balances below it.
+def sum_parent(left: tuple[bytes, int], right: tuple[bytes, int]) -> tuple[bytes, int]:
+    text = b"".join([hash + units.to_bytes(16, "big") for hash, units in (left, right)])
+    return sha256(b"\x05" + text).digest(), left[1] + right[1]
 
 
-def tree_root(leaves: Sequence[bytes]) -> bytes:
-    k = half(len(leaves))
-    return leaves[0] if len(leaves) == 1 else parent(tree_root(leaves[:k]), tree_root(leaves[k:]))
-
-
-def path_to(index: int, leaves: Sequence[bytes]) -> list[bytes]:
-    k = half(len(leaves))
-    if len(leaves) == 1:
-        return []
-    if index < k:
-        return [*path_to(index, leaves[:k]), tree_root(leaves[k:])]
-    return [*path_to(index - k, leaves[k:]), tree_root(leaves[:k])]
-
-
-def root_from(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
+def root_from(leaf: Any, index: int, size: int, path: Sequence[Any], join: Any) -> Any:
     if size == 1 or not path:
-        return leaf if size == 1 and not path and index == 0 else b""
-    k = half(size)
-    if index < k:
-        return parent(root_from(leaf, index, k, path[:-1]), path[-1])
-    return parent(path[-1], root_from(leaf, index - k, size - k, path[:-1]))
+        if size != 1 or path or index:
+            raise Wrong("a path does not have the length that it must have")
+        return leaf
+    half = 1 << (size - 1).bit_length() >> 1
+    if index < half:
+        return join(root_from(leaf, index, half, path[:-1], join), path[-1])
+    return join(path[-1], root_from(leaf, index - half, size - half, path[:-1], join))
 
 
-def check_checkpoint(text: bytes, signature: bytes, keys: dict[str, bytes], **known: Any) -> None:
+def check_signed(text: bytes, mark: bytes, keys: dict[str, bytes], kind: str, **known: Any) -> None:
     said = json.loads(text)
-    name = f"checkpoint {said['number']}"
+    name = f"{kind} {said['number']}"
     if said["key_id"] not in keys:
         raise Wrong(f"{name} is signed with a key that is not in the key set")
-    check_signature(keys[said["key_id"]], text, signature, name)
-    for field, value in {"type": "reli.checkpoint.v1", **known}.items():
+    check_signature(keys[said["key_id"]], text, mark, name)
+    for field, value in {"type": f"reli.{kind}.v1", **known}.items():
         if said[field] != (value.hex() if isinstance(value, bytes) else value):
-            raise Wrong(f"{name} covers entries whose {field} is not what it says")
+            raise Wrong(f"{name} covers something whose {field} is another")
 
 
 def check_books(lines: Iterator[bytes], keys: dict[str, bytes], wanted: str) -> str:
-    header = json.loads(next(lines))
+    header = json.loads(next(lines, b""))
     size, number, covered, found = 0, 0, 0, 0
-    chain, previous, root = bytes(32), bytes(32), b""
+    chain, previous = bytes(32), bytes(32)
     peaks: list[bytes] = []
-    leaves: list[bytes] = []
     for line in lines:
         # What a line holds lies between parts that are always the same, as it was hashed or signed.
         if line.startswith(b'{"entry":'):
             text, hash, end = line[9:].rpartition(b',"hash":"')
-            size += 1
-            leaf = sha256(b"\x00" + text).digest()
-            chain = sha256(b"\x02" + chain + leaf).digest()
+            size, place, node = size + 1, size, sha256(b"\x00" + text).digest()
+            chain = sha256(b"\x02" + chain + node).digest()
             if hash + end != b',"hash":"%b","position":%d}\n' % (chain.hex().encode(), size):
                 raise Wrong(f"the entry at position {size} was changed: {line[:999]!r}")
-            node, place = leaf, size - 1
             while place & 1:
                 node, place = parent(peaks.pop(), node), place >> 1
             peaks.append(node)
-            if wanted:
-                leaves.append(leaf)
-                found = size if b'"id":"%b","recorded_at"' % wanted.encode() in text else found
+            if wanted and b'"id":"%b","recorded_at"' % wanted.encode() in text:
+                found = size
         elif line.startswith(b'{"checkpoint":'):
             text, _, end = line[14:].rpartition(b',"signature":"')
             number, covered, root = number + 1, size, peaks[-1]
@@ -143,7 +129,7 @@ def check_books(lines: Iterator[bytes], keys: dict[str, bytes], wanted: str) -> 
                 root = parent(peak, root)
             known = {"number": number, "entries": size, "tenant_id": header["tenant_id"]}
             known |= {"chain_hash": chain, "root": root, "previous": previous}
-            check_checkpoint(text, bytes.fromhex(end.decode()[:-3]), keys, **known)
+            check_signed(text, bytes.fromhex(end.decode()[:-3]), keys, "checkpoint", **known)
             previous = sha256(text).digest()
         else:
             raise Wrong(f"after position {size} comes a line that is no entry and no checkpoint")
@@ -151,8 +137,6 @@ def check_books(lines: Iterator[bytes], keys: dict[str, bytes], wanted: str) -> 
         raise Wrong(f"the file ends at position {size} and checkpoint {number}, not as it says")
     if wanted and not found:
         raise Wrong(f"no entry {wanted} in this file")
-    if found and root_from(leaves[found - 1], found - 1, size, path_to(found - 1, leaves)) != root:
-        raise Wrong(f"the path of entry {wanted} does not lead to the root")
     return f"{size} entries hold" + (f"; {wanted} is at position {found}" if wanted else "")
 
 
@@ -163,10 +147,26 @@ def check_proof(proof: Any, keys: dict[str, bytes], wanted: str) -> str:
         raise Wrong(f"the proof is of entry {entry}")
     leaf = sha256(b"\x00" + text.encode()).digest()
     size, path = int(signed["entries"]), [decoded(step) for step in proof["path"]]
-    root = root_from(leaf, position - 1, size, path)
+    known = {"entries": size, "root": root_from(leaf, position - 1, size, path, parent)}
     signature, checkpoint = decoded(signed["signature"]), signed["signed_text"].encode()
-    check_checkpoint(checkpoint, signature, keys, entries=size, root=root)
+    check_signed(checkpoint, signature, keys, "checkpoint", **known)
     return f"entry {entry} is at position {position} of the {size} in a signed checkpoint"
+
+
+def check_liability(proof: Any, keys: dict[str, bytes], wanted: str) -> str:
+    text, signed = proof["leaf_text"], proof["sheet"]["signed_text"]
+    said, sheet, position = json.loads(text), json.loads(signed), int(proof["position"])
+    customer, size = said["customer_id"], sheet["customers"]
+    if proof["customer_id"] != customer or wanted not in ("", uuid_of(customer)):
+        raise Wrong(f"the proof is of customer {customer}")
+    path = [(decoded(node["hash"]), int(node["units"])) for node in proof.get("path", ())]
+    leaf = sha256(b"\x04" + text.encode()).digest(), int(said["units"])
+    if min(units for _, units in [leaf, *path]) < 0:
+        raise Wrong("a balance is below zero")
+    root, total = root_from(leaf, position - 1, size, path, sum_parent)
+    mark, known = decoded(proof["sheet"]["signature"]), {"root": root, "total": str(total)}
+    check_signed(signed.encode(), mark, keys, "liabilities", **known)
+    return f"{customer} was owed {leaf[1]} of {total} units of {sheet['asset']} at {sheet['as_of']}"
 
 
 def uuid_of(text: str) -> str:
@@ -177,21 +177,21 @@ def uuid_of(text: str) -> str:
 
 
 def check(file: Path, jwks: Path, wanted: str) -> str:
-    published = json.loads(jwks.read_bytes())["keys"]
-    keys = {key["kid"]: decoded(key["x"] + "=") for key in published}
+    keys = {key["kid"]: decoded(key["x"] + "=") for key in json.loads(jwks.read_bytes())["keys"]}
     with file.open("rb") as lines:
         is_export = lines.read(14) == b'{"checkpoints"'
         lines.seek(0)
         if is_export:
             return check_books(iter(lines), keys, wanted)
-        return check_proof(json.load(lines)["proof"], keys, wanted)
+        proof = json.load(lines)["proof"]
+        return (check_liability if "sheet" in proof else check_proof)(proof, keys, wanted)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("file", type=Path)
     parser.add_argument("jwks", type=Path)
-    parser.add_argument("--entry", type=uuid_of)
+    parser.add_argument("--entry", "--customer", type=uuid_of)
     asked = parser.parse_args()
     try:
         print(check(asked.file, asked.jwks, asked.entry or ""))

@@ -26,6 +26,7 @@ from adapters.wire.ledger import (
     read_posting_order,
     read_transfer,
 )
+from adapters.wire.liability import liability_proof_message
 from adapters.wire.statement import read_statement_format, statement_messages
 from app.rpc.caller import current_caller
 from app.rpc.context import Context
@@ -45,6 +46,7 @@ from app.usecase.ledger.create_entry import CreateEntry
 from app.usecase.ledger.export_books import ExportBooks
 from app.usecase.ledger.load_entries import LoadEntries
 from app.usecase.ledger.open_account import OpenAccount
+from app.usecase.ledger.prove_liability import ProveLiability
 from app.usecase.ledger.read_chain import ReadChain
 from app.usecase.ledger.read_ledger import ReadLedger
 from app.usecase.ledger.read_signing_keys import ReadSigningKeys
@@ -262,9 +264,18 @@ class LedgerAdminServicer(LedgerAdminServiceServicer):
 
 
 class CheckpointServicer(CheckpointServiceServicer):
-    def __init__(self, *, read_chain: ReadChain, export_books: ExportBooks) -> None:
+    def __init__(
+        self,
+        *,
+        read_chain: ReadChain,
+        export_books: ExportBooks,
+        prove_liability: ProveLiability,
+        market: Market,
+    ) -> None:
         self._read_chain = read_chain
         self._export_books = export_books
+        self._prove_liability = prove_liability
+        self._market = market
 
     async def ListCheckpoints(
         self, request: chain_pb.ListCheckpointsRequest, context: Context
@@ -284,6 +295,17 @@ class CheckpointServicer(CheckpointServiceServicer):
         )
         return chain_pb.GetInclusionProofResponse(proof=inclusion_proof_message(proof))
 
+    async def GetLiabilityProof(
+        self, request: chain_pb.GetLiabilityProofRequest, context: Context
+    ) -> chain_pb.GetLiabilityProofResponse:
+        assets = (await self._market.catalogue()).assets
+        proof = await self._prove_liability(
+            current_caller().tenant_id,
+            CustomerId.parse(request.customer_id, field="customer_id"),
+            read_asset(request.asset, assets, field="asset"),
+        )
+        return chain_pb.GetLiabilityProofResponse(proof=liability_proof_message(proof))
+
     async def ExportBooks(
         self, request: chain_pb.ExportBooksRequest, context: Context
     ) -> AsyncIterator[chain_pb.ExportBooksResponse]:
@@ -292,9 +314,18 @@ class CheckpointServicer(CheckpointServiceServicer):
 
 
 class CheckpointAdminServicer(CheckpointAdminServiceServicer):
-    def __init__(self, *, read_chain: ReadChain, export_books: ExportBooks) -> None:
+    def __init__(
+        self,
+        *,
+        read_chain: ReadChain,
+        export_books: ExportBooks,
+        prove_liability: ProveLiability,
+        market: Market,
+    ) -> None:
         self._read_chain = read_chain
         self._export_books = export_books
+        self._prove_liability = prove_liability
+        self._market = market
 
     async def ListTenantCheckpoints(
         self, request: chain_pb.ListTenantCheckpointsRequest, context: Context
@@ -311,6 +342,17 @@ class CheckpointAdminServicer(CheckpointAdminServiceServicer):
             named_tenant(request), EntryId.parse(request.entry_id, field="entry_id")
         )
         return chain_pb.GetTenantInclusionProofResponse(proof=inclusion_proof_message(proof))
+
+    async def GetTenantLiabilityProof(
+        self, request: chain_pb.GetTenantLiabilityProofRequest, context: Context
+    ) -> chain_pb.GetTenantLiabilityProofResponse:
+        assets = (await self._market.catalogue()).assets
+        proof = await self._prove_liability(
+            named_tenant(request),
+            CustomerId.parse(request.customer_id, field="customer_id"),
+            read_asset(request.asset, assets, field="asset"),
+        )
+        return chain_pb.GetTenantLiabilityProofResponse(proof=liability_proof_message(proof))
 
     async def ExportTenantBooks(
         self, request: chain_pb.ExportTenantBooksRequest, context: Context

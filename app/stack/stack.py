@@ -240,7 +240,10 @@ class Stack:
             )
             for n, port in enumerate(ports, start=1)
         ]
-        signing = {"RELI_SIGNING_KEY": self._signing_key()}
+        signing = {
+            "RELI_SIGNING_KEY": self._signing_key(),
+            "RELI_LIABILITIES_EVERY_MS": os.environ.get("RELI_LIABILITIES_EVERY_MS", "10000"),
+        }
         workers = [
             (self._reli(f"work-{n}", ["work"], env | signing), _at_once)
             for n in range(1, self._options.work_processes + 1)

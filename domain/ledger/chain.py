@@ -21,6 +21,7 @@ NOTHING: Final = bytes(HASH_BYTES)
 """What comes before the first entry and before the first checkpoint."""
 
 _LINK: Final = b"\x02"
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 def canonical_json(value: object) -> bytes:
@@ -28,8 +29,7 @@ def canonical_json(value: object) -> bytes:
 
     Names are ASCII, so that the order of their code points is that of RFC 8785.
     """
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-    return text.encode()
+    return _ENCODER.encode(value).encode()
 
 
 def canonical_entry(entry: Entry, *, recorded_at: datetime) -> bytes:

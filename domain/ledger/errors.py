@@ -249,3 +249,10 @@ class StatementNotExpressible(DomainError):
 
     kind = Kind.REFUSED
     reason = "STATEMENT_NOT_EXPRESSIBLE"
+
+
+class LiabilityNotInSheet(DomainError):
+    """The customer has an account of the asset, and no sheet of liabilities has it yet."""
+
+    kind = Kind.EXHAUSTED
+    reason = "LIABILITY_NOT_IN_SHEET"

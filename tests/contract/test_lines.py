@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from random import Random
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -16,6 +17,15 @@ from tests.support.ledger_rig import Rig, a_rig
 from tests.support.platform import Platform
 
 WAITING = "SELECT count(*) FROM core.unlisted_lines WHERE tenant_id = $1"
+LINES = 8_000
+EARLY = UUID(int=1 << 100)
+QUEUE = """
+INSERT INTO core.unlisted_lines (tenant_id, recorded_at, transfers, transfer_ids,
+    debit_account_ids, debit_versions, credit_account_ids, credit_versions)
+SELECT uuidv7(), core.now(), 1, ARRAY[lpad(to_hex(n), 32, '0')::uuid], ARRAY[uuidv7()], '{1}',
+    ARRAY[uuidv7()], '{1}'
+FROM generate_series(1, $1::int) AS n
+"""
 BLOCKS = """
 SELECT last_version, cardinality(transfer_ids) AS lines FROM core.account_lines
 WHERE tenant_id = $1 AND account_id = $2 ORDER BY last_version
@@ -93,6 +103,22 @@ async def test_pages_are_whole_wherever_the_rows_of_the_list_begin(
     is_newest_first = order is PostingOrder.NEWEST_FIRST
     assert [line.version for line in lines] == versions[:: -1 if is_newest_first else 1]
     assert [line.balance_after.units for line in lines] == [line.version for line in lines]
+
+
+async def test_a_long_queue_is_listed_as_quickly_as_a_short_one(
+    platform: Platform, worker: asyncpg.Connection
+) -> None:
+    """Within the time that the worker's statements have, which ends one that is quadratic."""
+    await worker.fetchval("SELECT core.list_lines($1)", LINES)
+    await platform.owner.execute(QUEUE, LINES)
+
+    listed = await worker.fetchval("SELECT core.list_lines($1)", 2 * LINES)
+
+    tenants = await platform.owner.fetch(
+        "DELETE FROM core.account_lines WHERE transfer_ids[1] < $1 RETURNING tenant_id", EARLY
+    )
+    assert listed == LINES
+    assert len(tenants) == 2 * LINES
 
 
 async def test_lines_that_many_list_at_once_are_listed_once_and_without_a_gap(

@@ -2,17 +2,27 @@
 
 import json
 import re
+from base64 import b64decode
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
 import pytest
 
 from adapters.system.signer import Ed25519Signer
 from app.ledger import verify_books
-from domain.ids import EntryId
+from domain.ids import CustomerId, EntryId, TenantId
 from domain.ledger.chain import NOTHING, canonical_json, chain_hashes, leaf_hash
 from domain.ledger.entry import EntrySource
+from domain.ledger.liability import (
+    CustomerBalance,
+    joined,
+    leaf_node,
+    leaf_text,
+    salt_message,
+    sum_root,
+)
 from domain.ledger.merkle import CompactRange
 from domain.ledger.transfer import TransferKind
 from tests.support.golden import ROOT
@@ -83,3 +93,39 @@ def test_every_name_is_explained() -> None:
         *("checkpoint", "checkpoints", "entry", "format", "hash", "position", "signature")
     }
     assert {*EntrySource, *TransferKind} <= explained
+
+
+def test_the_example_of_liabilities_is_computed_again(tmp_path: Path) -> None:
+    proof = json.loads(_block("liability"))["proof"]
+    signer, tenant = (
+        Ed25519Signer(bytes(range(32))),
+        TenantId(UUID(json.loads(LINES[0])["tenant_id"])),
+    )
+    secret = sha256(signer.sign(salt_message(tenant, "NGN", 1))).digest()
+    first = CustomerId.parse(proof["customer_id"]).uuid.int
+    balances = [
+        CustomerBalance(str(CustomerId(UUID(int=first + place))), units)
+        for place, units in enumerate((150_000, 0, 2_500))
+    ]
+    nodes = [leaf_node(balance, secret) for balance in balances]
+    named = {f"node({place})": node for place, node in enumerate(nodes, start=1)}
+    named |= {"node(1, 2)": joined(*nodes[:2]), "root": sum_root(nodes)}
+
+    rows = re.findall(r"^\| (.+) \| `([0-9a-f]{64})` \| (\d+) \|$", PAGE, re.MULTILINE)
+    assert {name: (hash, int(units)) for name, hash, units in rows} == {
+        name: (node.hash.hex(), node.units) for name, node in named.items()
+    }
+    assert proof["leaf_text"] == leaf_text(balances[0], secret).decode()
+    signed = proof["sheet"]["signed_text"]
+    assert canonical_json(json.loads(signed)).decode() == signed
+    assert json.loads(signed)["root"] == sum_root(nodes).hash.hex()
+    assert b64decode(proof["sheet"]["signature"]) == signer.sign(signed.encode())
+    names = {*json.loads(signed), *json.loads(proof["leaf_text"])}
+    assert names <= set(re.findall(r"`([a-z_]+)`", PAGE))
+
+    (tmp_path / "proof").write_text(_block("liability"))
+    (tmp_path / "jwks").write_text(_block("jwks"))
+    (customer,) = re.findall(r"--customer (customer_\w+)", PAGE)
+    wanted = verify_books.uuid_of(customer)
+    told = verify_books.check(tmp_path / "proof", tmp_path / "jwks", wanted)
+    assert told.startswith(f"{customer} was owed 150000 of 152500 units of NGN at ")

@@ -69,6 +69,7 @@ OPERATOR_PATHS: Final = [
     ("GET", "/v1/tenants/{tenant_id}/ledger/accounts/{account_id}/statement"),
     ("GET", "/v1/tenants/{tenant_id}/ledger/dailyCloses"),
     ("GET", "/v1/tenants/{tenant_id}/ledger/dailyCloses/{day}"),
+    ("GET", "/v1/tenants/{tenant_id}/customers/{customer_id}/liabilityProof"),
 ]
 
 STUCK: Final = "0.00007761"
@@ -375,6 +376,18 @@ async def _walk_through_the_proofs(
     ]
     keys = {key["kid"]: verify_books.decoded(key["x"] + "=") for key in published["keys"]}
     assert verify_books.uuid_of(entry_id) in verify_books.check_proof(proof, keys, "")
+
+    path = f"customers/{customer_id}/liabilityProof?asset=NGN"
+    async with asyncio.timeout(30):
+        while (answer := await partner.send("GET", f"/v1/{path}")).status != 200:
+            assert answer.refusal == (429, "LIABILITY_NOT_IN_SHEET")
+            assert answer.metadata["retry"] == "later"
+            await asyncio.sleep(0.2)
+    proof = answer.body["proof"]
+    assert f"{customer_id} was owed" in verify_books.check_liability(proof, keys, "")
+    assert proof["sheet"]["total"]["asset"] == "NGN"
+    theirs = (await operator.get(f"/v1/tenants/{tenant_id}/{path}"))["proof"]
+    assert theirs["customer_id"] == customer_id
 
 
 async def _walk_through_the_books(

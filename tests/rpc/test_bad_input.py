@@ -232,6 +232,7 @@ async def a_world(platform: Platform) -> World:
     await chain_books(platform)
     await _add_stuck_trades_and_breaks(world)
     await chain_books(platform)
+    await world.open_account("CUSTOMER", "KES", world.customer_id)
     await _add_dead_letters(world)
     await _add_breaks_of_a_bank(world)
     await close_days(platform, world.tenant_id)
@@ -551,6 +552,15 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
         "entry_id": w.entry_id,
     },
     "CheckpointAdminService/ExportTenantBooks": lambda w: {"tenant_id": w.tenant_id},
+    "CheckpointService/GetLiabilityProof": lambda w: {
+        "customer_id": w.customer_id,
+        "asset": "NGN",
+    },
+    "CheckpointAdminService/GetTenantLiabilityProof": lambda w: {
+        "tenant_id": w.tenant_id,
+        "customer_id": w.customer_id,
+        "asset": "NGN",
+    },
     "SigningKeyService/GetSigningKeys": lambda w: {},
     "StatementService/GetStatement": lambda w: {
         "account_id": w.treasury,
@@ -1402,6 +1412,7 @@ TENANT_CASES: Final = [
             ("CheckpointAdminService/ListTenantCheckpoints", "TENANT_NOT_FOUND"),
             ("CheckpointAdminService/GetTenantInclusionProof", "ENTRY_NOT_FOUND"),
             ("CheckpointAdminService/ExportTenantBooks", "TENANT_NOT_FOUND"),
+            ("CheckpointAdminService/GetTenantLiabilityProof", "CUSTOMER_NOT_FOUND"),
             (OPEN, "TENANT_NOT_FOUND"),
             (LIMIT, "ACCOUNT_NOT_FOUND"),
             ("StatementAdminService/GetTenantStatement", "ACCOUNT_NOT_FOUND"),
@@ -1803,6 +1814,22 @@ STATEMENT_CASES: Final = [
         for rpc in STATEMENTS
     ),
 ]
+LIABILITY_CASES: Final = [
+    case(why, rpc, change, code, reason, field)
+    for rpc in (
+        "CheckpointService/GetLiabilityProof",
+        "CheckpointAdminService/GetTenantLiabilityProof",
+    )
+    for why, change, code, reason, field in (
+        ("unknown customer", {"customer_id": lambda w: an_id(CustomerId)}, MISSING,
+         "CUSTOMER_NOT_FOUND", ""),
+        ("foreign customer", {"customer_id": lambda w: w.foreign_customer_id}, MISSING,
+         "CUSTOMER_NOT_FOUND", ""),
+        ("no asset", {"asset": ""}, INVALID, "UNKNOWN_ASSET", "asset"),
+        ("asset XYZ", {"asset": "XYZ"}, INVALID, "UNKNOWN_ASSET", "asset"),
+        ("an asset never held", {"asset": "ETH"}, MISSING, "ACCOUNT_NOT_FOUND", ""),
+    )
+]  # fmt: skip
 
 EVENT_CASES: Final = [
     *(
@@ -1886,6 +1913,7 @@ BREAK_CASES: Final = [
         *TENANT_CASES,
         *LEDGER_CASES,
         *STATEMENT_CASES,
+        *LIABILITY_CASES,
         *EVENT_CASES,
         *BREAK_CASES,
     ],
@@ -1897,6 +1925,22 @@ async def test_a_call_with_one_thing_wrong_is_refused(
 
     async with leaving(world, leaves):
         await assert_refused(world, RPCS[name], request, expected)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["CheckpointService/GetLiabilityProof", "CheckpointAdminService/GetTenantLiabilityProof"],
+)
+async def test_whose_account_is_in_no_sheet_yet_is_told_to_wait(world: World, name: str) -> None:
+    async with leaving(world, NOTHING):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await world.call(name, changed(world, name, {"asset": "KES"}))
+
+    refusal = refusal_of(caught.value)
+    assert refusal.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert (refusal.reason, refusal.retry) == ("LIABILITY_NOT_IN_SHEET", Retry.LATER)
+    assert refusal.metadata["customer_id"] == world.customer_id
+    assert refusal.metadata["asset"] == "KES"
 
 
 # Who calls.

@@ -13,6 +13,7 @@ from adapters.postgres.audit import (
     event,
     house,
     ledger,
+    liability,
     quote,
     reconciliation,
     reference,
@@ -20,6 +21,7 @@ from adapters.postgres.audit import (
     trade,
 )
 from adapters.postgres.audit.chain import ChainProbe
+from adapters.postgres.audit.liability import LiabilityProbe
 from adapters.postgres.audit.probe import ID_OF, SqlProbe
 from domain.amount import Amount
 from domain.asset import Asset
@@ -46,6 +48,7 @@ PROBES: Final = (
     *request.PROBES,
     *event.PROBES,
     *chain.PROBES,
+    *liability.PROBES,
     *house.PROBES,
     *reconciliation.PROBES,
     *reference.PROBES,
@@ -152,7 +155,7 @@ class PostgresSnapshot(BooksSnapshot):
         return PROBES
 
     async def examine(self, probe: Probe) -> Sequence[Finding]:
-        if isinstance(probe, ChainProbe):
+        if isinstance(probe, ChainProbe | LiabilityProbe):
             return await probe.examine(self._connection)
         assert isinstance(probe, SqlProbe)
         looked_at = sum([await self._count(table) for table in probe.counted])

@@ -46,6 +46,7 @@ ID_OF: Final[dict[str, type[TypedId]]] = {
     "expiring_holds": TransferId,
     "inbox": EventId,
     "late_checks": TradeId,
+    "liability_sheets": TenantId,
     "lp_answers": LpQuoteRequestId,
     "outbox": EventId,
     "quotes": QuoteId,

@@ -166,6 +166,10 @@ A_BREAK = row("breaks", "source IS NOT NULL")
 NAMED_ONLY = ("reconciled_accounts",)
 OF_STATEMENT = ("statements",)
 ANY_LINE = ("reconciliation_lines",)
+A_SHEET = (
+    "SELECT tenant_id, tenant_id AS id FROM core.liability_sheets AS s WHERE total > 0 "
+    "AND asset = 'NGN' ORDER BY tenant_id LIMIT 1"
+)
 LATE_FILL = row("breaks", "id = :late_fill")
 LATE_ATTEMPT = (
     "attempts SELECT a.id FROM core.attempts AS a JOIN core.breaks AS b "
@@ -1101,6 +1105,51 @@ BREAKS = [
             "key_id = 'x'",
             "signature = set_byte(signature, 33, get_byte(signature, 33) # 1)",
         )
+    ),
+    *(
+        Break("I17.sheet", "liability_sheets", A_SHEET, statement)
+        for statement in (
+            *(
+                change("liability_sheets", what, "tenant_id")
+                for what in (
+                    "as_of = as_of + interval '1 microsecond'",
+                    "checkpoint = checkpoint + 1000",
+                    "customers = customers + 1",
+                    "total = total + 1",
+                    "root = sha256('x')",
+                    "key_id = 'x'",
+                    "secret = sha256('x')",
+                    "signature = set_byte(signature, 33, get_byte(signature, 33) # 1)",
+                )
+            ),
+            *(
+                change("liability_blocks", what, "tenant_id")
+                for what in (
+                    "block = block + 1",
+                    "first_customer = first_customer || 'x'",
+                    "customers[1] = customers[1] || 'x'",
+                    "customers = customers || customers[1], units = units || 0::numeric",
+                    "units[1] = units[1] + 1",
+                    "units[1] = -1",
+                    "root = sha256('x')",
+                    "total = total + 1",
+                )
+            ),
+            drop("liability_blocks", "tenant_id"),
+        )
+    ),
+    Break(
+        "I17.total",
+        "liability_sheets",
+        A_SHEET,
+        "UPDATE core.accounts SET credits_posted = credits_posted + 1 "
+        "WHERE tenant_id = :id AND kind = 'customer'",
+    ),
+    Break(
+        "I17.total",
+        "liability_sheets",
+        A_SHEET,
+        "DELETE FROM core.accounts WHERE tenant_id = :id AND kind = 'customer'",
     ),
     Break(
         "I24.burned",

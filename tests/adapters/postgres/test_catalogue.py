@@ -54,6 +54,7 @@ OTHER_POLICIES: Final = {
         ("entry_pages", "chain_heads", "chain_tiles", "checkpoints"),
         ("chainer", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
     ),
+    "liability_heads": ("keeper", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
     "event_heads": ("sequencer", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
     **dict.fromkeys(
         ("api_keys", "tenants", "trades"),
@@ -83,8 +84,9 @@ MAY_DELETE: Final = {
     (role, queue)
     for role in RUNTIME
     for queue in ("trade_queue", "expiring_holds", "unlisted_lines")
-}
-"""A queue's row is gone once its work is done; nothing else ever goes."""
+} | {("reli_work", table) for table in ("liability_sheets", "liability_blocks")}
+"""A queue's row is gone once its work is done, a sheet once there are enough newer ones; nothing
+else ever goes."""
 
 MAY_UPDATE: Final = {
     *((role, table, "*") for role in RUNTIME for table in ("tenants", "customers", "api_keys")),
@@ -126,6 +128,7 @@ MAY_UPDATE: Final = {
         )
     ),
     ("reli_work", "chain_tiles", "hashes"),
+    *(("reli_work", "liability_heads", column) for column in ("checkpoint", "looked_at")),
     *(("reli_work", table, "*") for table in ("event_heads", "dead_letters", *WORK_TABLES)),
 }
 """Every other row is never changed once it is written."""

@@ -65,6 +65,7 @@ SEEN_ACROSS_TENANTS: Final = {
     ("reli_work", "checkpoints"): "the chainer signs where each tenant's chain ends",
     ("reli_work", "entry_pages"): "the chainer takes what waits for its place, whoever's it is",
     ("reli_work", "event_heads"): "the sequencer stamps the events of all tenants set-wise",
+    ("reli_work", "liability_heads"): "the keeper finds whose customers it has to look at next",
     ("reli_work", "outbox"): "the relay publishes the events of all tenants in one order",
 }
 """What a policy opens on purpose, each with the reason."""
@@ -601,6 +602,7 @@ async def _fill(owner: asyncpg.Pool, table: str, tenant: UUID) -> list[str]:
 _WANTED_BY_A_CHECK: Final = {
     "checkpoints": {"signature": f"\\x{bytes(64).hex()}"},
     "dated_lines": {"effective_at": "2026-03-01T00:00:00Z"},
+    "liability_sheets": {"signature": f"\\x{bytes(64).hex()}"},
     "late_checks": {"due_at": "2026-03-02T09:31:00Z"},
 }
 
@@ -618,6 +620,8 @@ def _any(type: str) -> object:
         "date": "2026-03-02",
         "uuid[]": [str(UUID(int=secrets.randbits(128)))],
         "bigint[]": [1],
+        "numeric[]": [1],
+        "text[]": ["some text"],
         "integer": 1,
         "text": "some text",
         "bigint": 1,

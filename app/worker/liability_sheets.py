@@ -1,0 +1,26 @@
+"""Makes signed sheets of what tenants owe their customers."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from ports.chain import Signer
+from ports.lease import Lease
+from ports.liability import LiabilityKeeper
+
+KEEP: Final = 3
+"""Sheets of a tenant and asset that stay; proofs are of the latest."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiabilitySheets:
+    """One tenant at a time; without a signer none is made."""
+
+    keeper: LiabilityKeeper
+    signer: Signer | None
+    every: timedelta
+
+    async def __call__(self, lease: Lease) -> bool:
+        return self.signer is not None and await self.keeper.make_sheets(
+            lease, self.signer, at_least_every=self.every, keep=KEEP
+        )
