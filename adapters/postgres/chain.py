@@ -213,14 +213,14 @@ class PostgresChain(ChainStore):
 
     async def list_checkpoints(self, page: PageRequest) -> Page[SignedCheckpoint]:
         rows = await self._fetch(_LIST_CHECKPOINTS, page.before, page.size + 1)
-        return page_of([_checkpoint(row) for row in rows], [row["number"] for row in rows], page)
+        return page_of([checkpoint_of(row) for row in rows], [row["number"] for row in rows], page)
 
     async def checkpoints_after(self, number: int, *, limit: int) -> Sequence[SignedCheckpoint]:
-        return [_checkpoint(row) for row in await self._fetch(_CHECKPOINTS_AFTER, number, limit)]
+        return [checkpoint_of(row) for row in await self._fetch(_CHECKPOINTS_AFTER, number, limit)]
 
     async def latest_checkpoint(self) -> SignedCheckpoint | None:
         rows = await self._fetch(_LIST_CHECKPOINTS, None, 1)
-        return _checkpoint(rows[0]) if rows else None
+        return checkpoint_of(rows[0]) if rows else None
 
     async def find(self, entry_id: EntryId) -> ChainedEntry:
         rows = await self._fetch(_FIND, entry_id.uuid)
@@ -242,7 +242,7 @@ class PostgresChain(ChainStore):
         if row["first_position"] != position:
             raise ChainBroken(f"position {position} of {self._scope.tenant_id} is missing")
         return ChainPages(
-            position, row["hash_before"], _split(row["leaves"]), row["texts"].split(b"\n")
+            position, row["hash_before"], split_hashes(row["leaves"]), row["texts"].split(b"\n")
         )
 
     async def _leaves(self, place: Place) -> Sequence[bytes]:
@@ -250,7 +250,7 @@ class PostgresChain(ChainStore):
         last = first + (1 << place.height) - 1
         rows = await self._fetch(_LEAVES, first, last)
         skipped = first - rows[0]["first_position"]
-        leaves = _split(b"".join(row["leaves"] for row in rows))
+        leaves = split_hashes(b"".join(row["leaves"] for row in rows))
         return leaves[skipped : skipped + (1 << place.height)]
 
     async def _tile_roots(self, places: Sequence[Place]) -> Mapping[Place, bytes]:
@@ -258,7 +258,7 @@ class PostgresChain(ChainStore):
         parts = {place: _tile_part(place) for place in places}
         tiles = sorted({(level, number) for level, number, _ in parts.values()})
         rows = await self._fetch(_TILES, *_columns(tiles)) if tiles else []
-        hashes = {(row["level"], row["number"]): _split(row["hashes"]) for row in rows}
+        hashes = {(row["level"], row["number"]): split_hashes(row["hashes"]) for row in rows}
         return {
             place: perfect_root(hashes[level, number][part])
             for place, (level, number, part) in parts.items()
@@ -298,7 +298,7 @@ def _leaves(row: Any) -> list[bytes]:
 
 def _head(row: Any) -> ChainHead:
     return ChainHead(
-        hash=row["hash"], tree=CompactRange(row["entries"], tuple(_split(row["peaks"])))
+        hash=row["hash"], tree=CompactRange(row["entries"], tuple(split_hashes(row["peaks"])))
     )
 
 
@@ -342,7 +342,8 @@ def _next_checkpoint(row: Any, key_id: str) -> Checkpoint:
     )
 
 
-def _checkpoint(row: Any) -> SignedCheckpoint:
+def checkpoint_of(row: Any) -> SignedCheckpoint:
+    """Return the checkpoint that a row says."""
     checkpoint = _unsigned(row, TenantId(row["tenant_id"]), entries=row["entries"])
     return SignedCheckpoint(checkpoint, row["signature"])
 
@@ -380,5 +381,6 @@ def _columns(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[Any]]:
     return iter(list(zip(*rows, strict=True)))
 
 
-def _split(hashes: bytes) -> list[bytes]:
+def split_hashes(hashes: bytes) -> list[bytes]:
+    """Return hashes that are kept one after the other."""
     return [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)]

@@ -20,9 +20,7 @@ from adapters.postgres.audit import (
     request,
     trade,
 )
-from adapters.postgres.audit.chain import ChainProbe
-from adapters.postgres.audit.liability import LiabilityProbe
-from adapters.postgres.audit.probe import ID_OF, SqlProbe
+from adapters.postgres.audit.probe import ID_OF, ConnectionProbe, SqlProbe
 from domain.amount import Amount
 from domain.asset import Asset
 from domain.ids import AttemptId, TenantId
@@ -155,7 +153,7 @@ class PostgresSnapshot(BooksSnapshot):
         return PROBES
 
     async def examine(self, probe: Probe) -> Sequence[Finding]:
-        if isinstance(probe, ChainProbe | LiabilityProbe):
+        if isinstance(probe, ConnectionProbe):
             return await probe.examine(self._connection)
         assert isinstance(probe, SqlProbe)
         looked_at = sum([await self._count(table) for table in probe.counted])

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
-from adapters.postgres.audit.probe import SqlProbe
-from adapters.system.signer import is_signed, thumbprint
+from adapters.postgres.audit.probe import ConnectionProbe, SqlProbe, distrusted
+from adapters.postgres.chain import checkpoint_of, split_hashes
 from domain.ids import EntryId, TenantId
-from domain.ledger.chain import HASH_BYTES, NOTHING, ChainHead, Checkpoint, leaf_hash
+from domain.ledger.chain import NOTHING, ChainHead, leaf_hash
 from ports.audit import SHOWN, Check, Finding, Violation
 
 PAGE: Final = Check(
@@ -166,13 +166,13 @@ class _Found:
             )
 
 
-class ChainProbe:
+class ChainProbe(ConnectionProbe):
     """Hashes every chained entry again, in the order of the chain.
 
     A leaf that is wrong is told once: what follows is judged by the leaves as they are kept.
     """
 
-    checks: Final = (LEAF, CHAIN, CHECKPOINT)
+    checks = (LEAF, CHAIN, CHECKPOINT)
 
     async def examine(self, connection: Any) -> Sequence[Finding]:
         found = {check.id: _Found() for check in self.checks}
@@ -215,7 +215,7 @@ class _Book:
                     found=f"hash {hash_before.hex()}",
                 )
             await self._compare(position, entries, leaves, texts)
-            self._head, _ = self._head.extended(_split(leaves))
+            self._head, _ = self._head.extended(split_hashes(leaves))
             if one := ends.pop(self._head.entries, None):
                 self._judge(one)
         for one in ends.values():
@@ -253,7 +253,7 @@ class _Book:
         hashes = [leaf_hash(text) if text else NOTHING for text in texts]
         if b"".join(hashes) == leaves and b"" not in texts:
             return
-        kept = _split(leaves)
+        kept = split_hashes(leaves)
         for place, (text, hash) in enumerate(zip(texts, hashes, strict=True), start=1):
             leaf = kept[place - 1] if place <= len(kept) else b""
             if hash != leaf or not text:
@@ -274,10 +274,8 @@ class _Book:
                 f"chain hash {head.hash.hex()}, root {head.tree.root().hex()}",
                 f"chain hash {row['chain_hash'].hex()}, root {row['root'].hex()}",
             )
-        if key is None or thumbprint(key) != row["key_id"]:
-            self._distrust(row, f"a key with the thumbprint {row['key_id']}", "none")
-        elif not is_signed(key, _signed(row).signed_text(), row["signature"]):
-            self._distrust(row, "a signature over what it says", "another signature")
+        if wrong := distrusted(row, checkpoint_of(row).checkpoint.signed_text(), public_key=key):
+            self._distrust(row, *wrong)
 
     def _previous(self, checkpoints: Sequence[Any]) -> None:
         previous = NOTHING
@@ -285,7 +283,7 @@ class _Book:
             if row["previous"] != previous:
                 named = row["previous"].hex()
                 self._distrust(row, f"previous {previous.hex()}", f"previous {named}")
-            previous = _signed(row).digest()
+            previous = checkpoint_of(row).checkpoint.digest()
 
     def _distrust(self, row: Any, expected: str, found: str) -> None:
         self._checkpoint.add(
@@ -295,23 +293,6 @@ class _Book:
             expected=expected,
             found=found,
         )
-
-
-def _signed(row: Any) -> Checkpoint:
-    return Checkpoint(
-        tenant_id=TenantId(row["tenant_id"]),
-        number=row["number"],
-        entries=row["entries"],
-        chain_hash=row["chain_hash"],
-        root=row["root"],
-        previous=row["previous"],
-        made_at=row["made_at"],
-        key_id=row["key_id"],
-    )
-
-
-def _split(hashes: bytes) -> list[bytes]:
-    return [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)]
 
 
 PROBES: Final = (PAGES, PLACES, ChainProbe())

@@ -425,12 +425,14 @@ SOURCES: Final = SqlProbe(
     checks=(SOURCE,),
     counted=("entries",),
     sql=f"""
+WITH keys AS MATERIALIZED (
+    SELECT {typeid(ApiKeyId, "id")} AS reference FROM core.api_keys WHERE tenant_id = :house
+)
 SELECT '{SOURCE.id}' AS check_id, e.tenant_id, 'entries' AS in_table, e.id, '' AS part,
     'an API key of the house' AS expected, 'reference ' || e.reference AS found
 FROM core.entries AS e
-LEFT JOIN core.api_keys AS k
-    ON k.tenant_id = :house AND {typeid(ApiKeyId, "k.id")} = e.reference
-WHERE e.source = 'operator' AND k.id IS NULL
+LEFT JOIN keys AS k ON k.reference = e.reference
+WHERE e.source = 'operator' AND k.reference IS NULL
 UNION ALL
 SELECT '{SOURCE.id}', t.tenant_id, 'transfers', t.id, '',
     CASE WHEN t.kind = 'expire' THEN 'an entry of source expiry for '

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+from adapters.postgres.audit.probe import ConnectionProbe, distrusted
 from adapters.postgres.liability import sheet_of
-from adapters.system.signer import is_signed, thumbprint
 from domain.asset import Asset
 from domain.ids import TenantId
 from domain.ledger.liability import (
@@ -52,10 +52,10 @@ ORDER BY block
 """
 
 
-class LiabilityProbe:
+class LiabilityProbe(ConnectionProbe):
     """Puts the tree of each latest sheet together again."""
 
-    checks: Final = (SHEET, TOTAL)
+    checks = (SHEET, TOTAL)
 
     async def examine(self, connection: Any) -> Sequence[Finding]:
         rows = await connection.fetch(_SHEETS)
@@ -109,11 +109,7 @@ async def _what_is_wrong(connection: Any, row: Any) -> tuple[str, str] | None:
         return f"{_text(said)} of {sheet.customers} customers", found
     if row["known_checkpoint"] is None:
         return f"checkpoint {sheet.checkpoint}", "none"
-    if row["public_key"] is None or thumbprint(row["public_key"]) != sheet.key_id:
-        return f"a key with the thumbprint {sheet.key_id}", "none"
-    if not is_signed(row["public_key"], sheet.signed_text(), row["signature"]):
-        return "a signature over what it says", "another signature"
-    return None
+    return distrusted(row, sheet.signed_text(), public_key=row["public_key"])
 
 
 def _violation(row: Any, expected: str, found: str) -> Violation:

@@ -1,9 +1,11 @@
-"""A probe: one statement that returns the rows which break its checks."""
+"""Probes: statements that return the rows which break their checks, and what takes more."""
 
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from adapters.system.signer import is_signed, thumbprint
 from domain.ids import (
     AccountId,
     ApiKeyId,
@@ -25,7 +27,7 @@ from domain.ids import (
     TransferId,
     TypedId,
 )
-from ports.audit import Check
+from ports.audit import Check, Finding
 
 ID_OF: Final[dict[str, type[TypedId]]] = {
     "account_lines": AccountId,
@@ -65,6 +67,32 @@ ID_OF: Final[dict[str, type[TypedId]]] = {
     "transfers": TransferId,
 }
 """What the id of a violation in a table is an id of; elsewhere it is shown as it is."""
+
+
+class ConnectionProbe(ABC):
+    """A pass that does more than one statement can.
+
+    Attributes:
+        checks: what it answers, a finding each.
+    """
+
+    checks: Sequence[Check]
+
+    @abstractmethod
+    async def examine(self, connection: Any) -> Sequence[Finding]:
+        """Look at what the connection's snapshot sees."""
+
+
+def distrusted(row: Any, text: bytes, *, public_key: bytes | None) -> tuple[str, str] | None:
+    """Return what was expected of a row's signature over a text and what was found.
+
+    None if it is that of the key which the row names, with which the text was signed.
+    """
+    if public_key is None or thumbprint(public_key) != row["key_id"]:
+        return f"a key with the thumbprint {row['key_id']}", "none"
+    if not is_signed(public_key, text, row["signature"]):
+        return "a signature over what it says", "another signature"
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
