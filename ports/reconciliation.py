@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from domain.asset import Asset
 from domain.ids import AccountId, BreakId, BreakResolutionId, EntryId, MatchId, StatementId
+from domain.ledger.account import AccountKind
 from domain.ledger.entry import EntrySource
 from domain.reconciliation.break_ import Break
 from domain.reconciliation.matching import Line, MatchRule
@@ -14,10 +15,14 @@ from domain.reconciliation.resolution import BreakResolution
 from domain.reconciliation.statement import (
     ParsedStatement,
     Source,
+    SourceKind,
     Statement,
     StatementFormat,
 )
 from ports.page import Page, PageRequest
+
+MIRROR: Final = {SourceKind.LP: AccountKind.LP, SourceKind.RAIL: AccountKind.EXTERNAL}
+"""The kind of account that mirrors a source in a book."""
 
 
 class StatementReader(Protocol):

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import borrowed_driver
-from adapters.postgres.ledger import list_lines
+from adapters.postgres.ledger import LINES_IN_A_ROW, list_lines
 from adapters.postgres.scope import Scope, page_of
 from domain.ids import AccountId, TenantId
 from domain.ledger.account import AccountKey, AccountKind
@@ -43,7 +43,7 @@ FROM (
 ) AS v
 """
 
-_MOVED = """
+_MOVED = f"""
 SELECT w.id, count(*) AS lines,
     coalesce(sum(t.units) FILTER (WHERE t.debit_account_id = w.id), 0) AS debits,
     coalesce(sum(t.units) FILTER (WHERE t.credit_account_id = w.id), 0) AS credits
@@ -53,7 +53,7 @@ CROSS JOIN LATERAL (
     FROM core.account_lines
     CROSS JOIN LATERAL unnest(transfer_ids) WITH ORDINALITY AS line (transfer_id, place)
     WHERE tenant_id = $1 AND account_id = w.id AND last_version > w.first
-        AND last_version < w.last + 100
+        AND last_version < w.last + {LINES_IN_A_ROW}
 ) AS l
 CROSS JOIN LATERAL (
     SELECT * FROM core.transfers WHERE tenant_id = $1 AND id = l.transfer_id

@@ -191,7 +191,7 @@ ORDER BY id FOR NO KEY UPDATE
 
 _LIST_LINES = "SELECT core.list_lines($1)"
 
-_BLOCK: Final = 100
+LINES_IN_A_ROW: Final = 100
 """Lines of an account that are listed in one row at most."""
 
 _LISTED: Final = 50_000
@@ -217,7 +217,7 @@ def _some_lines(beyond: str, order: str, reaches: str) -> str:
             ) AS block
         ) AS block
         CROSS JOIN LATERAL unnest(transfer_ids) WITH ORDINALITY AS line (transfer_id, place)
-        WHERE lines - cardinality(transfer_ids) < $4 + {_BLOCK}
+        WHERE lines - cardinality(transfer_ids) < $4 + {LINES_IN_A_ROW}
     ) AS line
     WHERE $3::bigint IS NULL OR version {beyond} $3
     ORDER BY version {order} LIMIT $4
@@ -294,11 +294,7 @@ WITH line AS (
     SELECT coalesce($3::timestamptz, 'infinity') AS effective,
         core.version_at($1, $2, $5) AS version
 )
-SELECT coalesce((
-        SELECT CASE WHEN debit_account_id = $2 THEN debit_balance_after
-            ELSE credit_balance_after END
-        FROM core.transfers
-        WHERE tenant_id = $1 AND id = core.line_at($1, $2, line.version)), 0)
+SELECT coalesce(core.balance_after($1, $2, line.version), 0)
     + coalesce((SELECT sum(change) FROM core.dated_lines AS d
         WHERE tenant_id = $1 AND account_id = $2 AND d.recorded_at > $5
             AND d.recorded_at <= least($4::timestamptz, line.effective + $6::interval)
@@ -744,8 +740,7 @@ class PostgresLedger(LedgerStore):
     def _posting(self, row: Any, account_id: AccountId) -> Posting:
         transfer = self._transfer(row)
         is_debit = transfer.debit_account_id == account_id
-        moves = transfer.kind in (TransferKind.REGULAR, TransferKind.POST)
-        change = transfer.amount.units if moves else 0
+        change = transfer.amount.units if transfer.moves else 0
         asset = transfer.amount.asset
         return Posting(
             transfer=transfer,

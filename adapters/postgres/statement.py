@@ -17,6 +17,7 @@ from domain.reconciliation.statement import (
     StatementFormat,
 )
 from ports.reconciliation import (
+    MIRROR,
     BookOrigin,
     EntryNote,
     NotedLine,
@@ -28,9 +29,6 @@ from ports.reconciliation import (
     Tie,
     Told,
 )
-
-MIRROR: Final = {SourceKind.LP: "lp", SourceKind.RAIL: "external"}
-"""The kind of account that mirrors a source in a book."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)

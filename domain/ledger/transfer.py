@@ -24,6 +24,7 @@ class TransferKind(StrEnum):
     EXPIRE = "expire"
 
 
+MOVING: Final = frozenset({TransferKind.REGULAR, TransferKind.POST})
 RESOLVING: Final = frozenset({TransferKind.POST, TransferKind.VOID, TransferKind.EXPIRE})
 
 
@@ -48,6 +49,11 @@ class Transfer(NamedTuple):
     @property
     def resolves(self) -> bool:
         return self.kind in RESOLVING
+
+    @property
+    def moves(self) -> bool:
+        """Whether it changes what is posted, and not only what is held."""
+        return self.kind in MOVING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

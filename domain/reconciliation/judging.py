@@ -51,10 +51,10 @@ def judge(
     """Decide about every line.
 
     A line of the source may wait for the book until `grace` after its time, with what it differs
-    from; a line of the book for
-    the source until the source has told of a time so much later, so up to `told_until`. What says
-    that the source contradicts itself waits for nobody. `broken` has the break of each line that
-    has one; a break goes on only if it is about exactly the same lines as before.
+    from; a line of the book for the source until the source has told of a time so much later, so
+    up to `told_until`. What says that the source contradicts itself waits for nobody. `broken` has
+    the break of each line that has one; a break goes on only if it is about exactly the same lines
+    as before.
     """
     before: dict[BreakId, set[LineId]] = defaultdict(set)
     for line_id, break_id in broken.items():

@@ -20,7 +20,7 @@ from domain.ids import (
     StatementId,
     TenantId,
 )
-from domain.ledger.account import AccountKey, AccountKind
+from domain.ledger.account import AccountKey
 from domain.reconciliation.break_ import Break
 from domain.reconciliation.judging import Finding, Judgement, judge
 from domain.reconciliation.matching import Line, LineSide, Rules, match_lines
@@ -36,6 +36,7 @@ from domain.reconciliation.statement import (
 from ports.ids import IdSource
 from ports.market import Market
 from ports.reconciliation import (
+    MIRROR,
     NotedLine,
     StatementOrigin,
     StatementReader,
@@ -44,9 +45,6 @@ from ports.reconciliation import (
 )
 from ports.tenant import TenantDirectory
 from ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
-
-MIRROR: Final = {SourceKind.LP: AccountKind.LP, SourceKind.RAIL: AccountKind.EXTERNAL}
-"""The kind of account that mirrors a source in a book."""
 
 _NAMED: Final = 3
 """How many lines the words of a break name."""
@@ -129,13 +127,14 @@ class ImportStatement:
             names_trades=uow.tenant_id != self.directory.house_id,
         )
         told = await store.told(source, [line.reference for line in parsed.lines])
+        told_sums = await store.told_sums(source)
         statement_id = self.ids.new(StatementId)
         draft = _Draft(self.ids, statement_id)
         known = draft.add_lines(parsed, told)
         before = {one.asset.code: one.units_before or 0 for one in book.accounts}
         if parsed.position:
             # What it numbers a source tells once, each line after the one before.
-            sums = _less(await store.told_sums(source), parsed, told)
+            sums = _less(told_sums, parsed, told)
         else:
             draft.retract(
                 parsed, await store.told_between(source, parsed.starts_at, parsed.ends_at)
@@ -143,7 +142,8 @@ class ImportStatement:
             sums = await store.told_sums(source, before=parsed.starts_at)
         draft.add_openings(parsed, sums, before)
         until = max(filter(None, (state.ends_at, parsed.ends_at)))
-        return _News(statement_id, now, until, book, tuple(draft.lines), known)
+        told_sums = _added_up(told_sums, draft.lines)
+        return _News(statement_id, now, until, told_sums, book, tuple(draft.lines), known)
 
     async def _reconcile(
         self,
@@ -185,8 +185,7 @@ class ImportStatement:
             breaks_resolved=len(judgement.explained),
             position=parsed.position,
         )
-        told = _added_up(await store.told_sums(source), news.lines)
-        await store.add_statement(statement, content_hash, told, news.lines)
+        await store.add_statement(statement, content_hash, news.told_sums, news.lines)
         ties = await self._decide(uow, source, judgement, news.now, correlation_id)
         of_line = {line.id: tie for tie in ties for line in tie.lines}
         await store.note(
@@ -257,12 +256,14 @@ class _News:
 
     Attributes:
         told_until: up to when the source has told by now.
+        told_sums: what all lines that it has told by now add up to, by asset.
         known: how many lines it had told before.
     """
 
     statement_id: StatementId
     now: datetime
     told_until: datetime
+    told_sums: Mapping[str, int]
     book: BookReading
     lines: tuple[NotedLine, ...]
     known: int

@@ -9,7 +9,6 @@ from uuid import UUID
 from app.usecase.announce import Announce
 from app.usecase.call import Call
 from app.usecase.once import Once
-from app.usecase.reconciliation.import_statement import MIRROR
 from app.usecase.reconciliation.raise_break import resolve_break, tell_resolved
 from domain.amount import Amount
 from domain.errors import InvalidArgument
@@ -24,7 +23,7 @@ from domain.ids import (
 )
 from domain.ledger.account import AccountKey
 from domain.ledger.entry import Entry, EntrySource
-from domain.ledger.transfer import Transfer, TransferKind
+from domain.ledger.transfer import Transfer
 from domain.reconciliation.break_ import Break
 from domain.reconciliation.errors import BreakLinkMismatch
 from domain.reconciliation.matching import Line, LineSide, MatchRule
@@ -35,12 +34,10 @@ from domain.reconciliation.resolution import (
 )
 from domain.reconciliation.statement import LineKind, Source
 from ports.ids import IdSource
-from ports.reconciliation import BookOrigin, NotedLine, Tie
+from ports.reconciliation import MIRROR, BookOrigin, NotedLine, Tie
 from ports.unit_of_work import UnitOfWork
 
 PURPOSE: Final = "adjustment"
-
-_MOVES: Final = frozenset({TransferKind.REGULAR, TransferKind.POST})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,7 +272,7 @@ def _moved(entry: Entry, account_id: AccountId) -> int:
     return sum(
         transfer.amount.units * sign
         for transfer in entry.transfers
-        if transfer.kind in _MOVES
+        if transfer.moves
         for id, sign in ((transfer.credit_account_id, 1), (transfer.debit_account_id, -1))
         if id == account_id
     )
