@@ -3,8 +3,9 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -195,15 +196,7 @@ def export(
     settings = _settings("app_database_url")
     from app.ledger.command import export
 
-    wrong: list[str] = []
-
-    async def run() -> None:
-        wrong.append(await export(settings, tenant, file))
-
-    _run(run)
-    if wrong != [""]:
-        errors.print(escape(f"reli: {wrong[0] if wrong else 'stopped'}"))
-        raise typer.Exit(1)
+    _run_or_say(partial(export, settings, tenant, file))
 
 
 @ledger.command()
@@ -228,12 +221,17 @@ def close(
 ) -> None:
     """Print the daily close of a tenant's book, byte for byte as it is kept."""
     settings = _settings("app_database_url")
-    from app.ledger.close import print_close
+    from app.ledger.command import print_close
 
+    _run_or_say(partial(print_close, settings, tenant, day))
+
+
+def _run_or_say(ask: Callable[[], Awaitable[str]]) -> None:
+    """Run until it ends; what it returns is wrong, and the end of the command."""
     wrong: list[str] = []
 
     async def run() -> None:
-        wrong.append(await print_close(settings, tenant, day))
+        wrong.append(await ask())
 
     _run(run)
     if wrong != [""]:

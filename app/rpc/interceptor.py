@@ -8,7 +8,7 @@ hangs up, grpc.aio cancels the call at any await, and a transaction must not end
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextvars import Context as ContextVars
 from contextvars import copy_context
 from typing import Any, Final
@@ -144,7 +144,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             responses = call(content, context)
             refusal: DomainError | None = None
             while refusal is None:
-                step = self._protected(anext(responses, None), end - clock(), shared)
+                step = self._protected(_next(responses), end - clock(), shared)
                 try:
                     response = await step
                 except DomainError as error:
@@ -206,10 +206,10 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         return credential
 
     async def _protected(
-        self, call: Awaitable[Any], seconds: float, context: ContextVars | None = None
+        self, call: Coroutine[Any, Any, Any], seconds: float, context: ContextVars | None = None
     ) -> Any:
         """Wait for the call for as long as its deadline allows; it goes on after that."""
-        task = asyncio.get_running_loop().create_task(_awaited(call), context=context)
+        task = asyncio.get_running_loop().create_task(call, context=context)
         self._running.add(task)
         task.add_done_callback(self._forget)
         done, _ = await asyncio.wait({task}, timeout=seconds)
@@ -247,8 +247,8 @@ async def _let_in(_context: Context) -> None:
     """Ask nobody who he is."""
 
 
-async def _awaited(call: Awaitable[Any]) -> Any:
-    return await call
+async def _next(responses: AsyncIterator[Any]) -> Any:
+    return await anext(responses, None)
 
 
 def _read(deserialize: Callable[[bytes], Any], content: bytes) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
-from app.ledger.close import print_close
+from app.ledger.command import print_close
 from domain.ids import TenantId
 from reli.ledger.v1 import ledger_pb2
 from reli.ledger.v1 import statement_service_pb2 as pb
