@@ -70,6 +70,7 @@ from app.usecase.once import Once
 from app.usecase.quote.accept_quote import AcceptQuote
 from app.usecase.quote.cancel_quote import CancelQuote
 from app.usecase.quote.create_quote import CreateQuote
+from app.usecase.quote.find_price import FindPrice
 from app.usecase.quote.read_quotes import ReadQuotes
 from app.usecase.reconciliation.assign_break import AssignBreak
 from app.usecase.reconciliation.import_statement import ImportStatement
@@ -170,6 +171,14 @@ class Container(containers.DeclarativeContainer):
     update_tenant = providers.Singleton(UpdateTenant, once, announce, market, lp_names)
     create_api_key = providers.Singleton(CreateApiKey, once, ids, announce, secrets, directory)
     revoke_api_key = providers.Singleton(RevokeApiKey, once, announce)
+    find_price = providers.Singleton(
+        FindPrice,
+        ids,
+        clock,
+        database_clock,
+        lps,
+        providers.Singleton(timedelta, milliseconds=settings.provided.lp_quote_budget_ms),
+    )
     late_looks = providers.Singleton(as_durations, settings.provided.late_looks_ms)
     execute_trade = providers.Singleton(
         ExecuteTrade, units_of_work, ids, clock, announce, lps, actor, PATIENCE, late_looks
@@ -244,13 +253,10 @@ class Container(containers.DeclarativeContainer):
             units_of_work,
             once,
             ids,
-            clock,
             announce,
             market,
             providers.Singleton(PostgresSettings, units_of_work, clock),
-            database_clock,
-            lps,
-            providers.Singleton(timedelta, milliseconds=settings.provided.lp_quote_budget_ms),
+            find_price,
         ),
         accept_quote=providers.Singleton(
             AcceptQuote, units_of_work, once, ids, announce, runner, LEASE, ANSWER_WITHIN

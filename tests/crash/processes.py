@@ -25,6 +25,7 @@ from app.usecase.house.mirror_trades import MirrorTrades
 from app.usecase.once import Once
 from app.usecase.quote.accept_quote import AcceptQuote
 from app.usecase.quote.create_quote import CreateQuote, QuotedAnswers, QuoteOrder
+from app.usecase.quote.find_price import FindPrice
 from app.usecase.trade.execute_trade import ExecuteTrade
 from app.usecase.trade.look_late import LookLate
 from app.worker.event_sequencer import EventSequencer
@@ -156,15 +157,18 @@ def start_server(around: Surroundings, actor: Actor, random: Random) -> Server:
             units_of_work=parts.units,
             once=parts.once,
             ids=parts.ids,
-            clock=parts.clock,
             announce=parts.announce,
             market=SteadyMarket(around.catalogue),
             settings=PostgresSettings(parts.units, parts.clock),
-            database_clock=TurnDatabaseClock(
-                around.world, actor, PostgresClock(around.database.app, parts.clock)
+            find_price=FindPrice(
+                ids=parts.ids,
+                clock=parts.clock,
+                database_clock=TurnDatabaseClock(
+                    around.world, actor, PostgresClock(around.database.app, parts.clock)
+                ),
+                providers=parts.lps,
+                budget=QUOTE_BUDGET,
             ),
-            providers=parts.lps,
-            budget=QUOTE_BUDGET,
         ),
         AcceptQuote(
             units_of_work=parts.units,
