@@ -27,6 +27,7 @@ from adapters.statement.reader import FileReader
 from adapters.system.clock import SystemClock
 from adapters.system.ids import RandomIds
 from adapters.system.secrets import SystemSecrets
+from adapters.system.signer import Ed25519Signer
 from app.rpc.event import EventAdminServicer
 from app.rpc.interceptor import Interceptor
 from app.rpc.ledger import (
@@ -94,6 +95,7 @@ from app.usecase.trade.resolve_trade import ApproveResolution, ProposeResolution
 from app.worker.trade_runner import SupervisedTrades
 from domain.ids import TenantId
 from domain.reconciliation.matching import RULES
+from ports.chain import Signer
 from ports.liquidity import LiquidityProvider
 from ports.reconciliation import StatementFeed
 
@@ -132,6 +134,11 @@ def connect_feeds(lps: tuple[LpSettings, ...], sessions: LpSessions) -> tuple[St
     )
 
 
+def signer_of(seed: str) -> Signer | None:
+    """Return who signs with the key of a seed, or nobody if there is none."""
+    return Ed25519Signer.from_text(seed) if seed else None
+
+
 def as_durations(all_ms: tuple[int, ...]) -> tuple[timedelta, ...]:
     return tuple(timedelta(milliseconds=ms) for ms in all_ms)
 
@@ -148,6 +155,7 @@ class Container(containers.DeclarativeContainer):
     clock = providers.Singleton(SystemClock)
     ids = providers.Singleton(RandomIds, clock)
     secrets = providers.Singleton(SystemSecrets)
+    signer = providers.Singleton(signer_of, settings.provided.signing_key)
     market = providers.Singleton(PostgresMarket, engine, clock)
     credentials = providers.Singleton(PostgresCredentials, engine, clock)
     directory = providers.Singleton(PostgresTenantDirectory, engine, house_id)
@@ -309,7 +317,7 @@ class Container(containers.DeclarativeContainer):
         ),
     )
     read_closes = providers.Singleton(ReadCloses, units_of_work)
-    close_books = providers.Singleton(CloseBooks, units_of_work)
+    close_books = providers.Singleton(CloseBooks, units_of_work, signer)
     statement_servicer = providers.Singleton(
         StatementServicer, read_statement=read_statement, read_closes=read_closes
     )
