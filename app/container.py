@@ -19,6 +19,7 @@ from adapters.postgres.clock import PostgresClock
 from adapters.postgres.credential import PostgresCredentials
 from adapters.postgres.journal import PostgresJournal
 from adapters.postgres.ledger import AccountIdCache
+from adapters.postgres.liquidity import PostgresLpBoard
 from adapters.postgres.market import PostgresMarket
 from adapters.postgres.settings import PostgresSettings
 from adapters.postgres.tenant import PostgresTenantDirectory
@@ -39,7 +40,8 @@ from app.rpc.ledger import (
     StatementAdminServicer,
     StatementServicer,
 )
-from app.rpc.market import MarketServicer
+from app.rpc.liquidity import LiquidityAdminServicer
+from app.rpc.market import MarketAdminServicer, MarketServicer
 from app.rpc.quote import QuoteServicer
 from app.rpc.reconciliation import ReconciliationAdminServicer
 from app.rpc.sandbox import SandboxServicer
@@ -66,6 +68,10 @@ from app.usecase.ledger.read_signing_keys import ReadSigningKeys
 from app.usecase.ledger.read_statement import ReadStatement
 from app.usecase.ledger.reverse_entry import ReverseEntry
 from app.usecase.ledger.set_overdraft_limit import SetOverdraftLimit
+from app.usecase.liquidity.lp_desk import LpDesk
+from app.usecase.liquidity.read_lps import ReadLps
+from app.usecase.liquidity.report_outcomes import ReportOutcomes
+from app.usecase.market.change_trading_state import ChangeTradingState, ListTradingStateChanges
 from app.usecase.market.read_market import ReadMarket
 from app.usecase.once import Once
 from app.usecase.quote.accept_quote import AcceptQuote
@@ -94,6 +100,7 @@ from app.usecase.trade.read_trades import ReadTrades
 from app.usecase.trade.resolve_trade import ApproveResolution, ProposeResolution
 from app.worker.trade_runner import SupervisedTrades
 from domain.ids import TenantId
+from domain.liquidity.circuit import CircuitRule
 from domain.reconciliation.matching import RULES
 from ports.chain import Signer
 from ports.liquidity import LiquidityProvider
@@ -105,6 +112,7 @@ LEASE: Final = timedelta(seconds=3)
 ANSWER_WITHIN: Final = timedelta(seconds=2)
 PATIENCE: Final = timedelta(milliseconds=500)
 LIVE_TRADES: Final = 1_000
+REPORT_EVERY_S: Final = 1.0
 
 
 def connect_lps(
@@ -164,6 +172,9 @@ class Container(containers.DeclarativeContainer):
     database_clock = providers.Singleton(PostgresClock, engine, clock)
     lps = providers.Singleton(connect_lps, settings.provided.lps, lp_sessions)
     lp_names = providers.Singleton(tuple, lps)
+    circuit_rule = providers.Singleton(CircuitRule)
+    lp_board = providers.Singleton(PostgresLpBoard, engine, clock, lp_names)
+    lp_desk = providers.Singleton(LpDesk, lp_board, clock, circuit_rule)
 
     once = providers.Singleton(Once, units_of_work)
     announce = providers.Singleton(Announce, ids)
@@ -185,12 +196,26 @@ class Container(containers.DeclarativeContainer):
         clock,
         database_clock,
         lps,
+        lp_desk,
         providers.Singleton(timedelta, milliseconds=settings.provided.lp_quote_budget_ms),
     )
     late_looks = providers.Singleton(as_durations, settings.provided.late_looks_ms)
     execute_trade = providers.Singleton(
-        ExecuteTrade, units_of_work, ids, clock, announce, lps, actor, PATIENCE, late_looks
+        ExecuteTrade,
+        units_of_work,
+        ids,
+        clock,
+        announce,
+        lps,
+        lp_desk,
+        actor,
+        PATIENCE,
+        late_looks,
     )
+    report_outcomes = providers.Singleton(
+        ReportOutcomes, units_of_work, ids, announce, directory, lp_desk, circuit_rule
+    )
+    change_trading_state = providers.Singleton(ChangeTradingState, once, ids, announce, directory)
     runner = providers.Singleton(
         SupervisedTrades,
         execute_trade,
@@ -235,6 +260,7 @@ class Container(containers.DeclarativeContainer):
         ),
         update_tenant=update_tenant,
         change_tenant_state=providers.Singleton(ChangeTenantState, once, announce, directory),
+        change_trading_state=change_trading_state,
         create_api_key=create_api_key,
         revoke_api_key=revoke_api_key,
         read_tenants=read_tenants,
@@ -254,6 +280,16 @@ class Container(containers.DeclarativeContainer):
     market_servicer = providers.Singleton(
         MarketServicer, read_market=providers.Singleton(ReadMarket, market)
     )
+    market_admin_servicer = providers.Singleton(
+        MarketAdminServicer,
+        change_trading_state=change_trading_state,
+        list_trading_state_changes=providers.Singleton(ListTradingStateChanges, units_of_work),
+    )
+    liquidity_admin_servicer = providers.Singleton(
+        LiquidityAdminServicer,
+        read_lps=providers.Singleton(ReadLps, units_of_work, directory),
+        change_trading_state=change_trading_state,
+    )
     quote_servicer = providers.Singleton(
         QuoteServicer,
         create_quote=providers.Singleton(
@@ -267,7 +303,7 @@ class Container(containers.DeclarativeContainer):
             find_price,
         ),
         accept_quote=providers.Singleton(
-            AcceptQuote, units_of_work, once, ids, announce, runner, LEASE, ANSWER_WITHIN
+            AcceptQuote, units_of_work, once, ids, announce, runner, lp_desk, LEASE, ANSWER_WITHIN
         ),
         cancel_quote=providers.Singleton(CancelQuote, once, announce),
         read_quotes=providers.Singleton(ReadQuotes, units_of_work),
@@ -348,6 +384,8 @@ class Container(containers.DeclarativeContainer):
         api_key_servicer,
         customer_servicer,
         market_servicer,
+        market_admin_servicer,
+        liquidity_admin_servicer,
         quote_servicer,
         trade_servicer,
         trade_admin_servicer,

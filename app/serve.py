@@ -8,9 +8,11 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1._async import HealthServicer
 
 from app.collector import settle_down
+from app.container import REPORT_EVERY_S
 from app.process import open_process
 from app.rpc.server import add_servicers, make_server
 from app.settings import Settings
+from app.worker.loop import run_for_ever
 
 POOL_SIZE: Final = 16
 GRACE_S: Final = 5.0
@@ -29,12 +31,18 @@ async def serve(settings: Settings) -> None:
         add_servicers(server, [*container.servicers(), health])
         port = server.add_insecure_port(f"{settings.grpc_host}:{settings.grpc_port}")
         await server.start()
+        reporting = asyncio.create_task(
+            run_for_ever(
+                "LP outcomes", container.clock(), container.report_outcomes(), rest_s=REPORT_EVERY_S
+            )
+        )
         settle_down()
         await health.set("", health_pb2.HealthCheckResponse.SERVING)
         _log.info("serving gRPC on %s:%d", settings.grpc_host, port)
         try:
             await asyncio.Event().wait()
         finally:
+            reporting.cancel()
             await health.enter_graceful_shutdown()
             await server.stop(GRACE_S)
             async with asyncio.timeout(GRACE_S):

@@ -20,7 +20,7 @@ from adapters.postgres.outbox import PostgresOutboxReader, PostgresSequencer
 from adapters.postgres.partition import PostgresPartitions
 from adapters.postgres.trade import PostgresTradeQueue
 from app.collector import settle_down
-from app.container import LEASE
+from app.container import LEASE, REPORT_EVERY_S
 from app.process import open_process
 from app.settings import Settings
 from app.worker.book_chainer import BookChainer
@@ -136,6 +136,14 @@ async def work(settings: Settings) -> None:
                 group.create_task(run("liabilities", clock, liabilities, rest_s=1))
                 group.create_task(run("house book", clock, house, rest_s=0.5))
                 group.create_task(run("late checks", clock, late_checks, rest_s=1))
+                group.create_task(
+                    run(
+                        "LP outcomes",
+                        clock,
+                        container.report_outcomes(),
+                        rest_s=REPORT_EVERY_S,
+                    )
+                )
                 group.create_task(run("replays", clock, replays, rest_s=1))
                 group.create_task(run("holds", clock, holds, rest_s=1))
                 group.create_task(run("lines", clock, lines, rest_s=1))

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from domain.errors import DomainError, Kind
+from domain.side import Side
+from domain.trading_state import TradingState
 
 
 class UnknownAsset(DomainError):
@@ -19,9 +21,9 @@ class InstrumentNotFound(DomainError):
 
 
 class InstrumentHalted(DomainError):
-    """The instrument is not open for quotes."""
+    """The instrument is halted, or only sold while it is wound down; wait for the operator."""
 
-    kind = Kind.REFUSED
+    kind = Kind.EXHAUSTED
     reason = "INSTRUMENT_HALTED"
 
 
@@ -47,13 +49,13 @@ class Instrument:
 
     Attributes:
         tolerance_bps: how much worse than quoted an LP's later price may be.
-        is_open: whether new quotes are given.
+        trading_state: what is quoted and accepted now.
     """
 
     base: Asset
     quote: Asset
     tolerance_bps: int = 10
-    is_open: bool = True
+    trading_state: TradingState = TradingState.ACTIVE
 
     @property
     def code(self) -> str:
@@ -61,3 +63,12 @@ class Instrument:
 
     def __str__(self) -> str:
         return self.code
+
+    def require_open(self, side: Side) -> None:
+        """Raise `InstrumentHalted` where customers may not trade that way now."""
+        if not self.trading_state.allows(side):
+            raise InstrumentHalted(
+                f"{self.code} {self.trading_state.refusal}",
+                instrument=self.code,
+                trading_state=self.trading_state,
+            )

@@ -243,6 +243,20 @@ class StatementId(TypedId):
     __slots__ = ()
 
 
+class LpId(TypedId):
+    """Names a liquidity provider in events; people and settings use its name."""
+
+    prefix = "lp"
+    __slots__ = ()
+
+
+class TradingStateChangeId(TypedId):
+    """Names one decision about what may be traded."""
+
+    prefix = "statechange"
+    __slots__ = ()
+
+
 class LineId(TypedId):
     """Names one line of a statement, or what one entry moved on an account that it is about."""
 

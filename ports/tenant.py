@@ -8,7 +8,7 @@ from domain.party import Party
 from domain.tenant.acting import Acting
 from domain.tenant.api_key import ApiKey, Scope
 from domain.tenant.customer import Customer
-from domain.tenant.tenant import Tenant, TenantSettings, TenantState
+from domain.tenant.tenant import Tenant, TenantState
 from ports.page import Page, PageRequest
 
 
@@ -108,10 +108,10 @@ class CredentialStore(Protocol):
 
 
 class SettingsStore(Protocol):
-    """Tenants' settings for pricing, which need no transaction."""
+    """Tenants as pricing needs them, without a transaction."""
 
-    async def get(self, tenant_id: TenantId) -> TenantSettings:
-        """Return the settings, at most a second old, or raise `TenantNotFound`."""
+    async def get(self, tenant_id: TenantId) -> Tenant:
+        """Return the tenant as it was at most half a second ago, or raise `TenantNotFound`."""
         ...
 
 

@@ -13,6 +13,7 @@ from ports.dead_letter import DeadLetterRepository
 from ports.late_check import LateChecks
 from ports.ledger import LedgerStore
 from ports.liability import LiabilityStore
+from ports.lp import LpRepository
 from ports.outbox import Outbox
 from ports.quote import QuoteRepository
 from ports.reconciliation import BreakRepository, ReconciliationStore
@@ -20,6 +21,7 @@ from ports.request import RequestLog
 from ports.sandbox import DepositRepository
 from ports.tenant import ApiKeyRepository, CustomerRepository, TenantRepository
 from ports.trade import TradeRepository
+from ports.trading_state import TradingStates
 
 
 class UnitOfWork(Protocol):
@@ -64,6 +66,10 @@ class UnitOfWork(Protocol):
     def reconciliation(self) -> ReconciliationStore: ...
     @property
     def liabilities(self) -> LiabilityStore: ...
+    @property
+    def lps(self) -> LpRepository: ...
+    @property
+    def trading_states(self) -> TradingStates: ...
 
     async def now(self) -> datetime:
         """Return the database's clock; read it after the lock whose time it judges."""

@@ -13,6 +13,7 @@ from domain.ids import CustomerId, LpQuoteRequestId, QuoteId, TradeId
 from domain.party import Party
 from domain.quote.errors import QuoteNotFound
 from domain.quote.quote import LpAnswer, LpVerdict, Quote, QuoteState
+from domain.routing import RoutingRule
 from domain.side import Side
 from domain.waterfall import Waterfall
 from ports.page import Page, PageRequest
@@ -30,22 +31,22 @@ _ADD = """
 new_quotes AS (
     INSERT INTO core.quotes (tenant_id, id, customer_id, side, instrument, base_units, quote_units,
         lp_units, fee_units, markup_units, lp, lp_reference, lp_expires_at, lp_order,
-        tolerance_bps, state, version, created_at, expires_at)
+        tolerance_bps, state, version, created_at, expires_at, routing)
     SELECT $1, id, customer_id, side, instrument, base_units, quote_units, lp_units, fee_units,
         markup_units, lp, lp_reference, lp_expires_at, lp_order::text[], tolerance_bps, state,
-        version, created_at, expires_at
+        version, created_at, expires_at, routing
     FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::numeric[], $7::numeric[],
         $8::numeric[], $9::numeric[], $10::numeric[], $11::text[], $12::text[],
         $13::timestamptz[], $14::text[], $15::int[], $16::text[], $17::int[], $18::timestamptz[],
-        $19::timestamptz[])
+        $19::timestamptz[], $20::text[])
         AS q (id, customer_id, side, instrument, base_units, quote_units, lp_units, fee_units,
             markup_units, lp, lp_reference, lp_expires_at, lp_order, tolerance_bps, state, version,
-            created_at, expires_at)
+            created_at, expires_at, routing)
 ), new_answers AS (
     INSERT INTO core.lp_answers (tenant_id, quote_id, id, lp, verdict, latency_ms, reference,
-        base_units, quote_units, expires_at, reason)
-    SELECT $1, * FROM unnest($20::uuid[], $21::uuid[], $22::text[], $23::text[], $24::int[],
-        $25::text[], $26::numeric[], $27::numeric[], $28::timestamptz[], $29::text[])
+        base_units, quote_units, expires_at, reason, score)
+    SELECT $1, * FROM unnest($21::uuid[], $22::uuid[], $23::text[], $24::text[], $25::int[],
+        $26::text[], $27::numeric[], $28::numeric[], $29::timestamptz[], $30::text[], $31::int[])
 )
 """
 
@@ -130,6 +131,7 @@ class PostgresQuotes(QuoteRepository):
             quote=None if quote is None else Amount(instrument.quote, quote),
             expires_at=row["expires_at"],
             reason=row["reason"],
+            score=row["score"],
         )
 
 
@@ -155,6 +157,7 @@ def new_quotes(added: Sequence[tuple[Quote, Sequence[LpAnswer]]]) -> Write:
         [quote.version for quote in quotes],
         [quote.created_at for quote in quotes],
         [quote.expires_at for quote in quotes],
+        [quote.routing for quote in quotes],
         [quote.id.uuid for quote, answers in added for _ in answers],
         [answer.id.uuid for answer in answers],
         [answer.lp for answer in answers],
@@ -165,6 +168,7 @@ def new_quotes(added: Sequence[tuple[Quote, Sequence[LpAnswer]]]) -> Write:
         [answer.quote.units if answer.quote else None for answer in answers],
         [answer.expires_at for answer in answers],
         [answer.reason for answer in answers],
+        [answer.score for answer in answers],
     )
     return Write(_ADD, arguments, only_adds=True)
 
@@ -206,6 +210,7 @@ def _quote(scope: Scope, row: Any) -> Quote:
         tolerance_bps=row["tolerance_bps"],
         created_at=row["created_at"],
         expires_at=row["expires_at"],
+        routing=RoutingRule(row["routing"]),
         state=QuoteState(row["state"]),
         version=row["version"],
     )

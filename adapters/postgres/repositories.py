@@ -10,6 +10,7 @@ from adapters.postgres.dead_letter import PostgresDeadLetters
 from adapters.postgres.late_check import PostgresLateChecks
 from adapters.postgres.ledger import AccountIdCache, PostgresLedger
 from adapters.postgres.liability import PostgresLiabilities
+from adapters.postgres.liquidity import PostgresLps
 from adapters.postgres.outbox import PostgresOutbox
 from adapters.postgres.quote import PostgresQuotes
 from adapters.postgres.reconciliation import PostgresBreaks
@@ -19,6 +20,7 @@ from adapters.postgres.scope import Scope
 from adapters.postgres.statement import PostgresReconciliation
 from adapters.postgres.tenant import PostgresApiKeys, PostgresCustomers, PostgresTenants
 from adapters.postgres.trade import PostgresTrades
+from adapters.postgres.trading_state import PostgresTradingStates
 from domain.ids import TenantId
 from ports.unit_of_work import UnitOfWork
 
@@ -101,6 +103,14 @@ class PostgresUnitOfWork(UnitOfWork):
     @cached_property
     def liabilities(self) -> PostgresLiabilities:
         return PostgresLiabilities(self._scope)
+
+    @cached_property
+    def lps(self) -> PostgresLps:
+        return PostgresLps(self._scope)
+
+    @cached_property
+    def trading_states(self) -> PostgresTradingStates:
+        return PostgresTradingStates(self._scope)
 
     async def now(self) -> datetime:
         return await self._scope.now()

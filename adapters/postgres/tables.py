@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import Boolean, Column, DateTime, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import Column, DateTime, Integer, LargeBinary, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 METADATA: Final = MetaData(schema="core")
@@ -22,7 +22,7 @@ INSTRUMENTS: Final = Table(
     Column("base_asset", Text),
     Column("quote_asset", Text),
     Column("tolerance_bps", Integer),
-    Column("is_open", Boolean),
+    Column("trading_state", Text),
 )
 
 TENANTS: Final = Table(
@@ -39,6 +39,8 @@ TENANTS: Final = Table(
     Column("state", Text),
     Column("version", Integer),
     Column("created_at", DateTime(timezone=True)),
+    Column("trading_state", Text),
+    Column("routing", JSONB),
 )
 
 CUSTOMERS: Final = Table(

@@ -1,6 +1,7 @@
 """Tenants, customers and keys."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from adapters.postgres.write import Write
 from domain.errors import DomainError, VersionConflict
 from domain.ids import ApiKeyId, CustomerId, TenantId
 from domain.party import Party
+from domain.routing import RoutingRule
 from domain.tenant.acting import Acting
 from domain.tenant.api_key import ApiKey
 from domain.tenant.api_key import Scope as KeyScope
@@ -27,6 +29,7 @@ from domain.tenant.errors import (
     TenantNotFound,
 )
 from domain.tenant.tenant import Tenant, TenantSettings, TenantState
+from domain.trading_state import TradingState
 from ports.page import Page, PageRequest
 from ports.tenant import (
     ApiKeyRepository,
@@ -36,13 +39,13 @@ from ports.tenant import (
 )
 
 _TENANT = """
-SELECT state AS tenant_state, NULL AS customer_state, core.now() AS read_at
+SELECT state AS tenant_state, trading_state, NULL AS customer_state, core.now() AS read_at
 FROM core.tenants WHERE tenant_id = $1
 """
 
 # The customer's row stays as it is until the commit; closing it takes the stronger lock.
 _TENANT_AND_CUSTOMER = """
-SELECT t.state AS tenant_state, c.state AS customer_state, core.now() AS read_at
+SELECT t.state AS tenant_state, t.trading_state, c.state AS customer_state, core.now() AS read_at
 FROM core.tenants AS t JOIN core.customers AS c ON c.tenant_id = t.tenant_id
 WHERE t.tenant_id = $1 AND c.tenant_id = $1 AND c.id = $2
 FOR KEY SHARE OF c
@@ -50,8 +53,8 @@ FOR KEY SHARE OF c
 
 # A free customer alone: whoever waits for a row makes all wait who share his transaction.
 _TENANT_AND_FREE_CUSTOMERS = """
-SELECT t.state AS tenant_state, c.id AS customer_id, c.state AS customer_state,
-    core.now() AS read_at
+SELECT t.state AS tenant_state, t.trading_state, c.id AS customer_id,
+    c.state AS customer_state, core.now() AS read_at
 FROM core.tenants AS t LEFT JOIN (
     SELECT * FROM core.customers WHERE tenant_id = $1 AND id = ANY($2)
     ORDER BY id FOR KEY SHARE SKIP LOCKED
@@ -284,8 +287,8 @@ async def free_acting(scope: Scope, parties: Sequence[Party]) -> Mapping[Party, 
         if party.customer_id and party.customer_id.uuid in of_customer
     }
     # The tenant has a row if there is any.
-    tenant = Acting(Party(None), TenantState(rows[-1]["tenant_state"]), None, rows[-1]["read_at"])
-    return {Party(None): tenant, **found}
+    tenant = Party(None)
+    return {tenant: replace(_acting(tenant, rows[-1]), customer_state=None), **found}
 
 
 def _customer_uuids(parties: Iterable[Party]) -> Sequence[UUID]:
@@ -297,6 +300,7 @@ def _acting(party: Party, row: Any) -> Acting:
     return Acting(
         party,
         TenantState(row["tenant_state"]),
+        TradingState(row["trading_state"]),
         None if customer_state is None else CustomerState(customer_state),
         row["read_at"],
     )
@@ -317,6 +321,7 @@ def _tenant_row(tenant: Tenant) -> dict[str, Any]:
         "markup_bps": dict(settings.markup_bps),
         "lp_order": list(settings.lp_order),
         "platform_fee_bps": settings.platform_fee_bps,
+        "routing": dict(settings.routing),
         "state": tenant.state,
     }
 
@@ -333,8 +338,10 @@ def _tenant(row: Any) -> Tenant:
             markup_bps=row["markup_bps"],
             lp_order=tuple(row["lp_order"]),
             platform_fee_bps=row["platform_fee_bps"],
+            routing={code: RoutingRule(rule) for code, rule in row["routing"].items()},
         ),
         state=TenantState(row["state"]),
+        trading_state=TradingState(row["trading_state"]),
         version=row["version"],
     )
 

@@ -6,20 +6,24 @@ from typing import assert_never, cast
 from adapters.wire.amount import time_message
 from adapters.wire.enum import enum_messages
 from adapters.wire.ledger import entry_message
+from adapters.wire.liquidity import lp_message
 from adapters.wire.quote import quote_message
 from adapters.wire.reconciliation import break_message
 from adapters.wire.sandbox import deposit_message
 from adapters.wire.tenant import api_key_message, customer_message, tenant_message
 from adapters.wire.trade import trade_message
+from adapters.wire.trading_state import trading_state_change_message
 from domain.dead_letter import DeadLetter, DeadLetterState
 from domain.event import Event
 from domain.ledger.entry import CommittedEntries, Entry
+from domain.liquidity.lp import Lp
 from domain.quote.quote import Quote
 from domain.reconciliation.break_ import Break
 from domain.tenant.api_key import ApiKey
 from domain.tenant.customer import Customer
 from domain.tenant.tenant import Tenant
 from domain.trade.trade import Trade
+from domain.trading_state import TradingStateChange
 from ports.sandbox import Deposit
 from reli.event.v1 import dead_letter_pb2, event_pb2
 
@@ -34,6 +38,8 @@ Subject = (
     | Deposit
     | Break
     | DeadLetter
+    | Lp
+    | TradingStateChange
 )
 
 _LETTER_STATE = enum_messages(DeadLetterState, dead_letter_pb2.DeadLetterState, "DEAD_LETTER_STATE")
@@ -71,6 +77,10 @@ def event_bytes(event: Event) -> bytes:
             message.reconciliation_break.CopyFrom(break_message(found))
         case DeadLetter() as letter:
             message.dead_letter.CopyFrom(dead_letter_message(letter))
+        case Lp() as lp:
+            message.lp.CopyFrom(lp_message(lp))
+        case TradingStateChange() as change:
+            message.trading_state_change.CopyFrom(trading_state_change_message(change))
         case other:
             assert_never(other)
     return message.SerializeToString()

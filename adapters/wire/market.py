@@ -1,6 +1,8 @@
 """Assets and instruments."""
 
+from adapters.wire.trading_state import TRADING_STATE_MESSAGE
 from domain.asset import Asset, Instrument
+from domain.trading_state import TradingState
 from reli.market.v1 import instrument_pb2
 
 
@@ -14,5 +16,6 @@ def instrument_message(instrument: Instrument) -> instrument_pb2.Instrument:
         base_asset=instrument.base.code,
         quote_asset=instrument.quote.code,
         tolerance_bps=instrument.tolerance_bps,
-        open=instrument.is_open,
+        open=instrument.trading_state is TradingState.ACTIVE,
+        trading_state=TRADING_STATE_MESSAGE[instrument.trading_state],
     )

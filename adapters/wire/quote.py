@@ -10,6 +10,7 @@ from adapters.wire.amount import (
     waterfall_message,
 )
 from adapters.wire.enum import enum_messages
+from adapters.wire.routing import ROUTING_RULE_MESSAGE
 from domain.quote.quote import LpAnswer, LpVerdict, Quote, QuoteState
 from reli.quote.v1 import quote_pb2
 
@@ -32,6 +33,7 @@ def quote_message(quote: Quote, *, now: datetime) -> quote_pb2.Quote:
         create_time=time_message(quote.created_at),
         expire_time=time_message(quote.expires_at),
         lp=quote.lp,
+        routing=ROUTING_RULE_MESSAGE[quote.routing],
     )
 
 
@@ -43,4 +45,5 @@ def lp_answer_message(answer: LpAnswer) -> quote_pb2.LpAnswer:
         base_amount=amount_message(answer.base) if answer.base else None,
         quote_amount=amount_message(answer.quote) if answer.quote else None,
         reason=answer.reason,
+        score=answer.score,
     )

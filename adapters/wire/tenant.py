@@ -9,6 +9,8 @@ from google.protobuf.struct_pb2 import Struct
 
 from adapters.wire.amount import time_message
 from adapters.wire.enum import enum_messages, enum_values, read_enum
+from adapters.wire.routing import ROUTING_RULE_MESSAGE
+from adapters.wire.trading_state import TRADING_STATE_MESSAGE
 from domain.errors import InvalidArgument
 from domain.tenant.api_key import ApiKey, Scope
 from domain.tenant.customer import Customer, CustomerState
@@ -40,8 +42,13 @@ def tenant_message(tenant: Tenant) -> tenant_pb2.Tenant:
             ],
             lp_order=settings.lp_order,
             platform_fee_bps=settings.platform_fee_bps,
+            routings=[
+                tenant_pb2.InstrumentRouting(instrument=instrument, rule=ROUTING_RULE_MESSAGE[rule])
+                for instrument, rule in sorted(settings.routing.items())
+            ],
         ),
         create_time=time_message(tenant.id.created_at),
+        trading_state=TRADING_STATE_MESSAGE[tenant.trading_state],
     )
 
 

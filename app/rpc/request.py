@@ -16,6 +16,7 @@ from ports.page import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, PageRequest
 from ports.request import RequestIdInvalid, RequestIdMismatch, RequestIdRequired, RequestKey
 
 _REQUEST_ID: Final = re.compile(r"[\x20-\x7e]{1,64}", re.ASCII)
+MAX_REASON: Final = 200
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -137,3 +138,8 @@ def customer_filter(text: str) -> CustomerId | None:
 def optional_text_of(value: str, *, field: str, maximum: int) -> str:
     """Return a text for people that may be empty."""
     return text_of(value, field=field, maximum=maximum) if value else ""
+
+
+def reason_of(request: Any) -> str:
+    """Return why an operator decides something, in 1 to 200 characters."""
+    return text_of(request.reason, field="reason", maximum=MAX_REASON)

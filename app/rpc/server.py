@@ -18,6 +18,7 @@ from reli.ledger.v1 import (
     statement_service_pb2,
     statement_service_pb2_grpc,
 )
+from reli.liquidity.v1 import liquidity_service_pb2, liquidity_service_pb2_grpc
 from reli.market.v1 import market_service_pb2, market_service_pb2_grpc
 from reli.quote.v1 import quote_service_pb2, quote_service_pb2_grpc
 from reli.reconciliation.v1 import (
@@ -51,6 +52,10 @@ _ADD: Final[Mapping[str, Callable[[Any, grpc.aio.Server], None]]] = {
     "CustomerServicer": tenant_service_pb2_grpc.add_CustomerServiceServicer_to_server,
     "TenantAdminServicer": tenant_service_pb2_grpc.add_TenantAdminServiceServicer_to_server,
     "MarketServicer": market_service_pb2_grpc.add_MarketServiceServicer_to_server,
+    "MarketAdminServicer": market_service_pb2_grpc.add_MarketAdminServiceServicer_to_server,
+    "LiquidityAdminServicer": (
+        liquidity_service_pb2_grpc.add_LiquidityAdminServiceServicer_to_server
+    ),
     "QuoteServicer": quote_service_pb2_grpc.add_QuoteServiceServicer_to_server,
     "TradeServicer": trade_service_pb2_grpc.add_TradeServiceServicer_to_server,
     "TradeAdminServicer": trade_service_pb2_grpc.add_TradeAdminServiceServicer_to_server,
@@ -80,6 +85,7 @@ def services() -> Sequence[ServiceDescriptor]:
         for file in (
             tenant_service_pb2,
             market_service_pb2,
+            liquidity_service_pb2,
             quote_service_pb2,
             trade_service_pb2,
             ledger_service_pb2,

@@ -8,6 +8,7 @@ from typing import Final
 from google.protobuf.json_format import Error as JsonError
 from google.protobuf.struct_pb2 import Struct
 
+from adapters.wire.routing import read_routing_rule
 from adapters.wire.tenant import (
     api_key_message,
     customer_message,
@@ -16,9 +17,11 @@ from adapters.wire.tenant import (
     read_scopes,
     tenant_message,
 )
+from adapters.wire.trading_state import read_trading_state, trading_state_change_message
 from app.rpc.caller import current_caller
 from app.rpc.context import Context
-from app.rpc.request import call_of, named_tenant, next_token, page_of, text_of
+from app.rpc.request import call_of, named_tenant, next_token, page_of, reason_of, text_of
+from app.usecase.market.change_trading_state import ChangeTradingState
 from app.usecase.tenant.change_customer_state import ChangeCustomerState
 from app.usecase.tenant.change_tenant_state import ChangeTenantState
 from app.usecase.tenant.create_api_key import CreateApiKey
@@ -29,6 +32,7 @@ from app.usecase.tenant.revoke_api_key import RevokeApiKey
 from app.usecase.tenant.update_tenant import UpdateTenant
 from domain.errors import InvalidArgument
 from domain.ids import ApiKeyId, CustomerId
+from domain.routing import RoutingRule
 from domain.tenant.customer import CustomerAction
 from domain.tenant.tenant import Tenant, TenantAction, TenantSettings
 from reli.tenant.v1 import tenant_pb2
@@ -215,6 +219,7 @@ class TenantAdminServicer(TenantAdminServiceServicer):
         create_tenant: CreateTenant,
         update_tenant: UpdateTenant,
         change_tenant_state: ChangeTenantState,
+        change_trading_state: ChangeTradingState,
         create_api_key: CreateApiKey,
         revoke_api_key: RevokeApiKey,
         read_tenants: ReadTenants,
@@ -222,6 +227,7 @@ class TenantAdminServicer(TenantAdminServiceServicer):
         self._create_tenant = create_tenant
         self._update_tenant = update_tenant
         self._change_tenant_state = change_tenant_state
+        self._change_trading_state = change_trading_state
         self._create_api_key = create_api_key
         self._revoke_api_key = revoke_api_key
         self._read_tenants = read_tenants
@@ -260,12 +266,14 @@ class TenantAdminServicer(TenantAdminServiceServicer):
     ) -> pb.UpdateTenantTermsResponse:
         fee_bps = request.platform_fee_bps if request.HasField("platform_fee_bps") else None
         lp_order = _lp_order(request.lp_order)
+        routing = _routing(request.routings)
 
         def change(tenant: Tenant) -> Tenant:
             settings = replace(
                 tenant.settings,
                 platform_fee_bps=(tenant.settings.platform_fee_bps if fee_bps is None else fee_bps),
                 lp_order=lp_order or tenant.settings.lp_order,
+                routing={**tenant.settings.routing, **routing},
             )
             return replace(tenant, settings=settings)
 
@@ -281,6 +289,17 @@ class TenantAdminServicer(TenantAdminServiceServicer):
         self, request: pb.ActivateTenantRequest, context: Context
     ) -> pb.ActivateTenantResponse:
         return pb.ActivateTenantResponse(tenant=await self._change(request, TenantAction.ACTIVATE))
+
+    async def SetTenantTradingState(
+        self, request: pb.SetTenantTradingStateRequest, context: Context
+    ) -> pb.SetTenantTradingStateResponse:
+        change = await self._change_trading_state.of_tenant(
+            call_of(request),
+            named_tenant(request),
+            read_trading_state(request.trading_state),
+            reason_of(request),
+        )
+        return pb.SetTenantTradingStateResponse(change=trading_state_change_message(change))
 
     async def CloseTenant(
         self, request: pb.CloseTenantRequest, context: Context
@@ -361,6 +380,12 @@ def _markups(messages: Sequence[tenant_pb2.InstrumentMarkup]) -> dict[str, int]:
     return {markup.instrument: markup.bps for markup in messages}
 
 
+def _routing(messages: Sequence[tenant_pb2.InstrumentRouting]) -> dict[str, RoutingRule]:
+    if len(messages) > MAX_LIST:
+        raise InvalidArgument(f"at most {MAX_LIST} routings at once", field="routings")
+    return {routing.instrument: read_routing_rule(routing.rule) for routing in messages}
+
+
 def _lp_order(names: Sequence[str]) -> tuple[str, ...]:
     if len(names) > MAX_LIST:
         raise InvalidArgument(f"at most {MAX_LIST} liquidity providers", field="lp_order")
@@ -378,4 +403,5 @@ def _settings(message: tenant_pb2.TenantSettings) -> TenantSettings:
         markup_bps=_markups(message.markups),
         lp_order=_lp_order(message.lp_order),
         platform_fee_bps=message.platform_fee_bps,
+        routing=_routing(message.routings),
     )

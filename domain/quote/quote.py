@@ -10,6 +10,7 @@ from domain.ids import LpQuoteRequestId, QuoteId, TenantId
 from domain.party import Party
 from domain.price import Price
 from domain.quote import errors
+from domain.routing import RoutingRule
 from domain.side import Side
 from domain.waterfall import Waterfall
 
@@ -32,6 +33,8 @@ class LpVerdict(StrEnum):
     TOO_LATE = "too_late"
     FAILED = "failed"
     UNUSABLE = "unusable"
+    OUTRANKED = "outranked"
+    NOT_ASKED = "not_asked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +46,7 @@ class LpAnswer:
         reference: the LP's own quote id.
         base, quote: the LP's all-in amounts.
         reason: why it was not used, in the LP's or our words.
+        score: in millionths, where the rule gives scores and the answer was usable.
     """
 
     id: LpQuoteRequestId
@@ -54,6 +58,7 @@ class LpAnswer:
     quote: Amount | None = None
     expires_at: datetime | None = None
     reason: str = ""
+    score: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +71,7 @@ class Quote:
         lp_expires_at: until when the LP honors it, on the LP's word.
         lp_order: the LPs to try at execution, the priced one first.
         tolerance_bps: how much worse an LP's later price may be.
+        routing: the rule that chose the LP.
     """
 
     id: QuoteId
@@ -83,6 +89,7 @@ class Quote:
     tolerance_bps: int
     created_at: datetime
     expires_at: datetime
+    routing: RoutingRule = RoutingRule.BEST_PRICE
     state: QuoteState = QuoteState.OPEN
     version: int = 1
 

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from domain.party import Party
+from domain.side import Side
 from domain.tenant.customer import CustomerState
-from domain.tenant.tenant import TenantState
+from domain.tenant.tenant import TenantState, require_open
+from domain.trading_state import TradingState
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,7 @@ class Acting:
 
     party: Party
     tenant_state: TenantState
+    trading_state: TradingState
     customer_state: CustomerState | None
     now: datetime
 
@@ -26,3 +29,11 @@ class Acting:
         self.tenant_state.require_active()
         if self.party.customer_id is not None and self.customer_state is not None:
             self.customer_state.require_active(self.party.customer_id)
+
+    def require_may_trade(self, side: Side) -> None:
+        """Raise why the tenant or the customer may not trade that way.
+
+        That they may not act at all outranks what they may do.
+        """
+        self.require_active()
+        require_open(self.trading_state, side)

@@ -31,6 +31,13 @@ class TenantClosed(DomainError):
     reason = "TENANT_CLOSED"
 
 
+class TenantHalted(DomainError):
+    """The tenant's trading is halted, or only selling is open; wait for the operator."""
+
+    kind = Kind.EXHAUSTED
+    reason = "TENANT_HALTED"
+
+
 class CustomerNotFound(DomainError):
     """No such customer of this tenant."""
 

@@ -7,7 +7,10 @@ from typing import Any, Final
 
 from domain.errors import InvalidArgument
 from domain.ids import TenantId
+from domain.routing import RoutingRule
+from domain.side import Side
 from domain.tenant import errors
+from domain.trading_state import TradingState
 from domain.transition import advance
 
 MIN_QUOTE_TTL_MS: Final = 1_000
@@ -51,12 +54,15 @@ class TenantSettings:
         markup_bps: the tenant's own markup per instrument code, 0 to 1,000; absent means 0.
         lp_order: the LPs to ask, the primary first.
         platform_fee_bps: set by the operator only.
+        routing: the rule that chooses the LP, per instrument code, set by the operator only;
+            absent means the best price.
     """
 
     quote_ttl_ms: int = 30_000
     markup_bps: Mapping[str, int] = field(default_factory=dict)
     lp_order: tuple[str, ...] = ()
     platform_fee_bps: int = 0
+    routing: Mapping[str, RoutingRule] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not MIN_QUOTE_TTL_MS <= self.quote_ttl_ms <= MAX_QUOTE_TTL_MS:
@@ -81,6 +87,7 @@ class Tenant:
     """Attributes:
     slug: short unique name in lower case, for operators.
     branding: what the tenant's front end needs, kept as it came.
+    trading_state: what is quoted to it and accepted from it now; suspension outranks it.
     """
 
     id: TenantId
@@ -89,8 +96,19 @@ class Tenant:
     branding: Mapping[str, Any] = field(default_factory=dict)
     settings: TenantSettings = field(default_factory=TenantSettings)
     state: TenantState = TenantState.ACTIVE
+    trading_state: TradingState = TradingState.ACTIVE
     version: int = 1
 
     def advance(self, action: TenantAction) -> "Tenant":
         state = advance(TRANSITIONS, self.state, action)
         return replace(self, state=state, version=self.version + 1)
+
+    def require_open(self, side: Side) -> None:
+        """Raise `TenantHalted` where the tenant's customers may not trade that way now."""
+        require_open(self.trading_state, side)
+
+
+def require_open(state: TradingState, side: Side) -> None:
+    """Raise `TenantHalted` where that trading state of a tenant does not let a customer trade."""
+    if not state.allows(side):
+        raise errors.TenantHalted(f"the tenant {state.refusal}", trading_state=state)

@@ -17,7 +17,13 @@ STREAMS_OF_RESPONSES = {"ExportBooks", "ExportTenantBooks", "GetStatement", "Get
 PUBLIC = {"GetSigningKeys": "GET /.well-known/jwks.json"}
 """For everybody, at the place where the world looks for it."""
 
-WITHOUT_TENANT = {"CreateTenant", "ListTenants"}
+WITHOUT_TENANT = {
+    "CreateTenant",
+    "ListLps",
+    "ListTenants",
+    "SetInstrumentTradingState",
+    "SetLpTradingState",
+}
 ADMIN = [rpc for rpc in RPCS if rpc.service.endswith("AdminService")]
 TENANT = [rpc for rpc in RPCS if not rpc.service.endswith("AdminService")]
 LISTS = [rpc for rpc in RPCS if rpc.method.name.startswith("List")]

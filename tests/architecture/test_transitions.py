@@ -11,7 +11,10 @@ from domain.dead_letter import DeadLetterState
 from domain.ledger.account import AccountKind
 from domain.ledger.entry import EntrySource
 from domain.ledger.transfer import TransferKind
+from domain.liquidity.circuit import TRANSITIONS as CIRCUIT_TRANSITIONS
+from domain.liquidity.circuit import CircuitState
 from domain.quote.quote import LpVerdict, QuoteState
+from domain.routing import RoutingRule
 from domain.side import Side
 from domain.tenant.api_key import Scope
 from domain.tenant.customer import TRANSITIONS as CUSTOMER_TRANSITIONS
@@ -23,13 +26,16 @@ from domain.trade.attempt import TRANSITIONS as ATTEMPT_TRANSITIONS
 from domain.trade.attempt import AttemptState
 from domain.trade.trade import PUBLIC_STATE, PublicTradeState, TradeState
 from domain.trade.trade import TRANSITIONS as TRADE_TRANSITIONS
+from domain.trading_state import TRANSITIONS as TRADING_TRANSITIONS
+from domain.trading_state import TradedKind, TradingState
 from reli.auth.v1 import access_pb2
 from reli.event.v1 import dead_letter_pb2
 from reli.ledger.v1 import ledger_pb2
+from reli.liquidity.v1 import lp_pb2
 from reli.quote.v1 import quote_pb2
 from reli.tenant.v1 import tenant_pb2
 from reli.trade.v1 import trade_pb2
-from reli.type.v1 import side_pb2
+from reli.type.v1 import routing_pb2, side_pb2, trading_state_pb2
 from tests.support.golden import ROOT, assert_golden
 
 DOCUMENT = ROOT / "docs" / "states.md"
@@ -72,6 +78,20 @@ LETTER: Mapping[StrEnum, str] = {
     DeadLetterState.REPLAYED: "Its event has had its effect, once. The end.",
 }
 
+TRADING: Mapping[StrEnum, str] = {
+    TradingState.ACTIVE: "Quotes are given and accepted.",
+    TradingState.REDUCING: "Customers may sell the base and nothing else: it is wound down.",
+    TradingState.HALTED: "No quote is given and none is accepted.",
+}
+
+CIRCUIT: Mapping[StrEnum, str] = {
+    CircuitState.CLOSED: "The LP answers, and is asked.",
+    CircuitState.OPEN: "It failed 5 times in a row, or in half of at least 20 calls within 30 s: it"
+    " is asked for no price and gets no order. What became of earlier orders is still asked.",
+    CircuitState.HALF_OPEN: "After 5 s: up to 3 calls a second of each process try it. 3 answers in"
+    " a row close the circuit, a failure opens it.",
+}
+
 PUBLIC: Mapping[StrEnum, str] = {
     PublicTradeState.PENDING: "Execution is under way.",
     PublicTradeState.OUTCOME_UNKNOWN: "It is not known yet whether an LP executed.",
@@ -92,6 +112,10 @@ SAME_NAMES: list[tuple[type[StrEnum], Any, str]] = [
     (TenantState, tenant_pb2.TenantState, "TENANT_STATE"),
     (CustomerState, tenant_pb2.CustomerState, "CUSTOMER_STATE"),
     (DeadLetterState, dead_letter_pb2.DeadLetterState, "DEAD_LETTER_STATE"),
+    (TradingState, trading_state_pb2.TradingState, "TRADING_STATE"),
+    (TradedKind, trading_state_pb2.TradedKind, "TRADED_KIND"),
+    (CircuitState, lp_pb2.CircuitState, "CIRCUIT_STATE"),
+    (RoutingRule, routing_pb2.RoutingRule, "ROUTING_RULE"),
     (QuoteState, quote_pb2.QuoteState, "QUOTE_STATE"),
     (LpVerdict, quote_pb2.LpVerdict, "LP_VERDICT"),
     (AccountKind, ledger_pb2.AccountKind, "ACCOUNT_KIND"),
@@ -121,6 +145,8 @@ def test_every_state_is_explained() -> None:
         (TenantState, TENANT),
         (CustomerState, CUSTOMER),
         (DeadLetterState, LETTER),
+        (TradingState, TRADING),
+        (CircuitState, CIRCUIT),
         (PublicTradeState, PUBLIC),
     ]:
         assert list(states) == list(lines)
@@ -168,6 +194,21 @@ def document() -> str:
                 *_life("Tenant", TENANT, TENANT_TRANSITIONS, first=TenantState.ACTIVE),
                 *_life("Customer", CUSTOMER, CUSTOMER_TRANSITIONS, first=CustomerState.ACTIVE),
                 *_life("Dead letter", LETTER, LETTER_TRANSITIONS, first=DeadLetterState.BURIED),
+                *_life(
+                    "Trading state of an instrument, a tenant or an LP",
+                    TRADING,
+                    TRADING_TRANSITIONS,
+                    first=TradingState.ACTIVE,
+                ),
+                "Live trades finish in every state. A tenant that is suspended can do nothing,"
+                " whatever its trading state.",
+                "",
+                *_life(
+                    "Circuit breaker of an LP",
+                    CIRCUIT,
+                    CIRCUIT_TRANSITIONS,
+                    first=CircuitState.CLOSED,
+                ),
             ]
         ).rstrip("\n")
         + "\n"

@@ -1,6 +1,6 @@
 """Every port of one actor; each call is a turn."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from domain.amount import Amount
 from domain.asset import Instrument
 from domain.ids import AttemptId, TenantId
+from domain.liquidity.lp import Lp
 from domain.side import Side
 from domain.trade.outcome import Absent, Rejected
 from ports.bus import Bus, BusUnavailable, OutboxReader, Sequencer, StampedEvent
@@ -24,6 +25,7 @@ from ports.liquidity import (
     LpQuoteRequest,
     LpStatus,
 )
+from ports.lp import LpBoard
 from ports.market import Catalogue, Market
 from ports.trade import TradeLease, TradeQueue
 from ports.unit_of_work import Result, UnitOfWork, UnitOfWorkFactory, Work
@@ -64,6 +66,16 @@ class SteadyMarket(Market):
     known: Catalogue
 
     async def catalogue(self) -> Catalogue:
+        return self.known
+
+
+@dataclass(frozen=True, slots=True)
+class SteadyBoard(LpBoard):
+    """Every LP is asked, whatever it did before."""
+
+    known: Mapping[str, Lp]
+
+    async def lps(self) -> Mapping[str, Lp]:
         return self.known
 
 

@@ -22,6 +22,7 @@ from app.usecase.announce import Announce
 from app.usecase.call import Call
 from app.usecase.event.bury_event import BuryEvent
 from app.usecase.house.mirror_trades import MirrorTrades
+from app.usecase.liquidity.lp_desk import LpDesk
 from app.usecase.once import Once
 from app.usecase.quote.accept_quote import AcceptQuote
 from app.usecase.quote.create_quote import CreateQuote, QuotedAnswers, QuoteOrder
@@ -37,6 +38,7 @@ from app.worker.outbox_relay import OutboxRelay
 from app.worker.trade_runner import SupervisedTrades
 from app.worker.trade_worker import TradeWorker
 from domain.ids import QuoteId, TenantId
+from domain.liquidity.circuit import CircuitRule
 from domain.trade.trade import Trade
 from ports.liquidity import LiquidityProvider
 from ports.market import Catalogue
@@ -46,6 +48,7 @@ from tests.crash.clock import SeededIds
 from tests.crash.database import Database
 from tests.crash.ports import (
     FakeBus,
+    SteadyBoard,
     SteadyMarket,
     Stream,
     TurnClock,
@@ -61,6 +64,7 @@ from tests.crash.ports import (
 )
 from tests.crash.venue import Venue
 from tests.crash.world import Actor, World
+from tests.support.builders import an_lp
 
 QUOTE_BUDGET: Final = timedelta(milliseconds=800)
 TRADES_REST_S: Final = 1.0
@@ -114,6 +118,7 @@ class _Parts:
     announce: Announce
     once: Once
     lps: Mapping[str, LiquidityProvider]
+    desk: LpDesk
     runner: SupervisedTrades
     look_late: LookLate
 
@@ -132,19 +137,21 @@ def _parts(around: Surroundings, actor: Actor, random: Random, *, engine: Any) -
         name: around.canary.wrap_lp(TurnLp(world, actor, venue), ids)
         for name, venue in around.venues.items()
     }
+    desk = LpDesk(SteadyBoard({name: an_lp(name) for name in lps}), clock, CircuitRule())
     execute = ExecuteTrade(
         units_of_work=units,
         ids=ids,
         clock=clock,
         announce=announce,
         providers=lps,
+        desk=desk,
         actor=actor.name,
         patience=PATIENCE,
         late_looks=LATE_LOOKS,
     )
     look_late = LookLate(units, ids, announce, lps, actor.name, LATE_LOOKS)
     runner = SupervisedTrades(execute, units, clock, lease_for=LEASE, places=LIVE_TRADES)
-    return _Parts(clock, ids, units, announce, Once(units), lps, runner, look_late)
+    return _Parts(clock, ids, units, announce, Once(units), lps, desk, runner, look_late)
 
 
 def start_server(around: Surroundings, actor: Actor, random: Random) -> Server:
@@ -167,6 +174,7 @@ def start_server(around: Surroundings, actor: Actor, random: Random) -> Server:
                     around.world, actor, PostgresClock(around.database.app, parts.clock)
                 ),
                 providers=parts.lps,
+                desk=parts.desk,
                 budget=QUOTE_BUDGET,
             ),
         ),
@@ -176,6 +184,7 @@ def start_server(around: Surroundings, actor: Actor, random: Random) -> Server:
             ids=parts.ids,
             announce=parts.announce,
             runner=parts.runner,
+            desk=parts.desk,
             lease_for=LEASE,
             answer_within=ANSWER_WITHIN,
         ),

@@ -33,6 +33,7 @@ from domain.quote.quote import LpAnswer, LpVerdict, Quote
 from domain.side import Side
 from domain.tenant.api_key import TENANT_SCOPES
 from domain.trade.trade import Trade
+from domain.trading_state import TradingState
 from ports.market import Catalogue, Market
 from ports.page import Page, PageRequest
 from ports.sandbox import Deposit
@@ -328,7 +329,9 @@ class ReadingMarket:
 
     async def instruments(self, page: PageRequest) -> Page[Instrument]:
         self.pages.append(page)
-        return Page((Instrument(BTC, NGN, tolerance_bps=15, is_open=False),), None)
+        return Page(
+            (Instrument(BTC, NGN, tolerance_bps=15, trading_state=TradingState.HALTED),), None
+        )
 
 
 def test_the_catalogue_is_written_as_it_is() -> None:

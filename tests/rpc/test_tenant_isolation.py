@@ -87,6 +87,8 @@ TEXTS: Final[Mapping[str, Callable[[], str]]] = {
     "asset": lambda: "NGN",
     "instrument": lambda: "BTC-NGN",
     "lp_order": lambda: "alpha",
+    "lp": lambda: "alpha",
+    "reason": lambda: "some words",
     "owner": str,
     "purpose": lambda: "a_purpose",
     "venue_order_id": lambda: "a venue's own id",

@@ -8,7 +8,7 @@ from domain.ids import TenantId
 
 REFERENCE_TABLES: Final = {
     "assets": "the same for every tenant, and nobody may write it",
-    "instruments": "the same for every tenant, and nobody may write it",
+    "instruments": "the same for every tenant; what an operator may change is its trading state",
     "environment": "one row that says what the database is",
     "alembic_version": "which migrations have run",
 }
@@ -22,6 +22,8 @@ WORK_TABLES: Final = {
 
 SHARED_TABLES: Final = {
     "signing_keys": "public keys: a worker adds its own, and everybody may see them",
+    "lps": "how each LP stands, for every process and every tenant",
+    "lp_tallies": "what became of the calls to each LP, whoever they were for",
 }
 """Tables of `core` that hold no tenant's rows and to which something is added, with the reason."""
 

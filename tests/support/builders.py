@@ -14,6 +14,7 @@ from domain.ids import (
     AttemptId,
     CustomerId,
     EntryId,
+    LpId,
     QuoteId,
     TenantId,
     TradeId,
@@ -25,14 +26,18 @@ from domain.ledger.account import Account, AccountKey, AccountKind
 from domain.ledger.entry import Entry, EntrySource
 from domain.ledger.posting import Books
 from domain.ledger.transfer import Transfer, TransferKind
+from domain.liquidity.circuit import Circuit, CircuitState
+from domain.liquidity.lp import Lp
 from domain.party import Party
 from domain.quote.pricing import Rates, Terms, price
 from domain.quote.quote import Quote
+from domain.routing import LpRecord
 from domain.side import Side
 from domain.trade.attempt import Attempt, AttemptState
 from domain.trade.outcome import Filled
 from domain.trade.settlement import SETTLEMENT_MOVEMENTS
 from domain.trade.trade import LedgerIds, Trade
+from domain.trading_state import TradingState
 
 Id = TypeVar("Id", bound=TypedId)
 
@@ -267,4 +272,20 @@ def a_fill(trade: Trade, *, base: Amount | None = None, quote: Amount | None = N
         quote=quote or trade.waterfall.lp,
         venue_order_id="venue-1",
         evidence="execution report",
+    )
+
+
+def an_lp(
+    name: str = "alpha",
+    *,
+    circuit: CircuitState = CircuitState.CLOSED,
+    trading_state: TradingState = TradingState.ACTIVE,
+    record: LpRecord | None = None,
+) -> Lp:
+    return Lp(
+        id=an_id(LpId),
+        name=name,
+        circuit=Circuit(state=circuit, since=NOW, window_began_at=NOW),
+        trading_state=trading_state,
+        record=record or LpRecord(),
     )

@@ -37,6 +37,7 @@ from reli.event.v1 import event_service_pb2_grpc as event_grpc
 from reli.ledger.v1 import checkpoint_service_pb2_grpc as checkpoint_grpc
 from reli.ledger.v1 import ledger_service_pb2_grpc as ledger_grpc
 from reli.ledger.v1 import statement_service_pb2_grpc as statement_grpc
+from reli.liquidity.v1 import liquidity_service_pb2_grpc as liquidity_grpc
 from reli.market.v1 import market_service_pb2_grpc as market_grpc
 from reli.quote.v1 import quote_pb2
 from reli.quote.v1 import quote_service_pb2 as quote_pb
@@ -140,6 +141,8 @@ class Client:
         self.customers = self._bound(tenant_grpc.CustomerServiceStub(channel))
         self.tenant_admin = self._bound(tenant_grpc.TenantAdminServiceStub(channel))
         self.market = self._bound(market_grpc.MarketServiceStub(channel))
+        self.market_admin = self._bound(market_grpc.MarketAdminServiceStub(channel))
+        self.liquidity_admin = self._bound(liquidity_grpc.LiquidityAdminServiceStub(channel))
         self.quotes = self._bound(quote_grpc.QuoteServiceStub(channel))
         self.trades = self._bound(trade_grpc.TradeServiceStub(channel))
         self.event_admin = self._bound(event_grpc.EventAdminServiceStub(channel))

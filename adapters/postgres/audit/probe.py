@@ -24,6 +24,7 @@ from domain.ids import (
     StatementId,
     TenantId,
     TradeId,
+    TradingStateChangeId,
     TransferId,
     TypedId,
 )
@@ -65,6 +66,7 @@ ID_OF: Final[dict[str, type[TypedId]]] = {
     "trade_resolutions": ResolutionId,
     "trade_transitions": TradeId,
     "trades": TradeId,
+    "trading_state_changes": TradingStateChangeId,
     "transfers": TransferId,
 }
 """What the id of a violation in a table is an id of; elsewhere it is shown as it is."""

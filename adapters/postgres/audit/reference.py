@@ -52,6 +52,7 @@ REFERENCES: Final = {
     ("trade_queue", "trade_id"): "trades",
     ("trade_resolutions", "trade_id"): "trades",
     ("trade_transitions", "trade_id"): "trades",
+    ("trading_state_changes", "tenant_id"): "tenants",
     ("trades", "accepted_by"): "api_keys",
     ("trades", "customer_id"): "customers",
     ("trades", "hold_entry_id"): "entries",

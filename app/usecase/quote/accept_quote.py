@@ -1,15 +1,18 @@
 """Accepting a quote: the intent is committed here, the trade runs apart from the call."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from app.usecase.announce import Announce
 from app.usecase.call import Call
+from app.usecase.liquidity.lp_desk import LpDesk
 from app.usecase.once import Once
 from app.usecase.trade.bookkeeping import hold_funds
 from domain.ids import AttemptId, EntryId, QuoteId, TradeId, TransferId
+from domain.liquidity.lp import Lp
 from domain.quote.errors import QuoteAlreadyAccepted
 from domain.quote.quote import Quote
 from domain.trade.settlement import SETTLEMENT_MOVEMENTS
@@ -33,6 +36,7 @@ class AcceptQuote:
     ids: IdSource
     announce: Announce
     runner: TradeRunner
+    desk: LpDesk
     lease_for: timedelta
     answer_within: timedelta
 
@@ -40,13 +44,15 @@ class AcceptQuote:
         """Return the trade in the state it has reached.
 
         Raises `QuoteNotFound`, `QuoteExpired`, `QuoteCanceled`, `QuoteAlreadyAccepted`,
-        `CustomerSuspended`, `TenantSuspended`, `InsufficientFunds`, `TooManyLiveTrades`.
+        `CustomerSuspended`, `TenantSuspended`, `InstrumentHalted`, `TenantHalted`, `LpHalted`,
+        `InsufficientFunds`, `TooManyLiveTrades`.
         """
+        lps = await self.desk.lps()
         leases: list[TradeLease] = []
         trade_id = self.ids.new(TradeId)
 
         async def effect(uow: UnitOfWork) -> Trade:
-            trade, lease = await self._accept(uow, call, quote_id, trade_id)
+            trade, lease = await self._accept(uow, call, quote_id, trade_id, lps)
             leases.append(lease)
             return trade
 
@@ -65,7 +71,12 @@ class AcceptQuote:
         return await self._run(leases[-1], trade)
 
     async def _accept(
-        self, uow: UnitOfWork, call: Call, quote_id: QuoteId, trade_id: TradeId
+        self,
+        uow: UnitOfWork,
+        call: Call,
+        quote_id: QuoteId,
+        trade_id: TradeId,
+        lps: Mapping[str, Lp],
     ) -> tuple[Trade, TradeLease]:
         quote = await uow.quotes.get(quote_id, lock=True)
         # Asked after the quote's row is locked, and with it the clock that judges its expiry.
@@ -76,8 +87,12 @@ class AcceptQuote:
         except QuoteAlreadyAccepted as error:
             error.metadata["trade_id"] = str(await uow.quotes.trade_of(quote_id))
             raise
-        acting.require_active()
-        trade = self._trade(call, accepted, trade_id, now)
+        acting.require_may_trade(quote.side)
+        quote.instrument.require_open(quote.side)
+        lp = lps.get(quote.lp)
+        if lp is not None:
+            lp.require_open(quote.side)
+        trade = self._trade(call, accepted, trade_id, now, lp)
         await uow.quotes.save(accepted, trade_id=trade_id)
         lease = await uow.trades.add(trade, lease_for=self.lease_for)
         await self.announce(
@@ -87,7 +102,9 @@ class AcceptQuote:
         await hold_funds(uow, trade)
         return trade, lease
 
-    def _trade(self, call: Call, quote: Quote, trade_id: TradeId, now: datetime) -> Trade:
+    def _trade(
+        self, call: Call, quote: Quote, trade_id: TradeId, now: datetime, lp: Lp | None
+    ) -> Trade:
         new = self.ids.new
         trade = Trade(
             id=trade_id,
@@ -122,7 +139,7 @@ class AcceptQuote:
             lp_amount=quote.waterfall.lp,
             lp_expires_at=quote.lp_expires_at,
         )
-        if trade.attempt.needs_new_lp_quote(now):
+        if trade.attempt.needs_new_lp_quote(now) or lp is None or not lp.is_answering:
             return trade
         # The commit of the accept is the intent that must stand before the first byte leaves.
         return trade.send(

@@ -8,7 +8,7 @@ from uuid import UUID
 from app.usecase.announce import Announce
 from app.usecase.call import Call
 from app.usecase.once import Once
-from app.usecase.quote.find_price import Candidates, FindPrice, PriceRequest, open_instrument
+from app.usecase.quote.find_price import Candidates, FindPrice, PriceRequest, known_instrument
 from domain.amount import Amount
 from domain.ids import QuoteId
 from domain.party import Party
@@ -62,13 +62,18 @@ class CreateQuote:
         """Return a new firm quote.
 
         Raises `SameAsset`, `InstrumentNotFound`, `InstrumentHalted`, `CustomerNotFound`,
-        `CustomerSuspended`, `TenantSuspended`, `AmountTooSmall`, `AmountTooLarge`, `NoLiquidity`.
+        `CustomerSuspended`, `TenantSuspended`, `TenantHalted`, `AmountTooSmall`,
+        `AmountTooLarge`, `NoLiquidity`.
         """
-        instrument = await open_instrument(self.market, order.base_asset, order.quote_asset)
-        settings = await self.settings.get(call.tenant_id)
+        instrument = await known_instrument(self.market, order.base_asset, order.quote_asset)
+        tenant = await self.settings.get(call.tenant_id)
+        settings = tenant.settings
         request = PriceRequest(instrument, order.side, order.fixed)
         # A replay is answered without any LP.
         is_known = await self._is_known(call)
+        if not is_known:
+            instrument.require_open(order.side)
+            tenant.require_open(order.side)
         candidates = None if is_known else await self.find_price(request, settings)
         quote_id = self.ids.new(QuoteId)
 
@@ -130,5 +135,6 @@ def _quote(
         tolerance_bps=instrument.tolerance_bps,
         created_at=now,
         expires_at=min(now + timedelta(milliseconds=ttl_ms), best.lp_quote.expires_at),
+        routing=candidates.rule,
     )
     return QuotedAnswers(quote, best.answers, now)

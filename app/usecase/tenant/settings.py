@@ -13,7 +13,7 @@ async def require_known(
 ) -> None:
     """Raise `InstrumentNotFound` or `UnknownLp` for a name that means nothing here."""
     instruments = (await market.catalogue()).instruments
-    for code in settings.markup_bps:
+    for code in (*settings.markup_bps, *settings.routing):
         if code not in instruments:
             raise InstrumentNotFound("no such instrument", instrument=code[:32])
     for lp in settings.lp_order:

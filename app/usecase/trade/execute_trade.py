@@ -6,19 +6,22 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from app.usecase.announce import Announce
+from app.usecase.liquidity.lp_desk import LpDesk
 from app.usecase.reconciliation.raise_break import raise_break
 from app.usecase.trade.ask_status import LP_UNUSABLE, ask_status
 from app.usecase.trade.bookkeeping import release_funds, settle_funds
 from domain.ids import AttemptId, BreakId, LpQuoteRequestId
+from domain.liquidity.circuit import LpOutcome
 from domain.reconciliation.break_ import Break, BreakKind
 from domain.trade.attempt import Attempt, AttemptState
 from domain.trade.errors import StaleLease
 from domain.trade.late_check import plan_late_check
-from domain.trade.outcome import NotSent, Outcome, Unknown
+from domain.trade.outcome import Filled, NotSent, Outcome, Rejected, Unknown
 from domain.trade.trade import PRICE_MOVED, WINDOW_PASSED, Step, Trade, TradeState
 from ports.clock import Clock
 from ports.ids import IdSource
 from ports.liquidity import (
+    ExecutionOutcome,
     LiquidityProvider,
     LpQuote,
     LpQuoteRequest,
@@ -55,6 +58,7 @@ class ExecuteTrade:
     clock: Clock
     announce: Announce
     providers: Mapping[str, LiquidityProvider]
+    desk: LpDesk
     actor: str
     patience: timedelta
     late_looks: Sequence[timedelta]
@@ -130,7 +134,7 @@ class ExecuteTrade:
         provider = self.providers.get(attempt.lp)
         outcome: Outcome = NotSent(reason=LP_UNUSABLE, evidence="the LP is not connected any more")
         if provider is not None:
-            outcome = await provider.execute(
+            executed = await provider.execute(
                 client_order_id=attempt.id,
                 reference=attempt.lp_reference,
                 instrument=trade.instrument,
@@ -138,14 +142,22 @@ class ExecuteTrade:
                 base=trade.base_amount,
                 quote=attempt.lp_amount,
             )
+            self.desk.hear(provider.name, _heard(executed))
+            outcome = executed
         return await self._update(lease, self._concluding(outcome))
 
     async def _lp_quote(self, trade: Trade) -> LpQuote | NotSent:
-        """Return the LP's quote to execute: the one at hand while it lives, or a new one."""
+        """Return the LP's quote to execute: the one at hand while it lives, or a new one.
+
+        An LP that is halted or does not answer gets no order, so that the next one is tried.
+        """
         attempt = trade.attempt
         provider = self.providers.get(attempt.lp)
         if provider is None:
             return NotSent(reason=LP_UNUSABLE, evidence="the LP is not connected any more")
+        lp = (await self.desk.lps())[attempt.lp]
+        if refusal := self.desk.refusal(lp, trade.side):
+            return NotSent(reason=refusal, evidence=f"{lp.trading_state}, {lp.circuit.state}")
         if not attempt.needs_new_lp_quote(self.clock.now()):
             assert attempt.lp_amount is not None
             assert attempt.lp_expires_at is not None
@@ -161,10 +173,15 @@ class ExecuteTrade:
             side=trade.side,
             fixed=trade.base_amount,
         )
+        asked_at = self.clock.monotonic()
         try:
             lp_quote = await provider.request_quote(request)
         except (LpRefused, LpUnavailable) as error:
+            is_refusal = isinstance(error, LpRefused)
+            self.desk.hear(lp.name, LpOutcome.REFUSED if is_refusal else LpOutcome.FAILED)
             return NotSent(reason=error.reason, evidence=error.message)
+        took_ms = round((self.clock.monotonic() - asked_at) * 1000)
+        self.desk.hear(lp.name, LpOutcome.QUOTED, took_ms=took_ms)
         if lp_quote.base != trade.base_amount:
             return NotSent(reason=LP_UNUSABLE, evidence="the answer changes the base amount")
         if not trade.is_within_tolerance(lp_quote.quote):
@@ -269,3 +286,15 @@ class ExecuteTrade:
 
 
 _TOLD = frozenset({TradeState.SETTLED, TradeState.REJECTED, TradeState.OUTCOME_UNKNOWN})
+
+
+def _heard(outcome: ExecutionOutcome) -> LpOutcome:
+    match outcome:
+        case Filled():
+            return LpOutcome.FILLED
+        case Rejected():
+            return LpOutcome.REJECTED
+        case NotSent():
+            return LpOutcome.NOT_SENT
+        case Unknown():
+            return LpOutcome.UNKNOWN

@@ -15,10 +15,12 @@ from domain.dead_letter import DeadLetterState
 from domain.ledger.account import AccountKind
 from domain.ledger.entry import EntrySource
 from domain.ledger.transfer import RESOLVING, TransferKind
+from domain.liquidity.circuit import CircuitState
 from domain.quote.quote import LpVerdict, QuoteState
 from domain.reconciliation.matching import LineSide, MatchRule
 from domain.reconciliation.resolution import ResolutionKind
 from domain.reconciliation.statement import LineKind, SourceKind, StatementFormat
+from domain.routing import RoutingRule
 from domain.side import Side
 from domain.tenant.api_key import Scope
 from domain.tenant.customer import CustomerState
@@ -26,6 +28,7 @@ from domain.tenant.tenant import TenantState
 from domain.trade.attempt import AttemptState
 from domain.trade.resolution import ResolutionVerdict
 from domain.trade.trade import TradeState
+from domain.trading_state import TradedKind, TradingState
 from tests.support.audit import (
     REFERENCE_TABLES,
     WITHOUT_TENANT,
@@ -84,9 +87,12 @@ MAY_DELETE: Final = {
     (role, queue)
     for role in RUNTIME
     for queue in ("trade_queue", "expiring_holds", "unlisted_lines")
-} | {("reli_work", table) for table in ("liability_sheets", "liability_blocks")}
-"""A queue's row is gone once its work is done, a sheet once there are enough newer ones; nothing
-else ever goes."""
+} | {
+    *(("reli_work", table) for table in ("liability_sheets", "liability_blocks")),
+    *((role, "lp_tallies") for role in RUNTIME),
+}
+"""A queue's row is gone once its work is done, a sheet once there are enough newer ones, a tally
+once it is old; nothing else ever goes."""
 
 MAY_UPDATE: Final = {
     *((role, table, "*") for role in RUNTIME for table in ("tenants", "customers", "api_keys")),
@@ -98,6 +104,8 @@ MAY_UPDATE: Final = {
         ("reli_work", "late_checks", column)
         for column in ("due_at", "looks", "unanswered", "leased_until", "token")
     ),
+    *((role, table, "*") for role in RUNTIME for table in ("lps", "lp_tallies")),
+    ("reli_app", "instruments", "trading_state"),
     *(("reli_app", "trade_resolutions", f"approved_{what}") for what in ("by", "at")),
     *(("reli_app", "break_resolutions", f"approved_{what}") for what in ("by", "at")),
     *(("reli_app", "breaks", column) for column in ("owner", "note")),
@@ -145,9 +153,13 @@ STORED: Final[Mapping[str, frozenset[str]]] = {
         "dead_letters.state": DeadLetterState,
         "entries.source": EntrySource,
         "environment.name": ("sandbox", "live"),
+        "instruments.trading_state": TradingState,
         "lp_answers.verdict": LpVerdict,
+        "lps.circuit_state": CircuitState,
+        "lps.trading_state": TradingState,
         # Expired is how an open quote reads, not what is stored.
         "quotes.state": set(QuoteState) - {QuoteState.EXPIRED},
+        "quotes.routing": RoutingRule,
         "quotes.side": Side,
         "reconciled_accounts.source_kind": SourceKind,
         "reconciliation_lines.kind": LineKind,
@@ -158,10 +170,14 @@ STORED: Final[Mapping[str, frozenset[str]]] = {
         "statements.format": StatementFormat,
         "statements.source_kind": SourceKind,
         "tenants.state": TenantState,
+        "tenants.trading_state": TradingState,
         "trade_resolutions.verdict": ResolutionVerdict,
         "trades.side": Side,
         "trades.source": ("quote",),
         "trades.state": TradeState,
+        "trading_state_changes.from_state": TradingState,
+        "trading_state_changes.kind": TradedKind,
+        "trading_state_changes.to_state": TradingState,
         "transfers.kind": TransferKind,
     }.items()
 }

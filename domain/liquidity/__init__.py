@@ -1,0 +1,1 @@
+"""Liquidity providers: how they stand, and whether they are to be asked."""
