@@ -83,6 +83,10 @@ BANK: Final = statement_pb2.Source(kind=statement_pb2.SOURCE_KIND_RAIL, name="fi
 
 STUCK: Final = "0.00007761"
 """An amount at which the primary venue cuts the line."""
+SPARE_INSTRUMENT: Final = "ETH-ZAR"
+SET_TENANT: Final = "TenantAdminService/SetTenantTradingState"
+SET_LP: Final = "LiquidityAdminService/SetLpTradingState"
+SET_INSTRUMENT: Final = "MarketAdminService/SetInstrumentTradingState"
 FAR_WORSE: Final = "0.00007791"
 """An amount that the primary fills at a price beyond the tolerance."""
 
@@ -147,6 +151,7 @@ class World:
     dead_letter_id: str = ""
     replayed_letter_id: str = ""
     foreign_letter_id: str = ""
+    spare_lp: str = ""
     pending: dict[str, str] = field_of(default_factory=dict)
     rows: dict[str, tuple[int, str]] = field_of(default_factory=dict)
 
@@ -236,6 +241,7 @@ async def a_world(platform: Platform) -> World:
     await _add_dead_letters(world)
     await _add_breaks_of_a_bank(world)
     await close_days(platform, world.tenant_id)
+    await _add_trading_states(world)
     return world
 
 
@@ -363,6 +369,22 @@ async def _add_stuck_trades_and_breaks(world: World) -> None:
     world.stuck_trade_id, world.resolution_id = trade.id, proposed.resolution.id
 
 
+async def _add_trading_states(world: World) -> None:
+    for state in ("HALTED", "ACTIVE"):
+        await world.call(
+            SET_TENANT,
+            tenant_pb.SetTenantTradingStateRequest(
+                tenant_id=world.tenant_id, trading_state=f"TRADING_STATE_{state}", reason="a drill"
+            ),
+        )
+    # An LP that nobody trades with, and an instrument that nobody trades.
+    world.spare_lp = f"spare-{new_request_id()}"
+    await world.platform.owner.execute("INSERT INTO core.lps (name) VALUES ($1)", world.spare_lp)
+    await world.platform.owner.execute(
+        "UPDATE core.instruments SET trading_state = 'active' WHERE code = $1", SPARE_INSTRUMENT
+    )
+
+
 async def _add_breaks_of_a_bank(world: World) -> None:
     listed = await world.call(
         "ReconciliationAdminService/ListBreaks",
@@ -468,6 +490,11 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
     "TenantAdminService/SuspendTenant": lambda w: {"tenant_id": w.empty_tenant_id},
     "TenantAdminService/ActivateTenant": lambda w: {"tenant_id": w.empty_tenant_id},
     "TenantAdminService/CloseTenant": lambda w: {"tenant_id": w.empty_tenant_id},
+    "TenantAdminService/SetTenantTradingState": lambda w: {
+        "tenant_id": w.empty_tenant_id,
+        "trading_state": "TRADING_STATE_HALTED",
+        "reason": "it asked for it",
+    },
     "TenantAdminService/CreateTenantApiKey": lambda w: {"tenant_id": w.tenant_id, "name": "k"},
     "TenantAdminService/RevokeTenantApiKey": lambda w: {
         "tenant_id": w.tenant_id,
@@ -475,6 +502,18 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
     },
     "MarketService/ListAssets": lambda w: {},
     "MarketService/ListInstruments": lambda w: {},
+    "MarketAdminService/SetInstrumentTradingState": lambda w: {
+        "instrument": SPARE_INSTRUMENT,
+        "trading_state": "TRADING_STATE_REDUCING",
+        "reason": "it is wound down",
+    },
+    "MarketAdminService/ListTradingStateChanges": lambda w: {"tenant_id": w.tenant_id},
+    "LiquidityAdminService/ListLps": lambda w: {},
+    "LiquidityAdminService/SetLpTradingState": lambda w: {
+        "lp": w.spare_lp,
+        "trading_state": "TRADING_STATE_HALTED",
+        "reason": "its statements do not add up",
+    },
     "QuoteService/CreateQuote": lambda w: {
         "customer_id": w.customer_id,
         "side": 1,
@@ -1008,6 +1047,9 @@ TEXTS: Final = {
     ("TradeAdminService/ProposeResolution", "evidence"): 500,
     ("ReconciliationAdminService/AssignBreak", "owner"): 64,
     ("ReconciliationAdminService/ResolveBreak", "note"): 500,
+    **{(rpc, "reason"): 200 for rpc in (SET_TENANT, SET_LP, SET_INSTRUMENT)},
+    (SET_LP, "lp"): 31,
+    (SET_INSTRUMENT, "instrument"): 33,
 }
 
 
@@ -1358,6 +1400,36 @@ TENANT_CASES: Final = [
             (["alpha", "beta", "alpha"], "INVALID_ARGUMENT", "lp_order"),
         )
     ),
+    *(
+        case(f"routing {routing}", rpc, {path: [tenant_pb2.InstrumentRouting(**routing)]}, code,
+             reason, field)
+        for rpc, path in ((TERMS, "routings"), (CREATE, "settings.routings"))
+        for routing, code, reason, field in (
+            ({"instrument": "BTC-XYZ", "rule": 1}, MISSING, "INSTRUMENT_NOT_FOUND", ""),
+            ({"instrument": "", "rule": 1}, MISSING, "INSTRUMENT_NOT_FOUND", ""),
+            ({"instrument": "BTC-NGN"}, INVALID, "INVALID_ARGUMENT", "routings.rule"),
+            ({"instrument": "BTC-NGN", "rule": 4}, INVALID, "INVALID_ARGUMENT", "routings.rule"),
+            ({"instrument": "BTC-NGN", "rule": -1}, INVALID, "INVALID_ARGUMENT", "routings.rule"),
+        )
+    ),
+    case("many routings", TERMS,
+         {"routings": [tenant_pb2.InstrumentRouting(instrument="BTC-NGN", rule=1)] * 101},
+         INVALID, "INVALID_ARGUMENT", "routings"),
+    *(
+        case(f"state {state}", rpc, {"trading_state": state}, INVALID, "INVALID_ARGUMENT",
+             "trading_state")
+        for rpc in (SET_TENANT, SET_LP, SET_INSTRUMENT)
+        for state in (0, 4, -1)
+    ),
+    *(
+        case("the state that it is in", rpc, {"trading_state": 1}, REFUSED, "ILLEGAL_TRANSITION")
+        for rpc in (SET_TENANT, SET_LP, SET_INSTRUMENT)
+    ),
+    case("halt the house", SET_TENANT, {"tenant_id": lambda w: w.house_id}, INVALID,
+         "INVALID_ARGUMENT", "tenant_id"),
+    case("an unknown LP", SET_LP, {"lp": "gamma"}, INVALID, "UNKNOWN_LP"),
+    case("no such instrument", SET_INSTRUMENT, {"instrument": "BTC-XYZ"}, MISSING,
+         "INSTRUMENT_NOT_FOUND"),
     case("many LPs", TERMS, {"lp_order": ["x"] * 101}, INVALID, "INVALID_ARGUMENT", "lp_order"),
     *(
         case(f"fee {bps}", rpc, {path: bps}, INVALID, "INVALID_ARGUMENT", "platform_fee_bps")
@@ -1403,6 +1475,8 @@ TENANT_CASES: Final = [
             ("TenantAdminService/GetTenant", "TENANT_NOT_FOUND"),
             (TERMS, "TENANT_NOT_FOUND"),
             ("TenantAdminService/SuspendTenant", "TENANT_NOT_FOUND"),
+            (SET_TENANT, "TENANT_NOT_FOUND"),
+            ("MarketAdminService/ListTradingStateChanges", "TENANT_NOT_FOUND"),
             (TENANT_KEY, "TENANT_NOT_FOUND"),
             ("TenantAdminService/RevokeTenantApiKey", "API_KEY_NOT_FOUND"),
             (ENTRY, "TENANT_NOT_FOUND"),

@@ -30,6 +30,7 @@ from reli.event.v1 import event_service_pb2 as event_pb
 from reli.ledger.v1 import ledger_service_pb2 as ledger_pb
 from reli.quote.v1 import quote_service_pb2 as quote_pb
 from reli.sandbox.v1 import sandbox_service_pb2 as sandbox_pb
+from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from reli.trade.v1 import trade_pb2
 from reli.trade.v1 import trade_service_pb2 as trade_pb
 from tests.support.busy_tenant import BusyTenant, a_busy_tenant
@@ -106,6 +107,7 @@ async def audited_books(url: str, home: Path) -> AsyncIterator[AuditedBooks]:
         await _holds(platform, other_id)
         await _reverse_one(platform, other_id, other)
         await _refusals(other)
+        await _halt_and_resume(platform, other_id)
         await follow_events(platform)
         await _replay_one(platform, tenant)
         await follow_events(platform)
@@ -157,6 +159,18 @@ async def _settle_all_ways(platform: Platform, client: Client) -> None:
             await platform.run_due_trades()
             trade = await client.trade(trade.id)
         assert trade.state == state, (base_amount, trade)
+
+
+async def _halt_and_resume(platform: Platform, tenant_id: str) -> None:
+    for state in ("HALTED", "ACTIVE"):
+        await platform.operator.tenant_admin.SetTenantTradingState(
+            tenant_pb.SetTenantTradingStateRequest(
+                tenant_id=tenant_id,
+                trading_state=f"TRADING_STATE_{state}",
+                reason="a drill",
+                request_id=new_request_id(),
+            )
+        )
 
 
 async def _resolve(platform: Platform, tenant_id: str, client: Client) -> None:

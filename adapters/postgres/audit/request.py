@@ -17,6 +17,8 @@ UNIQUE: Final = Check(
 )
 
 MAKES: Final = {
+    "reli.liquidity.v1.LiquidityAdminService/SetLpTradingState": "trading_state_changes",
+    "reli.market.v1.MarketAdminService/SetInstrumentTradingState": "trading_state_changes",
     "reli.quote.v1.QuoteService/CreateQuote": "quotes",
     "reli.quote.v1.QuoteService/AcceptQuote": "trades",
     "reli.ledger.v1.LedgerAdminService/ReverseEntry": "entries",
@@ -25,6 +27,7 @@ MAKES: Final = {
     "reli.tenant.v1.CustomerService/CreateCustomer": "customers",
     "reli.tenant.v1.TenantAdminService/CreateTenant": "tenants",
     "reli.tenant.v1.TenantAdminService/CreateTenantApiKey": "api_keys",
+    "reli.tenant.v1.TenantAdminService/SetTenantTradingState": "trading_state_changes",
     "reli.trade.v1.TradeAdminService/ProposeResolution": "trade_resolutions",
 }
 """The table of what an RPC makes: a new row for each request."""

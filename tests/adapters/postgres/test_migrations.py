@@ -1,19 +1,35 @@
 """What was written before a migration is whole after it."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
 from alembic import command
 
+from adapters.postgres.migrations import versions
 from app.audit.run import audit
 from app.stack.postgres import PostgresServer
 from reli.trade.v1 import trade_pb2
 from tests.support.audited_books import follow_events
 from tests.support.platform import a_platform
 from tests.support.stack import migrate
+
+NEWER: Final = next(Path(versions.__path__[0]).glob("*_pre_liquidity.sql")).read_text()
+"""What today's servers ask of tables that were there before."""
+
+WITHOUT_NEWER: Final = """
+DROP TABLE core.lp_tallies, core.lps, core.trading_state_changes;
+DROP FUNCTION core.list_tenants(uuid, integer);
+CREATE FUNCTION core.list_tenants(before uuid, page_size integer) RETURNS boolean
+    LANGUAGE sql RETURN true;
+ALTER TABLE core.instruments
+    DROP COLUMN is_open, DROP COLUMN trading_state, ADD COLUMN is_open boolean DEFAULT true;
+ALTER TABLE core.tenants DROP COLUMN trading_state, DROP COLUMN routing;
+ALTER TABLE core.quotes DROP COLUMN routing;
+ALTER TABLE core.lp_answers DROP COLUMN score;
+"""
 
 
 async def test_books_of_a_time_before_lines_were_listed_are_listed_by_the_migration(
@@ -27,6 +43,7 @@ async def test_books_of_a_time_before_lines_were_listed_are_listed_by_the_migrat
     with monkeypatch.context() as before:
         before.setattr(command, "upgrade", lambda config, _: to_head(config, "0014"))
         migrate(url)
+    await _run(url, NEWER)
     async with a_platform(url, tmp_path) as platform:
         _, client = await platform.a_tenant()
         customer_id = await platform.a_funded_customer(client)
@@ -36,6 +53,7 @@ async def test_books_of_a_time_before_lines_were_listed_are_listed_by_the_migrat
             assert trade.state == trade_pb2.TRADE_STATE_SETTLED
         await follow_events(platform)
 
+        await _run(url, WITHOUT_NEWER)
         migrate(url)
         await client.deposit(customer_id, "1.00", "NGN")
 
@@ -48,3 +66,10 @@ async def test_books_of_a_time_before_lines_were_listed_are_listed_by_the_migrat
         )
         assert listed > 0
         assert waiting == 1
+
+
+async def _run(url: str, statements: str) -> None:
+    owner = await asyncpg.connect(url)
+    await owner.execute("SET ROLE reli_owner")
+    await owner.execute(statements)
+    await owner.close()

@@ -16,6 +16,25 @@ ALTER TABLE core.tenants
 COMMENT ON COLUMN core.tenants.routing IS
     'The rule that chooses the LP, by instrument; the best price where none is named.';
 
+-- What it returns was written down, column by column, when it was made.
+DROP FUNCTION core.list_tenants(uuid, integer);
+CREATE FUNCTION core.list_tenants(before uuid, page_size integer)
+    RETURNS SETOF core.tenants
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        SELECT t.* FROM core.tenants AS t
+        WHERE (before IS NULL OR t.tenant_id < before)
+            AND current_setting('app.tenant_id')::uuid = (SELECT house_id FROM core.environment)
+        ORDER BY t.tenant_id DESC LIMIT least(page_size, 201);
+    END;
+COMMENT ON FUNCTION core.list_tenants(uuid, integer) IS
+    'All tenants, for a unit of work of the house and for nobody else.';
+REVOKE ALL ON FUNCTION core.list_tenants(uuid, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION core.list_tenants(uuid, integer) TO reli_app;
+GRANT CREATE, USAGE ON SCHEMA core TO reli_directory;
+ALTER FUNCTION core.list_tenants(uuid, integer) OWNER TO reli_directory;
+REVOKE CREATE ON SCHEMA core FROM reli_directory;
+
 CREATE TABLE core.lps (
     name text PRIMARY KEY CHECK (name ~ '^[a-z][a-z0-9-]{0,30}$'),
     id uuid NOT NULL DEFAULT uuidv7(),
