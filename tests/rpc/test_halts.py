@@ -2,20 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import grpc
 import pytest
 
 from app.stack.postgres import PostgresServer
-from domain.ids import TenantId
+from domain.ids import ApiKeyId, TenantId, TradeId
 from reli.event.v1 import event_pb2
 from reli.liquidity.v1 import liquidity_service_pb2 as liquidity_pb
 from reli.market.v1 import market_service_pb2 as market_pb
 from reli.quote.v1 import quote_pb2
-from reli.quote.v1 import quote_service_pb2 as quote_pb
 from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from reli.trade.v1 import trade_pb2
 from reli.type.v1 import trading_state_pb2
@@ -27,13 +25,21 @@ from tests.support.platform import (
     Platform,
     Refusal,
     a_platform,
-    amount,
     new_request_id,
     refusal_of,
 )
 
 WITHIN_S: Final = 1.0
 """A halt is heard in every process by then."""
+
+HIDDEN_S: Final = 2.0
+"""How long alpha does not show a fill, which is longer than the call waits."""
+
+REJECTED_BY_ALPHA: Final = "0.00007721"
+
+ACTIVE: Final = trading_state_pb2.TRADING_STATE_ACTIVE
+REDUCING: Final = trading_state_pb2.TRADING_STATE_REDUCING
+HALTED: Final = trading_state_pb2.TRADING_STATE_HALTED
 
 Set = Callable[[str], Awaitable[trading_state_pb2.TradingStateChange]]
 
@@ -49,11 +55,13 @@ async def desk(
 
 
 @pytest.fixture(scope="module")
-async def second(desk: Platform, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
-    """The same tenant at another process of the same platform."""
-    home: Path = tmp_path_factory.mktemp("second")
-    async with a_platform(str(desk.settings.database_url), home) as other:
-        yield Client(other.channel, desk.operator.secret)
+async def second(
+    desk: Platform, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Platform]:
+    """Another process of the same platform."""
+    home = tmp_path_factory.mktemp("second")
+    async with a_platform(desk.settings.database_url, home) as other:
+        yield other
 
 
 async def refused(call: Awaitable[Any]) -> Refusal:
@@ -152,23 +160,184 @@ async def test_while_something_is_reducing_customers_may_sell_only(
 
 @pytest.mark.parametrize("what", REASON)
 async def test_a_halt_is_heard_by_every_process_within_a_second(
-    desk: Platform, second: Client, what: str
+    desk: Platform, second: Platform, what: str
 ) -> None:
     tenant_id, client = await desk.a_tenant()
     customer_id = await desk.a_funded_customer(client)
-    elsewhere = Client.__new__(Client)
-    elsewhere.__init__(second.quotes._stub_channel, client.secret)  # type: ignore[misc]
+    both = (client, Client(second.channel, client.secret))
     set_state = setter(desk, what, tenant_id)
-    await elsewhere.quote(customer_id)  # by now both have read the states
-    await client.quote(customer_id)
-    await set_state("HALTED")
-    try:
-        await asyncio.sleep(WITHIN_S)
-        refusals = [await refused(one.quote(customer_id)) for one in (client, elsewhere)]
-    finally:
-        await set_state("ACTIVE")
-    await asyncio.sleep(WITHIN_S)
+    quotes = [await one.quote(customer_id) for one in both]  # both have just read the states
+
+    async with in_state(set_state, "HALTED"):
+        refusals = [await refused(one.quote(customer_id)) for one in both]
+        accepts = [
+            await refused(one.accept(quote.id)) for one, quote in zip(both, quotes, strict=True)
+        ]
 
     assert {one.reason for one in refusals} <= {REASON[what], "NO_LIQUIDITY"}
-    for one in (client, elsewhere):
+    assert {one.reason for one in accepts} == {REASON[what]}
+    for one in both:
         assert (await one.quote(customer_id)).state == quote_pb2.QUOTE_STATE_OPEN
+
+
+async def test_another_tenant_and_another_instrument_go_on(desk: Platform) -> None:
+    tenant_id, client = await desk.a_tenant()
+    _, other = await desk.a_tenant()
+    customer_id, other_id = (
+        await desk.a_funded_customer(client),
+        await desk.a_funded_customer(other),
+    )
+
+    async with in_state(setter(desk, "tenant", tenant_id), "HALTED"):
+        await other.quote(other_id)
+        assert (await refused(client.quote(customer_id))).reason == "TENANT_HALTED"
+        # Everything but trading goes on.
+        await client.create_customer()
+    async with in_state(setter(desk, "instrument", tenant_id), "HALTED"):
+        await client.quote(customer_id, base="ETH", quote="NGN")
+
+
+async def test_a_live_trade_finishes_although_its_lp_was_halted(desk: Platform) -> None:
+    tenant_id, client = await desk.a_tenant()
+    customer_id = await desk.a_funded_customer(client)
+    quote = await client.quote(customer_id, REJECTED_BY_ALPHA)
+    await desk.alpha.behave("late_fill", 1, late_ms=int(HIDDEN_S * 1000))
+    trade = await client.accept(quote.id)
+    assert trade.state == trade_pb2.TRADE_STATE_OUTCOME_UNKNOWN
+
+    async with in_state(setter(desk, "lp", tenant_id), "HALTED"):
+        await asyncio.sleep(HIDDEN_S - WITHIN_S)
+        await _make_due(desk, trade.id)
+        await desk.run_due_trades()
+        trade = await client.trade(trade.id)
+
+    assert trade.state == trade_pb2.TRADE_STATE_SETTLED
+    assert [attempt.lp for attempt in trade.attempts] == ["alpha"]
+
+
+async def test_a_halted_backup_gets_no_order(desk: Platform) -> None:
+    _, client = await desk.a_tenant()
+    customer_id = await desk.a_funded_customer(client)
+    quote = await client.quote(customer_id, REJECTED_BY_ALPHA)
+    assert quote.lp == "alpha"
+
+    await _set_lp(desk, "beta", "HALTED")
+    await asyncio.sleep(WITHIN_S)
+    try:
+        trade = await client.accept(quote.id)
+    finally:
+        await _set_lp(desk, "beta", "ACTIVE")
+        await asyncio.sleep(WITHIN_S)
+
+    assert trade.state == trade_pb2.TRADE_STATE_REJECTED
+    assert [(one.lp, one.state) for one in trade.attempts] == [
+        ("alpha", trade_pb2.ATTEMPT_STATE_REJECTED),
+        ("beta", trade_pb2.ATTEMPT_STATE_NOT_SENT),
+    ]
+    assert await client.balance(customer_id, "NGN") == ("100000000.00", "0.00")
+
+
+async def test_every_decision_is_kept_with_who_when_and_why_and_told(desk: Platform) -> None:
+    tenant_id, _ = await desk.a_tenant()
+    set_state = setter(desk, "tenant", tenant_id)
+
+    made = [await set_state(state) for state in ("REDUCING", "HALTED", "ACTIVE")]
+
+    listed = await desk.operator.market_admin.ListTradingStateChanges(
+        market_pb.ListTradingStateChangesRequest(tenant_id=tenant_id)
+    )
+    assert list(listed.changes) == list(reversed(made))
+    assert [(one.from_state, one.to_state) for one in made] == [
+        (ACTIVE, REDUCING),
+        (REDUCING, HALTED),
+        (HALTED, ACTIVE),
+    ]
+    operator_key = await desk.owner.fetchval(
+        "SELECT id FROM core.api_keys WHERE tenant_id = $1 ORDER BY id LIMIT 1",
+        desk.environment.house_id.uuid,
+    )
+    for one in made:
+        assert one.changed_by == str(ApiKeyId(operator_key))
+        assert (one.kind, one.name) == (trading_state_pb2.TRADED_KIND_TENANT, tenant_id)
+        assert one.reason == "tenant is under review"
+        assert one.change_time.seconds > 0
+    assert await _told(desk, TenantId.parse(tenant_id)) == made
+
+
+async def test_what_is_decided_about_lps_and_instruments_is_the_houses(desk: Platform) -> None:
+    tenant_id, _ = await desk.a_tenant()
+    made = [
+        await setter(desk, what, tenant_id)(state)
+        for what in ("instrument", "lp")
+        for state in ("HALTED", "ACTIVE")
+    ]
+
+    listed = await desk.operator.market_admin.ListTradingStateChanges(
+        market_pb.ListTradingStateChangesRequest(tenant_id=str(desk.environment.house_id))
+    )
+    of_tenant = await desk.operator.market_admin.ListTradingStateChanges(
+        market_pb.ListTradingStateChangesRequest(tenant_id=tenant_id)
+    )
+
+    assert [one for one in listed.changes if one in made] == list(reversed(made))
+    assert list(of_tenant.changes) == []
+    told = await _told(desk, desk.environment.house_id)
+    assert [one for one in told if one in made] == made
+
+
+async def test_a_halt_repeated_under_its_request_id_is_the_same_halt(desk: Platform) -> None:
+    request = liquidity_pb.SetLpTradingStateRequest(
+        lp="alpha", trading_state="TRADING_STATE_HALTED", reason="a drill", request_id="halt-1"
+    )
+
+    first = await desk.operator.liquidity_admin.SetLpTradingState(request)
+    await _set_lp(desk, "alpha", "ACTIVE")
+    again = await desk.operator.liquidity_admin.SetLpTradingState(request)
+    listed = await desk.operator.liquidity_admin.ListLps(liquidity_pb.ListLpsRequest())
+
+    assert again == first
+    assert {lp.name: lp.trading_state for lp in listed.lps}["alpha"] == ACTIVE
+
+
+async def test_partners_see_what_is_halted(desk: Platform) -> None:
+    tenant_id, client = await desk.a_tenant()
+
+    async with in_state(setter(desk, "instrument", tenant_id), "REDUCING"):
+        listed = await client.market.ListInstruments(market_pb.ListInstrumentsRequest())
+        [instrument] = [one for one in listed.instruments if one.code == "BTC-NGN"]
+        others = [one for one in listed.instruments if one.code != "BTC-NGN"]
+    async with in_state(setter(desk, "tenant", tenant_id), "HALTED"):
+        current = await client.tenants.GetCurrentTenant(tenant_pb.GetCurrentTenantRequest())
+
+    assert (instrument.trading_state, instrument.open) == (REDUCING, False)
+    assert {(one.trading_state, one.open) for one in others} == {(ACTIVE, True)}
+    assert current.tenant.trading_state == HALTED
+
+
+async def _set_lp(platform: Platform, lp: str, state: str) -> None:
+    await platform.operator.liquidity_admin.SetLpTradingState(
+        liquidity_pb.SetLpTradingStateRequest(
+            lp=lp, trading_state=f"TRADING_STATE_{state}", reason="a drill"
+        )
+    )
+
+
+async def _make_due(platform: Platform, trade_id: str) -> None:
+    await platform.container.runner().drain()
+    for statement in (
+        "UPDATE core.attempts SET next_check_at = core.now() WHERE trade_id = $1",
+        "UPDATE core.trade_queue SET due_at = core.now(), leased_until = core.now()"
+        " WHERE trade_id = $1",
+    ):
+        await platform.owner.execute(statement, TradeId.parse(trade_id).uuid)
+
+
+async def _told(
+    platform: Platform, tenant_id: TenantId
+) -> list[trading_state_pb2.TradingStateChange]:
+    rows = await platform.owner.fetch(
+        "SELECT payload FROM core.outbox WHERE tenant_id = $1 AND type = $2 ORDER BY id",
+        tenant_id.uuid,
+        "trading_state.changed",
+    )
+    return [event_pb2.Event.FromString(row["payload"]).trading_state_change for row in rows]

@@ -313,7 +313,9 @@ def uuid_at(instant: datetime) -> UUID:
 
 
 @asynccontextmanager
-async def a_platform(database_url: str, home: Path) -> AsyncIterator[Platform]:
+async def a_platform(
+    database_url: str, home: Path, *, lp_quote_budget_ms: int = PATIENT_QUOTE_BUDGET_MS
+) -> AsyncIterator[Platform]:
     """Run the platform on a migrated database."""
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(
@@ -336,7 +338,7 @@ async def a_platform(database_url: str, home: Path) -> AsyncIterator[Platform]:
                 )
                 for venue in venues
             ),
-            lp_quote_budget_ms=PATIENT_QUOTE_BUDGET_MS,
+            lp_quote_budget_ms=lp_quote_budget_ms,
             signing_key=SIGNING_KEY,
         )
         secret = await ensure_operator_key(settings, home / "operator.key")
