@@ -1413,7 +1413,8 @@ TENANT_CASES: Final = [
         )
     ),
     case("many routings", TERMS,
-         {"routings": [tenant_pb2.InstrumentRouting(instrument="BTC-NGN", rule=1)] * 101},
+         {"routings": [tenant_pb2.InstrumentRouting(instrument="BTC-NGN",
+                                                      rule="ROUTING_RULE_SCORE")] * 101},
          INVALID, "INVALID_ARGUMENT", "routings"),
     *(
         case(f"state {state}", rpc, {"trading_state": state}, INVALID, "INVALID_ARGUMENT",

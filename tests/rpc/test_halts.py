@@ -88,10 +88,13 @@ def setter(platform: Platform, what: str, tenant_id: str) -> Set:
                     tenant_pb.SetTenantTradingStateRequest(tenant_id=tenant_id, **fields)
                 )
             case _:
-                for lp in ("alpha", "beta"):
-                    made = await platform.operator.liquidity_admin.SetLpTradingState(
-                        liquidity_pb.SetLpTradingStateRequest(lp=lp, **fields)
-                    )
+                admin = platform.operator.liquidity_admin
+                await admin.SetLpTradingState(
+                    liquidity_pb.SetLpTradingStateRequest(lp="beta", **fields)
+                )
+                made = await admin.SetLpTradingState(
+                    liquidity_pb.SetLpTradingStateRequest(lp="alpha", **fields)
+                )
         change: trading_state_pb2.TradingStateChange = made.change
         return change
 
