@@ -44,6 +44,3 @@ class LpRecord(NamedTuple):
     @property
     def orders(self) -> int:
         return self.filled + self.rejected + self.unknown + self.not_sent
-
-    def plus(self, other: "LpRecord") -> "LpRecord":
-        return LpRecord(*(one + more for one, more in zip(self, other, strict=True)))

@@ -249,6 +249,7 @@ async def test_a_partner_walks_every_path(operator: Partner, running_stack: Read
     await _walk_through_the_proofs(operator, partner, tenant_id, customer_id)
     await _walk_through_a_resolution(operator, partner, tenant_id, customer_id)
     await _walk_through_a_replay(operator, tenant_id, running_stack)
+    await _walk_through_halts(operator, tenant_id)
 
     await _walk_through_the_closes(operator, partner, tenant_id, running_stack)
 
@@ -289,6 +290,28 @@ async def _walk_through_the_office(operator: Partner, partner: Partner, tenant_i
         assert stepped["tenant"]["state"] == f"TENANT_STATE_{state}"
 
 
+async def _walk_through_halts(operator: Partner, tenant_id: str) -> None:
+    for path, kind, name in (
+        ("/v1/instruments/ETH-ZAR", "INSTRUMENT", "ETH-ZAR"),
+        ("/v1/lps/beta", "LP", "beta"),
+        (f"/v1/tenants/{tenant_id}", "TENANT", tenant_id),
+    ):
+        for state in ("REDUCING", "ACTIVE"):
+            body = {"trading_state": f"TRADING_STATE_{state}", "reason": "a drill"}
+            made = await operator.post(f"{path}:setTradingState", body)
+            change = made["change"]
+            assert (change["kind"], change["name"]) == (f"TRADED_KIND_{kind}", name)
+            assert change["to_state"] == f"TRADING_STATE_{state}"
+    path = f"/v1/tenants/{tenant_id}/tradingStateChanges"
+    listed = (await operator.get(path))["changes"]
+    assert [one["reason"] for one in listed] == ["a drill", "a drill"]
+    lps = {one["name"]: one for one in (await operator.get("/v1/lps"))["lps"]}
+    assert lps["beta"]["trading_state"] == "TRADING_STATE_ACTIVE"
+    assert lps["beta"]["circuit"]["state"] == "CIRCUIT_STATE_CLOSED"
+    assert int(lps["beta"]["record"]["quoted"]) > 0
+    await asyncio.sleep(1)  # until nobody remembers that it was reducing
+
+
 async def _walk_through_customers(partner: Partner) -> str:
     customer = (await partner.post("/v1/customers", {"external_id": "ada"}))["customer"]
     path = f"/v1/customers/{customer['id']}"
@@ -308,7 +331,7 @@ async def _walk_through_a_trade(partner: Partner, customer_id: str) -> None:
     assert assets["ETH"] == {"code": "ETH", "scale": 18, "display_name": "Ether"}
     instruments = (await partner.get("/v1/instruments"))["instruments"]
     assert {"code": "BTC-NGN", "base_asset": "BTC", "quote_asset": "NGN", "tolerance_bps": 10,
-            "open": True} in instruments  # fmt: skip
+            "open": True, "trading_state": "TRADING_STATE_ACTIVE"} in instruments  # fmt: skip
     deposit = await partner.post(
         "/v1/sandbox/deposits",
         {
