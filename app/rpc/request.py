@@ -15,8 +15,9 @@ from domain.ids import CustomerId, TenantId
 from ports.page import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, PageRequest
 from ports.request import RequestIdInvalid, RequestIdMismatch, RequestIdRequired, RequestKey
 
-_REQUEST_ID: Final = re.compile(r"[\x20-\x7e]{1,64}", re.ASCII)
 MAX_REASON: Final = 200
+
+_REQUEST_ID: Final = re.compile(r"[\x20-\x7e]{1,64}", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 

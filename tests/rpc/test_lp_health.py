@@ -12,6 +12,8 @@ import pytest
 
 from app.stack.postgres import PostgresServer
 from domain.liquidity.circuit import CircuitState, LpOutcome
+from domain.routing import LpRecord
+from domain.side import Side
 from reli.event.v1 import event_pb2
 from reli.liquidity.v1 import liquidity_service_pb2 as liquidity_pb
 from reli.liquidity.v1 import lp_pb2
@@ -256,13 +258,13 @@ async def test_outcomes_that_two_processes_report_at_once_are_all_counted(
         assert (record.quoted, record.quote_ms) == (20, 60)
 
 
-async def test_states_of_the_database_are_those_of_the_domain(desk: Desk) -> None:
-    board = desk.platform.container.lp_board()
+async def test_an_lp_that_nobody_has_called_yet_is_on_the_board_and_is_asked(desk: Desk) -> None:
+    lps = await desk.platform.container.lp_board().lps()
 
-    lps = await board.lps()
-
-    assert set(lps) >= {"alpha", "beta"}
-    assert {lp.circuit.state for lp in lps.values()} == {CircuitState.CLOSED}
+    assert {"alpha", "beta"} <= lps.keys()
+    for lp in lps.values():
+        assert (lp.circuit.state, lp.record) == (CircuitState.CLOSED, LpRecord())
+        assert desk.platform.container.lp_desk().refusal(lp, Side.BUY) == ""
 
 
 async def _took_s(call: Any) -> float:

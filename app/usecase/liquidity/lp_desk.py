@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from domain.liquidity.circuit import CircuitRule, CircuitState, LpOutcome
+from domain.liquidity.errors import LpHalted
 from domain.liquidity.lp import Lp
 from domain.side import Side
 from ports.clock import Clock
 from ports.lp import LpBoard
 
 CIRCUIT_OPEN: Final = "LP_CIRCUIT_OPEN"
-LP_HALTED: Final = "LP_HALTED"
+LP_HALTED: Final = LpHalted.reason
 
 HEARD_AT_MOST: Final = 512
 """Calls to one LP that are kept until they are reported; of more only the latest are."""
@@ -23,7 +24,7 @@ Heard = Sequence[tuple[LpOutcome, int]]
 
 
 class LpDesk:
-    """One in each process; nothing here waits for the database but a look at an old board."""
+    """One in each process; what it decides by and what it hears are in memory."""
 
     def __init__(self, board: LpBoard, clock: Clock, rule: CircuitRule) -> None:
         self._board = board
