@@ -96,6 +96,7 @@ from app.usecase.tenant.update_tenant import UpdateTenant
 from app.usecase.trade.execute_trade import ExecuteTrade
 from app.usecase.trade.list_stuck_trades import ListStuckTrades
 from app.usecase.trade.look_late import LookLate
+from app.usecase.trade.read_evidence import ReadEvidence
 from app.usecase.trade.read_trades import ReadTrades
 from app.usecase.trade.resolve_trade import ApproveResolution, ProposeResolution
 from app.worker.trade_runner import SupervisedTrades
@@ -309,11 +310,15 @@ class Container(containers.DeclarativeContainer):
         read_quotes=providers.Singleton(ReadQuotes, units_of_work),
         market=market,
     )
+    read_evidence = providers.Singleton(ReadEvidence, units_of_work)
     trade_servicer = providers.Singleton(
-        TradeServicer, read_trades=providers.Singleton(ReadTrades, units_of_work)
+        TradeServicer,
+        read_trades=providers.Singleton(ReadTrades, units_of_work),
+        read_evidence=read_evidence,
     )
     trade_admin_servicer = providers.Singleton(
         TradeAdminServicer,
+        read_evidence=read_evidence,
         list_stuck_trades=providers.Singleton(ListStuckTrades, units_of_work, directory),
         propose_resolution=providers.Singleton(ProposeResolution, once, ids),
         approve_resolution=providers.Singleton(ApproveResolution, once, runner, LEASE),

@@ -1,6 +1,6 @@
 """Where quotes and the answers behind them are kept."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from domain.ids import CustomerId, QuoteId, TradeId
@@ -16,6 +16,12 @@ class QuoteRepository(Protocol):
 
         Another tenant's quote is not found either: that it exists is a secret.
         """
+        ...
+
+    async def get_with_answers(
+        self, quote_ids: Sequence[QuoteId]
+    ) -> Mapping[QuoteId, tuple[Quote, Sequence[LpAnswer]]]:
+        """Return those of the quotes that exist, each with what every LP answered, as `answers`."""
         ...
 
     async def add(self, quote: Quote, answers: Sequence[LpAnswer]) -> None:

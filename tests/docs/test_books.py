@@ -12,8 +12,9 @@ import pytest
 
 from adapters.system.signer import Ed25519Signer
 from app.ledger import verify_books
+from domain.canonical import canonical_json
 from domain.ids import CustomerId, EntryId, TenantId
-from domain.ledger.chain import NOTHING, canonical_json, chain_hashes, leaf_hash
+from domain.ledger.chain import NOTHING, chain_hashes, leaf_hash
 from domain.ledger.entry import EntrySource
 from domain.ledger.liability import (
     CustomerBalance,

@@ -62,6 +62,7 @@ OPERATOR_PATHS: Final = [
     ("GET", "/v1/deadLetters"),
     ("POST", "/v1/deadLetters/{dead_letter_id}:replay"),
     ("GET", "/v1/stuckTrades"),
+    ("GET", "/v1/tenants/{tenant_id}/trades/{trade_id}/evidence"),
     ("POST", "/v1/trades/{trade_id}:proposeResolution"),
     ("POST", "/v1/trades/{trade_id}:approveResolution"),
     ("GET", "/v1/tenants/{tenant_id}/breaks"),

@@ -529,6 +529,11 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
     },
     "QuoteService/CancelQuote": lambda w: {"quote_id": w.other_quote_id},
     "TradeService/GetTrade": lambda w: {"trade_id": w.trade_id},
+    "TradeService/GetTradeEvidence": lambda w: {"trade_id": w.trade_id},
+    "TradeAdminService/GetTenantTradeEvidence": lambda w: {
+        "tenant_id": w.tenant_id,
+        "trade_id": w.trade_id,
+    },
     "TradeService/ListTrades": lambda w: {},
     "ReconciliationAdminService/ImportStatement": lambda w: {
         "tenant_id": w.tenant_id,
@@ -1289,7 +1294,7 @@ QUOTE_CASES: Final = [
     ),
     *(
         case("unknown", rpc, {"trade_id": lambda w: an_id(TradeId)}, MISSING, "TRADE_NOT_FOUND")
-        for rpc in ("TradeService/GetTrade", PROPOSE, APPROVE)
+        for rpc in ("TradeService/GetTrade", "TradeService/GetTradeEvidence", PROPOSE, APPROVE)
     ),
     *(
         case(f"verdict {verdict}", PROPOSE, {"verdict": verdict}, INVALID, "INVALID_ARGUMENT",
@@ -1493,6 +1498,7 @@ TENANT_CASES: Final = [
             ("StatementAdminService/GetTenantStatement", "ACCOUNT_NOT_FOUND"),
             ("StatementAdminService/GetTenantDailyClose", "TENANT_NOT_FOUND"),
             ("StatementAdminService/ListTenantDailyCloses", "TENANT_NOT_FOUND"),
+            ("TradeAdminService/GetTenantTradeEvidence", "TRADE_NOT_FOUND"),
         )
     ),
     case(
