@@ -96,6 +96,8 @@ from app.usecase.tenant.update_tenant import UpdateTenant
 from app.usecase.trade.execute_trade import ExecuteTrade
 from app.usecase.trade.list_stuck_trades import ListStuckTrades
 from app.usecase.trade.look_late import LookLate
+from app.usecase.trade.make_receipts import CONSUMER as RECEIPTS
+from app.usecase.trade.make_receipts import MakeReceipts
 from app.usecase.trade.read_evidence import ReadEvidence
 from app.usecase.trade.read_trades import ReadTrades
 from app.usecase.trade.resolve_trade import ApproveResolution, ProposeResolution
@@ -231,6 +233,16 @@ class Container(containers.DeclarativeContainer):
     bury_event = providers.Singleton(BuryEvent, units_of_work, ids, announce, directory)
     house_replays = providers.Singleton(
         ReplayDeadLetters, CONSUMER, mirror_trades, units_of_work, ids, announce, directory
+    )
+    make_receipts = providers.Singleton(MakeReceipts, units_of_work, directory, signer)
+    receipt_replays = providers.Singleton(
+        ReplayDeadLetters,
+        RECEIPTS,
+        make_receipts,
+        units_of_work,
+        ids,
+        announce,
+        directory,
     )
     import_statement = providers.Singleton(
         ImportStatement,

@@ -4,6 +4,7 @@ from typing import Any
 
 from adapters.wire.amount import read_positive_amount
 from adapters.wire.evidence import evidence_message
+from adapters.wire.receipt import receipt_message
 from adapters.wire.trade import read_verdict, resolution_message, trade_message
 from app.rpc.caller import current_caller
 from app.rpc.context import Context
@@ -58,8 +59,14 @@ class TradeServicer(TradeServiceServicer):
     async def GetTradeEvidence(
         self, request: pb.GetTradeEvidenceRequest, context: Context
     ) -> pb.GetTradeEvidenceResponse:
-        content = await self._read_evidence(current_caller().tenant_id, _trade_id(request))
+        content = await self._read_evidence.evidence(current_caller().tenant_id, _trade_id(request))
         return pb.GetTradeEvidenceResponse(evidence=evidence_message(content))
+
+    async def GetTradeReceipt(
+        self, request: pb.GetTradeReceiptRequest, context: Context
+    ) -> pb.GetTradeReceiptResponse:
+        receipt = await self._read_evidence.receipt(current_caller().tenant_id, _trade_id(request))
+        return pb.GetTradeReceiptResponse(receipt=receipt_message(receipt))
 
 
 class TradeAdminServicer(TradeAdminServiceServicer):
@@ -81,8 +88,14 @@ class TradeAdminServicer(TradeAdminServiceServicer):
     async def GetTenantTradeEvidence(
         self, request: pb.GetTenantTradeEvidenceRequest, context: Context
     ) -> pb.GetTenantTradeEvidenceResponse:
-        content = await self._read_evidence(named_tenant(request), _trade_id(request))
+        content = await self._read_evidence.evidence(named_tenant(request), _trade_id(request))
         return pb.GetTenantTradeEvidenceResponse(evidence=evidence_message(content))
+
+    async def GetTenantTradeReceipt(
+        self, request: pb.GetTenantTradeReceiptRequest, context: Context
+    ) -> pb.GetTenantTradeReceiptResponse:
+        receipt = await self._read_evidence.receipt(named_tenant(request), _trade_id(request))
+        return pb.GetTenantTradeReceiptResponse(receipt=receipt_message(receipt))
 
     async def ListStuckTrades(
         self, request: pb.ListStuckTradesRequest, context: Context

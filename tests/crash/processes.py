@@ -21,7 +21,7 @@ from app.container import ANSWER_WITHIN, LEASE, LIVE_TRADES, PATIENCE
 from app.usecase.announce import Announce
 from app.usecase.call import Call
 from app.usecase.event.bury_event import BuryEvent
-from app.usecase.house.mirror_trades import MirrorTrades
+from app.usecase.house.mirror_trades import CONSUMER, MirrorTrades
 from app.usecase.liquidity.lp_desk import LpDesk
 from app.usecase.once import Once
 from app.usecase.quote.accept_quote import AcceptQuote
@@ -29,8 +29,8 @@ from app.usecase.quote.create_quote import CreateQuote, QuotedAnswers, QuoteOrde
 from app.usecase.quote.find_price import FindPrice
 from app.usecase.trade.execute_trade import ExecuteTrade
 from app.usecase.trade.look_late import LookLate
+from app.worker.event_follower import EventFollower
 from app.worker.event_sequencer import EventSequencer
-from app.worker.house_book import HouseBook
 from app.worker.late_check_worker import LateCheckWorker
 from app.worker.leased import Leased
 from app.worker.loop import run_for_ever
@@ -226,7 +226,8 @@ def start_worker(
     bury = BuryEvent(
         units_of_work=parts.units, ids=parts.ids, announce=Announce(parts.ids), directory=directory
     )
-    house = HouseBook(TurnFeed(world, actor, PostgresEventFeed(engine)), mirror, bury)
+    feed = TurnFeed(world, actor, PostgresEventFeed(engine))
+    house = EventFollower(CONSUMER, feed, mirror, bury)
     trades = TradeWorker(queue, parts.runner, LEASE)
 
     late_checks = LateCheckWorker(

@@ -3,6 +3,7 @@
 import json
 import re
 from base64 import b64decode
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,11 @@ from domain.ledger.liability import (
 )
 from domain.ledger.merkle import CompactRange
 from domain.ledger.transfer import TransferKind
+from domain.routing import RoutingRule
+from domain.trade.evidence import Ask
+from domain.trade.receipt import receipt_content
+from domain.trade.trade import TradeState
+from tests.support.builders import NOW, a_trade
 from tests.support.golden import ROOT
 
 PAGE: Final = (ROOT / "docs" / "books.md").read_text(encoding="utf-8")
@@ -39,6 +45,15 @@ def _block(name: str) -> str:
 BOOKS: Final = _block("books")
 LINES: Final = BOOKS.encode().splitlines()
 TABLE: Final = dict(re.findall(r"^\| (.+) \| `([0-9a-f]{64})` \|$", PAGE, re.MULTILINE))
+
+
+def test_the_page_has_every_name_in_a_receipt() -> None:
+    trade = replace(a_trade(), state=TradeState.SETTLED, ended_at=NOW)
+    ask = Ask(RoutingRule.BEST_PRICE, "", NOW, NOW, ())
+    content = receipt_content(trade, ask, evidence=b"", key_id="")
+    section = PAGE[PAGE.index("## Receipts") : PAGE.index("## An example")]
+
+    assert _names(json.loads(content)) <= set(re.findall(r"`([a-z_]+)`", section))
 
 
 def _names(value: Any) -> set[str]:

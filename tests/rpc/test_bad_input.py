@@ -58,6 +58,7 @@ from tests.support.platform import (
     refusal_of,
     uuid_at,
 )
+from tests.support.receipts import make_receipt
 from tests.support.rpc import RPCS, WITH_A_KEY, Rpc
 from tests.support.statements import csv_statement
 
@@ -241,6 +242,7 @@ async def a_world(platform: Platform) -> World:
     await _add_dead_letters(world)
     await _add_breaks_of_a_bank(world)
     await close_days(platform, world.tenant_id)
+    await make_receipt(platform, world.tenant_id, world.trade_id)
     await _add_trading_states(world)
     return world
 
@@ -530,7 +532,12 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
     "QuoteService/CancelQuote": lambda w: {"quote_id": w.other_quote_id},
     "TradeService/GetTrade": lambda w: {"trade_id": w.trade_id},
     "TradeService/GetTradeEvidence": lambda w: {"trade_id": w.trade_id},
+    "TradeService/GetTradeReceipt": lambda w: {"trade_id": w.trade_id},
     "TradeAdminService/GetTenantTradeEvidence": lambda w: {
+        "tenant_id": w.tenant_id,
+        "trade_id": w.trade_id,
+    },
+    "TradeAdminService/GetTenantTradeReceipt": lambda w: {
         "tenant_id": w.tenant_id,
         "trade_id": w.trade_id,
     },
@@ -1141,6 +1148,7 @@ BATCH: Final = "LedgerAdminService/CreateEntries"
 LOAD: Final = "LedgerAdminService/LoadEntries"
 OPEN: Final = "LedgerAdminService/OpenAccount"
 STATEMENTS: Final = ("StatementService/GetStatement", "StatementAdminService/GetTenantStatement")
+OF_TRADE: Final = ("TradeService/GetTradeEvidence", "TradeService/GetTradeReceipt")
 CLOSES: Final = ("StatementService/GetDailyClose", "StatementAdminService/GetTenantDailyClose")
 LIMIT: Final = "LedgerAdminService/SetOverdraftLimit"
 UPDATE: Final = "TenantService/UpdateCurrentTenant"
@@ -1294,7 +1302,7 @@ QUOTE_CASES: Final = [
     ),
     *(
         case("unknown", rpc, {"trade_id": lambda w: an_id(TradeId)}, MISSING, "TRADE_NOT_FOUND")
-        for rpc in ("TradeService/GetTrade", "TradeService/GetTradeEvidence", PROPOSE, APPROVE)
+        for rpc in ("TradeService/GetTrade", *OF_TRADE, PROPOSE, APPROVE)
     ),
     *(
         case(f"verdict {verdict}", PROPOSE, {"verdict": verdict}, INVALID, "INVALID_ARGUMENT",
@@ -1499,6 +1507,7 @@ TENANT_CASES: Final = [
             ("StatementAdminService/GetTenantDailyClose", "TENANT_NOT_FOUND"),
             ("StatementAdminService/ListTenantDailyCloses", "TENANT_NOT_FOUND"),
             ("TradeAdminService/GetTenantTradeEvidence", "TRADE_NOT_FOUND"),
+            ("TradeAdminService/GetTenantTradeReceipt", "TRADE_NOT_FOUND"),
         )
     ),
     case(

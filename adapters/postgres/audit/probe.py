@@ -54,6 +54,7 @@ ID_OF: Final[dict[str, type[TypedId]]] = {
     "lp_answers": LpQuoteRequestId,
     "outbox": EventId,
     "quotes": QuoteId,
+    "receipts": TradeId,
     "reconciled_accounts": AccountId,
     "reconciliation_lines": LineId,
     "resolutions": TransferId,

@@ -9,12 +9,15 @@ from domain.trade.trade import Trade
 from ports.unit_of_work import UnitOfWork
 
 
-async def gather_evidence(uow: UnitOfWork, trades: Sequence[Trade]) -> Mapping[TradeId, bytes]:
-    """Return the evidence of each of those trades, as `domain.trade.evidence` writes it."""
+async def gather_evidence(
+    uow: UnitOfWork, trades: Sequence[Trade]
+) -> Mapping[TradeId, tuple[Ask, bytes]]:
+    """Return the ask that each of those trades came from, and its evidence."""
     quoted = await uow.quotes.get_with_answers([trade.quote_id for trade in trades])
     steps = await uow.trades.steps_of([trade.id for trade in trades])
+    asks = {trade.id: _ask(*quoted[trade.quote_id]) for trade in trades}
     return {
-        trade.id: evidence_of(trade, _ask(*quoted[trade.quote_id]), steps[trade.id])
+        trade.id: (asks[trade.id], evidence_of(trade, asks[trade.id], steps[trade.id]))
         for trade in trades
     }
 
