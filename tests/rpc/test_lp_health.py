@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 
 from app.stack.postgres import PostgresServer
+from app.usecase.liquidity.lp_desk import ASKED_AT_ONCE
 from domain.liquidity.circuit import CircuitState, LpOutcome
 from domain.routing import LpRecord
 from domain.side import Side
@@ -214,6 +215,24 @@ async def test_a_stuck_venue_leaves_those_alone_who_do_not_use_it(desk: Desk) ->
 
     assert {one.quote.lp for one in took} == {"beta"}
     assert beside[len(beside) // 2] < alone[len(alone) // 2] + BUDGET_MS / 1000 / 2
+
+
+async def test_only_so_many_wait_for_a_stuck_venue_at_once(desk: Desk) -> None:
+    with ExitStack() as stuck:
+        for _ in range(ASKED_AT_ONCE - 1):
+            stuck.enter_context(desk.platform.container.lp_desk().asking("alpha"))
+        async with a_stuck_venue(desk.platform):
+            last = asyncio.create_task(desk.quote())
+            await asyncio.sleep(BUDGET_MS / 1000 / 4)
+            began = time.monotonic()
+            one_more = await desk.quote()
+            spared_s = time.monotonic() - began
+            await last
+    afterwards = await desk.quote()
+
+    assert spared_s < BUDGET_MS / 1000 / 2
+    assert {one.lp: one.reason for one in one_more.lp_answers} == {"beta": "", "alpha": "LP_BUSY"}
+    assert afterwards.quote.lp == "alpha"
 
 
 async def test_an_open_lp_gets_no_order_as_a_backup_and_none_for_an_open_quote(desk: Desk) -> None:

@@ -262,7 +262,7 @@ class FindPrice:
         lp_request: LpQuoteRequest,
         rates: Rates,
     ) -> Candidate:
-        if refusal := self.desk.refusal(lp, request.side):
+        if refusal := self.desk.quote_refusal(lp, request.side):
             answer = LpAnswer(
                 id=lp_request.id,
                 lp=lp.name,
@@ -277,8 +277,9 @@ class FindPrice:
         code = ""
         outcome = LpOutcome.QUOTED
         try:
-            async with asyncio.timeout(self.budget.total_seconds()):
-                lp_quote = await provider.request_quote(lp_request)
+            with self.desk.asking(lp.name):
+                async with asyncio.timeout(self.budget.total_seconds()):
+                    lp_quote = await provider.request_quote(lp_request)
             terms = _terms(request, lp_request.fixed, lp_quote, rates)
             verdict, reason = LpVerdict.OUTBID, ""
         except TimeoutError:
