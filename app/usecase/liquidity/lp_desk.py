@@ -1,7 +1,8 @@
 """The desk at which a process decides whom of the LPs it asks, and hears what came of it."""
 
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from domain.liquidity.circuit import CircuitRule, CircuitState, LpOutcome
@@ -13,6 +14,10 @@ from ports.lp import LpBoard
 
 CIRCUIT_OPEN: Final = "LP_CIRCUIT_OPEN"
 LP_HALTED: Final = LpHalted.reason
+LP_BUSY: Final = "LP_BUSY"
+
+ASKED_AT_ONCE: Final = 256
+"""Requests for quotes under way at one LP; one that is stuck holds up no more than these."""
 
 HEARD_AT_MOST: Final = 512
 """Calls to one LP that are kept until they are reported; of more only the latest are."""
@@ -32,13 +37,29 @@ class LpDesk:
         self._rule = rule
         self._heard: dict[str, deque[tuple[LpOutcome, int]]] = {}
         self._probes: dict[str, tuple[float, int]] = {}
+        self._asked: Counter[str] = Counter()
 
     async def lps(self) -> Mapping[str, Lp]:
         """Return how every connected LP stands."""
         return await self._board.lps()
 
+    def quote_refusal(self, lp: Lp, side: Side) -> str:
+        """Return why an LP is not to be asked for the price of a new quote now, or nothing."""
+        if self._asked[lp.name] >= ASKED_AT_ONCE:
+            return LP_BUSY
+        return self.refusal(lp, side)
+
+    @contextmanager
+    def asking(self, name: str) -> Iterator[None]:
+        """Count a request for a quote as under way."""
+        self._asked[name] += 1
+        try:
+            yield
+        finally:
+            self._asked[name] -= 1
+
     def refusal(self, lp: Lp, side: Side) -> str:
-        """Return why an LP is not to be asked for a price now, or nothing.
+        """Return why an LP is to get neither a question nor an order now, or nothing.
 
         Whoever hears nothing of one that is being tried asks it: it is one of the few that may.
         """
