@@ -21,7 +21,10 @@ class QuoteRepository(Protocol):
     async def get_with_answers(
         self, quote_ids: Sequence[QuoteId]
     ) -> Mapping[QuoteId, tuple[Quote, Sequence[LpAnswer]]]:
-        """Return those of the quotes that exist, each with what every LP answered, as `answers`."""
+        """Return those quotes, each with what every LP answered, the used one first.
+
+        Raises `QuoteNotFound` for the first that does not exist.
+        """
         ...
 
     async def add(self, quote: Quote, answers: Sequence[LpAnswer]) -> None:

@@ -116,6 +116,9 @@ class PostgresQuotes(QuoteRepository):
         answers: dict[UUID, list[LpAnswer]] = {row["id"]: [] for row in quotes}
         for row in await self._scope.driver.fetch(_ANSWERS, self._scope.tenant, ids):
             answers[row["quote_id"]].append(self._answer(row))
+        for id in quote_ids:
+            if id.uuid not in answers:
+                raise QuoteNotFound("no such quote", quote_id=id)
         return {
             QuoteId(row["id"]): (_quote(self._scope, row), answers[row["id"]]) for row in quotes
         }

@@ -11,9 +11,8 @@ from ports.receipt import Receipts
 
 _ADD = """
 INSERT INTO core.receipts (tenant_id, trade_id, content, evidence, signature, key_id, made_at)
-SELECT $1, r.*, $6, $7
-FROM unnest($2::uuid[], $3::bytea[], $4::bytea[], $5::bytea[])
-    AS r (trade_id, content, evidence, signature)
+SELECT $1, * FROM unnest($2::uuid[], $3::bytea[], $4::bytea[], $5::bytea[], $6::text[],
+    $7::timestamptz[])
 ON CONFLICT (tenant_id, trade_id) DO NOTHING
 """
 
@@ -29,7 +28,6 @@ class PostgresReceipts(Receipts):
     async def add(self, receipts: Sequence[Receipt], signer: Signer) -> None:
         if not receipts:
             return
-        (made_at,) = {one.made_at for one in receipts}
         await self._scope.driver.execute(ADD_KEY, signer.key_id, signer.public_key)
         await self._scope.driver.execute(
             _ADD,
@@ -38,8 +36,8 @@ class PostgresReceipts(Receipts):
             [one.content for one in receipts],
             [one.evidence for one in receipts],
             [one.signature for one in receipts],
-            signer.key_id,
-            made_at,
+            [one.key_id for one in receipts],
+            [one.made_at for one in receipts],
         )
 
     async def find(self, trade_id: TradeId) -> Receipt | None:

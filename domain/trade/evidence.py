@@ -46,9 +46,10 @@ class Answer:
 
     @property
     def price(self) -> Price | None:
-        if self.base is None or self.quote is None or not self.base.is_positive:
+        if self.base is None or self.quote is None:
             return None
-        return Price.of(self.base, self.quote)
+        is_price = self.base.is_positive and self.quote.is_positive
+        return Price.of(self.base, self.quote) if is_price else None
 
 
 class Ask(NamedTuple):

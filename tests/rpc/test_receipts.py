@@ -21,16 +21,19 @@ from adapters.system.signer import is_signed
 from app.ledger import verify_books
 from app.ledger.command import verify
 from app.usecase.trade.make_receipts import CONSUMER
-from app.worker.event_follower import EventFollower
+from app.worker.dead_letter_replay import DeadLetterReplay
+from app.worker.event_follower import MAX_FAILURES, EventFollower
 from domain.canonical import canonical_json
-from domain.ids import TradeId
+from domain.trade.receipt import receipt_content
+from domain.trade.trade import Trade
 from ports.errors import DatabaseBusy
+from reli.event.v1 import event_service_pb2 as event_pb
 from reli.ledger.v1 import checkpoint_service_pb2 as chain_pb
 from reli.trade.v1 import receipt_pb2, trade_pb2
 from reli.trade.v1 import trade_service_pb2 as pb
 from tests.support.audit import uuid_of
 from tests.support.chain import SIGNER
-from tests.support.platform import SELL, Client, Platform, refusal_of
+from tests.support.platform import SELL, Client, Platform, new_request_id, refusal_of
 
 REJECTED_BY_BOTH = "0.00007722"
 LOST_BY_ALPHA = "0.00007761"
@@ -53,11 +56,6 @@ class Desk:
         await self.leases.renew(lease, lease_for=timedelta(0))
         while await self.follower():
             pass
-
-    async def kept(self, trade_id: str) -> Any:
-        return await self.platform.owner.fetchrow(
-            "SELECT * FROM core.receipts WHERE trade_id = $1", TradeId.parse(trade_id).uuid
-        )
 
 
 @pytest.fixture
@@ -86,6 +84,8 @@ async def test_a_settled_trade_has_a_receipt_that_names_its_evidence(desk: Desk)
     customer_id = await desk.platform.a_funded_customer(client)
     quote = await client.quote(customer_id)
     trade = await client.accept(quote.id)
+    request = pb.GetTradeEvidenceRequest(trade_id=trade.id)
+    gathered = await client.trades.GetTradeEvidence(request)
     await desk.catch_up()
 
     receipt = await receipt_of(client, trade.id)
@@ -100,8 +100,9 @@ async def test_a_settled_trade_has_a_receipt_that_names_its_evidence(desk: Desk)
     assert receipt.received_amount == trade.base_amount
     assert receipt.final_entry_id == trade.settlement_entry_id
     assert b"alpha" not in receipt.content, "who executed is for the evidence to say"
-    evidence = await client.trades.GetTradeEvidence(pb.GetTradeEvidenceRequest(trade_id=trade.id))
-    assert sha256(evidence.evidence.content).digest() == receipt.evidence_digest
+    kept = await client.trades.GetTradeEvidence(request)
+    assert kept == gathered
+    assert sha256(kept.evidence.content).digest() == receipt.evidence_digest
     named = await desk.platform.operator.trade_admin.GetTenantTradeReceipt(
         pb.GetTenantTradeReceiptRequest(tenant_id=tenant_id, trade_id=trade.id)
     )
@@ -194,6 +195,43 @@ async def test_a_receipt_and_its_position_are_written_together_or_not_at_all(des
 
     assert not before
     assert (await receipt_of(client, trade.id)).trade_id == trade.id
+
+
+async def test_what_could_not_be_made_is_made_once_an_operator_has_it_replayed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant_id, client = await desk.platform.a_tenant()
+    customer_id = await desk.platform.a_funded_customer(client)
+    await desk.catch_up()
+    broken = await client.accept((await client.quote(customer_id)).id)
+    after = await client.accept((await client.quote(customer_id)).id)
+
+    def fails(trade: Trade, *others: Any, **named: Any) -> bytes:
+        if str(trade.id) == broken.id:
+            raise ArithmeticError("a bug")
+        return receipt_content(trade, *others, **named)
+
+    monkeypatch.setattr("app.usecase.trade.make_receipts.receipt_content", fails)
+    for _ in range(MAX_FAILURES):
+        await desk.catch_up()
+    monkeypatch.undo()
+    letters = await desk.platform.operator.event_admin.ListDeadLetters(
+        event_pb.ListDeadLettersRequest(tenant_id=tenant_id)
+    )
+    (letter,) = letters.dead_letters
+    with pytest.raises(grpc.aio.AioRpcError):
+        await receipt_of(client, broken.id)
+    assert (await receipt_of(client, after.id)).trade_id == after.id
+
+    await desk.platform.operator.event_admin.ReplayDeadLetter(
+        event_pb.ReplayDeadLetterRequest(
+            tenant_id=tenant_id, dead_letter_id=letter.id, request_id=new_request_id()
+        )
+    )
+    await DeadLetterReplay(desk.platform.work_container.receipt_replays())()
+
+    assert (letter.consumer, letter.event_type) == (CONSUMER, "trade.settled")
+    assert (await receipt_of(client, broken.id)).trade_id == broken.id
 
 
 async def test_the_verifier_finds_every_change(

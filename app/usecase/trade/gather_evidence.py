@@ -12,7 +12,10 @@ from ports.unit_of_work import UnitOfWork
 async def gather_evidence(
     uow: UnitOfWork, trades: Sequence[Trade]
 ) -> Mapping[TradeId, tuple[Ask, bytes]]:
-    """Return the ask that each of those trades came from, and its evidence."""
+    """Return the ask that each of those trades came from, and its evidence.
+
+    Raises `QuoteNotFound` where the quote of one was put away.
+    """
     quoted = await uow.quotes.get_with_answers([trade.quote_id for trade in trades])
     steps = await uow.trades.steps_of([trade.id for trade in trades])
     asks = {trade.id: _ask(*quoted[trade.quote_id]) for trade in trades}
