@@ -2,7 +2,7 @@
 
 import json
 import re
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -54,6 +54,24 @@ def test_the_page_has_every_name_in_a_receipt() -> None:
     section = PAGE[PAGE.index("## Receipts") : PAGE.index("## An example")]
 
     assert _names(json.loads(content)) <= set(re.findall(r"`([a-z_]+)`", section))
+
+
+def test_the_receipt_of_the_example_holds_with_its_evidence_and_with_no_other(
+    tmp_path: Path,
+) -> None:
+    file, jwks = tmp_path / "receipt", tmp_path / "jwks"
+    jwks.write_text(_block("jwks"))
+    answer = json.loads(_block("receipt"))
+    content = b64decode(answer["receipt"]["content"])
+    evidence = {"evidence": {"content": b64encode(b"{}").decode()}}
+
+    file.write_text(json.dumps(answer | evidence))
+    assert verify_books.check(file, jwks, "") == f"what is signed is: {content.decode()}"
+    assert canonical_json(json.loads(content)) == content
+    evidence["evidence"]["content"] = b64encode(b"[]").decode()
+    file.write_text(json.dumps(answer | evidence))
+    with pytest.raises(verify_books.Wrong, match="evidence_digest"):
+        verify_books.check(file, jwks, "")
 
 
 def _names(value: Any) -> set[str]:
