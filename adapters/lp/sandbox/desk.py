@@ -127,6 +127,10 @@ class Desk:
             raise Refused(404, "QUOTE_NOT_FOUND", "no such quote was given")
         return quote
 
+    def latest_quote(self) -> VenueQuote:
+        """Return the price that was given last."""
+        return self._oldest[-1]
+
     def find_order(self, client_order_id: str) -> BookedOrder | None:
         """Return what was decided under that id, whether the status knows it yet or not."""
         return self._book.find(client_order_id)
@@ -158,6 +162,8 @@ class Desk:
             code = "QUOTE_EXPIRED"
         elif behavior is Behavior.REJECT:
             code = "REJECTED"
+        elif behavior is Behavior.HALTED:
+            raise Refused(422, "HALTED", "the venue is halted")
         else:
             quote.used_by = client_order_id
             return

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pytest
 
-from adapters.lp.sandbox.client import FRESH_S, MAX_ANSWER_BYTES, LpSessions, open_lp_sessions
+from adapters.lp.http import FRESH_S, MAX_ANSWER_BYTES, LpSessions, open_lp_sessions
 from adapters.lp.sandbox.config import SandboxLpConfig
 from adapters.lp.sandbox.provider import SandboxLp
 from domain.ids import AttemptId, LpQuoteRequestId
@@ -140,6 +140,7 @@ async def execute(sessions: LpSessions, config: SandboxLpConfig) -> ExecutionOut
 async def get_status(sessions: LpSessions, config: SandboxLpConfig) -> LpStatus:
     return await SandboxLp(config, sessions).get_status(
         client_order_id=ATTEMPT,
+        reference="alpha-q-7",
         instrument=BTC_NGN,
         side=Side.BUY,
         lp_quote_expires_at=EXPIRES_AT,

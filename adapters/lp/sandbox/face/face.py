@@ -1,0 +1,20 @@
+"""What a wire format is to the venue behind it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from aiohttp import web
+
+from adapters.lp.sandbox.desk import Refused
+
+
+class Face(Protocol):
+    """One wire format over one venue's `Trading`."""
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        """Return the calls of the public port."""
+        ...
+
+    def refuse(self, request: web.Request, refused: Refused) -> web.Response:
+        """Return a refusal in the form of this venue."""
+        ...
