@@ -232,14 +232,14 @@ def export(
 
 @ledger.command()
 def verify(
-    file: Annotated[Path, typer.Argument(help="An export, or a proof as JSON.")],
+    file: Annotated[Path, typer.Argument(help="An export; or a proof or a close, as JSON.")],
     jwks: Annotated[Path, typer.Argument(help="What /.well-known/jwks.json said.")],
     entry: Annotated[
         str,
         typer.Option("--entry", "--customer", help="Also prove that this one is in it."),
     ] = "",
 ) -> None:
-    """Check an export or a proof: 0 it holds, 1 it does not, 2 could not look."""
+    """Check an export, a proof or a daily close: 0 it holds, 1 it does not, 2 could not look."""
     from app.ledger.command import verify
 
     raise typer.Exit(verify(file, jwks, entry))
@@ -250,7 +250,7 @@ def close(
     tenant: Annotated[str, typer.Argument(help="The tenant's id.")],
     day: Annotated[str, typer.Option(help="A day that is over (UTC), such as 2026-03-02.")],
 ) -> None:
-    """Print the daily close of a tenant's book, byte for byte as it is kept."""
+    """Print the daily close of a tenant's book, signed, as GetDailyClose answers it."""
     settings = _settings("app_database_url")
     from app.ledger.command import print_close
 

@@ -23,6 +23,7 @@ from adapters.statement.reader import FileReader
 from adapters.system.clock import SystemClock
 from adapters.system.ids import RandomIds
 from adapters.system.secrets import SystemSecrets
+from adapters.system.signer import Ed25519Signer
 from app.liquidity import connect_feeds, connect_lps
 from app.rpc.event import EventAdminServicer
 from app.rpc.interceptor import Interceptor
@@ -91,6 +92,7 @@ from app.usecase.trade.resolve_trade import ApproveResolution, ProposeResolution
 from app.worker.trade_runner import SupervisedTrades
 from domain.ids import TenantId
 from domain.reconciliation.matching import RULES
+from ports.chain import Signer
 
 LEASE: Final = timedelta(seconds=3)
 """A living process renews it; with the workers' rest it is below the 5 s of a takeover."""
@@ -98,6 +100,11 @@ LEASE: Final = timedelta(seconds=3)
 ANSWER_WITHIN: Final = timedelta(seconds=2)
 PATIENCE: Final = timedelta(milliseconds=500)
 LIVE_TRADES: Final = 1_000
+
+
+def signer_of(seed: str) -> Signer | None:
+    """Return who signs with the key of a seed, or nobody if there is none."""
+    return Ed25519Signer.from_text(seed) if seed else None
 
 
 def as_durations(all_ms: tuple[int, ...]) -> tuple[timedelta, ...]:
@@ -116,6 +123,7 @@ class Container(containers.DeclarativeContainer):
     clock = providers.Singleton(SystemClock)
     ids = providers.Singleton(RandomIds, clock)
     secrets = providers.Singleton(SystemSecrets)
+    signer = providers.Singleton(signer_of, settings.provided.signing_key)
     market = providers.Singleton(PostgresMarket, engine, clock)
     credentials = providers.Singleton(PostgresCredentials, engine, clock)
     directory = providers.Singleton(PostgresTenantDirectory, engine, house_id)
@@ -277,7 +285,7 @@ class Container(containers.DeclarativeContainer):
         ),
     )
     read_closes = providers.Singleton(ReadCloses, units_of_work)
-    close_books = providers.Singleton(CloseBooks, units_of_work)
+    close_books = providers.Singleton(CloseBooks, units_of_work, signer)
     statement_servicer = providers.Singleton(
         StatementServicer, read_statement=read_statement, read_closes=read_closes
     )

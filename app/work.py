@@ -19,7 +19,6 @@ from adapters.postgres.liability import PostgresLiabilityKeeper
 from adapters.postgres.outbox import PostgresOutboxReader, PostgresSequencer
 from adapters.postgres.partition import PostgresPartitions
 from adapters.postgres.trade import PostgresTradeQueue
-from adapters.system.signer import Ed25519Signer
 from app.collector import settle_down
 from app.container import LEASE
 from app.process import open_process
@@ -40,7 +39,6 @@ from app.worker.outbox_relay import OutboxRelay
 from app.worker.partition_maker import PartitionMaker
 from app.worker.reconciler import Reconciler
 from app.worker.trade_worker import TradeWorker
-from ports.chain import Signer
 
 POOL_SIZE: Final = 10
 GRACE_S: Final = 5.0
@@ -78,7 +76,9 @@ async def work(settings: Settings) -> None:
             OutboxRelay(PostgresOutboxReader(engine), NatsBus(nats)),
             lease_for=LEASE,
         )
-        signer = _signer(settings)
+        signer = container.signer()
+        if signer is None:
+            _log.warning("RELI_SIGNING_KEY is not set: nothing of the books is signed")
         chainer = Leased(
             "chainer",
             leases,
@@ -144,10 +144,3 @@ async def work(settings: Settings) -> None:
         finally:
             async with asyncio.timeout(GRACE_S):
                 await runner.drain()
-
-
-def _signer(settings: Settings) -> Signer | None:
-    if settings.signing_key:
-        return Ed25519Signer.from_text(settings.signing_key)
-    _log.warning("RELI_SIGNING_KEY is not set: nothing of the books is signed")
-    return None

@@ -10,11 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
+from urllib.parse import quote, urlsplit
+
+import asyncpg
 
 from app.stack.process import StackFailure
 from app.stack.stack import ReadyStack, Stack, StackOptions
 from benchmarks import machine
 from benchmarks.client import Client, Failed, Json, Trader
+from domain.ids import ApiKeyId
 
 SETUP_CONCURRENCY: Final = 8
 SIZE: Final = "0.00100000"
@@ -27,6 +31,11 @@ SELECT (SELECT count(*) FROM core.outbox WHERE sequence IS NULL)
     + coalesce((SELECT sum(last - published) FROM core.event_heads), 0)::bigint
 """
 """SQL for the events that the bus does not have yet."""
+
+
+_OPERATOR: Final = """
+SELECT id FROM core.api_keys WHERE tenant_id = (SELECT house_id FROM core.environment) LIMIT 1
+"""
 
 
 class Broken(Exception):
@@ -127,3 +136,31 @@ async def post(client: Client, path: str, headers: dict[str, str], body: Json) -
 
 def headers_of(key: str) -> dict[str, str]:
     return {"authorization": f"Bearer {key}", "content-type": "application/json"}
+
+
+async def operator_of(url: str) -> ApiKeyId:
+    """Return the key that an operator's entries name."""
+    connection = await asyncpg.connect(url)
+    try:
+        return ApiKeyId(await connection.fetchval(_OPERATOR))
+    finally:
+        await connection.close()
+
+
+async def over_socket(url: str) -> str:
+    """Return the URL by which the stack's own parts reach the same server, if it has a socket."""
+    connection = await asyncpg.connect(url)
+    try:
+        directory = await connection.fetchval("SHOW unix_socket_directories")
+    finally:
+        await connection.close()
+    if not directory:
+        return url
+    parts = urlsplit(url)
+    login = parts.netloc.rpartition("@")[0]
+    query = f"host={quote(directory)}&port={parts.port}"
+    return parts._replace(netloc=f"{login}@", query=query).geturl()
+
+
+def say(what: str) -> None:
+    print(f"· {what}", file=sys.stderr, flush=True)

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
 
 import aiohttp
 import asyncpg
@@ -34,12 +33,19 @@ from app.serve import POOL_SIZE
 from app.stack.stack import ReadyStack
 from benchmarks.book import Book, BookMaker
 from benchmarks.client import Client, Json
-from benchmarks.ground import EVENTS_WAITING, Broken, run, running_stack
+from benchmarks.ground import (
+    EVENTS_WAITING,
+    Broken,
+    operator_of,
+    over_socket,
+    run,
+    running_stack,
+    say,
+)
 from benchmarks.load import Slice, closed_loop
 from benchmarks.picture import draw
 from benchmarks.tpc_b import TpcB, find_pgbench
 from domain.errors import DomainError
-from domain.ids import ApiKeyId
 from domain.ledger.entry import Entry
 from reli.event.v1 import event_pb2
 from reli.ledger.v1 import ledger_service_pb2 as pb
@@ -63,10 +69,6 @@ SELECT sum(debits_posted) AS debits, sum(credits_posted) AS credits,
     (SELECT count(*) FROM core.transfers) AS transfers,
     ({EVENTS_WAITING}) AS waiting
 FROM core.accounts
-"""
-
-_OPERATOR: Final = """
-SELECT id FROM core.api_keys WHERE tenant_id = (SELECT house_id FROM core.environment) LIMIT 1
 """
 
 _EVENTS: Final = "SELECT payload FROM core.outbox WHERE type = 'entries.committed'"
@@ -143,12 +145,12 @@ class Ground:
 
 
 async def measure(ready: ReadyStack, options: argparse.Namespace) -> Json:
-    owner_url = await _over_socket(ready.database_url)
+    owner_url = await over_socket(ready.database_url)
     tpc_b = TpcB(find_pgbench(), owner_url)
     await tpc_b.prepare()
     await tpc_b.per_second(WARM_UP_S)
     engine = make_engine(role_url(owner_url, APP_ROLE), pool_size=POOL_SIZE, name="reli bench")
-    maker = BookMaker(engine, await _operator(owner_url))
+    maker = BookMaker(engine, await operator_of(owner_url))
     timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_S)
     connector = aiohttp.TCPConnector(limit=2 * RPC_CALLERS, keepalive_timeout=60)
     operator = {"authorization": f"Bearer {ready.operator_key}"}
@@ -157,7 +159,7 @@ async def measure(ready: ReadyStack, options: argparse.Namespace) -> Json:
             aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
             grpc.aio.insecure_channel(ready.serve_targets[0]) as channel,
         ):
-            _say("opening books")
+            say("opening books")
             ground = Ground(
                 tpc_b=tpc_b,
                 maker=maker,
@@ -185,11 +187,11 @@ async def measure(ready: ReadyStack, options: argparse.Namespace) -> Json:
 
 async def _measure(ground: Ground, options: argparse.Namespace) -> Json:
     rates = {case.name: FIRST_GUESS for case in CASES}
-    _say("warming up")
+    say("warming up")
     await _round(ground, WARM_UP_S, rates)
     rounds = []
     for number in range(options.rounds):
-        _say(f"round {number + 1} of {options.rounds}")
+        say(f"round {number + 1} of {options.rounds}")
         rounds.append(await _round(ground, options.seconds, rates))
     return {
         "tpc_b_per_s": median(one["tpc_b_per_s"] for one in rounds),
@@ -294,13 +296,13 @@ async def _rest(ground: Ground, seconds: float) -> Mapping[str, float]:
 
 async def _tenants_in_turn(ground: Ground, options: argparse.Namespace) -> tuple[Json, int]:
     """Post batches of one size to so many tenants in turn, and to one."""
-    _say(f"opening the books of {options.turns} tenants")
+    say(f"opening the books of {options.turns} tenants")
     books = await ground.maker.open(options.turns, accounts=TURN_ACCOUNTS)
     numbers = sorted({1, 10, 100, options.turns} & set(range(1, options.turns + 1)))
     rates: dict[int, list[float]] = {number: [] for number in numbers}
     enough = math.ceil(options.seconds * FIRST_GUESS / TURN_BATCH)
     for number in range(options.rounds):
-        _say(f"tenants in turn, round {number + 1} of {options.rounds}")
+        say(f"tenants in turn, round {number + 1} of {options.rounds}")
         for tenants in numbers:
             calls = max(tenants, enough)
             turn = [books[call % tenants] for call in range(calls)]
@@ -327,7 +329,7 @@ async def _stored(ground: Ground, options: argparse.Namespace) -> Json:
     found: Json = {}
     smaller = [size for size in SIZES if size < options.stored]
     for stored in [*smaller, options.stored]:
-        _say(f"filling a book to {stored} transfers")
+        say(f"filling a book to {stored} transfers")
         while book.acknowledged < stored:
             await book.post(book.some(min(FILL_BATCH, stored - book.acknowledged)))
         multiples = []
@@ -368,7 +370,7 @@ async def _soak(ground: Ground, options: argparse.Namespace) -> Json:
                 "times_tpc_b": round(transfers / seconds / yardstick, 2),
             }
         )
-        _say(f"minute {number + 1} of {options.soak}: {minutes[-1]}")
+        say(f"minute {number + 1} of {options.soak}: {minutes[-1]}")
     third = max(len(minutes) // 3, 1)
     first, last = minutes[:third], minutes[-third:]
     return {
@@ -419,30 +421,6 @@ def _body(book: Book, entry: Entry) -> bytes:
     ).encode()
 
 
-async def _operator(url: str) -> ApiKeyId:
-    """Return the key that an operator's entries name."""
-    connection = await asyncpg.connect(url)
-    try:
-        return ApiKeyId(await connection.fetchval(_OPERATOR))
-    finally:
-        await connection.close()
-
-
-async def _over_socket(url: str) -> str:
-    """Return the URL by which the stack's own parts reach the same server, if it has a socket."""
-    connection = await asyncpg.connect(url)
-    try:
-        directory = await connection.fetchval("SHOW unix_socket_directories")
-    finally:
-        await connection.close()
-    if not directory:
-        return url
-    parts = urlsplit(url)
-    login = parts.netloc.rpartition("@")[0]
-    query = f"host={quote(directory)}&port={parts.port}"
-    return parts._replace(netloc=f"{login}@", query=query).geturl()
-
-
 async def _look_into_database(url: str, turned: int, ground: Ground) -> Json:
     """Compare what we were told with what is there, and weigh it."""
     connection = await asyncpg.connect(url)
@@ -475,7 +453,7 @@ async def _look_into_database(url: str, turned: int, ground: Ground) -> Json:
 
 async def _audit(ready: ReadyStack, transfers: int) -> Json:
     """Audit all of it, as `reli audit` does."""
-    _say("auditing the books")
+    say("auditing the books")
     report = await audit(ready.database_url, ready.venue_books)
     if not report.is_clean:
         broken = {one.check.id: one.violations[:2] for one in report.findings if one.violations}
@@ -558,10 +536,6 @@ def _soak_lines(result: Json) -> list[str]:
         f"the last third of the first: {share['per_s']:.2f}, "
         f"and {share['times_tpc_b']:.2f} as multiples of TPC-B",
     ]
-
-
-def _say(what: str) -> None:
-    print(f"· {what}", file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -13,7 +13,7 @@ from ports.page import Page, PageRequest
 
 
 class Signer(Protocol):
-    """A key that signs checkpoints and sheets of liabilities."""
+    """A key that signs what others are to believe."""
 
     @property
     def key_id(self) -> str:

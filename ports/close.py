@@ -6,6 +6,7 @@ from typing import Protocol
 
 from domain.ids import AccountId, TenantId
 from domain.ledger.close import AccountDay, DailyClose
+from ports.chain import Signer
 from ports.page import Page, PageRequest
 
 
@@ -25,8 +26,11 @@ class DailyCloses(Protocol):
         """
         ...
 
-    async def add(self, close: DailyClose) -> bool:
-        """Store a close and return True, or leave the one that is there and return False."""
+    async def add(self, close: DailyClose, signer: Signer | None) -> bool:
+        """Store a close and return True, or leave the one that is there and return False.
+
+        The key that signed it is made known with it.
+        """
         ...
 
     async def get(self, day: date) -> DailyClose:

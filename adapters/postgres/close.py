@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.postgres.chain import ADD_KEY
 from adapters.postgres.engine import borrowed_driver
 from adapters.postgres.ledger import LINES_IN_A_ROW, list_lines
 from adapters.postgres.scope import Scope, page_of
@@ -15,6 +16,7 @@ from domain.ledger.account import AccountKey, AccountKind
 from domain.ledger.close import AccountDay, DailyClose, ends_of
 from domain.ledger.errors import DailyCloseNotFound
 from domain.ledger.statement import INSTANT
+from ports.chain import Signer
 from ports.close import BooksToClose, DailyCloses
 from ports.page import Page, PageRequest
 
@@ -63,8 +65,8 @@ GROUP BY w.id
 """
 
 _ADD = """
-INSERT INTO core.daily_closes (tenant_id, day, content, digest, closed_at)
-VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING RETURNING true
+INSERT INTO core.daily_closes (tenant_id, day, content, digest, closed_at, key_id, signature)
+VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING true
 """
 
 _GET = "SELECT * FROM core.daily_closes WHERE tenant_id = $1 AND day = $2"
@@ -138,7 +140,9 @@ class PostgresDailyCloses(DailyCloses):
                 )
         return moved
 
-    async def add(self, close: DailyClose) -> bool:
+    async def add(self, close: DailyClose, signer: Signer | None) -> bool:
+        if signer:
+            await self._scope.driver.execute(ADD_KEY, signer.key_id, signer.public_key)
         return bool(
             await self._scope.driver.fetchval(
                 _ADD,
@@ -147,6 +151,8 @@ class PostgresDailyCloses(DailyCloses):
                 close.content,
                 close.digest,
                 close.closed_at,
+                close.key_id or None,
+                close.signature or None,
             )
         )
 
@@ -201,4 +207,6 @@ def _close(row: Any) -> DailyClose:
         content=bytes(row["content"]),
         digest=bytes(row["digest"]),
         closed_at=row["closed_at"],
+        key_id=row["key_id"] or "",
+        signature=bytes(row["signature"] or b""),
     )

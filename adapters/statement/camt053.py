@@ -3,10 +3,15 @@
 Read are the booked entries of the one statement of a file, with the balances OPBD (or PRCD) and
 CLBD. Dates are the bank's own days; each is noted as midnight UTC. Amounts are positive where the
 bank credits us (ISO 20022 message definition report, Bank-to-Customer Cash Management).
+
+A bank need not give an entry a reference. Such an entry is known by the digest of all it says, and
+by its place among those that say the same, so that the same entry is the same line in any file.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
+from hashlib import sha256
 from typing import Final
 
 from lxml import etree
@@ -33,6 +38,8 @@ from domain.reconciliation.statement import (
 NAMESPACE: Final = "urn:iso:std:iso:20022:tech:xsd:camt.053.001."
 NOT_PROVIDED: Final = "NOTPROVIDED"
 """What stands for a reference that nobody gave (EPC rulebooks); it is shared by many."""
+
+DIGEST_DIGITS: Final = 32
 
 _SIGN: Final = {"CRDT": 1, "DBIT": -1}
 _REFERENCES: Final = ("EndToEndId", "InstrId", "TxId", "AcctSvcrRef", "PmtInfId", "MsgId")
@@ -70,6 +77,7 @@ class _Document:
             raise StatementMalformed("the file is no camt.053 document", place="the head")
         self._in = f"{{{name.namespace}}}"
         self._assets = assets
+        self._alike: Counter[str] = Counter()
         statements = root.findall(self._path("BkToCstmrStmt/Stmt"))
         if len(statements) != 1:
             raise StatementMalformed(
@@ -140,8 +148,7 @@ class _Document:
     def _line(self, entry: etree._Element, number: int, asset: Asset) -> StatementLine:
         place = f"Ntry {number} (line {entry.sourceline})"
         own = self._text(entry, "AcctSvcrRef") or self._text(entry, "NtryRef")
-        if not own:
-            raise StatementMalformed(f"{place} has no reference of the bank's", place=place)
+        own = own or self._digest(entry)
         dated = "BookgDt" if entry.find(self._path("BookgDt")) is not None else "ValDt"
         others = dict.fromkeys(self._references(entry))
         others.pop(own, None)
@@ -153,6 +160,15 @@ class _Document:
             self._amount(entry, asset, place),
             LineKind.PAYMENT,
         )
+
+    def _digest(self, entry: etree._Element) -> str:
+        text = " ".join(
+            f"{etree.QName(one).localname}{sorted(one.items())}{(one.text or '').strip()}"
+            for one in entry.iter()
+        )
+        digest = sha256(text.encode()).hexdigest()[:DIGEST_DIGITS]
+        self._alike[digest] += 1
+        return f"{digest}-{self._alike[digest]}"
 
     def _references(self, entry: etree._Element) -> Iterator[str]:
         for name in ("NtryRef", "AcctSvcrRef"):

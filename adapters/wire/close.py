@@ -4,11 +4,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from google.protobuf.json_format import MessageToJson
+
 from adapters.wire.amount import time_message
 from adapters.wire.ledger import account_kind_message
 from domain.ledger.account import AccountKind
 from domain.ledger.close import DailyClose
 from reli.ledger.v1 import daily_close_pb2, ledger_pb2
+from reli.ledger.v1 import statement_service_pb2 as pb
 from reli.type.v1 import amount_pb2
 
 
@@ -31,7 +34,15 @@ def daily_close_message(close: DailyClose) -> daily_close_pb2.DailyClose:
         transfers=content["transfers"],
         content=close.content,
         digest=close.digest,
+        key_id=close.key_id,
+        signature=close.signature,
     )
+
+
+def daily_close_answer(close: DailyClose) -> str:
+    """Return what GetDailyClose answers, as JSON."""
+    answer = pb.GetDailyCloseResponse(close=daily_close_message(close))
+    return MessageToJson(answer, preserving_proto_field_name=True)
 
 
 def _trial_balance_line(one: Mapping[str, Any]) -> daily_close_pb2.TrialBalanceLine:

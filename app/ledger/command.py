@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from adapters.wire.close import daily_close_answer
 from app.ledger.verify_books import BROKEN, check, uuid_of
 from app.process import open_process
 from app.settings import Settings
@@ -29,7 +30,7 @@ async def export(settings: Settings, tenant: str, file: Path) -> str:
 
 
 async def print_close(settings: Settings, tenant: str, day: str) -> str:
-    """Print the content of a close, and return what is wrong: nothing, if all went well."""
+    """Print a close as GetDailyClose answers it, and return what is wrong, if anything is."""
     try:
         tenant_id, on = TenantId.parse(tenant, field="tenant"), read_day(day)
         async with open_process(
@@ -38,8 +39,7 @@ async def print_close(settings: Settings, tenant: str, day: str) -> str:
             found = await process.container.read_closes().get(tenant_id, on)
     except DomainError as error:
         return error.message
-    sys.stdout.buffer.write(found.content)
-    sys.stdout.flush()
+    print(daily_close_answer(found))
     return ""
 
 

@@ -3,7 +3,7 @@
     python -I verify_books.py FILE JWKS [--entry ID | --customer ID]
 
 JWKS is what /.well-known/jwks.json says, fetched by whoever checks; FILE may also be the answer of
-GetInclusionProof or GetLiabilityProof as JSON. Needs Python 3.11 alone. Ends with 1 if it is wrong.
+GetInclusionProof, GetLiabilityProof or GetDailyClose. Needs Python 3.11. Ends with 1 if wrong.
 """
 
 import argparse
@@ -11,15 +11,13 @@ import base64
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from functools import reduce
 from hashlib import sha256, sha512
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-
-class Wrong(RuntimeError): ...
-
-
+Wrong = RuntimeError
 BROKEN = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 # Ed25519: RFC 8032, section 5.1.7. A point is (X, Y, Z, T) in extended coordinates.
@@ -95,7 +93,7 @@ def root_from(leaf: Any, index: int, size: int, path: Sequence[Any], join: Any) 
 
 def check_signed(text: bytes, mark: bytes, keys: dict[str, bytes], kind: str, **known: Any) -> None:
     said = json.loads(text)
-    name = f"{kind} {said['number']}"
+    name = f"{kind} {said['day' if 'day' in said else 'number']}"
     if said["key_id"] not in keys:
         raise Wrong(f"{name} is signed with a key that is not in the key set")
     check_signature(keys[said["key_id"]], text, mark, name)
@@ -120,13 +118,12 @@ def check_books(lines: Iterator[bytes], keys: dict[str, bytes], wanted: str) -> 
             while place & 1:
                 node, place = parent(peaks.pop(), node), place >> 1
             peaks.append(node)
-            if wanted and b'"id":"%b","recorded_at"' % wanted.encode() in text:
-                found = size
+            is_wanted = wanted and b'"id":"%b","recorded_at"' % wanted.encode() in text
+            found = size if is_wanted else found
         elif line.startswith(b'{"checkpoint":'):
             text, _, end = line[14:].rpartition(b',"signature":"')
-            number, covered, root = number + 1, size, peaks[-1]
-            for peak in reversed(peaks[:-1]):
-                root = parent(peak, root)
+            number, covered = number + 1, size
+            root = reduce(lambda right, left: parent(left, right), reversed(peaks))
             known = {"number": number, "entries": size, "tenant_id": header["tenant_id"]}
             known |= {"chain_hash": chain, "root": root, "previous": previous}
             check_signed(text, bytes.fromhex(end.decode()[:-3]), keys, "checkpoint", **known)
@@ -179,12 +176,15 @@ def uuid_of(text: str) -> str:
 def check(file: Path, jwks: Path, wanted: str) -> str:
     keys = {key["kid"]: decoded(key["x"] + "=") for key in json.loads(jwks.read_bytes())["keys"]}
     with file.open("rb") as lines:
-        is_export = lines.read(14) == b'{"checkpoints"'
-        lines.seek(0)
-        if is_export:
-            return check_books(iter(lines), keys, wanted)
-        proof = json.load(lines)["proof"]
-        return (check_liability if "sheet" in proof else check_proof)(proof, keys, wanted)
+        if lines.peek().startswith(b'{"checkpoints"'):
+            return check_books(lines, keys, wanted)
+        answer = json.load(lines)
+    if signed := answer.get("close"):
+        text = decoded(signed["content"])
+        check_signed(text, decoded(signed["signature"]), keys, "daily_close", day=signed["day"])
+        return f"what is signed is: {text.decode()}"
+    is_liability = "sheet" in answer["proof"]
+    return (check_liability if is_liability else check_proof)(answer["proof"], keys, wanted)
 
 
 if __name__ == "__main__":

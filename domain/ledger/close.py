@@ -18,7 +18,7 @@ from domain.ids import TenantId
 from domain.ledger.account import AccountKey, AccountKind
 from domain.ledger.chain import canonical_json
 
-FORMAT: Final = "reli.daily_close.v1"
+TYPE: Final = "reli.daily_close.v1"
 GRACE: Final = timedelta(minutes=5)
 """How long after a day it is closed: whoever was writing when it ended is done or was given up."""
 
@@ -133,18 +133,31 @@ class DailyClose:
     Attributes:
         content: canonical JSON (RFC 8785); the bytes that are signed.
         digest: their SHA-256.
+        key_id: the thumbprint (RFC 7638) of the key that signs, as the content names it; empty
+            where nothing is signed.
+        signature: Ed25519 (RFC 8032, pure) over the content, or empty.
     """
 
     day: date
     content: bytes
     digest: bytes
     closed_at: datetime
+    key_id: str = ""
+    signature: bytes = b""
 
 
 def close_day(
-    tenant_id: TenantId, day: date, balance: TrialBalance, *, closed_at: datetime
+    tenant_id: TenantId,
+    day: date,
+    balance: TrialBalance,
+    *,
+    closed_at: datetime,
+    key_id: str = "",
 ) -> DailyClose:
-    """Return the close of a day, or raise `BooksUnbalanced`."""
+    """Return the close of a day, to be signed with the key that is named, if any.
+
+    Raises `BooksUnbalanced`.
+    """
     balance.check()
     sums = sorted(balance.sums.items(), key=lambda one: (one[0][1].code, one[0][0]))
     positions = sorted(
@@ -153,7 +166,8 @@ def close_day(
     )
     content = canonical_json(
         {
-            "format": FORMAT,
+            "type": TYPE,
+            "key_id": key_id,
             "tenant_id": str(tenant_id),
             "day": day.isoformat(),
             "trial_balance": [
@@ -185,7 +199,11 @@ def close_day(
         }
     )
     return DailyClose(
-        day=day, content=content, digest=sha256(content).digest(), closed_at=closed_at
+        day=day,
+        content=content,
+        digest=sha256(content).digest(),
+        closed_at=closed_at,
+        key_id=key_id,
     )
 
 

@@ -10,6 +10,7 @@ from adapters.postgres import close as postgres_close
 from adapters.postgres.close import PostgresBooksToClose
 from adapters.postgres.engine import make_engine
 from adapters.postgres.lease import PostgresLeases
+from adapters.system.signer import is_signed
 from app.usecase.ledger import close_books
 from app.usecase.ledger.close_books import CloseBooks
 from app.worker.daily_closer import DailyCloser
@@ -17,6 +18,7 @@ from domain.ledger.close import BooksUnbalanced, ends_of
 from domain.ledger.errors import DailyCloseNotFound
 from domain.ledger.transfer import TransferKind
 from ports.page import PageRequest
+from tests.support.chain import SIGNER
 from tests.support.ledger_rig import Rig, a_rig
 from tests.support.platform import Platform
 
@@ -34,7 +36,7 @@ async def today(rig: Rig) -> date:
 
 
 def closer(rig: Rig) -> CloseBooks:
-    return CloseBooks(rig.platform.work_container.units_of_work())
+    return CloseBooks(rig.platform.work_container.units_of_work(), SIGNER)
 
 
 async def content(rig: Rig, day: date) -> dict[str, Any]:
@@ -132,6 +134,28 @@ async def test_a_close_is_made_once_and_then_stays(rig: Rig) -> None:
 
     async with rig.begin() as uow:
         assert await uow.closes.get(day) == first
+
+
+async def test_a_close_is_signed_with_the_key_that_it_names(rig: Rig) -> None:
+    day = await today(rig)
+    await closer(rig).close(rig.tenant_id, day)
+
+    async with rig.begin() as uow:
+        close = await uow.closes.get(day)
+
+    assert json.loads(close.content)["key_id"] == close.key_id == SIGNER.key_id
+    assert is_signed(SIGNER.public_key, close.content, close.signature)
+
+
+async def test_a_close_is_made_where_nothing_is_signed(rig: Rig) -> None:
+    day = await today(rig)
+    await CloseBooks(rig.platform.work_container.units_of_work(), None).close(rig.tenant_id, day)
+
+    async with rig.begin() as uow:
+        close = await uow.closes.get(day)
+
+    assert (close.key_id, close.signature) == ("", b"")
+    assert json.loads(close.content)["key_id"] == ""
 
 
 async def test_days_are_closed_in_order_until_yesterday(rig: Rig) -> None:

@@ -1,19 +1,42 @@
 """Daily closes from outside."""
 
+import json
+from base64 import b64decode, b64encode
 from datetime import date
 from decimal import Decimal
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.json_format import MessageToJson, ParseDict
 
+from app.ledger import verify_books
 from app.ledger.command import print_close
 from domain.ids import TenantId
+from reli.ledger.v1 import checkpoint_service_pb2 as chain_pb
 from reli.ledger.v1 import ledger_pb2
 from reli.ledger.v1 import statement_service_pb2 as pb
 from tests.support.closes import DAYS, close_days
 from tests.support.platform import Platform, amount, refusal_of
+
+
+def told_of(answer: str, jwks: Path) -> str:
+    """Return what the verifier says of a file."""
+    file = jwks.with_name("close.json")
+    file.write_text(answer)
+    try:
+        return verify_books.check(file, jwks, "")
+    except verify_books.BROKEN as error:
+        return str(error)
+
+
+def changed(answer: str, word: str, other: str) -> str:
+    """Return an answer of which one word of the content is another."""
+    close = json.loads(answer)["close"]
+    content = b64decode(close["content"]).replace(word.encode(), other.encode())
+    return json.dumps({"close": {**close, "content": b64encode(content).decode()}})
 
 
 async def today(platform: Platform) -> date:
@@ -68,18 +91,27 @@ async def test_a_day_that_is_not_over_has_no_close(platform: Platform) -> None:
     assert refusal_of(caught.value).reason == "DAILY_CLOSE_NOT_FOUND"
 
 
-async def test_the_command_prints_a_close_byte_for_byte(
-    platform: Platform, capfdbinary: pytest.CaptureFixture[bytes]
+async def test_the_command_prints_what_the_verifier_checks(
+    platform: Platform, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     tenant_id, client = await platform.a_tenant()
     await close_days(platform, tenant_id)
     request = pb.GetDailyCloseRequest(day=str(DAYS[0]))
-    kept = (await client.statements.GetDailyClose(request)).close.content
+    answer = await client.statements.GetDailyClose(request)
+    jwks = tmp_path / "jwks.json"
+    keys = await platform.container.signing_key_servicer().GetSigningKeys(
+        chain_pb.GetSigningKeysRequest(), None
+    )
+    jwks.write_text(MessageToJson(keys, preserving_proto_field_name=True))
 
     wrong = await print_close(platform.settings, tenant_id, str(DAYS[0]))
 
     assert wrong == ""
-    assert capfdbinary.readouterr().out == kept
+    printed = capsys.readouterr().out
+    assert ParseDict(json.loads(printed), pb.GetDailyCloseResponse()) == answer
+    assert told_of(printed, jwks) == f"what is signed is: {answer.close.content.decode()}"
+    assert "not over its text" in told_of(changed(printed, "transfers", "accounts"), jwks)
+    assert "day is another" in told_of(printed.replace('"2026-03-02"', '"2026-03-03"'), jwks)
     assert await print_close(platform.settings, tenant_id, "2026-03-01") == "no close of that day"
     assert "date" in await print_close(platform.settings, tenant_id, "yesterday")
     assert await print_close(platform.settings, "x", str(DAYS[0]))

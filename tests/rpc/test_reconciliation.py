@@ -12,7 +12,7 @@ from reli.reconciliation.v1 import reconciliation_service_pb2 as pb
 from tests.support.audit import assert_books_balance, rows_of, uuid_of
 from tests.support.bank import RAIL, Bank, a_bank
 from tests.support.platform import Platform, new_request_id, refusal_of
-from tests.support.statements import Booked, camt_statement, csv_statement
+from tests.support.statements import Booked, camt_statement, csv_statement, finnish_example
 
 RESOLVED = break_pb2.BREAK_STATE_RESOLVED
 OPEN = break_pb2.BREAK_STATE_OPEN
@@ -209,6 +209,18 @@ async def test_a_bank_file_of_iso_20022_is_taken_in(bank: Bank) -> None:
     assert (told.lines, told.matched_lines, told.breaks_raised) == (2, 2, 1)
     (found,) = await bank.breaks()
     assert (found.kind, found.amount.value) == ("MISSING_IN_BOOKS", "-3.25")
+
+
+async def test_a_published_example_of_a_bank_file_is_taken_in_once(bank: Bank) -> None:
+    content = finnish_example().replace(b"CHF", b"NGN")
+
+    first = await bank.bring(content, CAMT)
+    again = await bank.bring(content, CAMT)
+
+    assert first.matched_lines == 0
+    assert (again.id, again.is_repeat) == (first.id, True)
+    found = {one.amount.value for one in await bank.breaks() if one.kind == "MISSING_IN_BOOKS"}
+    assert {"-1000.12", "-4230.05", "10000.00", "5455.00"} < found
 
 
 async def test_a_bad_file_is_refused_and_nothing_of_it_is_kept(bank: Bank) -> None:

@@ -34,6 +34,7 @@ from reli.trade.v1 import trade_pb2
 from reli.trade.v1 import trade_service_pb2 as trade_pb
 from tests.support.busy_tenant import BusyTenant, a_busy_tenant
 from tests.support.chain import chain_books
+from tests.support.closes import close_today
 from tests.support.dead_letters import a_dead_letter
 from tests.support.platform import (
     SELL,
@@ -99,6 +100,7 @@ async def audited_books(url: str, home: Path) -> AsyncIterator[AuditedBooks]:
         tenant = await a_busy_tenant(platform)
         other_id, other = await platform.a_tenant(fee_bps=10, markup_bps=30)
         await _settle_all_ways(platform, other)
+        await close_today(platform, other_id)
         await _resolve(platform, other_id, other)
         await _fill_late(platform, other)
         await _holds(platform, other_id)

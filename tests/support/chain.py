@@ -10,9 +10,9 @@ from adapters.postgres.liability import PostgresLiabilityKeeper
 from adapters.system.signer import Ed25519Signer
 from app.worker.book_chainer import BookChainer
 from app.worker.liability_sheets import LiabilitySheets
-from tests.support.platform import Platform
+from tests.support.platform import SIGNING_KEY, Platform
 
-SIGNER: Final = Ed25519Signer(bytes(range(32)))
+SIGNER: Final = Ed25519Signer.from_text(SIGNING_KEY)
 
 
 async def chain_books(platform: Platform) -> None:

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import aiohttp
@@ -55,6 +55,9 @@ from tests.support.stack import PATIENT_QUOTE_BUDGET_MS
 
 BUY = side_pb2.SIDE_BUY
 SELL = side_pb2.SIDE_SELL
+
+SIGNING_KEY: Final = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+"""Its seed is the bytes 0 to 31."""
 
 
 def amount(value: str, asset: str) -> amount_pb2.Amount:
@@ -331,6 +334,7 @@ async def a_platform(database_url: str, home: Path) -> AsyncIterator[Platform]:
                 for venue in venues
             ),
             lp_quote_budget_ms=PATIENT_QUOTE_BUDGET_MS,
+            signing_key=SIGNING_KEY,
         )
         secret = await ensure_operator_key(settings, home / "operator.key")
         engine = make_engine(settings.app_database_url, pool_size=20, name="test serve")

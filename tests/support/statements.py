@@ -143,3 +143,104 @@ def camt_statement(
   </BkToCstmrStmt>
 </Document>
 """.encode()
+
+
+_FINNISH_ENTRIES = (
+    ("-1000.12", "01", "2017-07-29", "<Btch><MsgId>MSGSALA0001</MsgId></Btch>", ((),)),
+    ("-4000.00", "02", "2017-07-29", "<Btch><MsgId>MSGSCT0099</MsgId></Btch>", ()),
+    (
+        *("-4230.05", "03", "2017-07-29", "<Btch><MsgId>MSGSCT0100</MsgId></Btch>"),
+        tuple(
+            (("AcctSvcrRef", f"091029ARCH0300{n}"), ("InstrId", f"TITOT1106ID0{n}"))
+            for n in (1, 2, 3)
+        ),
+    ),
+    ("2000.00", "04", "2017-07-29", "<Btch><MsgId>BANKFILEID998765</MsgId></Btch>", ((),)),
+    ("500.00", "21", "2017-07-29", "<Btch><MsgId>BANKFILEID998799</MsgId></Btch>", ((),)),
+    ("3000.00", "05", "2017-07-29", "<Btch><MsgId>BANKFILEID998765</MsgId></Btch>", ((),)),
+    (
+        *("2120.00", "06", "2017-07-30", ""),
+        ((("InstrId", "ISSRBKREF12345678"), ("TxId", "ISSRBKREF12345678")),),
+    ),
+    (
+        *("5455.00", "07", "2017-07-29", ""),
+        ((("InstrId", "BKREFDBT0101010"), ("TxId", "BKREFDBT0101010")),),
+    ),
+    ("10000.00", "08", "2017-07-29", "", ((("EndToEndId", "EndToEndIdSCT01"),),)),
+    ("-200.00", "09", "2017-07-29", "", ((("AcctSvcrRef", "091029ARCH09001"),),) * 2),
+)
+
+
+def finnish_example() -> bytes:
+    """Return the entries, references and balances of a published example.
+
+    It is FI_camt_053_sample.xml, which the Federation of Finnish Financial Services published with
+    its guideline of 2009; parties and remittances, which nobody reads, are left out.
+    """
+    day = date(2017, 7, 29)
+    entries = []
+    for amount, number, value_date, batch, details in _FINNISH_ENTRIES:
+        refs = "".join(
+            f"""<TxDtls><!-- Sub transaction -->{
+                f"<Refs>{''.join(f'<{name}>{text}</{name}>' for name, text in of)}</Refs>"
+                if of
+                else ""
+            }<AmtDtls><TxAmt><Amt Ccy="CHF">1.00</Amt></TxAmt></AmtDtls></TxDtls>"""
+            for of in details
+        )
+        entries.append(f"""
+      <Ntry>
+        <!-- Transaction {number} -->
+        <Amt Ccy="CHF">{amount.removeprefix("-")}</Amt>
+        <CdtDbtInd>{"DBIT" if amount.startswith("-") else "CRDT"}</CdtDbtInd>
+        <Sts>BOOK</Sts>
+        <BookgDt>
+          <!-- Booking date for all sub transactions in this entry -->
+          <Dt>{day}</Dt>
+        </BookgDt>
+        <ValDt><Dt>{value_date}</Dt></ValDt>
+        <AcctSvcrRef>091029ACCTSTMTARCH{number}</AcctSvcrRef>
+        <BkTxCd><Prtry><Cd>NTRF+701TransactionCodeText</Cd></Prtry></BkTxCd>
+        <NtryDtls>{batch}{refs}</NtryDtls>
+      </Ntry>""")
+    balances = "".join(
+        camt_balance(code, amount, at, "CHF").replace(
+            "<Amt", '<CdtLine><Incl>false</Incl><Amt Ccy="CHF">10000.00</Amt></CdtLine><Amt', 1
+        )
+        for code, amount, at in (
+            ("OPBD", "10000.00", day),
+            ("PRCD", "10000.00", day - timedelta(days=1)),
+            ("CLBD", "23644.83", day),
+            ("CLAV", "33644.83", day),
+        )
+    )
+    return f"""<?xml version="1.0" encoding="UTF-8"?>
+<!--Sample XML file to demonstrate Finnish statement of account-->
+<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.02"
+  xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
+  xsi:schemaLocation="urn:iso:std:iso:20022:tech:xsd:camt.053.001.01 camt.053.001.02.xsd">
+  <BkToCstmrStmt>
+    <GrpHdr>
+      <MsgId>BANKFILEID00001</MsgId>
+      <CreDtTm>2017-07-30T03:30:47+02:00</CreDtTm>
+    </GrpHdr>
+    <Stmt>
+      <Id>BANKSTMTID0972009</Id>
+      <ElctrncSeqNb>120</ElctrncSeqNb>
+      <LglSeqNb>97</LglSeqNb>
+      <CreDtTm>2017-07-30T02:00:00+02:00</CreDtTm>
+      <FrToDt>
+        <FrDtTm>2017-07-29T02:00:00+02:00</FrDtTm>
+        <ToDtTm>2017-07-29T21:00:00+02:00</ToDtTm>
+      </FrToDt>
+      <Acct>
+        <Id><IBAN>FI7433010001222090</IBAN></Id>
+        <Tp><Cd>CACC</Cd></Tp>
+        <Ccy>CHF</Ccy>
+      </Acct>
+      <RltdAcct><Id><IBAN>FI1533010001911270</IBAN></Id><Ccy>CHF</Ccy></RltdAcct>{balances}
+      <TxsSummry><TtlNtries><NbOfNtries>10</NbOfNtries></TtlNtries></TxsSummry>{"".join(entries)}
+    </Stmt>
+  </BkToCstmrStmt>
+</Document>
+""".encode()

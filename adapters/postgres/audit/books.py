@@ -10,6 +10,7 @@ import asyncpg
 
 from adapters.postgres.audit import (
     chain,
+    close,
     event,
     house,
     ledger,
@@ -47,6 +48,7 @@ PROBES: Final = (
     *event.PROBES,
     *chain.PROBES,
     *liability.PROBES,
+    *close.PROBES,
     *house.PROBES,
     *reconciliation.PROBES,
     *reference.PROBES,

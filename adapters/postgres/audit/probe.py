@@ -40,6 +40,7 @@ ID_OF: Final[dict[str, type[TypedId]]] = {
     "checkpoints": TenantId,
     "consumer_positions": TenantId,
     "customers": CustomerId,
+    "daily_closes": TenantId,
     "dated_lines": AccountId,
     "dead_letters": DeadLetterId,
     "entries": EntryId,

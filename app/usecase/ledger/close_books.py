@@ -1,11 +1,12 @@
 """Closing a day of a book, and reading closes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
 
 from domain.ids import AccountId, TenantId
 from domain.ledger.close import DailyClose, TrialBalance, close_day, latest_closable
+from ports.chain import Signer
 from ports.page import Page, PageRequest
 from ports.unit_of_work import UnitOfWorkFactory
 
@@ -15,9 +16,13 @@ ACCOUNTS: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class CloseBooks:
-    """A day that is over never changes, so it is added up in many short transactions."""
+    """A day that is over never changes, so it is added up in many short transactions.
+
+    Without a signer closes are made, and none is signed.
+    """
 
     units_of_work: UnitOfWorkFactory
+    signer: Signer | None
 
     async def next_day(self, tenant_id: TenantId) -> bool:
         """Close the first day that is over and has no close, and say whether there was one.
@@ -44,8 +49,14 @@ class CloseBooks:
             balance = balance.plus(accounts)
             if after is None:
                 break
+        signer = self.signer
+        key_id = signer.key_id if signer else ""
         async with self.units_of_work.begin(tenant_id) as uow:
-            await uow.closes.add(close_day(tenant_id, day, balance, closed_at=await uow.now()))
+            now = await uow.now()
+            close = close_day(tenant_id, day, balance, closed_at=now, key_id=key_id)
+            if signer:
+                close = replace(close, signature=signer.sign(close.content))
+            await uow.closes.add(close, signer)
 
 
 @dataclass(frozen=True, slots=True)

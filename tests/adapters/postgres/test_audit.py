@@ -159,6 +159,7 @@ A_BOOK = "SELECT tenant_id, tenant_id AS id FROM core.chain_heads ORDER BY check
 NOT_LAST = "WHERE tenant_id = :id AND first_position = (" + (
     "SELECT min(first_position) FROM core.entry_pages WHERE tenant_id = :id AND first_position > 1)"
 )
+LAST_DAY = "day = (SELECT max(day) FROM core.daily_closes WHERE tenant_id = :tenant)"
 OUR_LINE = row("reconciliation_lines", "side = 'book'")
 THEIR_LINE = row("reconciliation_lines", "side = 'statement'")
 MATCHED = row("reconciliation_lines", "match_id IS NOT NULL")
@@ -170,6 +171,7 @@ A_SHEET = (
     "SELECT tenant_id, tenant_id AS id FROM core.liability_sheets AS s WHERE total > 0 "
     "AND asset = 'NGN' ORDER BY tenant_id LIMIT 1"
 )
+A_CLOSE = "SELECT tenant_id, tenant_id AS id FROM core.daily_closes ORDER BY day DESC LIMIT 1"
 LATE_FILL = row("breaks", "id = :late_fill")
 LATE_ATTEMPT = (
     "attempts SELECT a.id FROM core.attempts AS a JOIN core.breaks AS b "
@@ -1104,6 +1106,28 @@ BREAKS = [
             "made_at = made_at + interval '1 microsecond'",
             "key_id = 'x'",
             "signature = set_byte(signature, 33, get_byte(signature, 33) # 1)",
+        )
+    ),
+    *(
+        Break("I10.close", "daily_closes", A_CLOSE, statement)
+        for statement in (
+            change("daily_closes", "content = content || ' '::bytea", "tenant_id"),
+            change("daily_closes", "digest = sha256('x')", "tenant_id"),
+            change(
+                "daily_closes",
+                "signature = set_byte(signature, 33, get_byte(signature, 33) # 1)",
+                "tenant_id",
+            ),
+            change("daily_closes", "key_id = NULL, signature = NULL", "tenant_id"),
+            change("daily_closes", "key_id = 'x'", "tenant_id"),
+            change("daily_closes", "day = day + 1", "tenant_id") + " AND " + LAST_DAY,
+            # Nobody signed it, so only what it says can tell.
+            "UPDATE core.daily_closes AS c SET content = n.content, digest = sha256(n.content), "
+            "key_id = NULL, signature = NULL FROM (SELECT day, convert_to(replace(replace("
+            "convert_from(content, 'UTF8'), key_id, ''), '\"opening\":\"0.00\"', "
+            "'\"opening\":\"0.01\"'), 'UTF8') AS content FROM core.daily_closes "
+            "WHERE tenant_id = :tenant) AS n "
+            f"WHERE tenant_id = :tenant AND c.day = n.day AND c.{LAST_DAY}",
         )
     ),
     *(

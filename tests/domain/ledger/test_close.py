@@ -95,7 +95,7 @@ def test_the_content_does_not_depend_on_the_order_of_accounts_or_on_when_it_was_
     )
 
     assert later.content == closed(*accounts).content
-    assert later.content.startswith(b'{"accounts":3,"day":"2026-03-02","fees":[],"format":')
+    assert later.content.startswith(b'{"accounts":3,"day":"2026-03-02","fees":[],"key_id":')
 
 
 @pytest.mark.parametrize(
