@@ -30,6 +30,8 @@ ledger = typer.Typer(help="Take the books out, and check them.", no_args_is_help
 cli.add_typer(ledger, name="ledger")
 lp = typer.Typer(help="Liquidity providers.", no_args_is_help=True)
 cli.add_typer(lp, name="lp")
+sandbox = typer.Typer(help="Stand-ins for others.", no_args_is_help=True)
+cli.add_typer(sandbox, name="sandbox")
 screen = Console(highlight=False, soft_wrap=True)
 errors = Console(highlight=False, soft_wrap=True, stderr=True)
 
@@ -159,6 +161,37 @@ def sandbox_venue(
             name=name, port=port, admin_port=admin_port, data_dir=data, position=position, face=face
         )
     )
+
+
+@sandbox.command()
+def venues(
+    formats: Annotated[
+        list[str] | None,
+        typer.Argument(help="Their wire formats, such as okx; all of them if none."),
+    ] = None,
+    port_base: Annotated[
+        int, typer.Option(min=1024, max=65_000, help="The first of their ports, two for each.")
+    ] = 7_100,
+    data: Annotated[Path, typer.Option(help="Where they remember their orders.")] = Path(
+        ".reli/venues"
+    ),
+) -> None:
+    """Run local stand-ins for liquidity providers until Ctrl-C, one for each wire format."""
+    from adapters.lp.sandbox.venue import FACES, VenuePorts, run_venues
+
+    chosen = tuple(formats or FACES)
+    if unknown := [name for name in chosen if name not in FACES]:
+        raise _Misconfigured(f"{unknown[0]} is none of {', '.join(FACES)}")
+
+    def announce(ports: VenuePorts) -> None:
+        screen.print(
+            f"[green]✓[/] {ports.venue.name:<10} http://127.0.0.1:{ports.public}  "
+            f"[dim]admin http://127.0.0.1:{ports.admin}[/]"
+        )
+        for field, value in ports.venue.face.credentials.items():
+            screen.print(f"  [dim]{field:<16} {escape(value)}[/]")
+
+    _run(lambda: run_venues(chosen, port_base=port_base, data_dir=data, on_ready=announce))
 
 
 @lp.command()

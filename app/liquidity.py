@@ -10,7 +10,15 @@ from adapters.lp.okx.provider import OkxLp
 from adapters.lp.sandbox.config import SandboxLpConfig
 from adapters.lp.sandbox.provider import SandboxLp
 from adapters.lp.sandbox.statement import SandboxStatements
-from app.settings import BaseLpSettings, LpSettings, OkxLpSettings, SandboxLpSettings
+from adapters.lp.zero_hash.config import ZeroHashLpConfig
+from adapters.lp.zero_hash.provider import ZeroHashLp
+from app.settings import (
+    BaseLpSettings,
+    LpSettings,
+    OkxLpSettings,
+    SandboxLpSettings,
+    ZeroHashLpSettings,
+)
 from ports.clock import Clock
 from ports.liquidity import LiquidityProvider
 from ports.reconciliation import StatementFeed
@@ -29,14 +37,31 @@ def connect_lp(lp: LpSettings, sessions: LpSessions, clock: Clock) -> LiquidityP
         case SandboxLpSettings():
             return SandboxLp(_sandbox_config(lp), sessions)
         case OkxLpSettings():
-            config = OkxLpConfig(
-                **_common(lp),
-                asset_codes=lp.asset_codes,
-                api_key=lp.api_key,
-                passphrase=lp.passphrase,
-                secret=lp.secret,
+            return OkxLp(
+                OkxLpConfig(
+                    **_common(lp),
+                    asset_codes=lp.asset_codes,
+                    api_key=lp.api_key,
+                    passphrase=lp.passphrase,
+                    secret=lp.secret,
+                ),
+                sessions,
+                clock,
             )
-            return OkxLp(config, sessions, clock)
+        case ZeroHashLpSettings():
+            return ZeroHashLp(
+                ZeroHashLpConfig(
+                    **_common(lp),
+                    asset_codes=lp.asset_codes,
+                    api_key=lp.api_key,
+                    passphrase=lp.passphrase,
+                    secret=lp.secret,
+                    participant_code=lp.participant_code,
+                    account_label=lp.account_label,
+                ),
+                sessions,
+                clock,
+            )
         case other:
             assert_never(other)
 

@@ -14,6 +14,15 @@ NatsUrl = Annotated[str, Field(pattern=r"^((nats|tls)://.+)?$", repr=False)]
 Seed = Annotated[str, Field(pattern=r"^([A-Za-z0-9_-]{42}[AEIMQUYcgkosw048])?$", repr=False)]
 Milliseconds = Annotated[int, Field(ge=0, le=86_400_000)]
 Credential = Annotated[str, Field(min_length=1, max_length=1_000, repr=False)]
+Base64 = Annotated[
+    str,
+    Field(
+        pattern=r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
+        min_length=4,
+        max_length=1_000,
+        repr=False,
+    ),
+]
 AssetCode = Annotated[str, Field(pattern=r"^[A-Z0-9.]{1,20}$")]
 VenueCode = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
 
@@ -57,6 +66,18 @@ class OkxLpSettings(VenueSettings):
     secret: Credential
 
 
+class ZeroHashLpSettings(VenueSettings):
+    """Zero Hash's liquidity."""
+
+    adapter: Literal["zero-hash"]
+    api_key: Credential
+    passphrase: Credential
+    secret: Base64
+    """As it is handed out."""
+    participant_code: VenueCode
+    account_label: VenueCode = "general"
+
+
 def _adapter(values: Any) -> Any:
     if isinstance(values, BaseLpSettings):
         return getattr(values, "adapter", None)
@@ -64,7 +85,9 @@ def _adapter(values: Any) -> Any:
 
 
 LpSettings = Annotated[
-    Annotated[SandboxLpSettings, Tag("sandbox")] | Annotated[OkxLpSettings, Tag("okx")],
+    Annotated[SandboxLpSettings, Tag("sandbox")]
+    | Annotated[OkxLpSettings, Tag("okx")]
+    | Annotated[ZeroHashLpSettings, Tag("zero-hash")],
     Discriminator(_adapter),
 ]
 """One liquidity provider; `adapter` says which wire format it speaks, the sandbox's unless told."""

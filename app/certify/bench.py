@@ -79,6 +79,7 @@ class Bench:
         self.clock = clock
         self._providers = providers
         self._ids = RandomIds(clock)
+        self._references: dict[AttemptId, str] = {}
 
     @property
     def lp(self) -> LiquidityProvider:
@@ -110,6 +111,7 @@ class Bench:
         *,
         role: Role = Role.USUAL,
     ) -> ExecutionOutcome:
+        self._references[attempt] = quote.reference
         return await self.as_(role).execute(
             client_order_id=attempt,
             reference=quote.reference,
@@ -143,9 +145,13 @@ class Bench:
         """Return the latest price that the venue gave."""
         return self.venue.trading.desk.latest_quote()
 
+    def key_of(self, attempt: AttemptId) -> str:
+        """Return what the venue knows the order of an attempt by, whether it was sent or not."""
+        return self.subject.order_key(attempt, self._references.get(attempt, "another-quote"))
+
     def executions(self, attempt: AttemptId) -> list[BookedOrder]:
         """Return what the venue really executed for an attempt."""
-        key = self.subject.order_key(attempt)
+        key = self.key_of(attempt)
         return [
             booked
             for booked in self.venue.book

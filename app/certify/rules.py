@@ -273,12 +273,15 @@ async def _(bench: Bench) -> None:
     require(_is_fill(bench, attempt, outcome), outcome)
 
 
-@rule("rejection-told", "A rejected order was not executed, and is told as rejected.")
+@rule("rejection-told", "A rejected order is told as rejected, where a verdict says so.")
 async def _(bench: Bench) -> None:
     quote, attempt = await bench.a_quote(), bench.an_attempt()
     bench.behave(Behavior.REJECT)
     outcome = await bench.execute(quote, attempt)
-    require(isinstance(outcome, Rejected) and not outcome.lp_quote_expired, outcome)
+    if bench.subject.tells_rejection:
+        require(isinstance(outcome, Rejected) and not outcome.lp_quote_expired, outcome)
+    else:
+        require(isinstance(outcome, Unknown), outcome)
     require(not bench.executions(attempt), "the venue executed it")
 
 
@@ -584,8 +587,7 @@ _SWAPS: Final = {
 
 
 def _swaps(bench: Bench, attempt: AttemptId) -> dict[str, str]:
-    key, another = bench.subject.order_key(attempt), bench.subject.order_key(bench.an_attempt())
-    return {**_SWAPS, key: another}
+    return {**_SWAPS, bench.key_of(attempt): bench.key_of(bench.an_attempt())}
 
 
 async def _asked(bench: Bench, role: Role = Role.USUAL) -> type:

@@ -1,5 +1,6 @@
 """What can be certified: each adapter, with the wire format of its local venue."""
 
+import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -8,8 +9,10 @@ from adapters.lp.http import LpSessions
 from adapters.lp.okx.config import OkxLpConfig
 from adapters.lp.okx.provider import OkxLp
 from adapters.lp.sandbox.config import SandboxLpConfig
-from adapters.lp.sandbox.face import okx
+from adapters.lp.sandbox.face import okx, zero_hash
 from adapters.lp.sandbox.provider import SandboxLp
+from adapters.lp.zero_hash.config import ZeroHashLpConfig
+from adapters.lp.zero_hash.provider import ZeroHashLp
 from domain.ids import AttemptId
 from ports.clock import Clock
 from ports.liquidity import LiquidityProvider
@@ -21,21 +24,23 @@ class Subject:
     face: the wire format of the local venue.
     deduplicates: whether the local venue does.
     connect: makes a provider; what is named in `changed` replaces what its configuration says.
-    order_key: what the venue knows an attempt by.
+    order_key: what the venue knows an order by, of its attempt and the reference of its quote.
     secrets: what is sent along with a call.
     wrong_secret: a change of the configuration by which the venue must not know us.
     tells_price: whether its answers say a price beside the amounts.
-    tells_expiry: whether an order on an expired quote gets a documented verdict.
+    tells_rejection, tells_expiry: whether an order that is refused, or is refused because its
+        quote is over, gets a documented verdict.
     """
 
     name: str
     face: str
     deduplicates: bool
     connect: Callable[..., LiquidityProvider]
-    order_key: Callable[[AttemptId], str]
+    order_key: Callable[[AttemptId, str], str]
     secrets: tuple[str, ...] = ()
     wrong_secret: Mapping[str, str] = field(default_factory=dict)
     tells_price: bool = False
+    tells_rejection: bool = True
     tells_expiry: bool = False
 
 
@@ -66,6 +71,22 @@ def _okx(url: str, sessions: LpSessions, clock: Clock, **changed: Any) -> Liquid
     return OkxLp(OkxLpConfig(**(known | changed)), sessions, clock)
 
 
+def _zero_hash(url: str, sessions: LpSessions, clock: Clock, **changed: Any) -> LiquidityProvider:
+    known: dict[str, Any] = {
+        "name": "zero-hash",
+        "url": url,
+        "api_key": zero_hash.API_KEY,
+        "passphrase": zero_hash.PASSPHRASE,
+        "secret": zero_hash.SECRET,
+        "participant_code": zero_hash.PARTICIPANT,
+    }
+    return ZeroHashLp(ZeroHashLpConfig(**(known | changed)), sessions, clock)
+
+
+def _by_our_id(attempt: AttemptId, reference: str) -> str:
+    return str(attempt)
+
+
 SUBJECTS: Final[Mapping[str, Subject]] = {
     subject.name: subject
     for subject in (
@@ -74,7 +95,7 @@ SUBJECTS: Final[Mapping[str, Subject]] = {
             face="sandbox",
             deduplicates=True,
             connect=_sandbox,
-            order_key=str,
+            order_key=_by_our_id,
             tells_expiry=True,
         ),
         Subject(
@@ -82,7 +103,7 @@ SUBJECTS: Final[Mapping[str, Subject]] = {
             face="sandbox",
             deduplicates=False,
             connect=_untrusted,
-            order_key=str,
+            order_key=_by_our_id,
             tells_expiry=True,
         ),
         Subject(
@@ -90,10 +111,21 @@ SUBJECTS: Final[Mapping[str, Subject]] = {
             face="okx",
             deduplicates=False,
             connect=_okx,
-            order_key=lambda attempt: attempt.uuid.hex,
+            order_key=lambda attempt, _: attempt.uuid.hex,
             secrets=(okx.API_KEY, okx.PASSPHRASE, okx.SECRET),
             wrong_secret={"secret": "another"},
             tells_price=True,
+        ),
+        Subject(
+            name="zero-hash",
+            face="zero-hash",
+            deduplicates=False,
+            connect=_zero_hash,
+            order_key=lambda _, reference: reference,
+            secrets=(zero_hash.API_KEY, zero_hash.PASSPHRASE, zero_hash.SECRET),
+            wrong_secret={"secret": base64.b64encode(b"another").decode()},
+            tells_price=True,
+            tells_rejection=False,
         ),
     )
 }

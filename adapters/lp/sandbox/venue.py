@@ -7,7 +7,7 @@ which no real one has, chooses how it misbehaves and shows its book. Both listen
 import asyncio
 import re
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,6 +23,7 @@ from adapters.lp.sandbox.desk import Desk, Refused
 from adapters.lp.sandbox.face.face import Face
 from adapters.lp.sandbox.face.okx import OkxFace
 from adapters.lp.sandbox.face.own import OwnFace, order_fields
+from adapters.lp.sandbox.face.zero_hash import ZeroHashFace
 from adapters.lp.sandbox.rates import ASSETS, Rates, half_spread_bps
 from adapters.lp.sandbox.trading import Spoiled, Trading
 from adapters.lp.sandbox.wire import date_text, malformed, read_body, read_text, respond, time_text
@@ -48,7 +49,11 @@ _SHORT: Final = (
 )
 
 OWN: Final = "sandbox"
-FACES: Final[Mapping[str, Callable[[Trading], Face]]] = {OWN: OwnFace, "okx": OkxFace}
+FACES: Final[Mapping[str, Callable[[Trading], Face]]] = {
+    OWN: OwnFace,
+    "okx": OkxFace,
+    "zero-hash": ZeroHashFace,
+}
 """The wire formats by name; one that trades with them is the adapter of that name."""
 
 _PAGES: Final = {
@@ -324,6 +329,29 @@ async def run_venue(
         finally:
             for signum in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(signum)
+
+
+async def run_venues(
+    faces: Sequence[str],
+    *,
+    port_base: int,
+    data_dir: Path,
+    on_ready: Callable[[VenuePorts], object],
+) -> None:
+    """Serve a venue of each wire format until cancellation; raises as `open_venue`."""
+    async with AsyncExitStack() as stack:
+        for number, face in enumerate(faces):
+            venue = open_venue(
+                name=face,
+                port=port_base + 2 * number,
+                admin_port=port_base + 2 * number + 1,
+                data_dir=data_dir,
+                position=1,
+                face=face,
+                clock=SystemClock(),
+            )
+            on_ready(await stack.enter_async_context(venue))
+        await asyncio.Event().wait()
 
 
 async def _listen(stack: AsyncExitStack, app: web.Application, port: int) -> int:

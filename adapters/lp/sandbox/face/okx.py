@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -46,6 +46,10 @@ class OkxFace(Face):
 
     def __init__(self, trading: Trading) -> None:
         self._trading = trading
+
+    @property
+    def credentials(self) -> Mapping[str, str]:
+        return {"api_key": API_KEY, "passphrase": PASSPHRASE, "secret": SECRET}
 
     def routes(self) -> Sequence[web.RouteDef]:
         return [

@@ -1,7 +1,7 @@
 """The sandbox's own wire format: plain JSON, nothing signed, the venue's clock in every answer."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aiohttp import web
@@ -22,6 +22,10 @@ class OwnFace(Face):
 
     def __init__(self, trading: Trading) -> None:
         self._trading = trading
+
+    @property
+    def credentials(self) -> Mapping[str, str]:
+        return {}
 
     def routes(self) -> Sequence[web.RouteDef]:
         return [

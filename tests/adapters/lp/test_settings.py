@@ -1,0 +1,78 @@
+"""What a process is told of its liquidity providers, and the adapters that it gets."""
+
+import json
+from typing import Any, Final
+
+import pytest
+from pydantic import ValidationError
+
+from adapters.lp.http import open_lp_sessions
+from adapters.lp.okx.provider import OkxLp
+from adapters.lp.sandbox.provider import SandboxLp
+from adapters.lp.zero_hash.provider import ZeroHashLp
+from adapters.system.clock import SystemClock
+from app.liquidity import connect_feeds, connect_lps
+from app.settings import Settings
+
+COMMON: Final = {
+    "url": "http://127.0.0.1:7101",
+    "status_is_authoritative": True,
+    "visibility_window_ms": 500,
+    "quote_safety_margin_ms": 250,
+}
+SANDBOX: Final = {**COMMON, "name": "alpha", "deduplicates_client_order_id": True}
+KEYS: Final = {"api_key": "the-key", "passphrase": "the-phrase", "secret": "c2VjcmV0"}
+OKX: Final = {**COMMON, "name": "okx-main", "adapter": "okx", **KEYS}
+ZERO_HASH: Final = {
+    **COMMON,
+    "name": "zh",
+    "adapter": "zero-hash",
+    "participant_code": "CUST01",
+    "asset_codes": {"USDC": "USDC.ETH"},
+    **KEYS,
+}
+
+
+def told(monkeypatch: pytest.MonkeyPatch, *lps: dict[str, Any]) -> Settings:
+    monkeypatch.setenv("RELI_LPS", json.dumps(lps))
+    return Settings()
+
+
+async def test_each_provider_gets_the_adapter_that_its_settings_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = told(monkeypatch, SANDBOX, OKX, ZERO_HASH)
+
+    async with open_lp_sessions() as sessions:
+        lps = connect_lps(settings.lps, sessions, SystemClock())
+        feeds = connect_feeds(settings.lps, sessions)
+
+    kinds = {name: type(lp) for name, lp in lps.items()}
+    assert kinds == {"alpha": SandboxLp, "okx-main": OkxLp, "zh": ZeroHashLp}
+    assert [feed.source.name for feed in feeds] == ["alpha"]
+
+
+def test_no_text_of_the_settings_shows_a_credential(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = told(monkeypatch, OKX, ZERO_HASH)
+
+    assert not any(value in repr(settings) for value in KEYS.values())
+
+
+@pytest.mark.parametrize(
+    "lp",
+    [
+        {**SANDBOX, "adapter": "nasdaq"},
+        {**SANDBOX, "api_key": "k"},
+        {**OKX, "secret": ""},
+        {**OKX, "deduplicates_client_order_id": True},
+        {**ZERO_HASH, "secret": "not base64!"},
+        {**ZERO_HASH, "secret": "abc"},
+        {**ZERO_HASH, "participant_code": ""},
+        {name: value for name, value in OKX.items() if name != "status_is_authoritative"},
+    ],
+)
+def test_settings_that_no_adapter_can_use_are_refused(
+    monkeypatch: pytest.MonkeyPatch, lp: dict[str, Any]
+) -> None:
+    with pytest.raises(ValidationError):
+        told(monkeypatch, lp)
