@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from fractions import Fraction
 from typing import Any, assert_never
 
 from adapters.lp.http import LpSessions
@@ -10,6 +11,8 @@ from adapters.lp.okx.provider import OkxLp
 from adapters.lp.sandbox.config import SandboxLpConfig
 from adapters.lp.sandbox.provider import SandboxLp
 from adapters.lp.sandbox.statement import SandboxStatements
+from adapters.lp.valr.config import ValrLpConfig
+from adapters.lp.valr.provider import ValrLp
 from adapters.lp.zero_hash.config import ZeroHashLpConfig
 from adapters.lp.zero_hash.provider import ZeroHashLp
 from app.settings import (
@@ -17,6 +20,7 @@ from app.settings import (
     LpSettings,
     OkxLpSettings,
     SandboxLpSettings,
+    ValrLpSettings,
     ZeroHashLpSettings,
 )
 from ports.clock import Clock
@@ -58,6 +62,20 @@ def connect_lp(lp: LpSettings, sessions: LpSessions, clock: Clock) -> LiquidityP
                     secret=lp.secret,
                     participant_code=lp.participant_code,
                     account_label=lp.account_label,
+                ),
+                sessions,
+                clock,
+            )
+        case ValrLpSettings():
+            return ValrLp(
+                ValrLpConfig(
+                    **_common(lp),
+                    asset_codes=lp.asset_codes,
+                    api_key=lp.api_key,
+                    secret=lp.secret,
+                    tick_sizes={code: Fraction(tick) for code, tick in lp.tick_sizes.items()},
+                    price_risk_bps=lp.price_risk_bps,
+                    taker_fee_bps=lp.taker_fee_bps,
                 ),
                 sessions,
                 clock,

@@ -24,6 +24,8 @@ Base64 = Annotated[
     ),
 ]
 AssetCode = Annotated[str, Field(pattern=r"^[A-Z0-9.]{1,20}$")]
+InstrumentCode = Annotated[str, Field(pattern=r"^[A-Z0-9.]{1,20}-[A-Z0-9.]{1,20}$")]
+TickSize = Annotated[str, Field(pattern=r"^(0\.[0-9]{0,17}[1-9]|[1-9][0-9]{0,17})$")]
 VenueCode = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
 
 
@@ -78,6 +80,20 @@ class ZeroHashLpSettings(VenueSettings):
     account_label: VenueCode = "general"
 
 
+class ValrLpSettings(VenueSettings):
+    """VALR's order book."""
+
+    adapter: Literal["valr"]
+    api_key: Credential
+    secret: Credential
+    tick_sizes: dict[InstrumentCode, TickSize]
+    """The step of prices by instrument, as the venue lists it; others are not traded there."""
+    price_risk_bps: Annotated[int, Field(ge=0, le=1_000)]
+    """How much worse than the book we quote, since nobody holds its price for us."""
+    taker_fee_bps: Annotated[int, Field(ge=0, le=1_000)]
+    """What the venue takes of what we receive."""
+
+
 def _adapter(values: Any) -> Any:
     if isinstance(values, BaseLpSettings):
         return getattr(values, "adapter", None)
@@ -87,7 +103,8 @@ def _adapter(values: Any) -> Any:
 LpSettings = Annotated[
     Annotated[SandboxLpSettings, Tag("sandbox")]
     | Annotated[OkxLpSettings, Tag("okx")]
-    | Annotated[ZeroHashLpSettings, Tag("zero-hash")],
+    | Annotated[ZeroHashLpSettings, Tag("zero-hash")]
+    | Annotated[ValrLpSettings, Tag("valr")],
     Discriminator(_adapter),
 ]
 """One liquidity provider; `adapter` says which wire format it speaks, the sandbox's unless told."""

@@ -121,17 +121,20 @@ class Fields:
             raise unreadable(f"{field} is missing or no id")
         return value
 
-    def amount(self, field: str, asset: Asset) -> Amount:
-        """Read a positive amount; zeros beyond the asset's last digit mean nothing."""
+    def amount(self, field: str, asset: Asset, *, or_zero: bool = False) -> Amount:
+        """Read a positive amount, or zero too; zeros beyond the last digit mean nothing."""
         text = self.text(field)
         whole, _, fraction = text.partition(".")
         if len(fraction) > asset.scale and not fraction[asset.scale :].strip("0"):
             kept = fraction[: asset.scale]
             text = f"{whole}.{kept}" if kept else whole
         try:
-            return Amount.parse_positive(text, asset, field=field)
+            amount = Amount.parse(text, asset, field=field)
         except DomainError as error:
             raise unreadable(error.message) from error
+        if amount.units < (0 if or_zero else 1):
+            raise unreadable(f"{field} must be more than zero")
+        return amount
 
     def expect_price(self, field: str, base: Amount, quote: Amount) -> None:
         """Raise unless base times price is the quote amount, but for the venue's rounding."""

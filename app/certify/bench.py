@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +34,9 @@ BTC: Final = Asset("BTC", 8)
 NGN: Final = Asset("NGN", 2)
 BTC_NGN: Final = Instrument(BTC, NGN)
 SIZE: Final = Amount.parse("0.02", BTC)
+
+MARGIN: Final = timedelta(seconds=1)
+"""Taken off a venue's expiry by every provider at a bench."""
 
 IMPATIENCE: Final = timedelta(milliseconds=50)
 _NOWHERE: Final = "http://127.0.0.1:1"
@@ -141,6 +145,16 @@ class Bench:
         """Have the venue misbehave from now on."""
         self.venue.trading.behavior.set(behavior, None)
 
+    def market(self, side: Side) -> Amount:
+        """Return what `SIZE` costs or brings at the venue now."""
+        rate = self.venue.rates.find(BTC.code, NGN.code)
+        assert rate is not None
+        return rate.quote_for(SIZE, side)
+
+    def expiry_of(self, quote: LpQuote) -> datetime:
+        """Return when a quote is over without our margin."""
+        return quote.expires_at + MARGIN
+
     def venue_quote(self) -> VenueQuote:
         """Return the latest price that the venue gave."""
         return self.venue.trading.desk.latest_quote()
@@ -187,12 +201,14 @@ async def open_bench(
         )
         wire, url = await stack.enter_async_context(open_wire(ports.public))
         sessions = await stack.enter_async_context(open_lp_sessions())
-        connect = subject.connect
+        connect = partial(
+            subject.connect, sessions=sessions, clock=clock, quote_safety_margin=MARGIN
+        )
         providers = {
-            Role.USUAL: connect(url, sessions, clock),
-            Role.IMPATIENT: connect(url, sessions, clock, execute_timeout=IMPATIENCE),
-            Role.CUT_OFF: connect(_NOWHERE, sessions, clock),
-            Role.STRANGER: connect(url, sessions, clock, **subject.wrong_secret),
+            Role.USUAL: connect(url),
+            Role.IMPATIENT: connect(url, execute_timeout=IMPATIENCE),
+            Role.CUT_OFF: connect(_NOWHERE),
+            Role.STRANGER: connect(url, **subject.wrong_secret),
         }
         planted = {role: plant(role, lp) for role, lp in providers.items()}
         yield Bench(subject, planted, ports.venue, wire, clock)

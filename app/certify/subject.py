@@ -3,14 +3,17 @@
 import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, Final
 
 from adapters.lp.http import LpSessions
 from adapters.lp.okx.config import OkxLpConfig
 from adapters.lp.okx.provider import OkxLp
 from adapters.lp.sandbox.config import SandboxLpConfig
-from adapters.lp.sandbox.face import okx, zero_hash
+from adapters.lp.sandbox.face import okx, valr, zero_hash
 from adapters.lp.sandbox.provider import SandboxLp
+from adapters.lp.valr.config import ValrLpConfig
+from adapters.lp.valr.provider import ValrLp
 from adapters.lp.zero_hash.config import ZeroHashLpConfig
 from adapters.lp.zero_hash.provider import ZeroHashLp
 from domain.ids import AttemptId
@@ -28,6 +31,7 @@ class Subject:
     secrets: what is sent along with a call.
     wrong_secret: a change of the configuration by which the venue must not know us.
     tells_price: whether its answers say a price beside the amounts.
+    is_firm: whether the venue holds its prices, of base and of quote amounts.
     tells_rejection, tells_expiry: whether an order that is refused, or is refused because its
         quote is over, gets a documented verdict.
     """
@@ -40,6 +44,7 @@ class Subject:
     secrets: tuple[str, ...] = ()
     wrong_secret: Mapping[str, str] = field(default_factory=dict)
     tells_price: bool = False
+    is_firm: bool = True
     tells_rejection: bool = True
     tells_expiry: bool = False
 
@@ -81,6 +86,19 @@ def _zero_hash(url: str, sessions: LpSessions, clock: Clock, **changed: Any) -> 
         "participant_code": zero_hash.PARTICIPANT,
     }
     return ZeroHashLp(ZeroHashLpConfig(**(known | changed)), sessions, clock)
+
+
+def _valr(url: str, sessions: LpSessions, clock: Clock, **changed: Any) -> LiquidityProvider:
+    known: dict[str, Any] = {
+        "name": "valr",
+        "url": url,
+        "api_key": valr.API_KEY,
+        "secret": valr.SECRET,
+        "tick_sizes": {"BTC-NGN": Fraction(1)},
+        "price_risk_bps": 20,
+        "taker_fee_bps": 0,
+    }
+    return ValrLp(ValrLpConfig(**(known | changed)), sessions, clock)
 
 
 def _by_our_id(attempt: AttemptId, reference: str) -> str:
@@ -126,6 +144,17 @@ SUBJECTS: Final[Mapping[str, Subject]] = {
             wrong_secret={"secret": base64.b64encode(b"another").decode()},
             tells_price=True,
             tells_rejection=False,
+        ),
+        Subject(
+            name="valr",
+            face="valr",
+            deduplicates=False,
+            connect=_valr,
+            order_key=lambda attempt, _: str(attempt.uuid),
+            secrets=(valr.API_KEY, valr.SECRET),
+            wrong_secret={"secret": "another"},
+            tells_price=True,
+            is_firm=False,
         ),
     )
 }

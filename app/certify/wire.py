@@ -22,7 +22,8 @@ class Wire:
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._head = b""
+        self._latest = b""
+        self._answers: dict[bytes, bytes] = {}
         self.body = b""
         self._say: Say | None = None
         self._open: set[asyncio.Task[None]] = set()
@@ -37,11 +38,17 @@ class Wire:
             self._say = None
 
     def answering(self, body: bytes) -> Say:
-        """Return how to answer with another body under the head of the venue's latest answer."""
-        lines = self._head.split(b"\r\n")
+        """Return how to repeat the venue's latest answers, the very latest with another body."""
+        genuine, latest = dict(self._answers), self._latest
+        lines = genuine[latest].partition(_END)[0].split(b"\r\n")
         kept = [line for line in lines if not line.lower().startswith(b"content-length:")]
         head = b"\r\n".join([*kept, b"Content-Length: %d" % len(body)])
-        return raw(head + _END + body)
+        genuine[latest] = head + _END + body
+
+        async def say(head: bytes, writer: asyncio.StreamWriter) -> None:
+            writer.write(genuine[_method(head)])
+
+        return say
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -70,9 +77,10 @@ class Wire:
             answer = await reader.read(-1)
         finally:
             writer.close()
-        head, _, body = answer.partition(_END)
-        if head:
-            self._head, self.body = head, body
+        if answer:
+            self._latest = _method(request)
+            self._answers[self._latest] = answer
+            self.body = answer.partition(_END)[2]
         return answer
 
     async def stop(self) -> None:
@@ -128,6 +136,10 @@ async def flood(head: bytes, writer: asyncio.StreamWriter) -> None:
     for _ in range(size // len(block)):
         writer.write(block)
         await writer.drain()
+
+
+def _method(request: bytes) -> bytes:
+    return request.split(b" ", 1)[0]
 
 
 def _length(head: bytes) -> int:

@@ -14,6 +14,7 @@ from adapters.lp.sandbox.behavior import (
 )
 from adapters.lp.sandbox.book import BookedOrder, OrderStatus
 from adapters.lp.sandbox.desk import Desk, Refused, VenueQuote, verdict
+from domain.amount import Amount
 from domain.side import Side
 from ports.clock import Clock
 
@@ -62,8 +63,13 @@ class Trading:
             await self.clock.sleep(QUOTE_DELAY_S)
         return priced
 
-    async def order(self, *, client_order_id: str, quote_id: str) -> BookedOrder:
-        """Execute, or raise `Refused`, `Spoiled` or `Working`."""
+    async def order(
+        self, *, client_order_id: str, quote_id: str, limit: Amount | None = None
+    ) -> BookedOrder:
+        """Execute, or raise `Refused`, `Spoiled` or `Working`.
+
+        A limit is the worst quote amount at which the order may be filled.
+        """
         if self.deduplicates:
             if self.desk.is_working(client_order_id):
                 raise Working
@@ -75,7 +81,7 @@ class Trading:
         behavior = self.behavior.take(ON_ORDER, otherwise=quote.behavior)
         if behavior in SPOILS_BEFORE:
             raise Spoiled(behavior)
-        self.desk.take(quote, client_order_id, behavior)
+        self.desk.take(quote, client_order_id, behavior, limit=limit)
         if behavior is Behavior.SLOW:
             with self.desk.working(client_order_id):
                 await self.clock.sleep(FILL_DELAY_S)

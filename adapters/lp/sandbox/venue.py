@@ -23,6 +23,7 @@ from adapters.lp.sandbox.desk import Desk, Refused
 from adapters.lp.sandbox.face.face import Face
 from adapters.lp.sandbox.face.okx import OkxFace
 from adapters.lp.sandbox.face.own import OwnFace, order_fields
+from adapters.lp.sandbox.face.valr import ValrFace
 from adapters.lp.sandbox.face.zero_hash import ZeroHashFace
 from adapters.lp.sandbox.rates import ASSETS, Rates, half_spread_bps
 from adapters.lp.sandbox.trading import Spoiled, Trading
@@ -53,6 +54,7 @@ FACES: Final[Mapping[str, Callable[[Trading], Face]]] = {
     OWN: OwnFace,
     "okx": OkxFace,
     "zero-hash": ZeroHashFace,
+    "valr": ValrFace,
 }
 """The wire formats by name; one that trades with them is the adapter of that name."""
 

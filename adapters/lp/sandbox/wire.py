@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from adapters.lp.sandbox.desk import Refused
+from domain.amount import Amount
 
 
 def respond(body: dict[str, Any], *, now: datetime, status: int = 200) -> web.Response:
@@ -26,6 +27,12 @@ def date_text(at: datetime) -> str:
 
 def time_text(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def plain_text(amount: Amount) -> str:
+    """Return an amount without zeros at its end."""
+    text = amount.value
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def malformed(message: str) -> Refused:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from adapters.lp.http import open_lp_sessions
 from adapters.lp.okx.provider import OkxLp
 from adapters.lp.sandbox.provider import SandboxLp
+from adapters.lp.valr.provider import ValrLp
 from adapters.lp.zero_hash.provider import ZeroHashLp
 from adapters.system.clock import SystemClock
 from app.liquidity import connect_feeds, connect_lps
@@ -31,6 +32,16 @@ ZERO_HASH: Final = {
     "asset_codes": {"USDC": "USDC.ETH"},
     **KEYS,
 }
+VALR: Final = {
+    **COMMON,
+    "name": "valr-main",
+    "adapter": "valr",
+    "api_key": "the-key",
+    "secret": "the-secret",
+    "tick_sizes": {"BTC-ZAR": "1", "USDT-ZAR": "0.01"},
+    "price_risk_bps": 20,
+    "taker_fee_bps": 10,
+}
 
 
 def told(monkeypatch: pytest.MonkeyPatch, *lps: dict[str, Any]) -> Settings:
@@ -41,14 +52,20 @@ def told(monkeypatch: pytest.MonkeyPatch, *lps: dict[str, Any]) -> Settings:
 async def test_each_provider_gets_the_adapter_that_its_settings_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings = told(monkeypatch, SANDBOX, OKX, ZERO_HASH)
+    settings = told(monkeypatch, SANDBOX, OKX, ZERO_HASH, VALR)
 
     async with open_lp_sessions() as sessions:
         lps = connect_lps(settings.lps, sessions, SystemClock())
         feeds = connect_feeds(settings.lps, sessions)
 
     kinds = {name: type(lp) for name, lp in lps.items()}
-    assert kinds == {"alpha": SandboxLp, "okx-main": OkxLp, "zh": ZeroHashLp}
+    assert kinds == {
+        "alpha": SandboxLp,
+        "okx-main": OkxLp,
+        "zh": ZeroHashLp,
+        "valr-main": ValrLp,
+    }
+    assert {name for name, lp in lps.items() if not lp.capabilities.is_firm} == {"valr-main"}
     assert [feed.source.name for feed in feeds] == ["alpha"]
 
 
@@ -68,6 +85,9 @@ def test_no_text_of_the_settings_shows_a_credential(monkeypatch: pytest.MonkeyPa
         {**ZERO_HASH, "secret": "not base64!"},
         {**ZERO_HASH, "secret": "abc"},
         {**ZERO_HASH, "participant_code": ""},
+        {**VALR, "tick_sizes": {"BTC-ZAR": "0"}},
+        {**VALR, "tick_sizes": {"BTCZAR": "1"}},
+        {**VALR, "price_risk_bps": -1},
         {name: value for name, value in OKX.items() if name != "status_is_authoritative"},
     ],
 )

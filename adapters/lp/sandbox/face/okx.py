@@ -14,7 +14,7 @@ from adapters.lp.sandbox.book import BookedOrder, OrderStatus
 from adapters.lp.sandbox.desk import Refused
 from adapters.lp.sandbox.face.face import Face
 from adapters.lp.sandbox.trading import Trading, Working
-from adapters.lp.sandbox.wire import read_body, read_text, respond
+from adapters.lp.sandbox.wire import plain_text, read_body, read_text, respond
 from domain.amount import Amount
 from domain.price import Price
 from domain.side import Side
@@ -85,15 +85,15 @@ class OkxFace(Face):
         return self._data(
             {
                 "baseCcy": base,
-                "baseSz": _plain(given.base),
+                "baseSz": plain_text(given.base),
                 "clQReqId": given.client_quote_id,
                 "cnvtPx": Price.of(given.base, given.quote).value,
-                "origRfqSz": _plain(size),
+                "origRfqSz": plain_text(size),
                 "quoteCcy": quote,
                 "quoteId": given.id,
-                "quoteSz": _plain(given.quote),
+                "quoteSz": plain_text(given.quote),
                 "quoteTime": _ms(now),
-                "rfqSz": _plain(size),
+                "rfqSz": plain_text(size),
                 "rfqSzCcy": size_currency,
                 "side": given.side,
                 "ttlMs": str((given.expires_at - now) // timedelta(milliseconds=1)),
@@ -173,9 +173,9 @@ def _trade_fields(booked: BookedOrder) -> dict[str, Any]:
     return {
         "baseCcy": base,
         "clTReqId": order.client_order_id,
-        "fillBaseSz": _plain(order.base) if is_filled else "",
+        "fillBaseSz": plain_text(order.base) if is_filled else "",
         "fillPx": Price.of(order.base, order.quote).value if is_filled else "",
-        "fillQuoteSz": _plain(order.quote) if is_filled else "",
+        "fillQuoteSz": plain_text(order.quote) if is_filled else "",
         "instId": f"{base}-{quote}",
         "quoteCcy": quote,
         "side": order.side,
@@ -183,11 +183,6 @@ def _trade_fields(booked: BookedOrder) -> dict[str, Any]:
         "tradeId": f"trader{booked.id}",
         "ts": _ms(order.decided_at),
     }
-
-
-def _plain(amount: Amount) -> str:
-    text = amount.value
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _ms(at: datetime) -> str:

@@ -14,7 +14,7 @@ from adapters.lp.sandbox.book import BookedOrder, OrderStatus
 from adapters.lp.sandbox.desk import Refused
 from adapters.lp.sandbox.face.face import Face
 from adapters.lp.sandbox.trading import Trading, Working
-from adapters.lp.sandbox.wire import read_body, read_text, respond
+from adapters.lp.sandbox.wire import plain_text, read_body, read_text, respond
 from domain.amount import Amount
 from domain.price import Price
 from domain.side import Side
@@ -156,10 +156,10 @@ def _quoted(side: Side, base: Amount, quote: Amount) -> dict[str, Any]:
         "side": side,
         "underlying": base.asset.code,
         "quoted_currency": quote.asset.code,
-        "quantity": _plain(base),
+        "quantity": plain_text(base),
         "price": Price.of(base, quote).value,
-        "total_notional": _plain(quote),
-        "asset_cost_notional": _plain(quote),
+        "total_notional": plain_text(quote),
+        "asset_cost_notional": plain_text(quote),
         "spread_notional": "",
         "spread_bps": "",
         "settlement_type": None,
@@ -175,9 +175,9 @@ def _trade_fields(booked: BookedOrder) -> dict[str, Any]:
         "client_trade_id": order.quote_id,
         "trade_state": "terminated",
         "symbol": f"{base}/{quote}",
-        "quantity": _plain(order.base),
+        "quantity": plain_text(order.base),
         "trade_price": Price.of(order.base, order.quote).value,
-        "total_notional": _plain(order.quote),
+        "total_notional": plain_text(order.quote),
         "trade_type": "regular",
         "product_type": "spot",
         "transaction_timestamp": _ms(order.decided_at),
@@ -193,7 +193,7 @@ def _party(code: str, side: Side, order: Any) -> dict[str, Any]:
         "participant_code": code,
         "side": side,
         "asset": received.asset.code,
-        "amount": _plain(received),
+        "amount": plain_text(received),
         "settling": True,
         "settlement_state": "settled",
         "client_order_id": "",
@@ -203,11 +203,6 @@ def _party(code: str, side: Side, order: Any) -> dict[str, Any]:
 def _uuid(booked: BookedOrder) -> str:
     """Return the trade's id in the form of this venue."""
     return str(UUID(bytes=hashlib.sha256(booked.id.encode()).digest()[:16], version=4))
-
-
-def _plain(amount: Amount) -> str:
-    text = amount.value
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _ms(at: datetime) -> int:
