@@ -123,7 +123,14 @@ class BooksSnapshot(Protocol):
     """The rows of all tenants as they were at one instant."""
 
     @property
-    def probes(self) -> Sequence[Probe]: ...
+    def probes(self) -> Sequence[Probe]:
+        """Return what there is to examine, in the order in which it is best begun."""
+        ...
+
+    @property
+    def readers(self) -> int:
+        """Return how many probes can be examined at the same time."""
+        ...
 
     async def examine(self, probe: Probe) -> Sequence[Finding]:
         """Return one finding for each check of the probe."""

@@ -103,14 +103,32 @@ _MOVES: Final = "IN ('regular', 'post')"
 _UNLIMITED: Final = texts(UNLIMITED_KINDS)
 _UNJUDGED: Final = texts(UNLIMITED_KINDS | {AccountKind.TREASURY})
 
+# That entries name exactly their transfers is seen from the transfers: each one is where its entry
+# names it, and a tenant's entries name as many as there are. Only where they do not are entries
+# looked into one by one.
 TRANSFERS: Final = SqlProbe(
-    checks=(BALANCED, BOOK, HELD, RESOLVED_ONCE),
-    counted=("transfers",),
+    checks=(BALANCED, BOOK, HELD, RESOLVED_ONCE, ENTRY, SOURCE),
+    counted=("transfers", "entries"),
     sql=f"""
-SELECT v.check_id, t.tenant_id, 'transfers' AS in_table, t.id, '' AS part, v.expected, v.found
+WITH uneven AS MATERIALIZED (
+    SELECT tenant_id
+    FROM (
+        SELECT tenant_id, sum(cardinality(transfer_ids)) AS named,
+            min(cardinality(transfer_ids)) AS fewest
+        FROM core.entries GROUP BY tenant_id
+    ) AS e
+    FULL JOIN (
+        SELECT tenant_id, count(*) AS there FROM core.transfers GROUP BY tenant_id
+    ) AS t USING (tenant_id)
+    WHERE e.named IS DISTINCT FROM t.there OR e.fewest = 0
+), keys AS MATERIALIZED (
+    SELECT {typeid(ApiKeyId, "id")} AS reference FROM core.api_keys WHERE tenant_id = :house
+)
+SELECT v.check_id, t.tenant_id, v.in_table, v.id, '' AS part, v.expected, v.found
 FROM (
-    SELECT t.*, d.asset AS debit_asset, c.asset AS credit_asset, p.kind AS pending_kind,
-        p.units AS pending_units, p.expires_at AS pending_expires_at, r.transfer_id AS resolved_by,
+    SELECT t.*, e.transfer_ids, e.source, e.reference, d.asset AS debit_asset,
+        c.asset AS credit_asset, p.kind AS pending_kind, p.units AS pending_units,
+        p.expires_at AS pending_expires_at, r.transfer_id AS resolved_by,
         t.debit_account_id <> t.credit_account_id AND t.units BETWEEN 1 AND {MAX_UNITS}
             AND coalesce(d.asset, t.asset) = t.asset AND coalesce(c.asset, t.asset) = t.asset
             AS is_balanced,
@@ -132,34 +150,66 @@ FROM (
                 AND CASE t.kind WHEN 'expire' THEN p.expires_at <= t.recorded_at
                     WHEN 'post' THEN p.expires_at IS NULL OR p.expires_at > t.recorded_at
                     ELSE true END, false)
-        END AS is_resolution
+        END AS is_resolution,
+        e.id IS NULL OR coalesce(e.transfer_ids[t.ordinal] = t.id, false) AS is_named,
+        e.id IS NULL OR CASE t.kind WHEN 'expire' THEN e.source = 'expiry'
+            AND e.reference = {typeid(TransferId, "t.pending_id")} ELSE e.source <> 'expiry' END
+            AS is_sourced
     FROM core.transfers AS t
     LEFT JOIN core.entries AS e ON e.tenant_id = t.tenant_id AND e.id = t.entry_id
     LEFT JOIN core.accounts AS d ON d.tenant_id = t.tenant_id AND d.id = t.debit_account_id
     LEFT JOIN core.accounts AS c ON c.tenant_id = t.tenant_id AND c.id = t.credit_account_id
-    LEFT JOIN core.transfers AS p ON p.tenant_id = t.tenant_id AND p.id = t.pending_id
+    LEFT JOIN (
+        SELECT * FROM core.transfers
+        WHERE id IN (SELECT pending_id FROM core.transfers WHERE pending_id IS NOT NULL)
+    ) AS p ON p.tenant_id = t.tenant_id AND p.id = t.pending_id
     LEFT JOIN core.resolutions AS r
         ON r.tenant_id = t.tenant_id AND r.pending_id = t.pending_id
 ) AS t
 CROSS JOIN LATERAL (VALUES
-    ('{BALANCED.id}', t.is_balanced, format('two accounts of %s', t.asset),
+    ('{BALANCED.id}', 'transfers', t.id, t.is_balanced, format('two accounts of %s', t.asset),
         format('%s units of %s from an account of %s to an account of %s%s', t.units, t.asset,
             t.debit_asset, t.credit_asset,
             CASE WHEN t.debit_account_id = t.credit_account_id THEN ', the same one' ELSE '' END)),
-    ('{BOOK.id}', t.is_local, 'entry, accounts and pending transfer of the same tenant',
-        'not there: ' || t.missing),
-    ('{HELD.id}', t.is_held,
+    ('{BOOK.id}', 'transfers', t.id, t.is_local,
+        'entry, accounts and pending transfer of the same tenant', 'not there: ' || t.missing),
+    ('{HELD.id}', 'transfers', t.id, t.is_held,
         CASE t.kind WHEN 'regular' THEN '0' WHEN 'pending' THEN t.units::text
             ELSE coalesce((-t.pending_units)::text, 'the pending amount') END || ' held',
         format('%s held', t.debit_held)),
-    ('{RESOLVED_ONCE.id}', t.is_resolution,
+    ('{RESOLVED_ONCE.id}', 'transfers', t.id, t.is_resolution,
         'one resolution of a pending transfer between the same accounts, within amount and time',
         format('a %s of %s units; the pending transfer is a %s of %s units%s, resolved by %s',
             t.kind, t.units, coalesce(t.pending_kind, 'missing one'), t.pending_units,
             ' until ' || t.pending_expires_at,
-            coalesce({typeid(TransferId, "t.resolved_by")}, 'nothing')))
-) AS v (check_id, is_kept, expected, found)
-WHERE NOT (t.is_balanced AND t.is_local AND t.is_held AND t.is_resolution) AND NOT v.is_kept
+            coalesce({typeid(TransferId, "t.resolved_by")}, 'nothing'))),
+    ('{ENTRY.id}', 'entries', t.entry_id, t.is_named,
+        format('transfers 1 to %s', cardinality(t.transfer_ids)),
+        format('a transfer numbered %s that it does not name so', t.ordinal)),
+    ('{SOURCE.id}', 'transfers', t.id, t.is_sourced,
+        CASE WHEN t.kind = 'expire' THEN 'an entry of source expiry for '
+            || {typeid(TransferId, "t.pending_id")} ELSE 'an expire' END,
+        format('a %s in an entry of source %s for %s', t.kind, t.source, t.reference))
+) AS v (check_id, in_table, id, is_kept, expected, found)
+WHERE NOT (t.is_balanced AND t.is_local AND t.is_held AND t.is_resolution AND t.is_named
+    AND t.is_sourced) AND NOT v.is_kept
+UNION ALL
+SELECT '{ENTRY.id}', e.tenant_id, 'entries', e.id, '',
+    format('transfers 1 to %s', cardinality(e.transfer_ids)),
+    CASE WHEN n.transfers = 0 THEN 'no transfer' ELSE format('%s of them', n.transfers) END
+FROM core.entries AS e
+JOIN uneven AS u ON u.tenant_id = e.tenant_id
+CROSS JOIN LATERAL (
+    SELECT count(*) AS transfers FROM core.transfers AS t
+    WHERE t.tenant_id = e.tenant_id AND t.id = ANY (e.transfer_ids) AND t.entry_id = e.id
+) AS n
+WHERE n.transfers <> cardinality(e.transfer_ids) OR n.transfers = 0
+UNION ALL
+SELECT '{SOURCE.id}', e.tenant_id, 'entries', e.id, '', 'an API key of the house',
+    'reference ' || e.reference
+FROM core.entries AS e
+LEFT JOIN keys AS k ON k.reference = e.reference
+WHERE e.source = 'operator' AND k.reference IS NULL
 UNION ALL
 SELECT '{RESOLVED_ONCE.id}', r.tenant_id, 'resolutions', r.pending_id, '',
     format('a transfer that is its %s', r.kind),
@@ -168,29 +218,6 @@ SELECT '{RESOLVED_ONCE.id}', r.tenant_id, 'resolutions', r.pending_id, '',
 FROM core.resolutions AS r
 LEFT JOIN core.transfers AS t ON t.tenant_id = r.tenant_id AND t.id = r.transfer_id
 WHERE t.id IS NULL OR t.kind <> r.kind OR t.pending_id IS DISTINCT FROM r.pending_id
-""",
-)
-
-ENTRIES: Final = SqlProbe(
-    checks=(ENTRY,),
-    counted=("entries",),
-    sql=f"""
-SELECT '{ENTRY.id}' AS check_id, e.tenant_id, 'entries' AS in_table, e.id, '' AS part,
-    format('transfers 1 to %s', cardinality(e.transfer_ids)) AS expected,
-    CASE WHEN t.transfers IS NULL THEN 'no transfer'
-        WHEN t.first = 1 AND t.last = t.transfers AND t.transfers = cardinality(e.transfer_ids)
-            THEN 'others than it names'
-        ELSE format('%s transfers, %s to %s', t.transfers, t.first, t.last) END AS found
-FROM core.entries AS e
-LEFT JOIN (
-    SELECT tenant_id, entry_id, count(*) AS transfers, min(ordinal) AS first, max(ordinal) AS last,
-        sum(uuid_hash_extended(id, ordinal)) AS hash
-    FROM core.transfers GROUP BY tenant_id, entry_id
-) AS t ON t.tenant_id = e.tenant_id AND t.entry_id = e.id
-WHERE t.hash IS DISTINCT FROM CASE cardinality(e.transfer_ids)
-    WHEN 1 THEN uuid_hash_extended(e.transfer_ids[1], 1)
-    ELSE (SELECT sum(uuid_hash_extended(id, ordinal))
-        FROM unnest(e.transfer_ids) WITH ORDINALITY AS named (id, ordinal)) END
 """,
 )
 
@@ -421,30 +448,6 @@ WHERE (a.reference, 1::bigint, 'regular', a.units, a.asset, 'external', a.party_
 """,
 )
 
-SOURCES: Final = SqlProbe(
-    checks=(SOURCE,),
-    counted=("entries",),
-    sql=f"""
-WITH keys AS MATERIALIZED (
-    SELECT {typeid(ApiKeyId, "id")} AS reference FROM core.api_keys WHERE tenant_id = :house
-)
-SELECT '{SOURCE.id}' AS check_id, e.tenant_id, 'entries' AS in_table, e.id, '' AS part,
-    'an API key of the house' AS expected, 'reference ' || e.reference AS found
-FROM core.entries AS e
-LEFT JOIN keys AS k ON k.reference = e.reference
-WHERE e.source = 'operator' AND k.reference IS NULL
-UNION ALL
-SELECT '{SOURCE.id}', t.tenant_id, 'transfers', t.id, '',
-    CASE WHEN t.kind = 'expire' THEN 'an entry of source expiry for '
-        || {typeid(TransferId, "t.pending_id")} ELSE 'an expire' END,
-    format('a %s in an entry of source %s for %s', t.kind, e.source, e.reference)
-FROM core.transfers AS t
-JOIN core.entries AS e ON e.tenant_id = t.tenant_id AND e.id = t.entry_id
-WHERE (t.kind = 'expire') <> (e.source = 'expiry')
-    OR (t.kind = 'expire' AND e.reference IS DISTINCT FROM {typeid(TransferId, "t.pending_id")})
-""",
-)
-
 REVERSALS: Final = SqlProbe(
     checks=(REVERSED,),
     counted=("reversals",),
@@ -484,13 +487,11 @@ JOIN (
 
 PROBES: Final = (
     TRANSFERS,
-    ENTRIES,
     ACCOUNTS,
     TIMES,
     SUMS,
     DEPOSITS,
     HOLDS,
-    SOURCES,
     REVERSALS,
     FAILED_IDS,
 )

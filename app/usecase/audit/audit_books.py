@@ -1,11 +1,12 @@
 """Auditing the books: every check on one snapshot."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from app.usecase.audit.compare_executions import CHECKS, ExecutionComparison
-from ports.audit import AuditableBooks, BooksSnapshot, Check, Finding, VenueBook
+from ports.audit import AuditableBooks, BooksSnapshot, Check, Finding, Probe, VenueBook
 from ports.clock import Clock
 
 NOT_ASKED = "not asked"
@@ -62,12 +63,18 @@ class AuditBooks:
         opened_at = {venue.name: await venue.now() for venue in self.venues}
         findings: list[Finding] = []
         async with self.books.snapshot() as snapshot:
-            for probe in snapshot.probes:
-                started = self.clock.monotonic()
-                watcher.begin(probe.checks)
-                found = await snapshot.examine(probe)
-                watcher.end(found, self.clock.monotonic() - started)
-                findings += found
+            probes = iter(snapshot.probes)
+            looking = [
+                asyncio.create_task(self._look(snapshot, probes, watcher))
+                for _ in range(snapshot.readers)
+            ]
+            try:
+                for look in looking:
+                    findings += await look
+            finally:
+                for look in looking:
+                    look.cancel()
+                await asyncio.wait(looking)
             started = self.clock.monotonic()
             watcher.begin(CHECKS)
             comparison = ExecutionComparison()
@@ -85,6 +92,19 @@ class AuditBooks:
             findings=tuple(sorted(findings, key=_number)),
             seconds=self.clock.monotonic() - began,
         )
+
+    async def _look(
+        self, snapshot: BooksSnapshot, probes: Iterator[Probe], watcher: Watcher
+    ) -> Sequence[Finding]:
+        """Examine one probe after the other, as long as nobody else has begun with it."""
+        findings: list[Finding] = []
+        for probe in probes:
+            started = self.clock.monotonic()
+            watcher.begin(probe.checks)
+            found = await snapshot.examine(probe)
+            watcher.end(found, self.clock.monotonic() - started)
+            findings += found
+        return findings
 
     async def _note(self, snapshot: BooksSnapshot) -> str:
         asked = {venue.name for venue in self.venues}
