@@ -21,6 +21,7 @@ from app.settings import (
     OkxLpSettings,
     SandboxLpSettings,
     ValrLpSettings,
+    VenueSettings,
     ZeroHashLpSettings,
 )
 from ports.clock import Clock
@@ -43,8 +44,7 @@ def connect_lp(lp: LpSettings, sessions: LpSessions, clock: Clock) -> LiquidityP
         case OkxLpSettings():
             return OkxLp(
                 OkxLpConfig(
-                    **_common(lp),
-                    asset_codes=lp.asset_codes,
+                    **_venue(lp),
                     api_key=lp.api_key,
                     passphrase=lp.passphrase,
                     secret=lp.secret,
@@ -55,8 +55,7 @@ def connect_lp(lp: LpSettings, sessions: LpSessions, clock: Clock) -> LiquidityP
         case ZeroHashLpSettings():
             return ZeroHashLp(
                 ZeroHashLpConfig(
-                    **_common(lp),
-                    asset_codes=lp.asset_codes,
+                    **_venue(lp),
                     api_key=lp.api_key,
                     passphrase=lp.passphrase,
                     secret=lp.secret,
@@ -69,8 +68,7 @@ def connect_lp(lp: LpSettings, sessions: LpSessions, clock: Clock) -> LiquidityP
         case ValrLpSettings():
             return ValrLp(
                 ValrLpConfig(
-                    **_common(lp),
-                    asset_codes=lp.asset_codes,
+                    **_venue(lp),
                     api_key=lp.api_key,
                     secret=lp.secret,
                     tick_sizes={code: Fraction(tick) for code, tick in lp.tick_sizes.items()},
@@ -97,6 +95,10 @@ def _sandbox_config(lp: SandboxLpSettings) -> SandboxLpConfig:
     return SandboxLpConfig(
         **_common(lp), deduplicates_client_order_id=lp.deduplicates_client_order_id
     )
+
+
+def _venue(lp: VenueSettings) -> dict[str, Any]:
+    return {**_common(lp), "asset_codes": lp.asset_codes}
 
 
 def _common(lp: BaseLpSettings) -> dict[str, Any]:

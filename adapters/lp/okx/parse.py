@@ -8,11 +8,11 @@ from typing import Final
 
 from adapters.lp.http import OK, Answer
 from adapters.lp.okx.config import OkxLpConfig
+from adapters.lp.provider import Order
 from adapters.lp.reading import BadAnswer, Fields, NoPrice, unexpected, unreadable
 from domain.amount import AmountTooLarge
-from domain.asset import Instrument
+from domain.ids import AttemptId, LpQuoteRequestId
 from domain.quote.pricing import AmountTooSmall
-from domain.side import Side
 from domain.trade.outcome import Filled, Rejected
 from ports.liquidity import LpQuote, LpQuoteRequest
 
@@ -36,7 +36,7 @@ def parse_quote(answer: Answer, request: LpQuoteRequest, config: OkxLpConfig) ->
         raise NoPrice(NO_PRICE[code])
     fields = _only(_data(envelope))
     fields.expect(
-        clQReqId=request.id.uuid.hex,
+        clQReqId=request_id_of(request.id),
         baseCcy=config.code_of(base),
         quoteCcy=config.code_of(quote),
         side=request.side.value,
@@ -60,32 +60,20 @@ def parse_quote(answer: Answer, request: LpQuoteRequest, config: OkxLpConfig) ->
     )
 
 
-def parse_trade(
-    answer: Answer,
-    *,
-    client_request_id: str,
-    instrument: Instrument,
-    side: Side,
-    config: OkxLpConfig,
-) -> Filled | Rejected:
+def parse_trade(answer: Answer, order: Order, config: OkxLpConfig) -> Filled | Rejected:
     """Read the answer to a trade, or raise `BadAnswer`."""
-    trades = _data(_envelope(answer))
-    return _trade(_only(trades), answer, client_request_id, instrument, side, config)
+    return _trade(_only(_data(_envelope(answer))), answer, order, config)
 
 
-def parse_history(
-    answer: Answer,
-    *,
-    client_request_id: str,
-    instrument: Instrument,
-    side: Side,
-    config: OkxLpConfig,
-) -> Filled | Rejected | None:
+def parse_history(answer: Answer, order: Order, config: OkxLpConfig) -> Filled | Rejected | None:
     """Read what the history says of a trade, None if it has none, or raise `BadAnswer`."""
     trades = _data(_envelope(answer))
-    if not trades:
-        return None
-    return _trade(_only(trades), answer, client_request_id, instrument, side, config)
+    return _trade(_only(trades), answer, order, config) if trades else None
+
+
+def request_id_of(id: AttemptId | LpQuoteRequestId) -> str:
+    """Return our id as OKX takes it: up to 32 letters and digits."""
+    return id.uuid.hex
 
 
 def reference_of(quote_id: str, size_currency: str) -> str:
@@ -99,27 +87,21 @@ def read_reference(reference: str) -> tuple[str, str]:
     return quote_id, size_currency
 
 
-def _trade(
-    fields: Fields,
-    answer: Answer,
-    client_request_id: str,
-    instrument: Instrument,
-    side: Side,
-    config: OkxLpConfig,
-) -> Filled | Rejected:
+def _trade(fields: Fields, answer: Answer, order: Order, config: OkxLpConfig) -> Filled | Rejected:
+    base_asset, quote_asset = order.instrument.base, order.instrument.quote
     fields.expect(
-        clTReqId=client_request_id,
-        baseCcy=config.code_of(instrument.base),
-        quoteCcy=config.code_of(instrument.quote),
-        side=side.value,
+        clTReqId=request_id_of(order.client_order_id),
+        baseCcy=config.code_of(base_asset),
+        quoteCcy=config.code_of(quote_asset),
+        side=order.side.value,
     )
     state = fields.text("state")
     if state == "rejected":
         return Rejected(reason="LP_REJECTED", evidence=answer.evidence)
     if state != "fullyFilled":
         raise unreadable("unknown state")
-    base = fields.amount("fillBaseSz", instrument.base)
-    quote = fields.amount("fillQuoteSz", instrument.quote)
+    base = fields.amount("fillBaseSz", base_asset)
+    quote = fields.amount("fillQuoteSz", quote_asset)
     fields.expect_price("fillPx", base, quote)
     return Filled(
         base=base,

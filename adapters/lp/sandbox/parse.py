@@ -4,10 +4,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from adapters.lp.http import OK, Answer
+from adapters.lp.provider import Order
 from adapters.lp.reading import BadAnswer, Fields, NoPrice, unexpected, unreadable
-from domain.asset import Instrument
-from domain.ids import AttemptId
-from domain.side import Side
 from domain.trade.outcome import Filled, Rejected
 from ports.liquidity import LpQuote, LpQuoteRequest, Working
 
@@ -46,38 +44,34 @@ def parse_quote(answer: Answer, request: LpQuoteRequest, *, margin: timedelta) -
     )
 
 
-def parse_execution(
-    answer: Answer, *, client_order_id: AttemptId, instrument: Instrument, side: Side
-) -> Filled | Rejected | Working:
+def parse_execution(answer: Answer, order: Order) -> Filled | Rejected | Working:
     """Read the answer to an order, or raise `BadAnswer`."""
     if answer.status != OK:
-        return _verdict(answer, client_order_id)
-    return parse_order(answer, client_order_id=client_order_id, instrument=instrument, side=side)
+        return _verdict(answer, order)
+    return parse_order(answer, order)
 
 
-def parse_order(
-    answer: Answer, *, client_order_id: AttemptId, instrument: Instrument, side: Side
-) -> Filled | Rejected | Working:
+def parse_order(answer: Answer, order: Order) -> Filled | Rejected | Working:
     """Read the state of an order, or raise `BadAnswer`."""
     if answer.status != OK:
         raise unexpected(answer)
     fields = Fields.of(answer)
-    fields.expect(client_order_id=str(client_order_id))
+    fields.expect(client_order_id=str(order.client_order_id))
     status = fields.text("status")
     if status == "working":
         return Working(answer.evidence)
     fields.expect(
-        base_asset=instrument.base.code,
-        quote_asset=instrument.quote.code,
-        side=side.value,
+        base_asset=order.instrument.base.code,
+        quote_asset=order.instrument.quote.code,
+        side=order.side.value,
     )
     if status == "rejected":
         return _rejection(fields.text("code"), answer)
     if status != "filled":
         raise unreadable("unknown status")
     return Filled(
-        base=fields.amount("base_amount", instrument.base),
-        quote=fields.amount("quote_amount", instrument.quote),
+        base=fields.amount("base_amount", order.instrument.base),
+        quote=fields.amount("quote_amount", order.instrument.quote),
         venue_order_id=fields.identifier("order_id"),
         evidence=answer.evidence,
     )
@@ -88,7 +82,7 @@ def is_not_found(answer: Answer) -> bool:
     return answer.status == _NOT_FOUND and _code(Fields.of(answer)) == "ORDER_NOT_FOUND"
 
 
-def parse_time(answer: Answer) -> datetime | None:
+def parse_time(answer: Answer) -> datetime:
     """Read the venue's clock, which it says in every answer."""
     return Fields.of(answer).time("time")
 
@@ -100,12 +94,12 @@ def _no_quote(answer: Answer) -> Exception:
     return NoPrice(code) if code in NO_PRICE else unexpected(answer)
 
 
-def _verdict(answer: Answer, client_order_id: AttemptId) -> Rejected:
+def _verdict(answer: Answer, order: Order) -> Rejected:
     if not _is_refusal(answer):
         raise unexpected(answer)
     fields = Fields.of(answer)
     if fields.has("client_order_id"):
-        fields.expect(client_order_id=str(client_order_id))
+        fields.expect(client_order_id=str(order.client_order_id))
     return _rejection(_code(fields), answer)
 
 

@@ -6,8 +6,7 @@ from datetime import timedelta
 from fractions import Fraction
 
 from adapters.lp.config import LpConfig
-from domain.asset import Asset, Instrument
-from ports.liquidity import LpCapabilities
+from domain.asset import Instrument
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,33 +19,19 @@ class ValrLpConfig(LpConfig):
         move before an order is not filled.
     taker_fee_bps: what the venue takes of what we receive.
     quote_life: how long a price stands for which nobody but the margin above vouches.
-    asset_codes: the venue's code of an asset, where it is not ours.
     """
 
+    is_firm: bool = False
     api_key: str = field(repr=False)
     secret: str = field(repr=False)
     tick_sizes: Mapping[str, Fraction]
     price_risk_bps: int
     taker_fee_bps: int
     quote_life: timedelta = timedelta(seconds=10)
-    asset_codes: Mapping[str, str] = field(default_factory=dict)
-
-    def code_of(self, asset: Asset) -> str:
-        return self.asset_codes.get(asset.code, asset.code)
-
-    def pair_of(self, instrument: Instrument) -> str:
-        return self.code_of(instrument.base) + self.code_of(instrument.quote)
 
     @property
     def secrets(self) -> tuple[str, ...]:
         return (self.api_key, self.secret)
 
-    @property
-    def capabilities(self) -> LpCapabilities:
-        return LpCapabilities(
-            # A customer order id must be unique among open orders only.
-            deduplicates_client_order_id=False,
-            status_is_authoritative=self.status_is_authoritative,
-            visibility_window=self.visibility_window,
-            is_firm=False,
-        )
+    def pair_of(self, instrument: Instrument) -> str:
+        return self.code_of(instrument.base) + self.code_of(instrument.quote)

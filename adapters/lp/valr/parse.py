@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Final
 
 from adapters.lp.http import OK, Answer
+from adapters.lp.provider import Order
 from adapters.lp.reading import Fields, NoPrice, unexpected, unreadable
 from adapters.lp.valr.config import ValrLpConfig
 from adapters.lp.valr.price import Level, order_for
@@ -54,34 +55,27 @@ def parse_quote(
     )
 
 
-def parse_summary(
-    answer: Answer,
-    *,
-    customer_order_id: str,
-    instrument: Instrument,
-    side: Side,
-    config: ValrLpConfig,
-) -> Filled | Rejected:
+def parse_summary(answer: Answer, order: Order, config: ValrLpConfig) -> Filled | Rejected:
     """Read what became of an order, or raise `BadAnswer`."""
     if answer.status != OK:
         raise unexpected(answer)
     fields = Fields.of(answer)
     fields.expect(
-        customerOrderId=customer_order_id,
-        currencyPair=config.pair_of(instrument),
-        orderSide=side.value,
+        customerOrderId=str(order.client_order_id.uuid),
+        currencyPair=config.pair_of(order.instrument),
+        orderSide=order.side.value,
     )
     state = fields.text("orderStatusType")
-    executed = fields.amount("totalExecutedQuantity", instrument.base, or_zero=True)
+    executed = fields.amount("totalExecutedQuantity", order.instrument.base, or_zero=True)
     if state in ("Cancelled", "Failed"):
         if executed.units:
             raise unreadable("all or none was ordered, and some was executed")
         return Rejected(reason=f"LP_{state.upper()}", evidence=answer.evidence)
     if state != "Filled":
         raise unreadable("unknown orderStatusType")
-    total = fields.amount("total", instrument.quote)
+    total = fields.amount("total", order.instrument.quote)
     fields.expect_price("averagePrice", executed, total)
-    base, quote = _without_fee(fields, executed, total, side, config)
+    base, quote = _without_fee(fields, executed, total, order.side, config)
     return Filled(
         base=base,
         quote=quote,

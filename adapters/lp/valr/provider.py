@@ -5,121 +5,55 @@ executed, and the order has it as its limit, all or none: it is filled at the pr
 not at all.
 """
 
-from datetime import datetime
-from functools import partial
-
 from adapters.lp.http import Answer, LpSessions
-from adapters.lp.outcome import not_found, outcome_from, price_from, status_from
+from adapters.lp.provider import Order, VenueLp
+from adapters.lp.reading import NoPrice
 from adapters.lp.valr.client import ValrClient
 from adapters.lp.valr.config import ValrLpConfig
 from adapters.lp.valr.parse import is_not_found, parse_quote, parse_summary, read_reference
 from domain.amount import Amount
-from domain.asset import Instrument
-from domain.ids import AttemptId
-from domain.side import Side
+from domain.trade.outcome import Filled, Rejected
 from ports.clock import Clock
-from ports.liquidity import (
-    ExecutionOutcome,
-    LiquidityProvider,
-    LpCapabilities,
-    LpQuote,
-    LpQuoteRequest,
-    LpRefused,
-    LpStatus,
-)
+from ports.liquidity import LpQuote, LpQuoteRequest
 
 
-class ValrLp(LiquidityProvider):
+class ValrLp(VenueLp):
     """One account at VALR."""
 
     def __init__(self, config: ValrLpConfig, sessions: LpSessions, clock: Clock) -> None:
+        super().__init__(config)
         self._config = config
         self._client = ValrClient(config, sessions, clock)
 
-    @property
-    def name(self) -> str:
-        return self._config.name
-
-    @property
-    def capabilities(self) -> LpCapabilities:
-        return self._config.capabilities
-
-    async def request_quote(self, request: LpQuoteRequest) -> LpQuote:
-        """Return a price; also raises `LpRefused` where the quote amount is what is fixed.
-
-        An order at a better price than its limit would take or bring another quote amount.
-        """
+    async def ask_price(self, request: LpQuoteRequest) -> Answer:
         if not request.is_base:
-            raise self._refused("FIXED_QUOTE_AMOUNT")
+            # At a better price than its limit an order takes or brings another quote amount.
+            raise NoPrice("FIXED_QUOTE_AMOUNT")
         if request.instrument.code not in self._config.tick_sizes:
-            raise self._refused("UNKNOWN_INSTRUMENT")
-        now = self._client.now()
-        return await price_from(
-            self._client.order_book(self._config.pair_of(request.instrument)),
-            lambda answer: parse_quote(answer, request, self._config, now=now),
-            lp=self.name,
-            request=request,
+            raise NoPrice("UNKNOWN_INSTRUMENT")
+        return await self._client.order_book(self._config.pair_of(request.instrument))
+
+    def read_price(self, answer: Answer, request: LpQuoteRequest) -> LpQuote:
+        return parse_quote(answer, request, self._config, now=self._client.now())
+
+    async def send_order(self, order: Order, base: Amount, quote: Amount) -> Answer:
+        quantity, limit = read_reference(order.reference)
+        return await self._client.order(
+            {
+                "side": order.side.value.upper(),
+                "quantity": quantity,
+                "price": limit,
+                "pair": self._config.pair_of(order.instrument),
+                "timeInForce": "FOK",
+                "customerOrderId": str(order.client_order_id.uuid),
+            }
         )
 
-    async def execute(
-        self,
-        *,
-        client_order_id: AttemptId,
-        reference: str,
-        instrument: Instrument,
-        side: Side,
-        base: Amount,
-        quote: Amount,
-    ) -> ExecutionOutcome:
-        quantity, limit = read_reference(reference)
-        customer_order_id = str(client_order_id.uuid)
-        fields = {
-            "side": side.value.upper(),
-            "quantity": quantity,
-            "price": limit,
-            "pair": self._config.pair_of(instrument),
-            "timeInForce": "FOK",
-            "customerOrderId": customer_order_id,
-        }
-        return await outcome_from(
-            self._client.order(fields),
-            partial(
-                parse_summary,
-                customer_order_id=customer_order_id,
-                instrument=instrument,
-                side=side,
-                config=self._config,
-            ),
-        )
+    def read_execution(self, answer: Answer, order: Order) -> Filled | Rejected:
+        return parse_summary(answer, order, self._config)
 
-    async def get_status(
-        self,
-        *,
-        client_order_id: AttemptId,
-        reference: str,
-        instrument: Instrument,
-        side: Side,
-        lp_quote_expires_at: datetime,
-    ) -> LpStatus:
-        customer_order_id = str(client_order_id.uuid)
+    async def ask_state(self, order: Order) -> Answer:
+        return await self._client.order_summary(str(order.client_order_id.uuid))
 
-        def read(answer: Answer) -> LpStatus:
-            if is_not_found(answer):
-                return not_found(
-                    answer,
-                    self._config,
-                    venue_time=answer.date,
-                    lp_quote_expires_at=lp_quote_expires_at,
-                )
-            return parse_summary(
-                answer,
-                customer_order_id=customer_order_id,
-                instrument=instrument,
-                side=side,
-                config=self._config,
-            )
-
-        return await status_from(self._client.order_summary(customer_order_id), read)
-
-    def _refused(self, code: str) -> LpRefused:
-        return LpRefused(f"{self.name} gives no price: {code}", lp=self.name, code=code)
+    def read_state(self, answer: Answer, order: Order) -> Filled | Rejected | None:
+        return None if is_not_found(answer) else parse_summary(answer, order, self._config)

@@ -7,8 +7,10 @@ verdict: what became of an execution that was not completed, its trades tell.
 from typing import Final
 
 from adapters.lp.http import OK, Answer
+from adapters.lp.provider import Order
 from adapters.lp.reading import Fields, NoPrice, unexpected, unreadable
 from adapters.lp.zero_hash.config import ZeroHashLpConfig
+from domain.amount import Amount
 from domain.asset import Instrument
 from domain.side import Side
 from domain.trade.outcome import Filled
@@ -26,11 +28,8 @@ def parse_quote(answer: Answer, request: LpQuoteRequest, config: ZeroHashLpConfi
         Fields.of(answer)
         raise NoPrice("HTTP_400")
     fields = _message(answer)
-    _expect_instrument(fields, request.instrument, config)
     fields.expect(side=request.side.value)
-    base = fields.amount("quantity", request.instrument.base)
-    quote = fields.amount("total_notional", request.instrument.quote)
-    fields.expect_price("price", base, quote)
+    base, quote = _amounts(fields, "price", request.instrument, config)
     expires_at = fields.unix_time("expire_ts") - config.quote_safety_margin
     if answer.date is None or expires_at <= answer.date:
         raise unreadable("the quote is over when it arrives")
@@ -39,24 +38,14 @@ def parse_quote(answer: Answer, request: LpQuoteRequest, config: ZeroHashLpConfi
     )
 
 
-def parse_execution(
-    answer: Answer,
-    *,
-    quote_id: str,
-    instrument: Instrument,
-    side: Side,
-    config: ZeroHashLpConfig,
-) -> Filled:
+def parse_execution(answer: Answer, order: Order, config: ZeroHashLpConfig) -> Filled:
     """Read the answer to an execution, or raise `BadAnswer`."""
     fields = _message(answer)
     if fields.text("status") != "Completed":
         raise unreadable("unknown status")
     executed = fields.part("quote")
-    executed.expect(quote_id=quote_id, side=side.value)
-    _expect_instrument(executed, instrument, config)
-    base = executed.amount("quantity", instrument.base)
-    quote = executed.amount("total_notional", instrument.quote)
-    executed.expect_price("price", base, quote)
+    executed.expect(quote_id=order.reference, side=order.side.value)
+    base, quote = _amounts(executed, "price", order.instrument, config)
     return Filled(
         base=base,
         quote=quote,
@@ -65,14 +54,7 @@ def parse_execution(
     )
 
 
-def parse_trades(
-    answer: Answer,
-    *,
-    quote_id: str,
-    instrument: Instrument,
-    side: Side,
-    config: ZeroHashLpConfig,
-) -> Filled | None:
+def parse_trades(answer: Answer, order: Order, config: ZeroHashLpConfig) -> Filled | None:
     """Read the trade on a quote, None if there is none, or raise `BadAnswer`."""
     if answer.status != OK:
         raise unexpected(answer)
@@ -82,14 +64,11 @@ def parse_trades(
     if len(trades) > 1:
         raise unreadable("more than one trade on a quote")
     (fields,) = trades
-    fields.expect(client_trade_id=quote_id)
-    _expect_instrument(fields, instrument, config)
+    fields.expect(client_trade_id=order.reference)
     if fields.text("trade_state") not in _EXECUTED:
         raise unreadable("unknown trade_state")
-    _expect_parties(fields.parts("parties"), instrument, side, config)
-    base = fields.amount("quantity", instrument.base)
-    quote = fields.amount("total_notional", instrument.quote)
-    fields.expect_price("trade_price", base, quote)
+    _expect_parties(fields.parts("parties"), order.instrument, order.side, config)
+    base, quote = _amounts(fields, "trade_price", order.instrument, config)
     return Filled(
         base=base,
         quote=quote,
@@ -121,8 +100,15 @@ def _message(answer: Answer) -> Fields:
     return Fields.of(answer).part("message")
 
 
-def _expect_instrument(fields: Fields, instrument: Instrument, config: ZeroHashLpConfig) -> None:
+def _amounts(
+    fields: Fields, price_field: str, instrument: Instrument, config: ZeroHashLpConfig
+) -> tuple[Amount, Amount]:
+    """Read both amounts of that instrument; they multiply by the price."""
     fields.expect(
         underlying=config.code_of(instrument.base),
         quoted_currency=config.code_of(instrument.quote),
     )
+    base = fields.amount("quantity", instrument.base)
+    quote = fields.amount("total_notional", instrument.quote)
+    fields.expect_price(price_field, base, quote)
+    return base, quote

@@ -7,13 +7,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from adapters.lp.http import Answer
+from adapters.lp.provider import Order
 from adapters.lp.valr.config import ValrLpConfig
 from adapters.lp.valr.parse import parse_summary, read_reference, reference_of
 from adapters.lp.valr.price import Level, order_for
 from domain.amount import Amount
+from domain.ids import AttemptId
 from domain.side import Side
 from domain.trade.outcome import Filled
-from tests.support.builders import BTC, BTC_NGN, NGN
+from tests.support.builders import BTC, BTC_NGN, NGN, an_id
 
 UNITS: Final = st.integers(min_value=1, max_value=10**12)
 PRICES: Final = st.integers(min_value=1, max_value=10**12).map(lambda cents: Fraction(cents, 100))
@@ -106,19 +108,15 @@ def test_a_fill_is_told_without_the_fee_that_was_taken_of_it(units: int, side: S
     assume(total > 0)
     gross = (units, BTC) if side is Side.BUY else (total, NGN)
     fee = Amount(gross[1], fee_of(gross[0], 10))
-    body = f"""{{"orderId": "o-1", "customerOrderId": "c-1", "currencyPair": "BTCNGN",
-        "orderSide": "{side}", "orderStatusType": "Filled", "averagePrice": "1500000",
+    order = Order(client_order_id=an_id(AttemptId), reference="", instrument=BTC_NGN, side=side)
+    body = f"""{{"orderId": "o-1", "customerOrderId": "{order.client_order_id.uuid}",
+        "currencyPair": "BTCNGN", "orderSide": "{side}", "orderStatusType": "Filled",
+        "averagePrice": "1500000",
         "totalExecutedQuantity": "{Amount(BTC, units).value}",
         "total": "{Amount(NGN, total).value}",
         "totalFee": "{fee.value}", "feeCurrency": "{fee.asset}"}}"""
 
-    said = parse_summary(
-        Answer(200, body.encode()),
-        customer_order_id="c-1",
-        instrument=BTC_NGN,
-        side=side,
-        config=a_config(),
-    )
+    said = parse_summary(Answer(200, body.encode()), order, a_config())
 
     assert isinstance(said, Filled)
     if side is Side.BUY:
