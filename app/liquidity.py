@@ -5,6 +5,8 @@ from datetime import timedelta
 from fractions import Fraction
 from typing import Any, assert_never
 
+from adapters.lp.binance.config import BinanceLpConfig
+from adapters.lp.binance.provider import BinanceLp
 from adapters.lp.http import LpSessions
 from adapters.lp.okx.config import OkxLpConfig
 from adapters.lp.okx.provider import OkxLp
@@ -17,6 +19,7 @@ from adapters.lp.zero_hash.config import ZeroHashLpConfig
 from adapters.lp.zero_hash.provider import ZeroHashLp
 from app.settings import (
     BaseLpSettings,
+    BinanceLpSettings,
     LpSettings,
     OkxLpSettings,
     SandboxLpSettings,
@@ -74,6 +77,14 @@ def connect_lp(lp: LpSettings, sessions: LpSessions, clock: Clock) -> LiquidityP
                     tick_sizes={code: Fraction(tick) for code, tick in lp.tick_sizes.items()},
                     price_risk_bps=lp.price_risk_bps,
                     taker_fee_bps=lp.taker_fee_bps,
+                ),
+                sessions,
+                clock,
+            )
+        case BinanceLpSettings():
+            return BinanceLp(
+                BinanceLpConfig(
+                    **_venue(lp), api_key=lp.api_key, secret=lp.secret, wallet=lp.wallet
                 ),
                 sessions,
                 clock,

@@ -94,6 +94,15 @@ class ValrLpSettings(VenueSettings):
     """What the venue takes of what we receive."""
 
 
+class BinanceLpSettings(VenueSettings):
+    """Binance Convert."""
+
+    adapter: Literal["binance"]
+    api_key: Credential
+    secret: Credential
+    wallet: VenueCode = "SPOT"
+
+
 def _adapter(values: Any) -> Any:
     if isinstance(values, BaseLpSettings):
         return getattr(values, "adapter", None)
@@ -104,7 +113,8 @@ LpSettings = Annotated[
     Annotated[SandboxLpSettings, Tag("sandbox")]
     | Annotated[OkxLpSettings, Tag("okx")]
     | Annotated[ZeroHashLpSettings, Tag("zero-hash")]
-    | Annotated[ValrLpSettings, Tag("valr")],
+    | Annotated[ValrLpSettings, Tag("valr")]
+    | Annotated[BinanceLpSettings, Tag("binance")],
     Discriminator(_adapter),
 ]
 """One liquidity provider; `adapter` says which wire format it speaks, the sandbox's unless told."""

@@ -1,7 +1,7 @@
 """HTTP calls to venues: what was answered, or why nothing was."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -167,6 +167,17 @@ class Connection:
         except Exception as error:
             # Whatever else goes wrong, the caller must not take it for proof of anything.
             raise NoAnswer("LP_CALL_FAILED", _name_of(error)) from error
+
+
+async def after_sending(looking: Awaitable[Answer]) -> Answer:
+    """Look at what became of what was sent, or raise `NoAnswer`.
+
+    That the venue cannot be reached any more does not undo it.
+    """
+    try:
+        return await looking
+    except NotConnected as error:
+        raise NoAnswer("LP_UNREACHABLE", str(error)) from error
 
 
 def json_body(fields: Mapping[str, object]) -> bytes:

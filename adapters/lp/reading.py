@@ -88,11 +88,10 @@ class Fields:
             raise unreadable(f"{field} is missing or no text")
         return value
 
-    def flag(self, field: str) -> bool:
+    def code(self, field: str) -> str:
+        """Read a code, a text or a whole number."""
         value = self._values.get(field)
-        if not isinstance(value, bool):
-            raise unreadable(f"{field} is missing or neither true nor false")
-        return value
+        return str(value) if type(value) is int else self.text(field)
 
     def part(self, field: str) -> "Fields":
         value = self._values.get(field)

@@ -72,6 +72,10 @@ def loose(subject: Subject) -> str:
     return "" if subject.is_firm else "the venue holds no prices, and none for a quote amount"
 
 
+def silent(subject: Subject) -> str:
+    return "" if subject.repeats_question else "its prices do not say what they are prices of"
+
+
 def firm(subject: Subject) -> str:
     return "the venue holds its prices" if subject.is_firm else ""
 
@@ -190,7 +194,7 @@ async def _(bench: Bench) -> None:
         require(is_same and told.expires_at <= truth.expires_at, f"{name}: {told}")
 
 
-@rule("quote-echo", "No price is made of an answer to another question.")
+@rule("quote-echo", "No price is made of an answer to another question.", silent)
 async def _(bench: Bench) -> None:
     request = bench.ask()
     await bench.lp.request_quote(request)

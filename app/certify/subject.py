@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Final
 
+from adapters.lp.binance.config import BinanceLpConfig
+from adapters.lp.binance.provider import BinanceLp
 from adapters.lp.http import LpSessions
 from adapters.lp.okx.config import OkxLpConfig
 from adapters.lp.okx.provider import OkxLp
 from adapters.lp.sandbox.config import SandboxLpConfig
-from adapters.lp.sandbox.face import okx, valr, zero_hash
+from adapters.lp.sandbox.face import binance, okx, valr, zero_hash
 from adapters.lp.sandbox.provider import SandboxLp
 from adapters.lp.valr.config import ValrLpConfig
 from adapters.lp.valr.provider import ValrLp
@@ -31,6 +33,7 @@ class Subject:
     secrets: what is sent along with a call.
     wrong_secret: a change of the configuration by which the venue must not know us.
     tells_price: whether its answers say a price beside the amounts.
+    repeats_question: whether an answer with a price says what it is a price of.
     is_firm: whether the venue holds its prices, of base and of quote amounts.
     tells_rejection, tells_expiry: whether an order that is refused, or is refused because its
         quote is over, gets a documented verdict.
@@ -45,6 +48,7 @@ class Subject:
     wrong_secret: Mapping[str, str] = field(default_factory=dict)
     tells_price: bool = False
     is_firm: bool = True
+    repeats_question: bool = True
     tells_rejection: bool = True
     tells_expiry: bool = False
 
@@ -101,6 +105,16 @@ def _valr(url: str, sessions: LpSessions, clock: Clock, **changed: Any) -> Liqui
     return ValrLp(ValrLpConfig(**(known | changed)), sessions, clock)
 
 
+def _binance(url: str, sessions: LpSessions, clock: Clock, **changed: Any) -> LiquidityProvider:
+    known: dict[str, Any] = {
+        "name": "binance",
+        "url": url,
+        "api_key": binance.API_KEY,
+        "secret": binance.SECRET,
+    }
+    return BinanceLp(BinanceLpConfig(**(known | changed)), sessions, clock)
+
+
 def _by_our_id(attempt: AttemptId, reference: str) -> str:
     return str(attempt)
 
@@ -155,6 +169,17 @@ SUBJECTS: Final[Mapping[str, Subject]] = {
             wrong_secret={"secret": "another"},
             tells_price=True,
             is_firm=False,
+        ),
+        Subject(
+            name="binance",
+            face="binance",
+            deduplicates=False,
+            connect=_binance,
+            order_key=lambda _, reference: reference,
+            secrets=(binance.API_KEY, binance.SECRET),
+            wrong_secret={"secret": "another"},
+            tells_price=True,
+            repeats_question=False,
         ),
     )
 }

@@ -6,7 +6,7 @@ by Customer Order Id".
 
 from datetime import datetime
 
-from adapters.lp.http import Answer, Call, Connection, LpSessions, NoAnswer, NotConnected, json_body
+from adapters.lp.http import Answer, Call, Connection, LpSessions, after_sending, json_body
 from adapters.lp.signing import VenueTime, hmac_sha512, milliseconds_text
 from adapters.lp.valr.config import ValrLpConfig
 from ports.clock import Clock
@@ -36,11 +36,7 @@ class ValrClient:
         placed = self._time.hear(await self._connection.execute(call))
         if placed.status != _CREATED:
             return placed
-        try:
-            return await self.order_summary(fields["customerOrderId"])
-        except NotConnected as error:
-            # The order was placed all the same.
-            raise NoAnswer("LP_UNREACHABLE", str(error)) from error
+        return await after_sending(self.order_summary(fields["customerOrderId"]))
 
     async def order_summary(self, customer_order_id: str) -> Answer:
         target = f"/v1/orders/history/summary/customerorderid/{customer_order_id}"

@@ -6,6 +6,7 @@ from typing import Any, Final
 import pytest
 from pydantic import ValidationError
 
+from adapters.lp.binance.provider import BinanceLp
 from adapters.lp.http import open_lp_sessions
 from adapters.lp.okx.provider import OkxLp
 from adapters.lp.sandbox.provider import SandboxLp
@@ -42,6 +43,13 @@ VALR: Final = {
     "price_risk_bps": 20,
     "taker_fee_bps": 10,
 }
+BINANCE: Final = {
+    **COMMON,
+    "name": "binance",
+    "adapter": "binance",
+    "api_key": "the-key",
+    "secret": "the-secret",
+}
 
 
 def told(monkeypatch: pytest.MonkeyPatch, *lps: dict[str, Any]) -> Settings:
@@ -52,7 +60,7 @@ def told(monkeypatch: pytest.MonkeyPatch, *lps: dict[str, Any]) -> Settings:
 async def test_each_provider_gets_the_adapter_that_its_settings_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings = told(monkeypatch, SANDBOX, OKX, ZERO_HASH, VALR)
+    settings = told(monkeypatch, SANDBOX, OKX, ZERO_HASH, VALR, BINANCE)
 
     async with open_lp_sessions() as sessions:
         lps = connect_lps(settings.lps, sessions, SystemClock())
@@ -64,6 +72,7 @@ async def test_each_provider_gets_the_adapter_that_its_settings_name(
         "okx-main": OkxLp,
         "zh": ZeroHashLp,
         "valr-main": ValrLp,
+        "binance": BinanceLp,
     }
     assert {name for name, lp in lps.items() if not lp.capabilities.is_firm} == {"valr-main"}
     assert [feed.source.name for feed in feeds] == ["alpha"]
