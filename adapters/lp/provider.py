@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Generic, TypeVar
 
 from adapters.lp.config import LpConfig
 from adapters.lp.http import Answer
@@ -22,6 +23,8 @@ from ports.liquidity import (
     Working,
 )
 
+Config = TypeVar("Config", bound=LpConfig)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
@@ -33,23 +36,23 @@ class Order:
     side: Side
 
 
-class VenueLp(LiquidityProvider, ABC):
+class VenueLp(LiquidityProvider, ABC, Generic[Config]):
     """An adapter, once it says how its venue is asked and how the answers read.
 
     What asks raises `NotConnected` or `NoAnswer`; what reads raises `BadAnswer` for all that proves
     nothing.
     """
 
-    def __init__(self, config: LpConfig) -> None:
-        self._known = config
+    def __init__(self, config: Config) -> None:
+        self._config = config
 
     @property
     def name(self) -> str:
-        return self._known.name
+        return self._config.name
 
     @property
     def capabilities(self) -> LpCapabilities:
-        return self._known.capabilities
+        return self._config.capabilities
 
     @abstractmethod
     async def ask_price(self, request: LpQuoteRequest) -> Answer:
@@ -120,7 +123,7 @@ class VenueLp(LiquidityProvider, ABC):
         def read(answer: Answer) -> LpStatus:
             return self.read_state(answer, order) or not_found(
                 answer,
-                self._known,
+                self._config,
                 venue_time=self.read_clock(answer),
                 lp_quote_expires_at=lp_quote_expires_at,
             )

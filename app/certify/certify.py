@@ -8,7 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from app.certify.bench import Plant, nothing_planted, open_bench
-from app.certify.rules import RULES, Broken, Rule
+from app.certify.rules import RULES
+from app.certify.rules.rule import Broken, Rule
 from app.certify.subject import Subject
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from app.certify.certify import Grade, judge
-from app.certify.rules import RULES, Rule
+from app.certify.rules import RULES
+from app.certify.rules.rule import Rule
 from app.certify.subject import SUBJECTS, Subject
 
 

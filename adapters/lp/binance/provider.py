@@ -11,12 +11,11 @@ from ports.clock import Clock
 from ports.liquidity import LpQuote, LpQuoteRequest, Working
 
 
-class BinanceLp(VenueLp):
+class BinanceLp(VenueLp[BinanceLpConfig]):
     """One account at Binance."""
 
     def __init__(self, config: BinanceLpConfig, sessions: LpSessions, clock: Clock) -> None:
         super().__init__(config)
-        self._config = config
         self._client = BinanceClient(config, sessions, clock)
 
     async def ask_price(self, request: LpQuoteRequest) -> Answer:

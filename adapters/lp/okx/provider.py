@@ -17,12 +17,11 @@ from ports.clock import Clock
 from ports.liquidity import LpQuote, LpQuoteRequest
 
 
-class OkxLp(VenueLp):
+class OkxLp(VenueLp[OkxLpConfig]):
     """One account at OKX."""
 
     def __init__(self, config: OkxLpConfig, sessions: LpSessions, clock: Clock) -> None:
         super().__init__(config)
-        self._config = config
         self._client = OkxClient(config, sessions, clock)
 
     async def ask_price(self, request: LpQuoteRequest) -> Answer:

@@ -18,12 +18,11 @@ from domain.trade.outcome import Filled, Rejected
 from ports.liquidity import LpQuote, LpQuoteRequest, Working
 
 
-class SandboxLp(VenueLp):
+class SandboxLp(VenueLp[SandboxLpConfig]):
     """One sandbox venue."""
 
     def __init__(self, config: SandboxLpConfig, sessions: LpSessions) -> None:
         super().__init__(config)
-        self._config = config
         self._client = SandboxClient(config, sessions)
 
     async def ask_price(self, request: LpQuoteRequest) -> Answer:

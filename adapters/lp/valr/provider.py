@@ -17,12 +17,11 @@ from ports.clock import Clock
 from ports.liquidity import LpQuote, LpQuoteRequest
 
 
-class ValrLp(VenueLp):
+class ValrLp(VenueLp[ValrLpConfig]):
     """One account at VALR."""
 
     def __init__(self, config: ValrLpConfig, sessions: LpSessions, clock: Clock) -> None:
         super().__init__(config)
-        self._config = config
         self._client = ValrClient(config, sessions, clock)
 
     async def ask_price(self, request: LpQuoteRequest) -> Answer:

@@ -14,12 +14,11 @@ from ports.clock import Clock
 from ports.liquidity import LpQuote, LpQuoteRequest
 
 
-class ZeroHashLp(VenueLp):
+class ZeroHashLp(VenueLp[ZeroHashLpConfig]):
     """One participant's account at Zero Hash."""
 
     def __init__(self, config: ZeroHashLpConfig, sessions: LpSessions, clock: Clock) -> None:
         super().__init__(config)
-        self._config = config
         self._client = ZeroHashClient(config, sessions, clock)
 
     async def ask_price(self, request: LpQuoteRequest) -> Answer:
