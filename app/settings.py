@@ -53,8 +53,9 @@ class SandboxLpSettings(BaseLpSettings):
 
 
 class VenueSettings(BaseLpSettings):
-    """A venue that others run."""
+    """A venue that others run; credentials go to it, so in the open only to this machine."""
 
+    url: Annotated[str, Field(pattern=r"^(https://|http://(127\.0\.0\.1|localhost)(:|/|$))")]
     asset_codes: dict[AssetCode, VenueCode] = Field(default_factory=dict)
     """The venue's code of an asset by ours, where they differ."""
 

@@ -91,6 +91,8 @@ def test_no_text_of_the_settings_shows_a_credential(monkeypatch: pytest.MonkeyPa
         {**SANDBOX, "api_key": "k"},
         {**OKX, "secret": ""},
         {**OKX, "deduplicates_client_order_id": True},
+        {**OKX, "url": "http://www.okx.com"},
+        {**OKX, "url": "http://127.0.0.1.evil.example"},
         {**ZERO_HASH, "secret": "not base64!"},
         {**ZERO_HASH, "secret": "abc"},
         {**ZERO_HASH, "participant_code": ""},
