@@ -7,6 +7,8 @@ from typing import Any, assert_never
 
 from adapters.lp.binance.config import BinanceLpConfig
 from adapters.lp.binance.provider import BinanceLp
+from adapters.lp.bybit.config import BybitLpConfig
+from adapters.lp.bybit.provider import BybitLp
 from adapters.lp.http import LpSessions
 from adapters.lp.okx.config import OkxLpConfig
 from adapters.lp.okx.provider import OkxLp
@@ -20,6 +22,7 @@ from adapters.lp.zero_hash.provider import ZeroHashLp
 from app.settings import (
     BaseLpSettings,
     BinanceLpSettings,
+    BybitLpSettings,
     LpSettings,
     OkxLpSettings,
     SandboxLpSettings,
@@ -85,6 +88,17 @@ def connect_lp(lp: LpSettings, sessions: LpSessions, clock: Clock) -> LiquidityP
             return BinanceLp(
                 BinanceLpConfig(
                     **_venue(lp), api_key=lp.api_key, secret=lp.secret, wallet=lp.wallet
+                ),
+                sessions,
+                clock,
+            )
+        case BybitLpSettings():
+            return BybitLp(
+                BybitLpConfig(
+                    **_venue(lp),
+                    api_key=lp.api_key,
+                    secret=lp.secret,
+                    account_type=lp.account_type,
                 ),
                 sessions,
                 clock,

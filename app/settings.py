@@ -104,6 +104,15 @@ class BinanceLpSettings(VenueSettings):
     wallet: VenueCode = "SPOT"
 
 
+class BybitLpSettings(VenueSettings):
+    """Bybit Convert."""
+
+    adapter: Literal["bybit"]
+    api_key: Credential
+    secret: Credential
+    account_type: VenueCode = "eb_convert_uta"
+
+
 def _adapter(values: Any) -> Any:
     if isinstance(values, BaseLpSettings):
         return getattr(values, "adapter", None)
@@ -115,7 +124,8 @@ LpSettings = Annotated[
     | Annotated[OkxLpSettings, Tag("okx")]
     | Annotated[ZeroHashLpSettings, Tag("zero-hash")]
     | Annotated[ValrLpSettings, Tag("valr")]
-    | Annotated[BinanceLpSettings, Tag("binance")],
+    | Annotated[BinanceLpSettings, Tag("binance")]
+    | Annotated[BybitLpSettings, Tag("bybit")],
     Discriminator(_adapter),
 ]
 """One liquidity provider; `adapter` says which wire format it speaks, the sandbox's unless told."""

@@ -136,11 +136,17 @@ class Fields:
         return amount
 
     def expect_price(self, field: str, base: Amount, quote: Amount) -> None:
-        """Raise unless base times price is the quote amount, but for the venue's rounding."""
+        """Raise unless base times price is the quote amount, but for the venue's rounding.
+
+        A venue that prices what is given in what is received has them in the place of both.
+        """
         price = self.price(field)
-        told = price * base.units / 10**base.asset.scale * 10**quote.asset.scale
-        last_digits = 1 + price * 10**quote.asset.scale / 10**base.asset.scale
-        if abs(told - quote.units) > quote.units * _ROUGHLY + last_digits:
+        _, _, fraction = self.text(field).partition(".")
+        last_digit = Fraction(1, 10 ** len(fraction))
+        per_unit = Fraction(10**quote.asset.scale, 10**base.asset.scale)
+        told = price * base.units * per_unit
+        rounded = 1 + (price + last_digit * base.units) * per_unit
+        if abs(told - quote.units) > quote.units * _ROUGHLY + rounded:
             raise unreadable(f"the amounts do not multiply by {field}")
 
     def price(self, field: str) -> Fraction:

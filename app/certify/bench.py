@@ -34,6 +34,8 @@ BTC: Final = Asset("BTC", 8)
 NGN: Final = Asset("NGN", 2)
 BTC_NGN: Final = Instrument(BTC, NGN)
 SIZE: Final = Amount.parse("0.02", BTC)
+QUOTE_SIZE: Final = Amount.parse("3000000.00", NGN)
+"""What is asked for where no amount of the base is priced."""
 
 MARGIN: Final = timedelta(seconds=1)
 """Taken off a venue's expiry by every provider at a bench."""
@@ -99,9 +101,12 @@ class Bench:
     def an_attempt(self) -> AttemptId:
         return self._ids.new(AttemptId)
 
-    def ask(self, side: Side = Side.BUY, fixed: Amount = SIZE) -> LpQuoteRequest:
+    def ask(self, side: Side = Side.BUY, fixed: Amount | None = None) -> LpQuoteRequest:
         return LpQuoteRequest(
-            id=self._ids.new(LpQuoteRequestId), instrument=BTC_NGN, side=side, fixed=fixed
+            id=self._ids.new(LpQuoteRequestId),
+            instrument=BTC_NGN,
+            side=side,
+            fixed=fixed or self._usual_size(side),
         )
 
     async def a_quote(self, side: Side = Side.BUY) -> LpQuote:
@@ -145,11 +150,17 @@ class Bench:
         """Have the venue misbehave from now on."""
         self.venue.trading.behavior.set(behavior, None)
 
-    def market(self, side: Side) -> Amount:
-        """Return what `SIZE` costs or brings at the venue now."""
+    def market(self, side: Side) -> tuple[Amount, Amount]:
+        """Return the amounts at which the venue trades the usual size now."""
         rate = self.venue.rates.find(BTC.code, NGN.code)
         assert rate is not None
-        return rate.quote_for(SIZE, side)
+        fixed = self._usual_size(side)
+        if fixed.asset == BTC:
+            return fixed, rate.quote_for(fixed, side)
+        return rate.base_for(fixed, side), fixed
+
+    def _usual_size(self, side: Side) -> Amount:
+        return SIZE if side in self.subject.base_sides else QUOTE_SIZE
 
     def expiry_of(self, quote: LpQuote) -> datetime:
         """Return when a quote is over without our margin."""

@@ -8,17 +8,20 @@ from typing import Any, Final
 
 from adapters.lp.binance.config import BinanceLpConfig
 from adapters.lp.binance.provider import BinanceLp
+from adapters.lp.bybit.config import BybitLpConfig
+from adapters.lp.bybit.provider import BybitLp
 from adapters.lp.http import LpSessions
 from adapters.lp.okx.config import OkxLpConfig
 from adapters.lp.okx.provider import OkxLp
 from adapters.lp.sandbox.config import SandboxLpConfig
-from adapters.lp.sandbox.face import binance, okx, valr, zero_hash
+from adapters.lp.sandbox.face import binance, bybit, okx, valr, zero_hash
 from adapters.lp.sandbox.provider import SandboxLp
 from adapters.lp.valr.config import ValrLpConfig
 from adapters.lp.valr.provider import ValrLp
 from adapters.lp.zero_hash.config import ZeroHashLpConfig
 from adapters.lp.zero_hash.provider import ZeroHashLp
 from domain.ids import AttemptId
+from domain.side import Side
 from ports.clock import Clock
 from ports.liquidity import LiquidityProvider
 
@@ -34,7 +37,9 @@ class Subject:
     wrong_secret: a change of the configuration by which the venue must not know us.
     tells_price: whether its answers say a price beside the amounts.
     repeats_question: whether an answer with a price says what it is a price of.
-    is_firm: whether the venue holds its prices, of base and of quote amounts.
+    base_sides, quote_sides: on which sides it prices an amount of the base, and of the quote
+        asset.
+    is_firm: whether the venue holds its prices.
     tells_rejection, tells_expiry: whether an order that is refused, or is refused because its
         quote is over, gets a documented verdict.
     """
@@ -47,6 +52,8 @@ class Subject:
     secrets: tuple[str, ...] = ()
     wrong_secret: Mapping[str, str] = field(default_factory=dict)
     tells_price: bool = False
+    base_sides: tuple[Side, ...] = tuple(Side)
+    quote_sides: tuple[Side, ...] = tuple(Side)
     is_firm: bool = True
     repeats_question: bool = True
     tells_rejection: bool = True
@@ -115,6 +122,16 @@ def _binance(url: str, sessions: LpSessions, clock: Clock, **changed: Any) -> Li
     return BinanceLp(BinanceLpConfig(**(known | changed)), sessions, clock)
 
 
+def _bybit(url: str, sessions: LpSessions, clock: Clock, **changed: Any) -> LiquidityProvider:
+    known: dict[str, Any] = {
+        "name": "bybit",
+        "url": url,
+        "api_key": bybit.API_KEY,
+        "secret": bybit.SECRET,
+    }
+    return BybitLp(BybitLpConfig(**(known | changed)), sessions, clock)
+
+
 def _by_our_id(attempt: AttemptId, reference: str) -> str:
     return str(attempt)
 
@@ -168,6 +185,7 @@ SUBJECTS: Final[Mapping[str, Subject]] = {
             secrets=(valr.API_KEY, valr.SECRET),
             wrong_secret={"secret": "another"},
             tells_price=True,
+            quote_sides=(),
             is_firm=False,
         ),
         Subject(
@@ -180,6 +198,19 @@ SUBJECTS: Final[Mapping[str, Subject]] = {
             wrong_secret={"secret": "another"},
             tells_price=True,
             repeats_question=False,
+        ),
+        Subject(
+            name="bybit",
+            face="bybit",
+            deduplicates=False,
+            connect=_bybit,
+            order_key=lambda _, reference: reference,
+            secrets=(bybit.API_KEY, bybit.SECRET),
+            wrong_secret={"secret": "another"},
+            tells_price=True,
+            tells_expiry=True,
+            base_sides=(Side.SELL,),
+            quote_sides=(Side.BUY,),
         ),
     )
 }

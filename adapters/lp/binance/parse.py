@@ -7,11 +7,12 @@ code of a refused acceptance is documented, so none is a verdict: the order's st
 from typing import Final
 
 from adapters.lp.binance.config import BinanceLpConfig
+from adapters.lp.conversion import assets_of
 from adapters.lp.http import OK, Answer
 from adapters.lp.provider import Order
 from adapters.lp.reading import BadAnswer, Fields, NoPrice, unexpected, unreadable
 from domain.amount import Amount
-from domain.asset import Asset, Instrument
+from domain.asset import Instrument
 from domain.side import Side
 from domain.trade.outcome import Filled, Rejected
 from ports.liquidity import LpQuote, LpQuoteRequest, Working
@@ -74,20 +75,12 @@ def is_not_found(answer: Answer) -> bool:
     return answer.status == _BAD_REQUEST and Fields.of(answer).code("code") == _NO_SUCH_ORDER
 
 
-def assets_of(instrument: Instrument, side: Side) -> tuple[Asset, Asset]:
-    """Return what is given and what is received."""
-    if side is Side.BUY:
-        return instrument.quote, instrument.base
-    return instrument.base, instrument.quote
-
-
 def _amounts(fields: Fields, instrument: Instrument, side: Side) -> tuple[Amount, Amount]:
     given, received = assets_of(instrument, side)
-    amounts = (fields.amount("fromAmount", given), fields.amount("toAmount", received))
-    base, quote = reversed(amounts) if side is Side.BUY else amounts
-    # Of the two ratios, the one in the quote asset per base has the digits.
-    fields.expect_price("inverseRatio" if side is Side.BUY else "ratio", base, quote)
-    return base, quote
+    from_amount = fields.amount("fromAmount", given)
+    to_amount = fields.amount("toAmount", received)
+    fields.expect_price("ratio", from_amount, to_amount)
+    return (to_amount, from_amount) if side is Side.BUY else (from_amount, to_amount)
 
 
 def _fields(answer: Answer) -> Fields:

@@ -2,7 +2,8 @@
 
 from adapters.lp.binance.client import BinanceClient
 from adapters.lp.binance.config import BinanceLpConfig
-from adapters.lp.binance.parse import assets_of, is_not_found, parse_order, parse_quote
+from adapters.lp.binance.parse import is_not_found, parse_order, parse_quote
+from adapters.lp.conversion import assets_of
 from adapters.lp.http import Answer, LpSessions
 from adapters.lp.provider import Order, VenueLp
 from domain.amount import Amount

@@ -21,6 +21,7 @@ from adapters.lp.sandbox.behavior import LATE_FILL_MS, Behavior, BehaviorSwitch
 from adapters.lp.sandbox.book import Book, OrderStatus
 from adapters.lp.sandbox.desk import Desk, Refused
 from adapters.lp.sandbox.face.binance import BinanceFace
+from adapters.lp.sandbox.face.bybit import BybitFace
 from adapters.lp.sandbox.face.face import Face
 from adapters.lp.sandbox.face.okx import OkxFace
 from adapters.lp.sandbox.face.own import OwnFace, order_fields
@@ -55,8 +56,9 @@ FACES: Final[Mapping[str, Callable[[Trading], Face]]] = {
     OWN: OwnFace,
     "okx": OkxFace,
     "zero-hash": ZeroHashFace,
-    "binance": BinanceFace,
     "valr": ValrFace,
+    "binance": BinanceFace,
+    "bybit": BybitFace,
 }
 """The wire formats by name; one that trades with them is the adapter of that name."""
 

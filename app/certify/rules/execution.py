@@ -17,6 +17,7 @@ from app.certify.rules.rule import (
     is_fill,
     loose_prices,
     misbehaved,
+    quote_amounts,
     require,
     swaps_for,
     told_prices,
@@ -39,13 +40,16 @@ async def _(bench: Bench) -> None:
 
 
 @rule(
-    "fill-of-quote-amount", "A price for a quote amount is executed for that amount.", held_prices
+    "fill-of-quote-amount",
+    "A price for a quote amount is executed for that amount.",
+    quote_amounts,
 )
 async def _(bench: Bench) -> None:
     fixed = Amount.parse("250000.10", NGN)
-    quote = await bench.lp.request_quote(bench.ask(Side.BUY, fixed))
+    side = bench.subject.quote_sides[0]
+    quote = await bench.lp.request_quote(bench.ask(side, fixed))
     attempt = bench.an_attempt()
-    outcome = await bench.execute(quote, attempt)
+    outcome = await bench.execute(quote, attempt, side)
     require(is_fill(bench, attempt, outcome), outcome)
     require(bench.executions(attempt)[0].order.quote == fixed, outcome)
 

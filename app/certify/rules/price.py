@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 from datetime import timedelta
+from fractions import Fraction
 from typing import Final
 
 from adapters.lp.sandbox.behavior import Behavior
@@ -17,6 +18,7 @@ from app.certify.rules.rule import (
     asked,
     expect_canceled,
     held_prices,
+    quote_amounts,
     repeated_questions,
     require,
     told_prices,
@@ -32,21 +34,17 @@ RULES: Final = Rules()
 rule = RULES.rule
 
 
-@rule("base-kept", "A price for a base amount keeps it to the last digit, on both sides.")
+@rule("base-kept", "A price for a base amount keeps it to the last digit.")
 async def _(bench: Bench) -> None:
-    for side in Side:
+    for side in bench.subject.base_sides:
         fixed = Amount(SIZE.asset, SIZE.units + 1)
         quote = await bench.lp.request_quote(bench.ask(side, fixed))
         require(quote.base == fixed, quote)
 
 
-@rule(
-    "quote-kept",
-    "A price for a quote amount keeps it to the last digit, on both sides.",
-    held_prices,
-)
+@rule("quote-kept", "A price for a quote amount keeps it to the last digit.", quote_amounts)
 async def _(bench: Bench) -> None:
-    for side in Side:
+    for side in bench.subject.quote_sides:
         fixed = Amount.parse("250000.01", NGN)
         quote = await bench.lp.request_quote(bench.ask(side, fixed))
         require(quote.quote == fixed, quote)
@@ -59,8 +57,9 @@ async def _(bench: Bench) -> None:
 async def _(bench: Bench) -> None:
     told = {}
     for side in Side:
-        quote, market = await bench.a_quote(side), bench.market(side)
-        told[side] = quote.quote
+        quote, (base, market) = await bench.a_quote(side), bench.market(side)
+        told[side] = Fraction(quote.quote.units, quote.base.units)
+        require(quote.base == base, f"{quote.base} against {base}")
         if bench.subject.is_firm:
             require(quote.quote == market, f"{quote.quote} against {market}")
         else:

@@ -58,7 +58,11 @@ def told_prices(subject: Subject) -> str:
 
 
 def held_prices(subject: Subject) -> str:
-    return "" if subject.is_firm else "the venue holds no prices, and none for a quote amount"
+    return "" if subject.is_firm else "the venue holds no prices"
+
+
+def quote_amounts(subject: Subject) -> str:
+    return "" if subject.quote_sides else "it prices no quote amounts"
 
 
 def loose_prices(subject: Subject) -> str:

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from adapters.lp.binance.provider import BinanceLp
+from adapters.lp.bybit.provider import BybitLp
 from adapters.lp.http import open_lp_sessions
 from adapters.lp.okx.provider import OkxLp
 from adapters.lp.sandbox.provider import SandboxLp
@@ -50,6 +51,7 @@ BINANCE: Final = {
     "api_key": "the-key",
     "secret": "the-secret",
 }
+BYBIT: Final = {**BINANCE, "name": "bybit", "adapter": "bybit"}
 
 
 def told(monkeypatch: pytest.MonkeyPatch, *lps: dict[str, Any]) -> Settings:
@@ -60,7 +62,7 @@ def told(monkeypatch: pytest.MonkeyPatch, *lps: dict[str, Any]) -> Settings:
 async def test_each_provider_gets_the_adapter_that_its_settings_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings = told(monkeypatch, SANDBOX, OKX, ZERO_HASH, VALR, BINANCE)
+    settings = told(monkeypatch, SANDBOX, OKX, ZERO_HASH, VALR, BINANCE, BYBIT)
 
     async with open_lp_sessions() as sessions:
         lps = connect_lps(settings.lps, sessions, SystemClock())
@@ -73,6 +75,7 @@ async def test_each_provider_gets_the_adapter_that_its_settings_name(
         "zh": ZeroHashLp,
         "valr-main": ValrLp,
         "binance": BinanceLp,
+        "bybit": BybitLp,
     }
     assert {name for name, lp in lps.items() if not lp.capabilities.is_firm} == {"valr-main"}
     assert [feed.source.name for feed in feeds] == ["alpha"]
