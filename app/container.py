@@ -3,17 +3,13 @@
 What must be opened and closed is opened by the entry points and handed in as an object.
 """
 
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
 from dependency_injector import containers, providers
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.lp.sandbox.client import LpSessions
-from adapters.lp.sandbox.config import SandboxLpConfig
-from adapters.lp.sandbox.provider import SandboxLp
-from adapters.lp.sandbox.statement import SandboxStatements
+from adapters.lp.http import LpSessions
 from adapters.postgres.chain import PostgresSigningKeys
 from adapters.postgres.clock import PostgresClock
 from adapters.postgres.credential import PostgresCredentials
@@ -29,6 +25,7 @@ from adapters.system.clock import SystemClock
 from adapters.system.ids import RandomIds
 from adapters.system.secrets import SystemSecrets
 from adapters.system.signer import Ed25519Signer
+from app.liquidity import connect_feeds, connect_lps
 from app.rpc.event import EventAdminServicer
 from app.rpc.interceptor import Interceptor
 from app.rpc.ledger import (
@@ -47,7 +44,7 @@ from app.rpc.reconciliation import ReconciliationAdminServicer
 from app.rpc.sandbox import SandboxServicer
 from app.rpc.tenant import ApiKeyServicer, CustomerServicer, TenantAdminServicer, TenantServicer
 from app.rpc.trade import TradeAdminServicer, TradeServicer
-from app.settings import LpSettings, Settings
+from app.settings import Settings
 from app.usecase.announce import Announce
 from app.usecase.event.bury_event import BuryEvent
 from app.usecase.event.list_dead_letters import ListDeadLetters
@@ -103,8 +100,6 @@ from domain.ids import TenantId
 from domain.liquidity.circuit import CircuitRule
 from domain.reconciliation.matching import RULES
 from ports.chain import Signer
-from ports.liquidity import LiquidityProvider
-from ports.reconciliation import StatementFeed
 
 LEASE: Final = timedelta(seconds=3)
 """A living process renews it; with the workers' rest it is below the 5 s of a takeover."""
@@ -113,33 +108,6 @@ ANSWER_WITHIN: Final = timedelta(seconds=2)
 PATIENCE: Final = timedelta(milliseconds=500)
 LIVE_TRADES: Final = 1_000
 REPORT_EVERY_S: Final = 1.0
-
-
-def connect_lps(
-    lps: tuple[LpSettings, ...], sessions: LpSessions
-) -> Mapping[str, LiquidityProvider]:
-    """Return every LP of the settings by name, in their order."""
-    return {
-        lp.name: SandboxLp(
-            SandboxLpConfig(
-                name=lp.name,
-                url=lp.url,
-                deduplicates_client_order_id=lp.deduplicates_client_order_id,
-                status_is_authoritative=lp.status_is_authoritative,
-                visibility_window=timedelta(milliseconds=lp.visibility_window_ms),
-                quote_safety_margin=timedelta(milliseconds=lp.quote_safety_margin_ms),
-            ),
-            sessions,
-        )
-        for lp in lps
-    }
-
-
-def connect_feeds(lps: tuple[LpSettings, ...], sessions: LpSessions) -> tuple[StatementFeed, ...]:
-    """Return where the statements of every LP of the settings come from."""
-    return tuple(
-        SandboxStatements(SandboxLpConfig(name=lp.name, url=lp.url), sessions) for lp in lps
-    )
 
 
 def signer_of(seed: str) -> Signer | None:
@@ -170,7 +138,7 @@ class Container(containers.DeclarativeContainer):
     account_ids = providers.Singleton(AccountIdCache)
     units_of_work = providers.Singleton(PostgresUnitOfWorkFactory, engine, market, account_ids)
     database_clock = providers.Singleton(PostgresClock, engine, clock)
-    lps = providers.Singleton(connect_lps, settings.provided.lps, lp_sessions)
+    lps = providers.Singleton(connect_lps, settings.provided.lps, lp_sessions, clock)
     lp_names = providers.Singleton(tuple, lps)
     circuit_rule = providers.Singleton(CircuitRule)
     lp_board = providers.Singleton(PostgresLpBoard, engine, clock, lp_names)

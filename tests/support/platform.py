@@ -18,7 +18,7 @@ import grpc
 from dependency_injector import providers
 from google.rpc import error_details_pb2, status_pb2
 
-from adapters.lp.sandbox.client import open_lp_sessions
+from adapters.lp.http import open_lp_sessions
 from adapters.lp.sandbox.venue import HOST, open_venue
 from adapters.postgres.engine import make_engine
 from adapters.postgres.environment import Environment, read_environment
@@ -29,7 +29,7 @@ from adapters.system.ids import RandomIds
 from app.bootstrap import ensure_operator_key
 from app.container import LEASE, Container
 from app.rpc.server import add_servicers, make_server
-from app.settings import LpSettings, Settings
+from app.settings import SandboxLpSettings, Settings
 from app.worker.late_check_worker import LateCheckWorker
 from app.worker.trade_worker import TradeWorker
 from reli.auth.v1 import access_pb2
@@ -328,7 +328,7 @@ async def a_platform(
         settings = Settings(
             database_url=database_url,
             lps=tuple(
-                LpSettings(
+                SandboxLpSettings(
                     name=venue.name,
                     url=venue.url,
                     deduplicates_client_order_id=True,
