@@ -72,7 +72,10 @@ from app.usecase.quote.accept_quote import AcceptQuote
 from app.usecase.quote.cancel_quote import CancelQuote
 from app.usecase.quote.create_quote import CreateQuote
 from app.usecase.quote.find_price import FindPrice
+from app.usecase.quote.get_indicative_quote import GetIndicativeQuote
 from app.usecase.quote.read_quotes import ReadQuotes
+from app.usecase.quote.shared_answers import SharedAnswers
+from app.usecase.quote.stream_quotes import StreamQuotes
 from app.usecase.reconciliation.assign_break import AssignBreak
 from app.usecase.reconciliation.import_statement import ImportStatement
 from app.usecase.reconciliation.read_breaks import ReadBreaks
@@ -96,7 +99,9 @@ from app.worker.trade_runner import SupervisedTrades
 from domain.ids import TenantId
 from domain.reconciliation.matching import RULES
 from ports.chain import Signer
+from ports.clock import Clock, DatabaseClock
 from ports.liquidity import LiquidityProvider
+from ports.price_source import PriceSource
 from ports.reconciliation import StatementFeed
 
 LEASE: Final = timedelta(seconds=3)
@@ -105,6 +110,11 @@ LEASE: Final = timedelta(seconds=3)
 ANSWER_WITHIN: Final = timedelta(seconds=2)
 PATIENCE: Final = timedelta(milliseconds=500)
 LIVE_TRADES: Final = 1_000
+INDICATIVE_FOR: Final = timedelta(milliseconds=500)
+"""How long an LP's answer is shared by all who only want to know a price."""
+LOOK_EVERY: Final = timedelta(seconds=1)
+BEAT_EVERY: Final = timedelta(seconds=5)
+"""What a stream of prices does at most so often, and at least so often."""
 
 
 def connect_lps(
@@ -137,6 +147,19 @@ def connect_feeds(lps: tuple[LpSettings, ...], sessions: LpSessions) -> tuple[St
 def signer_of(seed: str) -> Signer | None:
     """Return who signs with the key of a seed, or nobody if there is none."""
     return Ed25519Signer.from_text(seed) if seed else None
+
+
+def share_answers(
+    lps: Mapping[str, LiquidityProvider],
+    clock: Clock,
+    database_clock: DatabaseClock,
+    budget: timedelta,
+) -> Mapping[str, PriceSource]:
+    """Return by name what answers in every LP's place to who wants no promise."""
+    return {
+        name: SharedAnswers(lp, clock, database_clock, good_for=INDICATIVE_FOR, budget=budget)
+        for name, lp in lps.items()
+    }
 
 
 def as_durations(all_ms: tuple[int, ...]) -> tuple[timedelta, ...]:
@@ -179,13 +202,21 @@ class Container(containers.DeclarativeContainer):
     update_tenant = providers.Singleton(UpdateTenant, once, announce, market, lp_names)
     create_api_key = providers.Singleton(CreateApiKey, once, ids, announce, secrets, directory)
     revoke_api_key = providers.Singleton(RevokeApiKey, once, announce)
-    find_price = providers.Singleton(
-        FindPrice,
-        ids,
-        clock,
-        database_clock,
-        lps,
-        providers.Singleton(timedelta, milliseconds=settings.provided.lp_quote_budget_ms),
+    tenant_settings = providers.Singleton(PostgresSettings, units_of_work, clock)
+    quote_budget = providers.Singleton(timedelta, milliseconds=settings.provided.lp_quote_budget_ms)
+    find_price = providers.Singleton(FindPrice, ids, clock, database_clock, lps, quote_budget)
+    get_indicative_quote = providers.Singleton(
+        GetIndicativeQuote,
+        market,
+        tenant_settings,
+        providers.Singleton(
+            FindPrice,
+            ids,
+            clock,
+            database_clock,
+            providers.Singleton(share_answers, lps, clock, database_clock, quote_budget),
+            quote_budget,
+        ),
     )
     late_looks = providers.Singleton(as_durations, settings.provided.late_looks_ms)
     execute_trade = providers.Singleton(
@@ -263,7 +294,7 @@ class Container(containers.DeclarativeContainer):
             ids,
             announce,
             market,
-            providers.Singleton(PostgresSettings, units_of_work, clock),
+            tenant_settings,
             find_price,
         ),
         accept_quote=providers.Singleton(
@@ -271,6 +302,10 @@ class Container(containers.DeclarativeContainer):
         ),
         cancel_quote=providers.Singleton(CancelQuote, once, announce),
         read_quotes=providers.Singleton(ReadQuotes, units_of_work),
+        get_indicative_quote=get_indicative_quote,
+        stream_quotes=providers.Singleton(
+            StreamQuotes, get_indicative_quote, clock, database_clock, LOOK_EVERY, BEAT_EVERY
+        ),
         market=market,
     )
     trade_servicer = providers.Singleton(

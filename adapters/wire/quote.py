@@ -10,8 +10,9 @@ from adapters.wire.amount import (
     waterfall_message,
 )
 from adapters.wire.enum import enum_messages
+from domain.quote.indicative import IndicativeQuote
 from domain.quote.quote import LpAnswer, LpVerdict, Quote, QuoteState
-from reli.quote.v1 import quote_pb2
+from reli.quote.v1 import indicative_quote_pb2, quote_pb2
 
 _STATE = enum_messages(QuoteState, quote_pb2.QuoteState, "QUOTE_STATE")
 _VERDICT = enum_messages(LpVerdict, quote_pb2.LpVerdict, "LP_VERDICT")
@@ -32,6 +33,20 @@ def quote_message(quote: Quote, *, now: datetime) -> quote_pb2.Quote:
         create_time=time_message(quote.created_at),
         expire_time=time_message(quote.expires_at),
         lp=quote.lp,
+    )
+
+
+def indicative_quote_message(quote: IndicativeQuote) -> indicative_quote_pb2.IndicativeQuote:
+    return indicative_quote_pb2.IndicativeQuote(
+        side=SIDE_MESSAGE[quote.side],
+        instrument=quote.instrument.code,
+        base_amount=amount_message(quote.base_amount),
+        quote_amount=amount_message(quote.quote_amount),
+        price=price_message(quote.price),
+        waterfall=waterfall_message(quote.waterfall),
+        lp=quote.lp,
+        price_time=time_message(quote.priced_at),
+        is_indicative=True,
     )
 
 

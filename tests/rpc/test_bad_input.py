@@ -489,6 +489,15 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
         "request_id": new_request_id(),
     },
     "QuoteService/CancelQuote": lambda w: {"quote_id": w.other_quote_id},
+    **dict.fromkeys(
+        ("QuoteService/GetIndicativeQuote", "QuoteService/StreamQuotes"),
+        lambda w: {
+            "side": 1,
+            "base_asset": "BTC",
+            "quote_asset": "NGN",
+            "base_amount": amount("0.01", "BTC"),
+        },
+    ),
     "TradeService/GetTrade": lambda w: {"trade_id": w.trade_id},
     "TradeService/ListTrades": lambda w: {},
     "ReconciliationAdminService/ImportStatement": lambda w: {
@@ -828,6 +837,10 @@ async def test_what_is_no_id_of_the_right_kind_is_refused(
 AMOUNT_FIELDS: Final = [
     ("QuoteService/CreateQuote", "base_amount", "BTC"),
     ("QuoteService/CreateQuote", "quote_amount", "NGN"),
+    ("QuoteService/GetIndicativeQuote", "base_amount", "BTC"),
+    ("QuoteService/GetIndicativeQuote", "quote_amount", "NGN"),
+    ("QuoteService/StreamQuotes", "base_amount", "BTC"),
+    ("QuoteService/StreamQuotes", "quote_amount", "NGN"),
     ("SandboxService/CreateDeposit", "amount", "NGN"),
     ("TradeAdminService/ProposeResolution", "filled_amount", "NGN"),
     ("LedgerAdminService/CreateEntry", "transfers.0.amount", "NGN"),
@@ -1081,6 +1094,8 @@ def transfer(**fields: Any) -> Callable[[World], list[Message]]:
 QUOTE: Final = "QuoteService/CreateQuote"
 ACCEPT: Final = "QuoteService/AcceptQuote"
 CANCEL: Final = "QuoteService/CancelQuote"
+INDICATIVE: Final = "QuoteService/GetIndicativeQuote"
+PRICES: Final = "QuoteService/StreamQuotes"
 DEPOSIT: Final = "SandboxService/CreateDeposit"
 PROPOSE: Final = "TradeAdminService/ProposeResolution"
 APPROVE: Final = "TradeAdminService/ApproveResolution"
@@ -1102,47 +1117,91 @@ CREATE: Final = "TenantAdminService/CreateTenant"
 KEY: Final = "ApiKeyService/CreateApiKey"
 TENANT_KEY: Final = "TenantAdminService/CreateTenantApiKey"
 
+
+def price_cases(rpc: str) -> list[Any]:
+    """Return what is wrong with a question for a price, whichever method it is put to."""
+    return [
+        *(
+            case(f"side {side}", rpc, {"side": side}, INVALID, "INVALID_ARGUMENT", "side")
+            for side in (0, 3, 7, -1)
+        ),
+        case("no amount", rpc, {"base_amount": None}, INVALID, "INVALID_ARGUMENT", "base_amount"),
+        *(
+            case(
+                f"base {code!r}", rpc, {"base_asset": code}, INVALID, "UNKNOWN_ASSET", "base_asset"
+            )
+            for code in ("", "XYZ", "btc", "BTC\0")
+        ),
+        case("quote XYZ", rpc, {"quote_asset": "XYZ"}, INVALID, "UNKNOWN_ASSET", "quote_asset"),
+        case(
+            "base = quote",
+            rpc,
+            {"base_asset": "NGN", "base_amount": amount("1", "NGN")},
+            INVALID,
+            "SAME_ASSET",
+        ),
+        case(
+            "base amount in the quote asset",
+            rpc,
+            {"base_amount": amount("1", "NGN")},
+            INVALID,
+            "INVALID_ARGUMENT",
+            "base_amount.asset",
+        ),
+        case(
+            "quote amount in the base asset",
+            rpc,
+            {"quote_amount": amount("1", "BTC")},
+            INVALID,
+            "INVALID_ARGUMENT",
+            "quote_amount.asset",
+        ),
+        case(
+            "a pair that is not traded",
+            rpc,
+            {"base_asset": "NGN", "quote_asset": "BTC", "base_amount": amount("1", "NGN")},
+            MISSING,
+            "INSTRUMENT_NOT_FOUND",
+        ),
+        case(
+            "more than anybody trades",
+            rpc,
+            {"base_amount": amount("1" + "0" * 22, "BTC")},
+            INVALID,
+            "AMOUNT_TOO_LARGE",
+        ),
+        case(
+            "sold for more than anybody trades",
+            rpc,
+            {"side": 2, "quote_amount": amount("1" + "0" * 28, "NGN")},
+            INVALID,
+            "AMOUNT_TOO_LARGE",
+        ),
+        case(
+            "too little to be left after fee and markup",
+            rpc,
+            {"quote_amount": amount("0.01", "NGN")},
+            INVALID,
+            "AMOUNT_TOO_SMALL",
+        ),
+        case(
+            "too little to be worth anything",
+            rpc,
+            {
+                "side": 2,
+                "base_asset": "USDT",
+                "base_amount": amount("0.000001", "USDT"),
+            },
+            INVALID,
+            "AMOUNT_TOO_SMALL",
+        ),
+    ]
+
+
 QUOTE_CASES: Final = [
-    *(
-        case(f"side {side}", QUOTE, {"side": side}, INVALID, "INVALID_ARGUMENT", "side")
-        for side in (0, 3, 7, -1)
-    ),
-    case("no amount", QUOTE, {"base_amount": None}, INVALID, "INVALID_ARGUMENT", "base_amount"),
-    *(
-        case(f"base {code!r}", QUOTE, {"base_asset": code}, INVALID, "UNKNOWN_ASSET", "base_asset")
-        for code in ("", "XYZ", "btc", "BTC\0")
-    ),
-    case("quote XYZ", QUOTE, {"quote_asset": "XYZ"}, INVALID, "UNKNOWN_ASSET", "quote_asset"),
-    case(
-        "base = quote",
-        QUOTE,
-        {"base_asset": "NGN", "base_amount": amount("1", "NGN")},
-        INVALID,
-        "SAME_ASSET",
-    ),
-    case(
-        "base amount in the quote asset",
-        QUOTE,
-        {"base_amount": amount("1", "NGN")},
-        INVALID,
-        "INVALID_ARGUMENT",
-        "base_amount.asset",
-    ),
-    case(
-        "quote amount in the base asset",
-        QUOTE,
-        {"quote_amount": amount("1", "BTC")},
-        INVALID,
-        "INVALID_ARGUMENT",
-        "quote_amount.asset",
-    ),
-    case(
-        "a pair that is not traded",
-        QUOTE,
-        {"base_asset": "NGN", "quote_asset": "BTC", "base_amount": amount("1", "NGN")},
-        MISSING,
-        "INSTRUMENT_NOT_FOUND",
-    ),
+    *price_cases(QUOTE),
+    *price_cases(INDICATIVE),
+    *price_cases(PRICES),
     *(
         case(f"ttl {ttl}", QUOTE, {"ttl": ttl}, INVALID, "INVALID_ARGUMENT", "ttl")
         for ttl in (
@@ -1150,38 +1209,6 @@ QUOTE_CASES: Final = [
             *(duration(901), duration(0, -5), duration(2, 10**9), duration(1, 2**31 - 1)),
             *(duration(2**63 - 1), duration(-(2**63)), duration(315_576_000_000)),
         )
-    ),
-    case(
-        "more than anybody trades",
-        QUOTE,
-        {"base_amount": amount("1" + "0" * 22, "BTC")},
-        INVALID,
-        "AMOUNT_TOO_LARGE",
-    ),
-    case(
-        "sold for more than anybody trades",
-        QUOTE,
-        {"side": 2, "quote_amount": amount("1" + "0" * 28, "NGN")},
-        INVALID,
-        "AMOUNT_TOO_LARGE",
-    ),
-    case(
-        "too little to be left after fee and markup",
-        QUOTE,
-        {"quote_amount": amount("0.01", "NGN")},
-        INVALID,
-        "AMOUNT_TOO_SMALL",
-    ),
-    case(
-        "too little to be worth anything",
-        QUOTE,
-        {
-            "side": 2,
-            "base_asset": "USDT",
-            "base_amount": amount("0.000001", "USDT"),
-        },
-        INVALID,
-        "AMOUNT_TOO_SMALL",
     ),
     *(
         case(why, rpc, {"customer_id": customer}, code, reason, "", leaves)

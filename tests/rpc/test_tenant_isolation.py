@@ -41,6 +41,7 @@ from reli.type.v1 import amount_pb2
 from tests.support.audit import rows_of
 from tests.support.busy_tenant import BusyTenant, a_busy_tenant
 from tests.support.platform import Platform, Refusal, new_request_id, refusal_of
+from tests.support.rpc import Rpc
 
 METHODS: Final = {
     f"{service.full_name}/{method.name}": method
@@ -296,6 +297,8 @@ async def _call(
     platform: Platform, method: MethodDescriptor, request: Message, metadata: Any
 ) -> Answer:
     channel: Any = platform.channel
+    if Rpc(method).is_live:
+        return await _first(platform, method, request, metadata)
     stub = channel.stream_unary if method.client_streaming else channel.unary_unary
     if method.server_streaming:
         stub = channel.unary_stream
@@ -313,6 +316,18 @@ async def _call(
     headers = repr((tuple(await call.initial_metadata()), tuple(await call.trailing_metadata())))
     content = b"".join(message.SerializeToString() for message in messages)
     return Answer(messages[0], None, content + headers.encode())
+
+
+async def _first(
+    platform: Platform, method: MethodDescriptor, request: Message, metadata: Any
+) -> Answer:
+    """Answer with the first message of a stream that has no end."""
+    try:
+        [message] = await Rpc(method).call(platform.channel, request, metadata)
+    except grpc.aio.AioRpcError as error:
+        trailers = repr((error.details(), tuple(error.trailing_metadata() or ())))
+        return Answer(None, refusal_of(error), trailers.encode())
+    return Answer(message, None, message.SerializeToString())
 
 
 def _request(descriptor: Descriptor, ids: Ids) -> Message:

@@ -17,14 +17,9 @@ from domain.side import Side
 from domain.tenant.tenant import TenantSettings
 from ports.clock import Clock, DatabaseClock
 from ports.ids import IdSource
-from ports.liquidity import (
-    LiquidityProvider,
-    LpQuote,
-    LpQuoteRequest,
-    LpRefused,
-    LpUnavailable,
-)
+from ports.liquidity import LpQuote, LpQuoteRequest, LpRefused, LpUnavailable
 from ports.market import Market
+from ports.price_source import PriceSource
 
 
 async def open_instrument(market: Market, base: str, quote: str) -> Instrument:
@@ -143,7 +138,7 @@ class FindPrice:
     ids: IdSource
     clock: Clock
     database_clock: DatabaseClock
-    providers: Mapping[str, LiquidityProvider]
+    providers: Mapping[str, PriceSource]
     budget: timedelta
 
     async def __call__(self, request: PriceRequest, settings: TenantSettings) -> Candidates:
@@ -168,7 +163,7 @@ class FindPrice:
         return Candidates(request, await self.database_clock.now(), candidates)
 
     async def _ask(
-        self, provider: LiquidityProvider, request: PriceRequest, asked: Amount, rates: Rates
+        self, provider: PriceSource, request: PriceRequest, asked: Amount, rates: Rates
     ) -> Candidate:
         lp_request = LpQuoteRequest(
             id=self.ids.new(LpQuoteRequestId),
