@@ -39,6 +39,7 @@ from app.rpc.ledger import (
     StatementAdminServicer,
     StatementServicer,
 )
+from app.rpc.liquidity import LpSettlementAdminServicer
 from app.rpc.market import MarketServicer
 from app.rpc.quote import QuoteServicer
 from app.rpc.reconciliation import ReconciliationAdminServicer
@@ -66,6 +67,14 @@ from app.usecase.ledger.read_signing_keys import ReadSigningKeys
 from app.usecase.ledger.read_statement import ReadStatement
 from app.usecase.ledger.reverse_entry import ReverseEntry
 from app.usecase.ledger.set_overdraft_limit import SetOverdraftLimit
+from app.usecase.liquidity.decide_lp_settlement import (
+    ApproveLpSettlement,
+    CancelLpSettlement,
+    SettleLpSettlement,
+)
+from app.usecase.liquidity.propose_lp_settlement import ProposeLpSettlement
+from app.usecase.liquidity.read_lp_positions import ReadLpPositions
+from app.usecase.liquidity.read_lp_settlements import ReadLpSettlements
 from app.usecase.market.read_market import ReadMarket
 from app.usecase.once import Once
 from app.usecase.quote.accept_quote import AcceptQuote
@@ -372,6 +381,15 @@ class Container(containers.DeclarativeContainer):
         resolve_break=providers.Singleton(ResolveBreak, once, ids, announce),
         approve_break_resolution=providers.Singleton(ApproveBreakResolution, once, ids, announce),
     )
+    lp_settlement_admin_servicer = providers.Singleton(
+        LpSettlementAdminServicer,
+        read_lp_positions=providers.Singleton(ReadLpPositions, units_of_work, directory),
+        read_lp_settlements=providers.Singleton(ReadLpSettlements, units_of_work, directory),
+        propose_lp_settlement=providers.Singleton(ProposeLpSettlement, once, ids, directory),
+        approve_lp_settlement=providers.Singleton(ApproveLpSettlement, once, directory),
+        settle_lp_settlement=providers.Singleton(SettleLpSettlement, once, announce, directory),
+        cancel_lp_settlement=providers.Singleton(CancelLpSettlement, once, directory),
+    )
     sandbox_servicer = providers.Singleton(
         SandboxServicer,
         create_deposit=providers.Singleton(CreateDeposit, once, ids, announce),
@@ -395,5 +413,6 @@ class Container(containers.DeclarativeContainer):
         statement_admin_servicer,
         event_admin_servicer,
         reconciliation_admin_servicer,
+        lp_settlement_admin_servicer,
         sandbox_servicer,
     )

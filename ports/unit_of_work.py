@@ -13,6 +13,7 @@ from ports.dead_letter import DeadLetterRepository
 from ports.late_check import LateChecks
 from ports.ledger import LedgerStore
 from ports.liability import LiabilityStore
+from ports.lp_settlement import LpSettlementRepository
 from ports.outbox import Outbox
 from ports.quote import QuoteRepository
 from ports.reconciliation import BreakRepository, ReconciliationStore
@@ -64,6 +65,8 @@ class UnitOfWork(Protocol):
     def reconciliation(self) -> ReconciliationStore: ...
     @property
     def liabilities(self) -> LiabilityStore: ...
+    @property
+    def lp_settlements(self) -> LpSettlementRepository: ...
 
     async def now(self) -> datetime:
         """Return the database's clock; read it after the lock whose time it judges."""

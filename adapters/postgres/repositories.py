@@ -10,6 +10,7 @@ from adapters.postgres.dead_letter import PostgresDeadLetters
 from adapters.postgres.late_check import PostgresLateChecks
 from adapters.postgres.ledger import AccountIdCache, PostgresLedger
 from adapters.postgres.liability import PostgresLiabilities
+from adapters.postgres.lp_settlement import PostgresLpSettlements
 from adapters.postgres.outbox import PostgresOutbox
 from adapters.postgres.quote import PostgresQuotes
 from adapters.postgres.reconciliation import PostgresBreaks
@@ -101,6 +102,10 @@ class PostgresUnitOfWork(UnitOfWork):
     @cached_property
     def liabilities(self) -> PostgresLiabilities:
         return PostgresLiabilities(self._scope)
+
+    @cached_property
+    def lp_settlements(self) -> PostgresLpSettlements:
+        return PostgresLpSettlements(self._scope)
 
     async def now(self) -> datetime:
         return await self._scope.now()

@@ -28,7 +28,13 @@ PATHS = PublicApi.read(descriptor_set_path().read_bytes()).paths
 PUBLIC = {"GetSigningKeys": "GET /.well-known/jwks.json"}
 """For everybody, at the place where the world looks for it."""
 
-WITHOUT_TENANT = {"CreateTenant", "ListTenants"}
+WITHOUT_TENANT = {
+    "CreateTenant",
+    "ListTenants",
+    *("ListLpPositions", "ListLpSettlements", "GetLpSettlement", "ProposeLpSettlement"),
+    *("ApproveLpSettlement", "SettleLpSettlement", "CancelLpSettlement"),
+}
+"""What is of the house alone, or of all."""
 ADMIN = [rpc for rpc in RPCS if rpc.service.endswith("AdminService")]
 TENANT = [rpc for rpc in RPCS if not rpc.service.endswith("AdminService")]
 LISTS = [rpc for rpc in RPCS if rpc.method.name.startswith("List")]

@@ -28,6 +28,7 @@ def test_the_slices_are_those_with_a_service() -> None:
     assert SLICES == [
         "event",
         "ledger",
+        "liquidity",
         "market",
         "quote",
         "reconciliation",

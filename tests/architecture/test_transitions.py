@@ -11,6 +11,8 @@ from domain.dead_letter import DeadLetterState
 from domain.ledger.account import AccountKind
 from domain.ledger.entry import EntrySource
 from domain.ledger.transfer import TransferKind
+from domain.lp_settlement import TRANSITIONS as LP_SETTLEMENT_TRANSITIONS
+from domain.lp_settlement import LpSettlementState
 from domain.quote.quote import LpVerdict, QuoteState
 from domain.side import Side
 from domain.tenant.api_key import Scope
@@ -26,6 +28,7 @@ from domain.trade.trade import TRANSITIONS as TRADE_TRANSITIONS
 from reli.auth.v1 import access_pb2
 from reli.event.v1 import dead_letter_pb2
 from reli.ledger.v1 import ledger_pb2
+from reli.liquidity.v1 import lp_settlement_pb2
 from reli.quote.v1 import quote_pb2
 from reli.tenant.v1 import tenant_pb2
 from reli.trade.v1 import trade_pb2
@@ -72,6 +75,13 @@ LETTER: Mapping[StrEnum, str] = {
     DeadLetterState.REPLAYED: "Its event has had its effect, once. The end.",
 }
 
+LP_SETTLEMENT: Mapping[StrEnum, str] = {
+    LpSettlementState.PROPOSED: "Positions were netted; nothing is booked, a second key looks.",
+    LpSettlementState.APPROVED: "Two keys agreed; it is paid outside, and nothing is booked yet.",
+    LpSettlementState.SETTLED: "Paid on evidence, and booked with it. The end.",
+    LpSettlementState.CANCELED: "Given up; nothing was booked. The end.",
+}
+
 PUBLIC: Mapping[StrEnum, str] = {
     PublicTradeState.PENDING: "Execution is under way.",
     PublicTradeState.OUTCOME_UNKNOWN: "It is not known yet whether an LP executed.",
@@ -92,6 +102,7 @@ SAME_NAMES: list[tuple[type[StrEnum], Any, str]] = [
     (TenantState, tenant_pb2.TenantState, "TENANT_STATE"),
     (CustomerState, tenant_pb2.CustomerState, "CUSTOMER_STATE"),
     (DeadLetterState, dead_letter_pb2.DeadLetterState, "DEAD_LETTER_STATE"),
+    (LpSettlementState, lp_settlement_pb2.LpSettlementState, "LP_SETTLEMENT_STATE"),
     (QuoteState, quote_pb2.QuoteState, "QUOTE_STATE"),
     (LpVerdict, quote_pb2.LpVerdict, "LP_VERDICT"),
     (AccountKind, ledger_pb2.AccountKind, "ACCOUNT_KIND"),
@@ -121,6 +132,7 @@ def test_every_state_is_explained() -> None:
         (TenantState, TENANT),
         (CustomerState, CUSTOMER),
         (DeadLetterState, LETTER),
+        (LpSettlementState, LP_SETTLEMENT),
         (PublicTradeState, PUBLIC),
     ]:
         assert list(states) == list(lines)
@@ -168,6 +180,12 @@ def document() -> str:
                 *_life("Tenant", TENANT, TENANT_TRANSITIONS, first=TenantState.ACTIVE),
                 *_life("Customer", CUSTOMER, CUSTOMER_TRANSITIONS, first=CustomerState.ACTIVE),
                 *_life("Dead letter", LETTER, LETTER_TRANSITIONS, first=DeadLetterState.BURIED),
+                *_life(
+                    "Settlement with an LP",
+                    LP_SETTLEMENT,
+                    LP_SETTLEMENT_TRANSITIONS,
+                    first=LpSettlementState.PROPOSED,
+                ),
             ]
         ).rstrip("\n")
         + "\n"

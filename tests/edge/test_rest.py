@@ -73,6 +73,13 @@ OPERATOR_PATHS: Final = [
     ("GET", "/v1/tenants/{tenant_id}/ledger/dailyCloses"),
     ("GET", "/v1/tenants/{tenant_id}/ledger/dailyCloses/{day}"),
     ("GET", "/v1/tenants/{tenant_id}/customers/{customer_id}/liabilityProof"),
+    ("GET", "/v1/lpPositions"),
+    ("POST", "/v1/lpSettlements"),
+    ("GET", "/v1/lpSettlements"),
+    ("GET", "/v1/lpSettlements/{lp_settlement_id}"),
+    ("POST", "/v1/lpSettlements/{lp_settlement_id}:approve"),
+    ("POST", "/v1/lpSettlements/{lp_settlement_id}:settle"),
+    ("POST", "/v1/lpSettlements/{lp_settlement_id}:cancel"),
 ]
 
 A_PRICE: Final = (
@@ -556,6 +563,61 @@ async def _walk_through_a_resolution(
     assert approved["trade"]["state"] == "TRADE_STATE_SETTLED"
     assert (await operator.get(f"/v1/tenants/{tenant_id}/breaks"))["breaks"] == []
     await _walk_through_a_break(operator, second, tenant_id)
+    await _walk_through_a_settlement(operator, second, house_id)
+
+
+async def _walk_through_a_settlement(operator: Partner, second: Partner, house_id: str) -> None:
+    """An LP that nobody trades with owes us; one payment is made, one is given up."""
+    lp = f"lp-{new_request_id()}"
+    accounts = [
+        (await operator.post("/v1/ledger/accounts", {"tenant_id": house_id, **account}))["account"]
+        for account in (
+            {"kind": "ACCOUNT_KIND_LP", "owner": lp, "asset": "NGN"},
+            {"kind": "ACCOUNT_KIND_EXTERNAL", "owner": "elsewhere", "asset": "NGN"},
+        )
+    ]
+    settlements: list[Any] = []
+    for owed in ("7.00", "9.00"):
+        transfer = {
+            "id": str(IDS.new(TransferId)),
+            "debit_account_id": accounts[0]["id"],
+            "credit_account_id": accounts[1]["id"],
+            "amount": an_amount(owed, "NGN"),
+        }
+        await operator.post(
+            "/v1/ledger/entries",
+            {
+                "tenant_id": house_id,
+                "entry_id": str(IDS.new(EntryId)),
+                "transfers": [transfer],
+                "request_id": new_request_id(),
+            },
+        )
+        [position] = (await operator.get(f"/v1/lpPositions?lp={lp}"))["positions"]
+        assert position == {
+            "lp": lp,
+            "amount": an_amount(owed, "NGN"),
+            "account_id": accounts[0]["id"],
+        }
+        proposed = await operator.post(
+            "/v1/lpSettlements", {"lp": lp, "rail": "a-bank", "request_id": new_request_id()}
+        )
+        path = f"/v1/lpSettlements/{proposed['settlement']['id']}"
+        once = {"request_id": new_request_id()}
+        if not settlements:
+            await second.post(f"{path}:approve", once)
+            paid = once | {"reference": "PAY-1", "evidence": "line 7 of the statement"}
+            ended = await operator.post(f"{path}:settle", paid)
+        else:
+            ended = await operator.post(f"{path}:cancel", once)
+        assert await operator.get(path) == ended
+        settlements.append(ended["settlement"])
+    assert [one["state"] for one in settlements] == [
+        "LP_SETTLEMENT_STATE_SETTLED",
+        "LP_SETTLEMENT_STATE_CANCELED",
+    ]
+    listed = (await operator.get(f"/v1/lpSettlements?lp={lp}"))["settlements"]
+    assert listed == settlements[::-1]
 
 
 async def _walk_through_a_break(operator: Partner, second: Partner, tenant_id: str) -> None:

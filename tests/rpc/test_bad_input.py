@@ -7,7 +7,7 @@ it hashes every row that the tenants of this module have in any tenant table of 
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import field as field_of
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -29,6 +29,7 @@ from domain.ids import (
     CustomerId,
     DeadLetterId,
     EntryId,
+    LpSettlementId,
     QuoteId,
     TenantId,
     TradeId,
@@ -49,6 +50,7 @@ from reli.trade.v1 import trade_service_pb2 as trade_pb
 from tests.support.chain import chain_books
 from tests.support.closes import close_days
 from tests.support.dead_letters import a_dead_letter
+from tests.support.lp_settlements import an_lp_desk
 from tests.support.platform import (
     Client,
     Platform,
@@ -147,6 +149,9 @@ class World:
     dead_letter_id: str = ""
     replayed_letter_id: str = ""
     foreign_letter_id: str = ""
+    lp: str = ""
+    lp_settlement_id: str = ""
+    settled_lp_settlement_id: str = ""
     pending: dict[str, str] = field_of(default_factory=dict)
     rows: dict[str, tuple[int, str]] = field_of(default_factory=dict)
 
@@ -236,7 +241,21 @@ async def a_world(platform: Platform) -> World:
     await _add_dead_letters(world)
     await _add_breaks_of_a_bank(world)
     await close_days(platform, world.tenant_id)
+    await _add_lp_settlements(world)
     return world
+
+
+async def _add_lp_settlements(world: World) -> None:
+    desk, other = [await an_lp_desk(world.platform) for _ in range(2)]
+    for one in (desk, other):
+        await one.owe("1.00")
+    world.settled_lp_settlement_id = (await desk.settled()).id
+    await desk.owe("1.00")
+    # Whoever approves it here is not who proposed it.
+    proposer = replace(desk, platform=replace(world.platform, operator=desk.second))
+    world.lp_settlement_id = (await proposer.propose()).id
+    world.lp = other.lp
+    await desk.owe("1.00", "BTC")
 
 
 async def _add_customers_and_quotes(world: World, foreign: Client) -> None:
@@ -541,6 +560,28 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
         "resolution_id": w.resolution_id,
         "request_id": new_request_id(),
     },
+    "LpSettlementAdminService/ListLpPositions": lambda w: {},
+    "LpSettlementAdminService/ProposeLpSettlement": lambda w: {
+        "lp": w.lp,
+        "rail": "a-bank",
+        "request_id": new_request_id(),
+    },
+    "LpSettlementAdminService/ApproveLpSettlement": lambda w: {
+        "lp_settlement_id": w.lp_settlement_id,
+        "request_id": new_request_id(),
+    },
+    "LpSettlementAdminService/SettleLpSettlement": lambda w: {
+        "lp_settlement_id": w.lp_settlement_id,
+        "reference": "PAY-1",
+        "evidence": "line 7 of the statement",
+        "request_id": new_request_id(),
+    },
+    "LpSettlementAdminService/CancelLpSettlement": lambda w: {
+        "lp_settlement_id": w.lp_settlement_id,
+        "request_id": new_request_id(),
+    },
+    "LpSettlementAdminService/GetLpSettlement": lambda w: {"lp_settlement_id": w.lp_settlement_id},
+    "LpSettlementAdminService/ListLpSettlements": lambda w: {},
     "EventAdminService/ListDeadLetters": lambda w: {},
     "EventAdminService/ReplayDeadLetter": lambda w: {
         "tenant_id": w.tenant_id,
@@ -759,6 +800,7 @@ ID_FIELDS: Final = [
         *("tenant_id", "customer_id", "api_key_id", "quote_id", "trade_id", "resolution_id"),
         *(
             "dead_letter_id",
+            "lp_settlement_id",
             "account_id",
             "entry_id",
             "id",
@@ -807,6 +849,7 @@ KINDS: Final = {
     "pending_id": "transfer",
     "api_key_id": "apikey",
     "dead_letter_id": "deadletter",
+    "lp_settlement_id": "lpsettlement",
     "break_resolution_id": "breakresolution",
     "linked_break_id": "break",
     "linked_entry_id": "entry",
@@ -950,6 +993,10 @@ MONEY_MOVES: Final = [
     "TradeAdminService/ApproveResolution",
     "ReconciliationAdminService/ResolveBreak",
     "ReconciliationAdminService/ApproveBreakResolution",
+    "LpSettlementAdminService/ProposeLpSettlement",
+    "LpSettlementAdminService/ApproveLpSettlement",
+    "LpSettlementAdminService/SettleLpSettlement",
+    "LpSettlementAdminService/CancelLpSettlement",
     "EventAdminService/ReplayDeadLetter",
 ]
 
@@ -1021,6 +1068,9 @@ TEXTS: Final = {
     ("TradeAdminService/ProposeResolution", "evidence"): 500,
     ("ReconciliationAdminService/AssignBreak", "owner"): 64,
     ("ReconciliationAdminService/ResolveBreak", "note"): 500,
+    ("LpSettlementAdminService/ProposeLpSettlement", "lp"): 64,
+    ("LpSettlementAdminService/SettleLpSettlement", "evidence"): 500,
+    ("LpSettlementAdminService/SettleLpSettlement", "reference"): 64,
 }
 
 
@@ -1103,6 +1153,10 @@ IMPORT: Final = "ReconciliationAdminService/ImportStatement"
 RESOLVE_BREAK: Final = "ReconciliationAdminService/ResolveBreak"
 APPROVE_BREAK: Final = "ReconciliationAdminService/ApproveBreakResolution"
 REPLAY: Final = "EventAdminService/ReplayDeadLetter"
+PROPOSE_PAYMENT: Final = "LpSettlementAdminService/ProposeLpSettlement"
+APPROVE_PAYMENT: Final = "LpSettlementAdminService/ApproveLpSettlement"
+PAY: Final = "LpSettlementAdminService/SettleLpSettlement"
+GIVE_UP: Final = "LpSettlementAdminService/CancelLpSettlement"
 ENTRY: Final = "LedgerAdminService/CreateEntry"
 REVERSE: Final = "LedgerAdminService/ReverseEntry"
 BATCH: Final = "LedgerAdminService/CreateEntries"
@@ -1197,6 +1251,64 @@ def price_cases(rpc: str) -> list[Any]:
         ),
     ]
 
+
+LP_SETTLEMENT_CASES: Final = [
+    *(
+        case(f"rail {rail!r}", PROPOSE_PAYMENT, {"rail": rail}, INVALID, "INVALID_ARGUMENT", "rail")
+        for rail in ("", "A-bank", "a bank", "1-bank", "a_bank", "a" * 32, "bánk")
+    ),
+    *(
+        case(
+            f"reference {text!r}",
+            PAY,
+            {"reference": text},
+            INVALID,
+            "INVALID_ARGUMENT",
+            "reference",
+        )
+        for text in ("PAY", "PAY 1", "PAY-é1")
+    ),
+    case(
+        "the future",
+        PROPOSE_PAYMENT,
+        {"as_of_time": lambda w: _in_days(1)},
+        INVALID,
+        "INVALID_ARGUMENT",
+        "as_of_time",
+    ),
+    *(
+        case(why, PROPOSE_PAYMENT, change, REFUSED, reason, "", THE_REQUEST)
+        for why, change, reason in (
+            ("an LP that nobody knows", {"lp": "nobody"}, "LP_SETTLEMENT_EMPTY"),
+            (
+                "a time when nothing was owed",
+                {"as_of_time": lambda w: _in_days(-30)},
+                "LP_SETTLEMENT_EMPTY",
+            ),
+        )
+    ),
+    case("not approved", PAY, {}, REFUSED, "ILLEGAL_TRANSITION", "", THE_REQUEST),
+    *(
+        case(why, rpc, {"lp_settlement_id": id}, code, reason, "", leaves)
+        for rpc in (APPROVE_PAYMENT, PAY, GIVE_UP)
+        for why, id, code, reason, leaves in (
+            (
+                "settled",
+                lambda w: w.settled_lp_settlement_id,
+                REFUSED,
+                "ILLEGAL_TRANSITION",
+                THE_REQUEST,
+            ),
+            (
+                "unknown",
+                lambda w: an_id(LpSettlementId),
+                MISSING,
+                "LP_SETTLEMENT_NOT_FOUND",
+                NOTHING,
+            ),
+        )
+    ),
+]
 
 QUOTE_CASES: Final = [
     *price_cases(QUOTE),
@@ -1937,6 +2049,7 @@ BREAK_CASES: Final = [
     ("name", "change", "expected", "leaves"),
     [
         *QUOTE_CASES,
+        *LP_SETTLEMENT_CASES,
         *TENANT_CASES,
         *LEDGER_CASES,
         *STATEMENT_CASES,

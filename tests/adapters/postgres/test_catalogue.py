@@ -15,6 +15,7 @@ from domain.dead_letter import DeadLetterState
 from domain.ledger.account import AccountKind
 from domain.ledger.entry import EntrySource
 from domain.ledger.transfer import RESOLVING, TransferKind
+from domain.lp_settlement import LpSettlementState
 from domain.quote.quote import LpVerdict, QuoteState
 from domain.reconciliation.matching import LineSide, MatchRule
 from domain.reconciliation.resolution import ResolutionKind
@@ -101,6 +102,13 @@ MAY_UPDATE: Final = {
     *(("reli_app", "trade_resolutions", f"approved_{what}") for what in ("by", "at")),
     *(("reli_app", "break_resolutions", f"approved_{what}") for what in ("by", "at")),
     *(("reli_app", "breaks", column) for column in ("owner", "note")),
+    *(
+        ("reli_app", "lp_settlements", column)
+        for column in (
+            *("state", "approved_by", "approved_at", "reference", "evidence"),
+            *("ended_by", "ended_at"),
+        )
+    ),
     *((role, "reconciled_accounts", "version") for role in RUNTIME),
     *(
         (role, "reconciliation_lines", column)
@@ -146,6 +154,7 @@ STORED: Final[Mapping[str, frozenset[str]]] = {
         "entries.source": EntrySource,
         "environment.name": ("sandbox", "live"),
         "lp_answers.verdict": LpVerdict,
+        "lp_settlements.state": LpSettlementState,
         # Expired is how an open quote reads, not what is stored.
         "quotes.state": set(QuoteState) - {QuoteState.EXPIRED},
         "quotes.side": Side,

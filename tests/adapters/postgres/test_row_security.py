@@ -604,6 +604,7 @@ _WANTED_BY_A_CHECK: Final = {
     "dated_lines": {"effective_at": "2026-03-01T00:00:00Z"},
     "liability_sheets": {"signature": f"\\x{bytes(64).hex()}"},
     "late_checks": {"due_at": "2026-03-02T09:31:00Z"},
+    "lp_settlements": {"state": "proposed"},
 }
 
 _COLUMNS: Final = """
