@@ -14,7 +14,8 @@ from domain.errors import DomainError
 from domain.ids import TenantId
 
 STREAMS_OF_A_TENANT: Final = 100
-STREAMS: Final = 1_000
+STREAMS: Final = 500
+"""Of one server; each is looked after twice a second."""
 
 STOPPING: Final = "the server is about to stop; open the stream again"
 
