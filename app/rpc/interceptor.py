@@ -31,7 +31,14 @@ from app.rpc.errors import (
     code_of,
     status_of,
 )
-from app.rpc.stream import STOPPING, OpenStream, OpenStreams, farewell_of
+from app.rpc.stream import (
+    LONGEST_STREAM_S,
+    STOPPING,
+    OpenStream,
+    OpenStreams,
+    StreamDeadline,
+    farewell_of,
+)
 from domain.errors import DomainError
 from domain.ids import CallId
 from domain.tenant.api_key import Scope
@@ -48,9 +55,6 @@ from ports.tenant import Credential, CredentialStore
 from reli.auth.v1 import access_pb2
 
 DEFAULT_DEADLINE_S: Final = 5.0
-LONGEST_STREAM_S: Final = 3_600.0
-LONGEST_LIVE_STREAM_S: Final = 1_800.0
-"""For a stream that goes on until somebody ends it; Envoy could not say why, so it waits longer."""
 STANDING_S: Final = 0.5
 """How often whoever reads a stream is asked for again: his key may have been revoked."""
 SILENT_AT_MOST_S: Final = 30.0
@@ -149,7 +153,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             # Each step is a task of its own, as a call of one answer is; all are in one context, so
             # that the caller whom the first finds is known to the others.
             shared = copy_context()
-            deadline = _Deadline(context.time_remaining(), is_live=farewell is not None)
+            deadline = StreamDeadline(context.time_remaining(), is_live=farewell is not None)
             has_begun = False
             try:
                 await self._protected(authenticate(context), deadline.left_s, shared)
@@ -184,7 +188,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         responses: AsyncIterator[Any],
         shared: ContextVars,
         stream: OpenStream,
-        deadline: "_Deadline",
+        deadline: StreamDeadline,
         look_again: Callable[[], Coroutine[Any, Any, None]],
     ) -> AsyncIterator[Any]:
         """Yield the responses until time is over, the caller may not read on, or the server stops.
@@ -283,35 +287,6 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         self._running.discard(task)
         if not task.cancelled():
             task.exception()  # taken note of, so that a call given up leaves no warning behind
-
-
-class _Deadline:
-    """Until when a stream may last.
-
-    Attributes:
-        is_live: it goes on until somebody ends it, and says so.
-    """
-
-    def __init__(self, remaining_s: float | None, *, is_live: bool) -> None:
-        """A live stream has no more than its own longest time, whatever the client allows."""
-        self.is_live = is_live
-        longest_s = LONGEST_LIVE_STREAM_S if is_live else LONGEST_STREAM_S
-        if remaining_s is None or (is_live and longest_s < remaining_s):
-            remaining_s = longest_s
-        self._clock = asyncio.get_running_loop().time
-        self._end = self._clock() + remaining_s
-
-    @property
-    def left_s(self) -> float:
-        return self._end - self._clock()
-
-    def require_time(self) -> None:
-        """Raise `StreamEnded` or `DeadlineExceeded` once it is over."""
-        if self.left_s > 0:
-            return
-        if self.is_live:
-            raise StreamEnded("the stream has lasted as long as it may; open it again")
-        raise DeadlineExceeded("the deadline passed; ask again with the same request id")
 
 
 def scope_of(method: str) -> Scope:

@@ -1,4 +1,4 @@
-"""Streams of answers: how many there may be, and how one says that it ends."""
+"""Streams of answers: how many there may be, for how long, and how one says that it ends."""
 
 import asyncio
 from collections import Counter
@@ -9,9 +9,13 @@ from google.protobuf.descriptor_pool import Default
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import status_pb2
 
-from app.rpc.errors import StreamEnded, TooManyStreams, status_of
+from app.rpc.errors import DeadlineExceeded, StreamEnded, TooManyStreams, status_of
 from domain.errors import DomainError
 from domain.ids import TenantId
+
+LONGEST_STREAM_S: Final = 3_600.0
+LONGEST_LIVE_STREAM_S: Final = 1_800.0
+"""For a stream that goes on until somebody ends it; Envoy could not say why, so it waits longer."""
 
 STREAMS_OF_A_TENANT: Final = 100
 STREAMS: Final = 500
@@ -81,6 +85,35 @@ class OpenStreams:
         for stream in self._open:
             if not stream.stopping.done():
                 stream.stopping.set_result(None)
+
+
+class StreamDeadline:
+    """Until when a stream may last.
+
+    Attributes:
+        is_live: it goes on until somebody ends it, and says so.
+    """
+
+    def __init__(self, remaining_s: float | None, *, is_live: bool) -> None:
+        """A live stream has no more than its own longest time, whatever the client allows."""
+        self.is_live = is_live
+        longest_s = LONGEST_LIVE_STREAM_S if is_live else LONGEST_STREAM_S
+        if remaining_s is None or (is_live and longest_s < remaining_s):
+            remaining_s = longest_s
+        self._clock = asyncio.get_running_loop().time
+        self._end = self._clock() + remaining_s
+
+    @property
+    def left_s(self) -> float:
+        return self._end - self._clock()
+
+    def require_time(self) -> None:
+        """Raise `StreamEnded` or `DeadlineExceeded` once it is over."""
+        if self.left_s > 0:
+            return
+        if self.is_live:
+            raise StreamEnded("the stream has lasted as long as it may; open it again")
+        raise DeadlineExceeded("the deadline passed; ask again with the same request id")
 
 
 Farewell = Callable[[DomainError], Any]

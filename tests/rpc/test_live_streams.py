@@ -14,7 +14,6 @@ from google.protobuf.message import Message
 from adapters.system.clock import SystemClock
 from adapters.system.ids import RandomIds
 from adapters.system.secrets import SystemSecrets
-from app.rpc import interceptor as interceptor_module
 from app.rpc import stream as stream_module
 from app.rpc.interceptor import Interceptor
 from app.rpc.server import make_server
@@ -253,7 +252,7 @@ async def test_a_server_that_stops_says_so_in_every_stream(served: Served) -> No
 async def test_a_stream_lasts_for_so_long_and_no_longer(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(interceptor_module, "LONGEST_LIVE_STREAM_S", 0.3)
+    monkeypatch.setattr(stream_module, "LONGEST_LIVE_STREAM_S", 0.3)
 
     assert (await end_of(served.open(timeout=60))).reason == "STREAM_ENDED"
 
