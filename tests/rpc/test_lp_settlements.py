@@ -11,6 +11,7 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from domain.ids import LpSettlementId
 from reli.liquidity.v1 import lp_settlement_pb2
 from reli.liquidity.v1 import lp_settlement_service_pb2 as pb
 from reli.reconciliation.v1 import reconciliation_service_pb2 as reconciliation_pb
@@ -19,6 +20,7 @@ from tests.support.audit import assert_books_balance
 from tests.support.audited_books import follow_events
 from tests.support.lp_settlements import RAIL, LpDesk, Settlement, an_lp_desk
 from tests.support.platform import Platform, refusal_of
+from tests.support.stage import until
 from tests.support.statements import csv_statement
 
 PROPOSED = lp_settlement_pb2.LP_SETTLEMENT_STATE_PROPOSED
@@ -188,25 +190,39 @@ async def test_positions_that_were_paid_are_not_counted_again(desk: LpDesk) -> N
 async def test_whoever_proposes_while_another_one_is_paid_counts_nothing_twice(
     desk: LpDesk,
 ) -> None:
-    for number in range(5):
-        owed = await desk.owe("1.00")
-        approved = await desk.approve(await desk.propose())
-
-        paid, *proposals = await asyncio.gather(
-            desk.settle(approved, f"PAY-{number}"),
-            *(desk.propose(as_of_time=owed.record_time) for _ in range(4)),
-            return_exceptions=True,
+    owed = await desk.owe("1.00")
+    approved = await desk.approve(await desk.propose())
+    id = LpSettlementId.parse(approved.id).uuid
+    async with desk.platform.owner.acquire() as payment:
+        paid = payment.transaction()
+        await paid.start()
+        await payment.execute(
+            "UPDATE core.lp_settlements SET state = 'settled', reference = 'PAY-1', "
+            "evidence = 'line 7', ended_by = proposed_by, ended_at = core.now() WHERE id = $1",
+            id,
         )
+        proposing = asyncio.create_task(desk.propose(as_of_time=owed.record_time))
 
-        assert not isinstance(paid, BaseException)
-        reasons = {refusal_of(_refused(one)).reason for one in proposals}
-        assert reasons <= {"LP_SETTLEMENT_OPEN", "LP_SETTLEMENT_OVERLAPS"}
+        async def waits() -> bool:
+            return bool(
+                await desk.platform.owner.fetchval(
+                    "SELECT true FROM pg_stat_activity WHERE $1 = ANY "
+                    "(pg_blocking_pids(pid))",
+                    payment.get_server_pid(),
+                )
+            )
+
+        await until(waits, "the proposal waits for the payment")
+        await paid.commit()
+
+        assert await reason_of(proposing) == "LP_SETTLEMENT_OVERLAPS"
+        await payment.execute(
+            "UPDATE core.lp_settlements SET state = 'approved', reference = '', evidence = '', "
+            "ended_by = NULL, ended_at = NULL WHERE id = $1",
+            id,
+        )
+    await desk.settle(approved)
     assert await desk.positions() == {}
-
-
-def _refused(answer: object) -> grpc.aio.AioRpcError:
-    assert isinstance(answer, grpc.aio.AioRpcError), answer
-    return answer
 
 
 async def test_where_nothing_is_owed_there_is_nothing_to_settle(desk: LpDesk) -> None:
