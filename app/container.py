@@ -387,7 +387,9 @@ class Container(containers.DeclarativeContainer):
         read_lp_settlements=providers.Singleton(ReadLpSettlements, units_of_work, directory),
         propose_lp_settlement=providers.Singleton(ProposeLpSettlement, once, ids, directory),
         approve_lp_settlement=providers.Singleton(ApproveLpSettlement, once, directory),
-        settle_lp_settlement=providers.Singleton(SettleLpSettlement, once, announce, directory),
+        settle_lp_settlement=providers.Singleton(
+            SettleLpSettlement, once, ids, announce, directory
+        ),
         cancel_lp_settlement=providers.Singleton(CancelLpSettlement, once, directory),
     )
     sandbox_servicer = providers.Singleton(

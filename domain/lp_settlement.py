@@ -1,5 +1,6 @@
 """A settlement pays what the house and an LP owe each other, all assets at once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -7,7 +8,7 @@ from typing import Final
 
 from domain.amount import Amount
 from domain.errors import DomainError, Kind
-from domain.ids import AccountId, ApiKeyId, EntryId, LpSettlementId, TransferId
+from domain.ids import AccountId, ApiKeyId, EntryId, LpSettlementId
 from domain.transition import advance
 
 MAX_LEGS: Final = 100
@@ -85,15 +86,15 @@ class LpPosition:
 
 @dataclass(frozen=True, slots=True)
 class LpSettlementLeg:
-    """What is paid in one asset, by ids that are its own from the proposal on.
+    """What is paid in one asset.
 
     Attributes:
         amount: positive where the LP pays us.
+        entry_id: what books it; None until it is settled.
     """
 
     amount: Amount
-    entry_id: EntryId
-    transfer_id: TransferId
+    entry_id: EntryId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +129,8 @@ class LpSettlement:
         assert 0 < len(self.legs) <= MAX_LEGS
         assert all(leg.amount.units for leg in self.legs)
         assert len({leg.amount.asset for leg in self.legs}) == len(self.legs)
+        is_settled = self.state is LpSettlementState.SETTLED
+        assert all((leg.entry_id is not None) == is_settled for leg in self.legs)
 
     def approve(self, *, by: ApiKeyId, now: datetime) -> "LpSettlement":
         """Return the approved settlement, or raise `LpSettlementSecondKeyRequired`."""
@@ -139,20 +142,30 @@ class LpSettlement:
         return replace(self, state=state, approved_by=by, approved_at=now)
 
     def settle(
-        self, *, by: ApiKeyId, now: datetime, reference: str, evidence: str
+        self,
+        *,
+        by: ApiKeyId,
+        now: datetime,
+        reference: str,
+        evidence: str,
+        entries: Sequence[EntryId],
     ) -> "LpSettlement":
-        """Return the settlement as it is once its entries were recorded at `now`."""
+        """Return the settlement as it is once these entries, one for each leg, were recorded."""
+        booked = zip(self.legs, entries, strict=True)
         return replace(
-            self._ended(LpSettlementAction.SETTLE, by, now), reference=reference, evidence=evidence
+            self,
+            state=advance(TRANSITIONS, self.state, LpSettlementAction.SETTLE),
+            legs=tuple(replace(leg, entry_id=entry_id) for leg, entry_id in booked),
+            reference=reference,
+            evidence=evidence,
+            ended_by=by,
+            ended_at=now,
         )
 
     def cancel(self, *, by: ApiKeyId, now: datetime) -> "LpSettlement":
-        return self._ended(LpSettlementAction.CANCEL, by, now)
+        state = advance(TRANSITIONS, self.state, LpSettlementAction.CANCEL)
+        return replace(self, state=state, ended_by=by, ended_at=now)
 
     def require(self, action: LpSettlementAction) -> None:
         """Raise `IllegalTransition` unless this can happen now."""
         advance(TRANSITIONS, self.state, action)
-
-    def _ended(self, action: LpSettlementAction, by: ApiKeyId, now: datetime) -> "LpSettlement":
-        state = advance(TRANSITIONS, self.state, action)
-        return replace(self, state=state, ended_by=by, ended_at=now)

@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from adapters.postgres.scope import Scope, page_of
-from domain.ids import AccountId, ApiKeyId, EntryId, LpSettlementId, TransferId
+from domain.ids import AccountId, ApiKeyId, EntryId, LpSettlementId
 from domain.lp_settlement import (
     LpPosition,
     LpSettlement,
@@ -39,8 +39,13 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
 
 _ADD_LEG = """
-INSERT INTO core.lp_settlement_legs (tenant_id, settlement_id, asset, units, entry_id, transfer_id)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO core.lp_settlement_legs (tenant_id, settlement_id, asset, units)
+VALUES ($1, $2, $3, $4)
+"""
+
+_BOOK_LEG = """
+UPDATE core.lp_settlement_legs SET entry_id = $4
+WHERE tenant_id = $1 AND settlement_id = $2 AND asset = $3
 """
 
 _GET = "SELECT * FROM core.lp_settlements WHERE tenant_id = $1 AND id = $2"
@@ -112,8 +117,6 @@ class PostgresLpSettlements(LpSettlementRepository):
                     settlement.id.uuid,
                     leg.amount.asset.code,
                     leg.amount.units,
-                    leg.entry_id.uuid,
-                    leg.transfer_id.uuid,
                 )
                 for leg in settlement.legs
             ],
@@ -140,6 +143,19 @@ class PostgresLpSettlements(LpSettlementRepository):
             settlement.ended_by.uuid if settlement.ended_by else None,
             settlement.ended_at,
         )
+        await self._scope.driver.executemany(
+            _BOOK_LEG,
+            [
+                (
+                    self._scope.tenant,
+                    settlement.id.uuid,
+                    leg.amount.asset.code,
+                    leg.entry_id.uuid,
+                )
+                for leg in settlement.legs
+                if leg.entry_id is not None
+            ],
+        )
 
     async def _legs(self, ids: Sequence[UUID]) -> dict[UUID, list[LpSettlementLeg]]:
         legs: dict[UUID, list[LpSettlementLeg]] = defaultdict(list)
@@ -147,8 +163,7 @@ class PostgresLpSettlements(LpSettlementRepository):
             legs[row["settlement_id"]].append(
                 LpSettlementLeg(
                     self._scope.amount(row["asset"], int(row["units"])),
-                    EntryId(row["entry_id"]),
-                    TransferId(row["transfer_id"]),
+                    EntryId(row["entry_id"]) if row["entry_id"] else None,
                 )
             )
         return legs

@@ -27,7 +27,7 @@ def lp_settlement_message(settlement: LpSettlement) -> lp_settlement_pb2.LpSettl
         state=_SETTLEMENT_STATE[settlement.state],
         legs=[
             lp_settlement_pb2.LpSettlementLeg(
-                amount=amount_message(leg.amount), entry_id=str(leg.entry_id)
+                amount=amount_message(leg.amount), entry_id=str(leg.entry_id or "")
             )
             for leg in settlement.legs
         ],

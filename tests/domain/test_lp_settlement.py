@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from domain.errors import IllegalTransition
-from domain.ids import ApiKeyId, EntryId, LpSettlementId, TransferId
+from domain.ids import ApiKeyId, EntryId, LpSettlementId
 from domain.lp_settlement import (
     TRANSITIONS,
     LpSettlement,
@@ -20,10 +20,11 @@ from tests.support.builders import NOW, an_id, btc, ngn, seconds
 PROPOSER = an_id(ApiKeyId)
 APPROVER = an_id(ApiKeyId)
 LATER = NOW + seconds(60)
+ENTRY = an_id(EntryId)
 
 
 def a_leg(value: str = "100.00") -> LpSettlementLeg:
-    return LpSettlementLeg(ngn(value), an_id(EntryId), an_id(TransferId))
+    return LpSettlementLeg(ngn(value))
 
 
 def a_settlement(state: LpSettlementState = LpSettlementState.PROPOSED) -> LpSettlement:
@@ -32,7 +33,7 @@ def a_settlement(state: LpSettlementState = LpSettlementState.PROPOSED) -> LpSet
         lp="alpha",
         rail="a-bank",
         as_of=NOW,
-        legs=(a_leg(),),
+        legs=(replace(a_leg(), entry_id=ENTRY if state is LpSettlementState.SETTLED else None),),
         note="",
         proposed_by=PROPOSER,
         proposed_at=NOW,
@@ -43,7 +44,7 @@ def a_settlement(state: LpSettlementState = LpSettlementState.PROPOSED) -> LpSet
 ACTIONS: dict[LpSettlementAction, Callable[[LpSettlement], LpSettlement]] = {
     LpSettlementAction.APPROVE: lambda one: one.approve(by=APPROVER, now=LATER),
     LpSettlementAction.SETTLE: lambda one: one.settle(
-        by=PROPOSER, now=LATER, reference="PAY-1", evidence="line 7"
+        by=PROPOSER, now=LATER, reference="PAY-1", evidence="line 7", entries=[ENTRY]
     ),
     LpSettlementAction.CANCEL: lambda one: one.cancel(by=PROPOSER, now=LATER),
 }
@@ -75,6 +76,7 @@ def test_who_decided_and_when_is_kept() -> None:
     assert (settled.approved_by, settled.approved_at) == (APPROVER, LATER)
     assert (settled.ended_by, settled.ended_at) == (PROPOSER, LATER)
     assert (settled.reference, settled.evidence) == ("PAY-1", "line 7")
+    assert [leg.entry_id for leg in settled.legs] == [ENTRY]
 
 
 def test_a_second_key_approves() -> None:

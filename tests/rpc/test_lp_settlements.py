@@ -11,7 +11,7 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from domain.ids import LpSettlementId
+from domain.ids import EntryId, LpSettlementId
 from reli.liquidity.v1 import lp_settlement_pb2
 from reli.liquidity.v1 import lp_settlement_service_pb2 as pb
 from reli.reconciliation.v1 import reconciliation_service_pb2 as reconciliation_pb
@@ -126,6 +126,20 @@ async def test_it_nets_what_was_recorded_by_an_instant(desk: LpDesk) -> None:
     assert await desk.positions() == {"NGN": "50.00"}
 
 
+async def test_its_entries_get_their_ids_when_it_is_paid_which_may_be_days_later(
+    desk: LpDesk,
+) -> None:
+    """An operator's entry is refused for an id that is older than a day."""
+    await desk.owe("100.00")
+    approved = await desk.approve(await desk.propose())
+    assert [leg.entry_id for leg in approved.legs] == [""]
+
+    settled = await desk.settle(approved)
+
+    [leg] = settled.legs
+    assert EntryId.parse(leg.entry_id).created_ms >= settled.approve_time.ToMilliseconds()
+
+
 async def test_who_proposed_it_cannot_approve_it(desk: LpDesk) -> None:
     await desk.owe("1.00")
     proposed = await desk.propose()
@@ -193,6 +207,7 @@ async def test_whoever_proposes_while_another_one_is_paid_counts_nothing_twice(
     owed = await desk.owe("1.00")
     approved = await desk.approve(await desk.propose())
     id = LpSettlementId.parse(approved.id).uuid
+    legs = "UPDATE core.lp_settlement_legs SET entry_id = {} WHERE settlement_id = $1"
     async with desk.platform.owner.acquire() as payment:
         paid = payment.transaction()
         await paid.start()
@@ -201,13 +216,13 @@ async def test_whoever_proposes_while_another_one_is_paid_counts_nothing_twice(
             "evidence = 'line 7', ended_by = proposed_by, ended_at = core.now() WHERE id = $1",
             id,
         )
+        await payment.execute(legs.format("uuidv7()"), id)
         proposing = asyncio.create_task(desk.propose(as_of_time=owed.record_time))
 
         async def waits() -> bool:
             return bool(
                 await desk.platform.owner.fetchval(
-                    "SELECT true FROM pg_stat_activity WHERE $1 = ANY "
-                    "(pg_blocking_pids(pid))",
+                    "SELECT true FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))",
                     payment.get_server_pid(),
                 )
             )
@@ -221,6 +236,7 @@ async def test_whoever_proposes_while_another_one_is_paid_counts_nothing_twice(
             "ended_by = NULL, ended_at = NULL WHERE id = $1",
             id,
         )
+        await payment.execute(legs.format("NULL"), id)
     await desk.settle(approved)
     assert await desk.positions() == {}
 

@@ -24,13 +24,12 @@ SETTLEMENTS: Final = SqlProbe(
     counted=("lp_settlements", "lp_settlement_legs"),
     sql=f"""
 WITH expected AS MATERIALIZED (
-    SELECT s.tenant_id, s.id, s.state, s.lp, s.rail, l.asset, l.units, l.entry_id, l.transfer_id
+    SELECT s.tenant_id, s.id, s.state, s.lp, s.rail, l.asset, l.units, l.entry_id
     FROM core.lp_settlements AS s
     LEFT JOIN core.lp_settlement_legs AS l ON l.tenant_id = s.tenant_id AND l.settlement_id = s.id
 ), moved AS MATERIALIZED (
     SELECT t.tenant_id, t.entry_id, count(*) AS transfers, bool_and(
-        t.id = x.transfer_id AND t.kind = 'regular' AND t.asset = x.asset
-        AND t.units = abs(x.units)
+        t.kind = 'regular' AND t.asset = x.asset AND t.units = abs(x.units)
         AND p.kind = '{AccountKind.LP}' AND p.owner = x.lp
         AND r.kind = '{AccountKind.EXTERNAL}' AND r.owner = x.rail) AS is_right
     FROM expected AS x
@@ -47,17 +46,15 @@ WITH expected AS MATERIALIZED (
 )
 SELECT '{BOOKED.id}' AS check_id, x.tenant_id, 'lp_settlements' AS in_table, x.id,
     x.asset AS part,
-    CASE WHEN x.entry_id IS NULL THEN 'a leg'
+    CASE WHEN x.units IS NULL THEN 'a leg'
         WHEN x.state = '{LpSettlementState.SETTLED}'
-        THEN format('%s units from %s', x.units, x.lp) ELSE 'no transfer' END AS expected,
+        THEN format('%s units from %s', x.units, x.lp) ELSE 'no entry' END AS expected,
     CASE WHEN x.entry_id IS NULL THEN 'none'
         ELSE format('%s transfers in %s', coalesce(m.transfers, 0), x.entry_id) END AS found
 FROM expected AS x
 LEFT JOIN moved AS m ON m.tenant_id = x.tenant_id AND m.entry_id = x.entry_id
-WHERE CASE WHEN x.entry_id IS NULL THEN true
-    WHEN x.state = '{LpSettlementState.SETTLED}'
-    THEN m.transfers IS DISTINCT FROM 1 OR NOT m.is_right
-    ELSE m.transfers IS NOT NULL END
+WHERE x.units IS NULL OR CASE x.state WHEN '{LpSettlementState.SETTLED}'
+    THEN m.transfers IS DISTINCT FROM 1 OR NOT m.is_right ELSE x.entry_id IS NOT NULL END
 UNION ALL
 SELECT '{AGREED.id}', tenant_id, 'lp_settlements', id, 'approved_by', 'another key',
     coalesce(approved_by::text, 'none')

@@ -31,6 +31,7 @@ REFERENCES: Final = {
     ("inbox", "tenant_id"): "tenants",
     ("late_checks", "trade_id"): "trades",
     ("lp_answers", "quote_id"): "quotes",
+    ("lp_settlement_legs", "entry_id"): "entries",
     ("lp_settlement_legs", "settlement_id"): "lp_settlements",
     ("lp_settlements", "tenant_id"): "tenants",
     ("outbox", "tenant_id"): "tenants",

@@ -8,11 +8,12 @@ from uuid import UUID
 from app.usecase.announce import Announce
 from app.usecase.call import Call
 from app.usecase.once import Once
-from domain.ids import LpSettlementId
+from domain.ids import EntryId, LpSettlementId, TransferId
 from domain.ledger.account import AccountKey, AccountKind
 from domain.ledger.entry import Entry, EntrySource
 from domain.ledger.transfer import Transfer
-from domain.lp_settlement import LpSettlement, LpSettlementAction
+from domain.lp_settlement import LpSettlement, LpSettlementAction, LpSettlementLeg
+from ports.ids import IdSource
 from ports.tenant import TenantDirectory
 from ports.unit_of_work import UnitOfWork
 
@@ -61,6 +62,7 @@ class SettleLpSettlement:
     """The end of the settlement and all of its entries are one transaction."""
 
     once: Once
+    ids: IdSource
     announce: Announce
     directory: TenantDirectory
 
@@ -74,7 +76,7 @@ class SettleLpSettlement:
 
         async def settle(uow: UnitOfWork, settlement: LpSettlement) -> LpSettlement:
             settlement.require(LpSettlementAction.SETTLE)
-            entries = await _entries(uow, settlement, call, reference)
+            entries = await self._entries(uow, settlement, call, reference)
             decisions = await uow.ledger.commit_new(entries)
             await self.announce.entries(uow, decisions, correlation_id=call.correlation_id)
             return settlement.settle(
@@ -82,9 +84,42 @@ class SettleLpSettlement:
                 now=max(decision.recorded_at for decision in decisions),
                 reference=reference,
                 evidence=evidence,
+                entries=[entry.id for entry in entries],
             )
 
         return await _decide(self.once, self.directory, call, settlement_id, settle)
+
+    async def _entries(
+        self, uow: UnitOfWork, settlement: LpSettlement, call: Call, reference: str
+    ) -> list[Entry]:
+        """Return an entry for each leg: what the LP pays us is debited to the rail's account."""
+        assets = [leg.amount.asset for leg in settlement.legs]
+        at_lp = {asset: AccountKey(AccountKind.LP, asset, settlement.lp) for asset in assets}
+        at_rail = {
+            asset: AccountKey(AccountKind.EXTERNAL, asset, settlement.rail) for asset in assets
+        }
+        ids = await uow.ledger.open_accounts([*at_lp.values(), *at_rail.values()])
+
+        def entry(leg: LpSettlementLeg) -> Entry:
+            lp, rail = ids[at_lp[leg.amount.asset]], ids[at_rail[leg.amount.asset]]
+            is_paid_to_us = leg.amount.is_positive
+            transfer = Transfer(
+                id=self.ids.new(TransferId),
+                debit_account_id=rail if is_paid_to_us else lp,
+                credit_account_id=lp if is_paid_to_us else rail,
+                amount=leg.amount if is_paid_to_us else -leg.amount,
+                purpose=PURPOSE,
+            )
+            return Entry(
+                # Made now: the ids of an operator's entry are of the last 24 hours.
+                id=self.ids.new(EntryId),
+                transfers=(transfer,),
+                source=EntrySource.OPERATOR,
+                reference=str(call.api_key_id),
+                description=reference,
+            )
+
+        return [entry(leg) for leg in settlement.legs]
 
 
 async def _decide(
@@ -99,34 +134,3 @@ async def _decide(
         return await uow.lp_settlements.get(id)
 
     return await once(call.on(directory.house_id), id, effect, replay)
-
-
-async def _entries(
-    uow: UnitOfWork, settlement: LpSettlement, call: Call, reference: str
-) -> list[Entry]:
-    """Return an entry for each leg: what the LP pays us is debited to the rail's account."""
-    assets = [leg.amount.asset for leg in settlement.legs]
-    at_lp = {asset: AccountKey(AccountKind.LP, asset, settlement.lp) for asset in assets}
-    at_rail = {asset: AccountKey(AccountKind.EXTERNAL, asset, settlement.rail) for asset in assets}
-    ids = await uow.ledger.open_accounts([*at_lp.values(), *at_rail.values()])
-    entries = []
-    for leg in settlement.legs:
-        asset, is_paid_to_us = leg.amount.asset, leg.amount.is_positive
-        lp, rail = ids[at_lp[asset]], ids[at_rail[asset]]
-        transfer = Transfer(
-            id=leg.transfer_id,
-            debit_account_id=rail if is_paid_to_us else lp,
-            credit_account_id=lp if is_paid_to_us else rail,
-            amount=leg.amount if is_paid_to_us else -leg.amount,
-            purpose=PURPOSE,
-        )
-        entries.append(
-            Entry(
-                id=leg.entry_id,
-                transfers=(transfer,),
-                source=EntrySource.OPERATOR,
-                reference=str(call.api_key_id),
-                description=reference,
-            )
-        )
-    return entries

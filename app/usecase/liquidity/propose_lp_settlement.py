@@ -1,6 +1,5 @@
 """Proposing to pay what the house and an LP owe each other."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -8,7 +7,7 @@ from uuid import UUID
 from app.usecase.call import Call
 from app.usecase.once import Once
 from domain.errors import InvalidArgument
-from domain.ids import EntryId, LpSettlementId, TransferId
+from domain.ids import LpSettlementId
 from domain.lp_settlement import (
     LpSettlement,
     LpSettlementEmpty,
@@ -55,7 +54,7 @@ class ProposeLpSettlement:
             as_of = order.as_of or now
             if as_of > now:
                 raise InvalidArgument("as_of_time must not be of the future", field="as_of_time")
-            legs = [leg async for leg in self._legs(uow, order.lp, as_of)]
+            legs = await _legs(uow, order.lp, as_of)
             if not legs:
                 raise LpSettlementEmpty("nothing is owed as of that instant", lp=order.lp)
             settlement = LpSettlement(
@@ -63,7 +62,7 @@ class ProposeLpSettlement:
                 lp=order.lp,
                 rail=order.rail,
                 as_of=as_of,
-                legs=tuple(legs),
+                legs=legs,
                 note=order.note,
                 proposed_by=call.api_key_id,
                 proposed_at=now,
@@ -84,10 +83,9 @@ class ProposeLpSettlement:
 
         return await self.once(call.on(self.directory.house_id), settlement_id, effect, replay)
 
-    async def _legs(
-        self, uow: UnitOfWork, lp: str, as_of: datetime
-    ) -> AsyncIterator[LpSettlementLeg]:
-        for position in await uow.lp_settlements.positions(lp=lp):
-            past = await uow.ledger.balance_at(position.account_id, recorded_by=as_of)
-            if past.posted.units:
-                yield LpSettlementLeg(-past.posted, self.ids.new(EntryId), self.ids.new(TransferId))
+
+async def _legs(uow: UnitOfWork, lp: str, as_of: datetime) -> tuple[LpSettlementLeg, ...]:
+    accounts = [position.account_id for position in await uow.lp_settlements.positions(lp=lp)]
+    past = [await uow.ledger.balance_at(id, recorded_by=as_of) for id in accounts]
+    # The account of the book is the other side of what the LP owes us.
+    return tuple(LpSettlementLeg(-one.posted) for one in past if one.posted.units)

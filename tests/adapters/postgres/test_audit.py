@@ -1185,8 +1185,8 @@ BREAKS = [
             change("lp_settlements", "rail = rail || 'x'"),
             change("lp_settlement_legs", "units = units + 1", "settlement_id"),
             change("lp_settlement_legs", "units = -units", "settlement_id"),
-            change("lp_settlement_legs", "transfer_id = entry_id", "settlement_id"),
-            change("lp_settlement_legs", "entry_id = transfer_id", "settlement_id"),
+            change("lp_settlement_legs", "entry_id = NULL", "settlement_id"),
+            change("lp_settlement_legs", "entry_id = uuidv7()", "settlement_id"),
             drop("lp_settlement_legs", "settlement_id"),
         )
     ),

@@ -109,6 +109,7 @@ MAY_UPDATE: Final = {
             *("ended_by", "ended_at"),
         )
     ),
+    ("reli_app", "lp_settlement_legs", "entry_id"),
     *((role, "reconciled_accounts", "version") for role in RUNTIME),
     *(
         (role, "reconciliation_lines", column)

@@ -49,13 +49,12 @@ CREATE TABLE core.lp_settlement_legs (
     settlement_id uuid NOT NULL,
     asset text NOT NULL REFERENCES core.assets,
     units numeric(38, 0) NOT NULL CHECK (units <> 0),
-    entry_id uuid NOT NULL,
-    transfer_id uuid NOT NULL,
+    entry_id uuid,
     PRIMARY KEY (tenant_id, settlement_id, asset),
     FOREIGN KEY (tenant_id, settlement_id) REFERENCES core.lp_settlements
 );
 COMMENT ON TABLE core.lp_settlement_legs IS
-    'What a settlement pays in each asset, and the entry that books it.';
+    'What a settlement pays in each asset, and the entry that booked it.';
 COMMENT ON COLUMN core.lp_settlement_legs.units IS 'Positive where the LP pays us.';
 SELECT core.protect('core.lp_settlement_legs');
-GRANT SELECT, INSERT ON core.lp_settlement_legs TO reli_app;
+GRANT SELECT, INSERT, UPDATE (entry_id) ON core.lp_settlement_legs TO reli_app;
