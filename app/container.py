@@ -3,6 +3,7 @@
 What must be opened and closed is opened by the entry points and handed in as an object.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -37,7 +38,7 @@ from app.rpc.ledger import (
     StatementAdminServicer,
     StatementServicer,
 )
-from app.rpc.liquidity import LiquidityAdminServicer
+from app.rpc.liquidity import LiquidityAdminServicer, LpSettlementAdminServicer
 from app.rpc.market import MarketAdminServicer, MarketServicer
 from app.rpc.quote import QuoteServicer
 from app.rpc.reconciliation import ReconciliationAdminServicer
@@ -65,7 +66,15 @@ from app.usecase.ledger.read_signing_keys import ReadSigningKeys
 from app.usecase.ledger.read_statement import ReadStatement
 from app.usecase.ledger.reverse_entry import ReverseEntry
 from app.usecase.ledger.set_overdraft_limit import SetOverdraftLimit
-from app.usecase.liquidity.lp_desk import LpDesk
+from app.usecase.liquidity.decide_lp_settlement import (
+    ApproveLpSettlement,
+    CancelLpSettlement,
+    SettleLpSettlement,
+)
+from app.usecase.liquidity.lp_desk import LpDesk, OnlookersDesk
+from app.usecase.liquidity.propose_lp_settlement import ProposeLpSettlement
+from app.usecase.liquidity.read_lp_positions import ReadLpPositions
+from app.usecase.liquidity.read_lp_settlements import ReadLpSettlements
 from app.usecase.liquidity.read_lps import ReadLps
 from app.usecase.liquidity.report_outcomes import ReportOutcomes
 from app.usecase.market.change_trading_state import ChangeTradingState, ListTradingStateChanges
@@ -75,7 +84,10 @@ from app.usecase.quote.accept_quote import AcceptQuote
 from app.usecase.quote.cancel_quote import CancelQuote
 from app.usecase.quote.create_quote import CreateQuote
 from app.usecase.quote.find_price import FindPrice
+from app.usecase.quote.get_indicative_quote import GetIndicativeQuote
 from app.usecase.quote.read_quotes import ReadQuotes
+from app.usecase.quote.shared_answers import SharedAnswers
+from app.usecase.quote.stream_quotes import StreamQuotes
 from app.usecase.reconciliation.assign_break import AssignBreak
 from app.usecase.reconciliation.import_statement import ImportStatement
 from app.usecase.reconciliation.read_breaks import ReadBreaks
@@ -100,6 +112,9 @@ from domain.ids import TenantId
 from domain.liquidity.circuit import CircuitRule
 from domain.reconciliation.matching import RULES
 from ports.chain import Signer
+from ports.clock import Clock, DatabaseClock
+from ports.liquidity import LiquidityProvider
+from ports.price_source import PriceSource
 
 LEASE: Final = timedelta(seconds=3)
 """A living process renews it; with the workers' rest it is below the 5 s of a takeover."""
@@ -108,11 +123,29 @@ ANSWER_WITHIN: Final = timedelta(seconds=2)
 PATIENCE: Final = timedelta(milliseconds=500)
 LIVE_TRADES: Final = 1_000
 REPORT_EVERY_S: Final = 1.0
+INDICATIVE_FOR: Final = timedelta(milliseconds=500)
+"""How long an LP's answer is shared by all who only want to know a price."""
+LOOK_EVERY: Final = timedelta(seconds=1)
+BEAT_EVERY: Final = timedelta(seconds=5)
+"""What a stream of prices does at most so often, and at least so often."""
 
 
 def signer_of(seed: str) -> Signer | None:
     """Return who signs with the key of a seed, or nobody if there is none."""
     return Ed25519Signer.from_text(seed) if seed else None
+
+
+def share_answers(
+    lps: Mapping[str, LiquidityProvider],
+    clock: Clock,
+    database_clock: DatabaseClock,
+    budget: timedelta,
+) -> Mapping[str, PriceSource]:
+    """Return by name what answers in every LP's place to who wants no promise."""
+    return {
+        name: SharedAnswers(lp, clock, database_clock, good_for=INDICATIVE_FOR, budget=budget)
+        for name, lp in lps.items()
+    }
 
 
 def as_durations(all_ms: tuple[int, ...]) -> tuple[timedelta, ...]:
@@ -158,14 +191,24 @@ class Container(containers.DeclarativeContainer):
     update_tenant = providers.Singleton(UpdateTenant, once, announce, market, lp_names)
     create_api_key = providers.Singleton(CreateApiKey, once, ids, announce, secrets, directory)
     revoke_api_key = providers.Singleton(RevokeApiKey, once, announce)
+    tenant_settings = providers.Singleton(PostgresSettings, units_of_work, clock)
+    quote_budget = providers.Singleton(timedelta, milliseconds=settings.provided.lp_quote_budget_ms)
     find_price = providers.Singleton(
-        FindPrice,
-        ids,
-        clock,
-        database_clock,
-        lps,
-        lp_desk,
-        providers.Singleton(timedelta, milliseconds=settings.provided.lp_quote_budget_ms),
+        FindPrice, ids, clock, database_clock, lps, lp_desk, quote_budget
+    )
+    get_indicative_quote = providers.Singleton(
+        GetIndicativeQuote,
+        market,
+        tenant_settings,
+        providers.Singleton(
+            FindPrice,
+            ids,
+            clock,
+            database_clock,
+            providers.Singleton(share_answers, lps, clock, database_clock, quote_budget),
+            providers.Singleton(OnlookersDesk, lp_desk),
+            quote_budget,
+        ),
     )
     late_looks = providers.Singleton(as_durations, settings.provided.late_looks_ms)
     execute_trade = providers.Singleton(
@@ -267,7 +310,7 @@ class Container(containers.DeclarativeContainer):
             ids,
             announce,
             market,
-            providers.Singleton(PostgresSettings, units_of_work, clock),
+            tenant_settings,
             find_price,
         ),
         accept_quote=providers.Singleton(
@@ -275,6 +318,10 @@ class Container(containers.DeclarativeContainer):
         ),
         cancel_quote=providers.Singleton(CancelQuote, once, announce),
         read_quotes=providers.Singleton(ReadQuotes, units_of_work),
+        get_indicative_quote=get_indicative_quote,
+        stream_quotes=providers.Singleton(
+            StreamQuotes, get_indicative_quote, clock, database_clock, LOOK_EVERY, BEAT_EVERY
+        ),
         market=market,
     )
     trade_servicer = providers.Singleton(
@@ -341,6 +388,17 @@ class Container(containers.DeclarativeContainer):
         resolve_break=providers.Singleton(ResolveBreak, once, ids, announce),
         approve_break_resolution=providers.Singleton(ApproveBreakResolution, once, ids, announce),
     )
+    lp_settlement_admin_servicer = providers.Singleton(
+        LpSettlementAdminServicer,
+        read_lp_positions=providers.Singleton(ReadLpPositions, units_of_work, directory),
+        read_lp_settlements=providers.Singleton(ReadLpSettlements, units_of_work, directory),
+        propose_lp_settlement=providers.Singleton(ProposeLpSettlement, once, ids, directory),
+        approve_lp_settlement=providers.Singleton(ApproveLpSettlement, once, directory),
+        settle_lp_settlement=providers.Singleton(
+            SettleLpSettlement, once, ids, announce, directory
+        ),
+        cancel_lp_settlement=providers.Singleton(CancelLpSettlement, once, directory),
+    )
     sandbox_servicer = providers.Singleton(
         SandboxServicer,
         create_deposit=providers.Singleton(CreateDeposit, once, ids, announce),
@@ -366,5 +424,6 @@ class Container(containers.DeclarativeContainer):
         statement_admin_servicer,
         event_admin_servicer,
         reconciliation_admin_servicer,
+        lp_settlement_admin_servicer,
         sandbox_servicer,
     )

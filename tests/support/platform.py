@@ -38,6 +38,7 @@ from reli.ledger.v1 import checkpoint_service_pb2_grpc as checkpoint_grpc
 from reli.ledger.v1 import ledger_service_pb2_grpc as ledger_grpc
 from reli.ledger.v1 import statement_service_pb2_grpc as statement_grpc
 from reli.liquidity.v1 import liquidity_service_pb2_grpc as liquidity_grpc
+from reli.liquidity.v1 import lp_settlement_service_pb2_grpc as lp_settlement_grpc
 from reli.market.v1 import market_service_pb2_grpc as market_grpc
 from reli.quote.v1 import quote_pb2
 from reli.quote.v1 import quote_service_pb2 as quote_pb
@@ -155,6 +156,9 @@ class Client:
         self.statement_admin = self._bound(statement_grpc.StatementAdminServiceStub(channel))
         self.reconciliation_admin = self._bound(
             reconciliation_grpc.ReconciliationAdminServiceStub(channel)
+        )
+        self.lp_settlement_admin = self._bound(
+            lp_settlement_grpc.LpSettlementAdminServiceStub(channel)
         )
         self.sandbox = self._bound(sandbox_grpc.SandboxServiceStub(channel))
 
