@@ -170,8 +170,13 @@ def venues(
         typer.Argument(help="Their wire formats, such as okx; all of them if none."),
     ] = None,
     port_base: Annotated[
-        int, typer.Option(min=1024, max=65_000, help="The first of their ports, two for each.")
-    ] = 7_100,
+        int | None,
+        typer.Option(
+            min=1024,
+            max=65_000,
+            help="The first of their ports, two for each; without it, free ones.",
+        ),
+    ] = None,
     data: Annotated[Path, typer.Option(help="Where they remember their orders.")] = Path(
         ".reli/venues"
     ),

@@ -48,61 +48,17 @@ def connect_lp(lp: LpSettings, sessions: LpSessions, clock: Clock) -> LiquidityP
         case SandboxLpSettings():
             return SandboxLp(_sandbox_config(lp), sessions)
         case OkxLpSettings():
-            return OkxLp(
-                OkxLpConfig(
-                    **_venue(lp),
-                    api_key=lp.api_key,
-                    passphrase=lp.passphrase,
-                    secret=lp.secret,
-                ),
-                sessions,
-                clock,
-            )
+            return OkxLp(OkxLpConfig(**_venue(lp)), sessions, clock)
         case ZeroHashLpSettings():
-            return ZeroHashLp(
-                ZeroHashLpConfig(
-                    **_venue(lp),
-                    api_key=lp.api_key,
-                    passphrase=lp.passphrase,
-                    secret=lp.secret,
-                    participant_code=lp.participant_code,
-                    account_label=lp.account_label,
-                ),
-                sessions,
-                clock,
-            )
+            return ZeroHashLp(ZeroHashLpConfig(**_venue(lp)), sessions, clock)
         case ValrLpSettings():
-            return ValrLp(
-                ValrLpConfig(
-                    **_venue(lp),
-                    api_key=lp.api_key,
-                    secret=lp.secret,
-                    tick_sizes={code: Fraction(tick) for code, tick in lp.tick_sizes.items()},
-                    price_risk_bps=lp.price_risk_bps,
-                    taker_fee_bps=lp.taker_fee_bps,
-                ),
-                sessions,
-                clock,
-            )
+            ticks = {code: Fraction(tick) for code, tick in lp.tick_sizes.items()}
+            config = ValrLpConfig(**{**_venue(lp), "tick_sizes": ticks})
+            return ValrLp(config, sessions, clock)
         case BinanceLpSettings():
-            return BinanceLp(
-                BinanceLpConfig(
-                    **_venue(lp), api_key=lp.api_key, secret=lp.secret, wallet=lp.wallet
-                ),
-                sessions,
-                clock,
-            )
+            return BinanceLp(BinanceLpConfig(**_venue(lp)), sessions, clock)
         case BybitLpSettings():
-            return BybitLp(
-                BybitLpConfig(
-                    **_venue(lp),
-                    api_key=lp.api_key,
-                    secret=lp.secret,
-                    account_type=lp.account_type,
-                ),
-                sessions,
-                clock,
-            )
+            return BybitLp(BybitLpConfig(**_venue(lp)), sessions, clock)
         case other:
             assert_never(other)
 
@@ -123,7 +79,9 @@ def _sandbox_config(lp: SandboxLpSettings) -> SandboxLpConfig:
 
 
 def _venue(lp: VenueSettings) -> dict[str, Any]:
-    return {**_common(lp), "asset_codes": lp.asset_codes}
+    """Return what an adapter's configuration is made of; its own fields are named as there."""
+    own = lp.model_dump(exclude={*BaseLpSettings.model_fields, "adapter"})
+    return {**_common(lp), **own}
 
 
 def _common(lp: BaseLpSettings) -> dict[str, Any]:

@@ -25,13 +25,15 @@ from domain.side import Side
 from ports.clock import Clock
 from ports.liquidity import LiquidityProvider
 
+Connect = Callable[..., LiquidityProvider]
+"""Makes a provider of a URL, sessions, a clock, and what replaces parts of its configuration."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
     """Attributes:
     face: the wire format of the local venue.
     deduplicates: whether the local venue does.
-    connect: makes a provider; what is named in `changed` replaces what its configuration says.
     order_key: what the venue knows an order by, of its attempt and the reference of its quote.
     secrets: what is sent along with a call.
     wrong_secret: a change of the configuration by which the venue must not know us.
@@ -47,7 +49,7 @@ class Subject:
     name: str
     face: str
     deduplicates: bool
-    connect: Callable[..., LiquidityProvider]
+    connect: Connect
     order_key: Callable[[AttemptId, str], str]
     secrets: tuple[str, ...] = ()
     wrong_secret: Mapping[str, str] = field(default_factory=dict)
@@ -60,80 +62,37 @@ class Subject:
     tells_expiry: bool = False
 
 
-def _sandbox(
-    url: str, sessions: LpSessions, clock: Clock, *, is_trusted: bool = True, **changed: Any
-) -> LiquidityProvider:
-    known: dict[str, Any] = {
-        "name": "sandbox",
-        "url": url,
-        "deduplicates_client_order_id": is_trusted,
-        "status_is_authoritative": is_trusted,
-    }
-    return SandboxLp(SandboxLpConfig(**(known | changed)), sessions)
+def _to(
+    provider: Callable[[Any, LpSessions, Clock], LiquidityProvider],
+    config: Callable[..., Any],
+    **known: object,
+) -> Connect:
+    """Return how to make a provider of that kind, with what its configuration always says."""
+
+    def connect(
+        url: str, sessions: LpSessions, clock: Clock, **changed: object
+    ) -> LiquidityProvider:
+        return provider(config(**{**known, "url": url, **changed}), sessions, clock)
+
+    return connect
 
 
-def _untrusted(url: str, sessions: LpSessions, clock: Clock, **changed: Any) -> LiquidityProvider:
-    return _sandbox(url, sessions, clock, is_trusted=False, **changed)
-
-
-def _okx(url: str, sessions: LpSessions, clock: Clock, **changed: Any) -> LiquidityProvider:
-    known: dict[str, Any] = {
-        "name": "okx",
-        "url": url,
-        "api_key": okx.API_KEY,
-        "passphrase": okx.PASSPHRASE,
-        "secret": okx.SECRET,
-    }
-    return OkxLp(OkxLpConfig(**(known | changed)), sessions, clock)
-
-
-def _zero_hash(url: str, sessions: LpSessions, clock: Clock, **changed: Any) -> LiquidityProvider:
-    known: dict[str, Any] = {
-        "name": "zero-hash",
-        "url": url,
-        "api_key": zero_hash.API_KEY,
-        "passphrase": zero_hash.PASSPHRASE,
-        "secret": zero_hash.SECRET,
-        "participant_code": zero_hash.PARTICIPANT,
-    }
-    return ZeroHashLp(ZeroHashLpConfig(**(known | changed)), sessions, clock)
-
-
-def _valr(url: str, sessions: LpSessions, clock: Clock, **changed: Any) -> LiquidityProvider:
-    known: dict[str, Any] = {
-        "name": "valr",
-        "url": url,
-        "api_key": valr.API_KEY,
-        "secret": valr.SECRET,
-        "tick_sizes": {"BTC-NGN": Fraction(1)},
-        "price_risk_bps": 20,
-        "taker_fee_bps": 0,
-    }
-    return ValrLp(ValrLpConfig(**(known | changed)), sessions, clock)
-
-
-def _binance(url: str, sessions: LpSessions, clock: Clock, **changed: Any) -> LiquidityProvider:
-    known: dict[str, Any] = {
-        "name": "binance",
-        "url": url,
-        "api_key": binance.API_KEY,
-        "secret": binance.SECRET,
-    }
-    return BinanceLp(BinanceLpConfig(**(known | changed)), sessions, clock)
-
-
-def _bybit(url: str, sessions: LpSessions, clock: Clock, **changed: Any) -> LiquidityProvider:
-    known: dict[str, Any] = {
-        "name": "bybit",
-        "url": url,
-        "api_key": bybit.API_KEY,
-        "secret": bybit.SECRET,
-    }
-    return BybitLp(BybitLpConfig(**(known | changed)), sessions, clock)
+def _to_sandbox(*, is_trusted: bool) -> Connect:
+    return _to(
+        lambda config, sessions, _: SandboxLp(config, sessions),
+        SandboxLpConfig,
+        name="sandbox",
+        deduplicates_client_order_id=is_trusted,
+        status_is_authoritative=is_trusted,
+    )
 
 
 def _by_our_id(attempt: AttemptId, reference: str) -> str:
     return str(attempt)
+
+
+def _by_quote(attempt: AttemptId, reference: str) -> str:
+    return reference
 
 
 SUBJECTS: Final[Mapping[str, Subject]] = {
@@ -143,7 +102,7 @@ SUBJECTS: Final[Mapping[str, Subject]] = {
             name="sandbox",
             face="sandbox",
             deduplicates=True,
-            connect=_sandbox,
+            connect=_to_sandbox(is_trusted=True),
             order_key=_by_our_id,
             tells_expiry=True,
         ),
@@ -151,7 +110,7 @@ SUBJECTS: Final[Mapping[str, Subject]] = {
             name="sandbox-untrusted",
             face="sandbox",
             deduplicates=False,
-            connect=_untrusted,
+            connect=_to_sandbox(is_trusted=False),
             order_key=_by_our_id,
             tells_expiry=True,
         ),
@@ -159,7 +118,14 @@ SUBJECTS: Final[Mapping[str, Subject]] = {
             name="okx",
             face="okx",
             deduplicates=False,
-            connect=_okx,
+            connect=_to(
+                OkxLp,
+                OkxLpConfig,
+                name="okx",
+                api_key=okx.API_KEY,
+                passphrase=okx.PASSPHRASE,
+                secret=okx.SECRET,
+            ),
             order_key=lambda attempt, _: attempt.uuid.hex,
             secrets=(okx.API_KEY, okx.PASSPHRASE, okx.SECRET),
             wrong_secret={"secret": "another"},
@@ -169,8 +135,16 @@ SUBJECTS: Final[Mapping[str, Subject]] = {
             name="zero-hash",
             face="zero-hash",
             deduplicates=False,
-            connect=_zero_hash,
-            order_key=lambda _, reference: reference,
+            connect=_to(
+                ZeroHashLp,
+                ZeroHashLpConfig,
+                name="zero-hash",
+                api_key=zero_hash.API_KEY,
+                passphrase=zero_hash.PASSPHRASE,
+                secret=zero_hash.SECRET,
+                participant_code=zero_hash.PARTICIPANT,
+            ),
+            order_key=_by_quote,
             secrets=(zero_hash.API_KEY, zero_hash.PASSPHRASE, zero_hash.SECRET),
             wrong_secret={"secret": base64.b64encode(b"another").decode()},
             tells_price=True,
@@ -180,7 +154,16 @@ SUBJECTS: Final[Mapping[str, Subject]] = {
             name="valr",
             face="valr",
             deduplicates=False,
-            connect=_valr,
+            connect=_to(
+                ValrLp,
+                ValrLpConfig,
+                name="valr",
+                api_key=valr.API_KEY,
+                secret=valr.SECRET,
+                tick_sizes={"BTC-NGN": Fraction(1)},
+                price_risk_bps=20,
+                taker_fee_bps=0,
+            ),
             order_key=lambda attempt, _: str(attempt.uuid),
             secrets=(valr.API_KEY, valr.SECRET),
             wrong_secret={"secret": "another"},
@@ -192,8 +175,14 @@ SUBJECTS: Final[Mapping[str, Subject]] = {
             name="binance",
             face="binance",
             deduplicates=False,
-            connect=_binance,
-            order_key=lambda _, reference: reference,
+            connect=_to(
+                BinanceLp,
+                BinanceLpConfig,
+                name="binance",
+                api_key=binance.API_KEY,
+                secret=binance.SECRET,
+            ),
+            order_key=_by_quote,
             secrets=(binance.API_KEY, binance.SECRET),
             wrong_secret={"secret": "another"},
             tells_price=True,
@@ -203,8 +192,14 @@ SUBJECTS: Final[Mapping[str, Subject]] = {
             name="bybit",
             face="bybit",
             deduplicates=False,
-            connect=_bybit,
-            order_key=lambda _, reference: reference,
+            connect=_to(
+                BybitLp,
+                BybitLpConfig,
+                name="bybit",
+                api_key=bybit.API_KEY,
+                secret=bybit.SECRET,
+            ),
+            order_key=_by_quote,
             secrets=(bybit.API_KEY, bybit.SECRET),
             wrong_secret={"secret": "another"},
             tells_price=True,

@@ -17,6 +17,7 @@ import asyncpg
 import grpc
 from dependency_injector import providers
 from google.rpc import error_details_pb2, status_pb2
+from pydantic import TypeAdapter
 
 from adapters.lp.http import open_lp_sessions
 from adapters.lp.sandbox.venue import HOST, open_venue
@@ -29,7 +30,7 @@ from adapters.system.ids import RandomIds
 from app.bootstrap import ensure_operator_key
 from app.container import LEASE, Container
 from app.rpc.server import add_servicers, make_server
-from app.settings import SandboxLpSettings, Settings
+from app.settings import LpSettings, Settings
 from app.worker.late_check_worker import LateCheckWorker
 from app.worker.trade_worker import TradeWorker
 from reli.auth.v1 import access_pb2
@@ -109,6 +110,7 @@ class Venue:
     url: str
     admin_url: str
     session: aiohttp.ClientSession
+    settings: LpSettings
 
     async def behave(self, behavior: str, count: int | None = None, **more: int) -> None:
         await self._admin("PUT", "/v1/behavior", {"behavior": behavior, "count": count, **more})
@@ -318,30 +320,26 @@ def uuid_at(instant: datetime) -> UUID:
 
 @asynccontextmanager
 async def a_platform(
-    database_url: str, home: Path, *, lp_quote_budget_ms: int = PATIENT_QUOTE_BUDGET_MS
+    database_url: str,
+    home: Path,
+    *,
+    adapters: tuple[str, str] = ("sandbox", "sandbox"),
+    lp_quote_budget_ms: int = PATIENT_QUOTE_BUDGET_MS,
 ) -> AsyncIterator[Platform]:
-    """Run the platform on a migrated database."""
+    """Run the platform on a migrated database; `adapters` are those of alpha and beta."""
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10))
         )
         venues = [
-            await stack.enter_async_context(_a_venue(session, home, name, position))
-            for position, name in enumerate(("alpha", "beta"), start=1)
+            await stack.enter_async_context(_a_venue(session, home, name, position, adapter))
+            for position, (name, adapter) in enumerate(
+                zip(("alpha", "beta"), adapters, strict=True), start=1
+            )
         ]
         settings = Settings(
             database_url=database_url,
-            lps=tuple(
-                SandboxLpSettings(
-                    name=venue.name,
-                    url=venue.url,
-                    deduplicates_client_order_id=True,
-                    status_is_authoritative=True,
-                    visibility_window_ms=200,
-                    quote_safety_margin_ms=1_000,
-                )
-                for venue in venues
-            ),
+            lps=tuple(venue.settings for venue in venues),
             lp_quote_budget_ms=lp_quote_budget_ms,
             signing_key=SIGNING_KEY,
         )
@@ -392,7 +390,7 @@ async def a_platform(
 
 @asynccontextmanager
 async def _a_venue(
-    session: aiohttp.ClientSession, home: Path, name: str, position: int
+    session: aiohttp.ClientSession, home: Path, name: str, position: int, adapter: str
 ) -> AsyncIterator[Venue]:
     async with open_venue(
         name=name,
@@ -401,11 +399,24 @@ async def _a_venue(
         data_dir=home,
         position=position,
         deduplicates=True,
+        face=adapter,
         clock=SystemClock(),
     ) as ports:
+        url = f"http://{HOST}:{ports.public}"
+        told = {
+            "name": name,
+            "adapter": adapter,
+            "url": url,
+            "status_is_authoritative": True,
+            "visibility_window_ms": 200,
+            "quote_safety_margin_ms": 1_000,
+            **({"deduplicates_client_order_id": True} if adapter == "sandbox" else {}),
+            **ports.venue.face.credentials,
+        }
         yield Venue(
             name=name,
-            url=f"http://{HOST}:{ports.public}",
+            url=url,
             admin_url=f"http://{HOST}:{ports.admin}",
             session=session,
+            settings=TypeAdapter[LpSettings](LpSettings).validate_python(told),
         )

@@ -340,17 +340,21 @@ async def run_venue(
 async def run_venues(
     faces: Sequence[str],
     *,
-    port_base: int,
+    port_base: int | None,
     data_dir: Path,
     on_ready: Callable[[VenuePorts], object],
 ) -> None:
-    """Serve a venue of each wire format until cancellation; raises as `open_venue`."""
+    """Serve a venue of each wire format until cancellation; raises as `open_venue`.
+
+    Without a base for their ports they take free ones.
+    """
     async with AsyncExitStack() as stack:
         for number, face in enumerate(faces):
+            port = 0 if port_base is None else port_base + 2 * number
             venue = open_venue(
                 name=face,
-                port=port_base + 2 * number,
-                admin_port=port_base + 2 * number + 1,
+                port=port,
+                admin_port=port and port + 1,
                 data_dir=data_dir,
                 position=1,
                 face=face,
