@@ -20,5 +20,5 @@ class Market(Protocol):
     """Reads the catalogue."""
 
     async def catalogue(self) -> Catalogue:
-        """Return the catalogue, at most half a second old."""
+        """Return the catalogue, at most a second old."""
         ...

@@ -111,7 +111,7 @@ class SettingsStore(Protocol):
     """Tenants as pricing needs them, without a transaction."""
 
     async def get(self, tenant_id: TenantId) -> Tenant:
-        """Return the tenant as it was at most half a second ago, or raise `TenantNotFound`."""
+        """Return the tenant as it was at most a second ago, or raise `TenantNotFound`."""
         ...
 
 

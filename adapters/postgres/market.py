@@ -1,4 +1,4 @@
-"""The catalogue of assets and instruments, read at most twice a second."""
+"""The catalogue of assets and instruments, read at most once a second."""
 
 import asyncio
 
@@ -12,8 +12,7 @@ from domain.trading_state import TradingState
 from ports.clock import Clock
 from ports.market import Catalogue, Market
 
-MAX_AGE_S = 0.5
-"""A halt works within a second everywhere, without anybody being told."""
+MAX_AGE_S = 1.0
 
 
 class PostgresMarket(Market):

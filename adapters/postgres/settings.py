@@ -1,4 +1,4 @@
-"""Tenants with their settings, read at most twice a second."""
+"""Tenants with their settings, read at most once a second."""
 
 from collections import OrderedDict
 from typing import Final
@@ -9,14 +9,14 @@ from ports.clock import Clock
 from ports.tenant import SettingsStore
 from ports.unit_of_work import UnitOfWorkFactory
 
-MAX_AGE_S: Final = 0.5
-"""A change of settings and a halt work within a second everywhere, without anybody being told."""
-
+MAX_AGE_S: Final = 1.0
 MAX_ENTRIES: Final = 10_000
 
 
 class PostgresSettings(SettingsStore):
-    """Believes what it has read for half a second."""
+    """A change of settings, and a halt, reach every process within a second, without anybody
+    being told.
+    """
 
     def __init__(self, units_of_work: UnitOfWorkFactory, clock: Clock) -> None:
         self._units_of_work = units_of_work

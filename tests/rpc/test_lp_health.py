@@ -3,11 +3,12 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import grpc
 import pytest
 
 from app.stack.postgres import PostgresServer
@@ -23,7 +24,7 @@ from reli.quote.v1 import quote_service_pb2 as quote_pb
 from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from reli.trade.v1 import trade_pb2
 from tests.support.audited_books import a_database
-from tests.support.platform import BUY, Client, Platform, a_platform, amount
+from tests.support.platform import BUY, SELL, Client, Platform, a_platform, amount, refusal_of
 
 SEEN_S: Final = 0.6
 """What is written is read by every process by then."""
@@ -128,11 +129,9 @@ async def test_failures_in_a_row_open_the_circuit_and_the_operator_is_told(desk:
 
 async def test_what_became_of_quotes_and_orders_is_heard(desk: Desk) -> None:
     for base_amount in ("0.01", "0.00007721", "0.00007751", "0.00007788"):
-        try:
+        with suppress(grpc.aio.AioRpcError):  # at the last amount nobody gives a price
             made = await desk.quote(base_amount)
-        except Exception:
-            continue  # at the last amount nobody gives a price
-        await desk.client.accept(made.quote.id)
+            await desk.client.accept(made.quote.id)
     await desk.report()
 
     alpha, beta = await desk.lp("alpha"), await desk.lp("beta")
@@ -233,6 +232,34 @@ async def test_only_so_many_wait_for_a_stuck_venue_at_once(desk: Desk) -> None:
     assert spared_s < BUDGET_MS / 1000 / 2
     assert {one.lp: one.reason for one in one_more.lp_answers} == {"beta": "", "alpha": "LP_BUSY"}
     assert afterwards.quote.lp == "alpha"
+
+
+async def test_a_process_that_stood_still_blames_no_lp(desk: Desk) -> None:
+    lp_desk = desk.platform.container.lp_desk()
+    async with a_stuck_venue(desk.platform):
+        quotes = [asyncio.create_task(desk.quote()) for _ in range(6)]
+        async with asyncio.timeout(5):
+            while lp_desk._asked["alpha"] < len(quotes):  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+        lp_desk.take_heard()
+        time.sleep(BUDGET_MS / 1000 * 3)  # noqa: ASYNC251 - that is what is tried
+        await asyncio.gather(*quotes, return_exceptions=True)
+
+    assert "alpha" not in lp_desk.take_heard()
+
+
+async def test_a_size_is_refused_for_good_only_if_every_lp_was_asked(desk: Desk) -> None:
+    async def sell_too_little() -> None:
+        await desk.client.quote(desk.customer_id, "0.000001", side=SELL, base="USDT")
+
+    with pytest.raises(grpc.aio.AioRpcError) as by_all:
+        await sell_too_little()
+    await desk.hear("alpha", *[LpOutcome.FAILED] * 5)
+    with pytest.raises(grpc.aio.AioRpcError) as by_beta:
+        await sell_too_little()
+
+    assert refusal_of(by_all.value).reason == "AMOUNT_TOO_SMALL"
+    assert refusal_of(by_beta.value).reason == "NO_LIQUIDITY"
 
 
 async def test_an_open_lp_gets_no_order_as_a_backup_and_none_for_an_open_quote(desk: Desk) -> None:

@@ -30,7 +30,7 @@ CHANGED: Final = "trading_state.changed"
 class ChangeTradingState:
     """What is decided about a tenant is kept and told in its book, everything else in the house's.
 
-    Nobody is told to look: every process reads the states at least twice a second.
+    Nobody is told to look: every process reads the states again within a second.
     """
 
     once: Once

@@ -114,7 +114,7 @@ class Candidates:
             self.rule,
             self.request.side,
             [offer for _, offer in usable],
-            budget_ms=self.budget // timedelta(milliseconds=1),
+            budget_ms=self.budget // _MS,
         )
         used = usable[choice.position][0]
         answers = {one.answer.id: one.answer for one in self.candidates}
@@ -128,9 +128,7 @@ class Candidates:
 
     def _nothing_usable(self) -> DomainError:
         instrument = self.request.instrument
-        codes = {
-            one.code for one in self.candidates if one.answer.verdict is not LpVerdict.NOT_ASKED
-        }
+        codes = {one.code for one in self.candidates}
         if len(codes) == 1 and codes <= _SIZE.keys():
             # Asking again would not help, as it does where nobody could answer.
             return _SIZE[codes.pop()](
@@ -145,6 +143,8 @@ class Candidates:
             ),
         )
 
+
+_MS: Final = timedelta(milliseconds=1)
 
 _LOST: Final[Mapping[RoutingRule, LpVerdict]] = {
     RoutingRule.BEST_PRICE: LpVerdict.OUTBID,
@@ -313,7 +313,9 @@ class FindPrice:
         if lp_quote is not None and terms is None and not reason:
             verdict, reason = LpVerdict.UNUSABLE, "the answer changes the fixed side"
         took_ms = self._passed_ms(asked_at)
-        self.desk.hear(lp.name, outcome, took_ms=took_ms)
+        # What was noticed long after it was due tells of this process, which stood still.
+        if outcome is not LpOutcome.LATE or took_ms < 2 * (self.budget // _MS):
+            self.desk.hear(lp.name, outcome, took_ms=took_ms)
         answer = LpAnswer(
             id=lp_request.id,
             lp=lp.name,
