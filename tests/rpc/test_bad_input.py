@@ -156,6 +156,7 @@ class World:
     spare_lp: str = ""
     lp: str = ""
     lp_settlement_id: str = ""
+    other_lp_settlement_id: str = ""
     settled_lp_settlement_id: str = ""
     pending: dict[str, str] = field_of(default_factory=dict)
     rows: dict[str, tuple[int, str]] = field_of(default_factory=dict)
@@ -252,9 +253,10 @@ async def a_world(platform: Platform) -> World:
 
 
 async def _add_lp_settlements(world: World) -> None:
-    desk, other = [await an_lp_desk(world.platform) for _ in range(2)]
-    for one in (desk, other):
+    desk, other, third = [await an_lp_desk(world.platform) for _ in range(3)]
+    for one in (desk, other, third):
         await one.owe("1.00")
+    world.other_lp_settlement_id = (await third.propose()).id
     world.settled_lp_settlement_id = (await desk.settled()).id
     await desk.owe("1.00")
     # Whoever approves it here is not who proposed it.
@@ -616,7 +618,7 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
         "request_id": new_request_id(),
     },
     "LpSettlementAdminService/CancelLpSettlement": lambda w: {
-        "lp_settlement_id": w.lp_settlement_id,
+        "lp_settlement_id": w.other_lp_settlement_id,
         "request_id": new_request_id(),
     },
     "LpSettlementAdminService/GetLpSettlement": lambda w: {"lp_settlement_id": w.lp_settlement_id},
