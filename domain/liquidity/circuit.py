@@ -129,14 +129,14 @@ class Circuit:
 
     def _counted(self, outcome: LpOutcome, now: datetime, rule: CircuitRule) -> "Circuit":
         is_over = now >= self.window_began_at + rule.window
-        has_failed = not outcome.is_answer
+        failed = 0 if outcome.is_answer else 1
         return replace(
             self,
-            failures_in_a_row=self.failures_in_a_row + 1 if has_failed else 0,
-            answers_in_a_row=0 if has_failed else self.answers_in_a_row + 1,
+            failures_in_a_row=self.failures_in_a_row + 1 if failed else 0,
+            answers_in_a_row=0 if failed else self.answers_in_a_row + 1,
             window_began_at=now if is_over else self.window_began_at,
             window_calls=1 if is_over else self.window_calls + 1,
-            window_failures=has_failed if is_over else self.window_failures + has_failed,
+            window_failures=failed if is_over else self.window_failures + failed,
         )
 
     def _has_failed(self, rule: CircuitRule) -> bool:

@@ -46,6 +46,9 @@ TEXTS: Final = st.one_of(
 )
 """Any text but surrogates, which protobuf cannot carry."""
 
+SPARE_INSTRUMENT: Final = "USDT-ZAR"
+SPARE_LP: Final = "spare"
+
 FIELDS_THAT_FIT: Final[Pool] = {
     "asset": ["BTC", "NGN", "ETH", "USDT"],
     "base_asset": ["BTC", "ETH", "NGN"],
@@ -132,7 +135,7 @@ class Target:
 
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
-        self.pools: dict[bool, Pool] = {}
+        self.pools: dict[bool, dict[str, Sequence[str]]] = {}
 
     async def set_up(self) -> None:
         _, client = await self.platform.a_tenant()
@@ -159,6 +162,11 @@ class Target:
                 "page_token": [accounts.next_page_token],
             }
             self.pools[by_operator] = {**FIELDS_THAT_FIT, **ids}
+        # What an operator halts is halted for all; nobody else trades these.
+        self.pools[True] |= {"instrument": [SPARE_INSTRUMENT, "NGN-BTC"], "lp": [SPARE_LP]}
+        await self.platform.owner.execute(
+            "INSERT INTO core.lps (name) VALUES ($1) ON CONFLICT DO NOTHING", SPARE_LP
+        )
 
 
 @pytest.fixture(scope="module")
