@@ -28,6 +28,10 @@ cli = typer.Typer(
 )
 ledger = typer.Typer(help="Take the books out, and check them.", no_args_is_help=True)
 cli.add_typer(ledger, name="ledger")
+lp = typer.Typer(help="Liquidity providers.", no_args_is_help=True)
+cli.add_typer(lp, name="lp")
+sandbox = typer.Typer(help="Stand-ins for others.", no_args_is_help=True)
+cli.add_typer(sandbox, name="sandbox")
 screen = Console(highlight=False, soft_wrap=True)
 errors = Console(highlight=False, soft_wrap=True, stderr=True)
 
@@ -143,15 +147,80 @@ def sandbox_venue(
     admin_port: Annotated[int, typer.Option(min=1, max=65_535, help="Where it is told how.")],
     data: Annotated[Path, typer.Option(help="Where it remembers its orders.")],
     position: Annotated[int, typer.Option(min=1, help="1 is the best price, 2 the next …")] = 1,
+    face: Annotated[
+        str, typer.Option(help="Its wire format, such as okx; without it the sandbox's own.")
+    ] = "sandbox",
 ) -> None:
     """Run a stand-in for a liquidity provider."""
-    from adapters.lp.sandbox.venue import run_venue
+    from adapters.lp.sandbox.venue import FACES, run_venue
 
+    if face not in FACES:
+        raise _Misconfigured(f"--face must be one of {', '.join(FACES)}")
     _run(
         lambda: run_venue(
-            name=name, port=port, admin_port=admin_port, data_dir=data, position=position
+            name=name, port=port, admin_port=admin_port, data_dir=data, position=position, face=face
         )
     )
+
+
+@sandbox.command()
+def venues(
+    formats: Annotated[
+        list[str] | None,
+        typer.Argument(help="Their wire formats, such as okx; all of them if none."),
+    ] = None,
+    port_base: Annotated[
+        int | None,
+        typer.Option(
+            min=1024,
+            max=65_000,
+            help="The first of their ports, two for each; without it, free ones.",
+        ),
+    ] = None,
+    data: Annotated[Path, typer.Option(help="Where they remember their orders.")] = Path(
+        ".reli/venues"
+    ),
+) -> None:
+    """Run local stand-ins for liquidity providers until Ctrl-C, one for each wire format."""
+    from adapters.lp.sandbox.venue import FACES, VenuePorts, run_venues
+
+    chosen = tuple(formats or FACES)
+    if unknown := [name for name in chosen if name not in FACES]:
+        raise _Misconfigured(f"{unknown[0]} is none of {', '.join(FACES)}")
+
+    def announce(ports: VenuePorts) -> None:
+        screen.print(
+            f"[green]✓[/] {ports.venue.name:<10} http://127.0.0.1:{ports.public}  "
+            f"[dim]admin http://127.0.0.1:{ports.admin}[/]"
+        )
+        for field, value in ports.venue.face.credentials.items():
+            screen.print(f"  [dim]{field:<16} {escape(value)}[/]")
+
+    _run(lambda: run_venues(chosen, port_base=port_base, data_dir=data, on_ready=announce))
+
+
+@lp.command()
+def certify(
+    adapter: Annotated[str, typer.Argument(help="Such as okx; `all` for every one.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, one document a line.")
+    ] = False,
+) -> None:
+    """Judge an adapter against its local venue: 0 it keeps every rule, 1 it does not."""
+    from app.certify.command import run
+    from app.certify.subject import SUBJECTS
+
+    if adapter not in (*SUBJECTS, "all"):
+        raise _Misconfigured(f"the adapter must be all or one of {', '.join(SUBJECTS)}")
+    kept: list[bool] = []
+
+    async def certify() -> None:
+        names = list(SUBJECTS) if adapter == "all" else [adapter]
+        kept.extend([await run(name, as_json=as_json) for name in names])
+
+    _run(certify)
+    if not kept or not all(kept):
+        raise typer.Exit(1)
 
 
 @cli.command()

@@ -10,10 +10,7 @@ from typing import Final
 from dependency_injector import containers, providers
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.lp.sandbox.client import LpSessions
-from adapters.lp.sandbox.config import SandboxLpConfig
-from adapters.lp.sandbox.provider import SandboxLp
-from adapters.lp.sandbox.statement import SandboxStatements
+from adapters.lp.http import LpSessions
 from adapters.postgres.chain import PostgresSigningKeys
 from adapters.postgres.clock import PostgresClock
 from adapters.postgres.credential import PostgresCredentials
@@ -29,6 +26,7 @@ from adapters.system.clock import SystemClock
 from adapters.system.ids import RandomIds
 from adapters.system.secrets import SystemSecrets
 from adapters.system.signer import Ed25519Signer
+from app.liquidity import connect_feeds, connect_lps
 from app.rpc.event import EventAdminServicer
 from app.rpc.interceptor import Interceptor
 from app.rpc.ledger import (
@@ -40,14 +38,14 @@ from app.rpc.ledger import (
     StatementAdminServicer,
     StatementServicer,
 )
-from app.rpc.liquidity import LiquidityAdminServicer
+from app.rpc.liquidity import LiquidityAdminServicer, LpSettlementAdminServicer
 from app.rpc.market import MarketAdminServicer, MarketServicer
 from app.rpc.quote import QuoteServicer
 from app.rpc.reconciliation import ReconciliationAdminServicer
 from app.rpc.sandbox import SandboxServicer
 from app.rpc.tenant import ApiKeyServicer, CustomerServicer, TenantAdminServicer, TenantServicer
 from app.rpc.trade import TradeAdminServicer, TradeServicer
-from app.settings import LpSettings, Settings
+from app.settings import Settings
 from app.usecase.announce import Announce
 from app.usecase.event.bury_event import BuryEvent
 from app.usecase.event.list_dead_letters import ListDeadLetters
@@ -68,7 +66,15 @@ from app.usecase.ledger.read_signing_keys import ReadSigningKeys
 from app.usecase.ledger.read_statement import ReadStatement
 from app.usecase.ledger.reverse_entry import ReverseEntry
 from app.usecase.ledger.set_overdraft_limit import SetOverdraftLimit
-from app.usecase.liquidity.lp_desk import LpDesk
+from app.usecase.liquidity.decide_lp_settlement import (
+    ApproveLpSettlement,
+    CancelLpSettlement,
+    SettleLpSettlement,
+)
+from app.usecase.liquidity.lp_desk import LpDesk, OnlookersDesk
+from app.usecase.liquidity.propose_lp_settlement import ProposeLpSettlement
+from app.usecase.liquidity.read_lp_positions import ReadLpPositions
+from app.usecase.liquidity.read_lp_settlements import ReadLpSettlements
 from app.usecase.liquidity.read_lps import ReadLps
 from app.usecase.liquidity.report_outcomes import ReportOutcomes
 from app.usecase.market.change_trading_state import ChangeTradingState, ListTradingStateChanges
@@ -78,7 +84,10 @@ from app.usecase.quote.accept_quote import AcceptQuote
 from app.usecase.quote.cancel_quote import CancelQuote
 from app.usecase.quote.create_quote import CreateQuote
 from app.usecase.quote.find_price import FindPrice
+from app.usecase.quote.get_indicative_quote import GetIndicativeQuote
 from app.usecase.quote.read_quotes import ReadQuotes
+from app.usecase.quote.shared_answers import SharedAnswers
+from app.usecase.quote.stream_quotes import StreamQuotes
 from app.usecase.reconciliation.assign_break import AssignBreak
 from app.usecase.reconciliation.import_statement import ImportStatement
 from app.usecase.reconciliation.read_breaks import ReadBreaks
@@ -106,8 +115,9 @@ from domain.ids import TenantId
 from domain.liquidity.circuit import CircuitRule
 from domain.reconciliation.matching import RULES
 from ports.chain import Signer
+from ports.clock import Clock, DatabaseClock
 from ports.liquidity import LiquidityProvider
-from ports.reconciliation import StatementFeed
+from ports.price_source import PriceSource
 
 LEASE: Final = timedelta(seconds=3)
 """A living process renews it; with the workers' rest it is below the 5 s of a takeover."""
@@ -116,38 +126,29 @@ ANSWER_WITHIN: Final = timedelta(seconds=2)
 PATIENCE: Final = timedelta(milliseconds=500)
 LIVE_TRADES: Final = 1_000
 REPORT_EVERY_S: Final = 1.0
-
-
-def connect_lps(
-    lps: tuple[LpSettings, ...], sessions: LpSessions
-) -> Mapping[str, LiquidityProvider]:
-    """Return every LP of the settings by name, in their order."""
-    return {
-        lp.name: SandboxLp(
-            SandboxLpConfig(
-                name=lp.name,
-                url=lp.url,
-                deduplicates_client_order_id=lp.deduplicates_client_order_id,
-                status_is_authoritative=lp.status_is_authoritative,
-                visibility_window=timedelta(milliseconds=lp.visibility_window_ms),
-                quote_safety_margin=timedelta(milliseconds=lp.quote_safety_margin_ms),
-            ),
-            sessions,
-        )
-        for lp in lps
-    }
-
-
-def connect_feeds(lps: tuple[LpSettings, ...], sessions: LpSessions) -> tuple[StatementFeed, ...]:
-    """Return where the statements of every LP of the settings come from."""
-    return tuple(
-        SandboxStatements(SandboxLpConfig(name=lp.name, url=lp.url), sessions) for lp in lps
-    )
+INDICATIVE_FOR: Final = timedelta(milliseconds=500)
+"""How long an LP's answer is shared by all who only want to know a price."""
+LOOK_EVERY: Final = timedelta(seconds=1)
+BEAT_EVERY: Final = timedelta(seconds=5)
+"""What a stream of prices does at most so often, and at least so often."""
 
 
 def signer_of(seed: str) -> Signer | None:
     """Return who signs with the key of a seed, or nobody if there is none."""
     return Ed25519Signer.from_text(seed) if seed else None
+
+
+def share_answers(
+    lps: Mapping[str, LiquidityProvider],
+    clock: Clock,
+    database_clock: DatabaseClock,
+    budget: timedelta,
+) -> Mapping[str, PriceSource]:
+    """Return by name what answers in every LP's place to who wants no promise."""
+    return {
+        name: SharedAnswers(lp, clock, database_clock, good_for=INDICATIVE_FOR, budget=budget)
+        for name, lp in lps.items()
+    }
 
 
 def as_durations(all_ms: tuple[int, ...]) -> tuple[timedelta, ...]:
@@ -173,7 +174,7 @@ class Container(containers.DeclarativeContainer):
     account_ids = providers.Singleton(AccountIdCache)
     units_of_work = providers.Singleton(PostgresUnitOfWorkFactory, engine, market, account_ids)
     database_clock = providers.Singleton(PostgresClock, engine, clock)
-    lps = providers.Singleton(connect_lps, settings.provided.lps, lp_sessions)
+    lps = providers.Singleton(connect_lps, settings.provided.lps, lp_sessions, clock)
     lp_names = providers.Singleton(tuple, lps)
     circuit_rule = providers.Singleton(CircuitRule)
     lp_board = providers.Singleton(PostgresLpBoard, engine, clock, lp_names)
@@ -193,14 +194,24 @@ class Container(containers.DeclarativeContainer):
     update_tenant = providers.Singleton(UpdateTenant, once, announce, market, lp_names)
     create_api_key = providers.Singleton(CreateApiKey, once, ids, announce, secrets, directory)
     revoke_api_key = providers.Singleton(RevokeApiKey, once, announce)
+    tenant_settings = providers.Singleton(PostgresSettings, units_of_work, clock)
+    quote_budget = providers.Singleton(timedelta, milliseconds=settings.provided.lp_quote_budget_ms)
     find_price = providers.Singleton(
-        FindPrice,
-        ids,
-        clock,
-        database_clock,
-        lps,
-        lp_desk,
-        providers.Singleton(timedelta, milliseconds=settings.provided.lp_quote_budget_ms),
+        FindPrice, ids, clock, database_clock, lps, lp_desk, quote_budget
+    )
+    get_indicative_quote = providers.Singleton(
+        GetIndicativeQuote,
+        market,
+        tenant_settings,
+        providers.Singleton(
+            FindPrice,
+            ids,
+            clock,
+            database_clock,
+            providers.Singleton(share_answers, lps, clock, database_clock, quote_budget),
+            providers.Singleton(OnlookersDesk, lp_desk),
+            quote_budget,
+        ),
     )
     late_looks = providers.Singleton(as_durations, settings.provided.late_looks_ms)
     execute_trade = providers.Singleton(
@@ -312,7 +323,7 @@ class Container(containers.DeclarativeContainer):
             ids,
             announce,
             market,
-            providers.Singleton(PostgresSettings, units_of_work, clock),
+            tenant_settings,
             find_price,
         ),
         accept_quote=providers.Singleton(
@@ -320,6 +331,10 @@ class Container(containers.DeclarativeContainer):
         ),
         cancel_quote=providers.Singleton(CancelQuote, once, announce),
         read_quotes=providers.Singleton(ReadQuotes, units_of_work),
+        get_indicative_quote=get_indicative_quote,
+        stream_quotes=providers.Singleton(
+            StreamQuotes, get_indicative_quote, clock, database_clock, LOOK_EVERY, BEAT_EVERY
+        ),
         market=market,
     )
     read_evidence = providers.Singleton(ReadEvidence, units_of_work)
@@ -390,6 +405,17 @@ class Container(containers.DeclarativeContainer):
         resolve_break=providers.Singleton(ResolveBreak, once, ids, announce),
         approve_break_resolution=providers.Singleton(ApproveBreakResolution, once, ids, announce),
     )
+    lp_settlement_admin_servicer = providers.Singleton(
+        LpSettlementAdminServicer,
+        read_lp_positions=providers.Singleton(ReadLpPositions, units_of_work, directory),
+        read_lp_settlements=providers.Singleton(ReadLpSettlements, units_of_work, directory),
+        propose_lp_settlement=providers.Singleton(ProposeLpSettlement, once, ids, directory),
+        approve_lp_settlement=providers.Singleton(ApproveLpSettlement, once, directory),
+        settle_lp_settlement=providers.Singleton(
+            SettleLpSettlement, once, ids, announce, directory
+        ),
+        cancel_lp_settlement=providers.Singleton(CancelLpSettlement, once, directory),
+    )
     sandbox_servicer = providers.Singleton(
         SandboxServicer,
         create_deposit=providers.Singleton(CreateDeposit, once, ids, announce),
@@ -415,5 +441,6 @@ class Container(containers.DeclarativeContainer):
         statement_admin_servicer,
         event_admin_servicer,
         reconciliation_admin_servicer,
+        lp_settlement_admin_servicer,
         sandbox_servicer,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dependency_injector import providers
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.lp.sandbox.client import open_lp_sessions
+from adapters.lp.http import open_lp_sessions
 from adapters.postgres.engine import make_engine
 from adapters.postgres.environment import Environment, await_environment
 from adapters.system.clock import SystemClock

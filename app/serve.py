@@ -44,6 +44,7 @@ async def serve(settings: Settings) -> None:
         finally:
             reporting.cancel()
             await health.enter_graceful_shutdown()
+            container.interceptor().end_streams()
             await server.stop(GRACE_S)
             async with asyncio.timeout(GRACE_S):
                 await container.interceptor().drain()

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.database_url import APP_ROLE, WORK_ROLE, role_url
@@ -13,23 +13,122 @@ PostgresUrl = Annotated[str, Field(pattern=r"^(postgresql://.+)?$", repr=False)]
 NatsUrl = Annotated[str, Field(pattern=r"^((nats|tls)://.+)?$", repr=False)]
 Seed = Annotated[str, Field(pattern=r"^([A-Za-z0-9_-]{42}[AEIMQUYcgkosw048])?$", repr=False)]
 Milliseconds = Annotated[int, Field(ge=0, le=86_400_000)]
+Credential = Annotated[str, Field(min_length=1, max_length=1_000, repr=False)]
+Base64 = Annotated[
+    str,
+    Field(
+        pattern=r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
+        min_length=4,
+        max_length=1_000,
+        repr=False,
+    ),
+]
+AssetCode = Annotated[str, Field(pattern=r"^[A-Z0-9.]{1,20}$")]
+InstrumentCode = Annotated[str, Field(pattern=r"^[A-Z0-9.]{1,20}-[A-Z0-9.]{1,20}$")]
+TickSize = Annotated[str, Field(pattern=r"^(0\.[0-9]{0,17}[1-9]|[1-9][0-9]{0,17})$")]
+VenueCode = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
 
 
-class LpSettings(BaseModel):
+class BaseLpSettings(BaseModel):
     """How one liquidity provider is reached, and what its API promises."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
     url: Annotated[str, Field(pattern=r"^https?://")]
-    deduplicates_client_order_id: bool
-    """A second order with a known client order id returns the first one."""
     status_is_authoritative: bool
     """"Not found" means that the order was never taken, once the window below has passed."""
     visibility_window_ms: Milliseconds
     """How long an accepted order may stay invisible to a status query."""
     quote_safety_margin_ms: Milliseconds
     """What is left of its quote's life when we still dare to execute against it."""
+
+
+class SandboxLpSettings(BaseLpSettings):
+    """A sandbox venue in its own wire format."""
+
+    adapter: Literal["sandbox"] = "sandbox"
+    deduplicates_client_order_id: bool
+    """A second order with a known client order id returns the first one."""
+
+
+class VenueSettings(BaseLpSettings):
+    """A venue that others run; credentials go to it, so in the open only to this machine."""
+
+    url: Annotated[str, Field(pattern=r"^(https://|http://(127\.0\.0\.1|localhost)(:|/|$))")]
+    asset_codes: dict[AssetCode, VenueCode] = Field(default_factory=dict)
+    """The venue's code of an asset by ours, where they differ."""
+
+
+class OkxLpSettings(VenueSettings):
+    """OKX Convert."""
+
+    adapter: Literal["okx"]
+    api_key: Credential
+    passphrase: Credential
+    secret: Credential
+
+
+class ZeroHashLpSettings(VenueSettings):
+    """Zero Hash's liquidity."""
+
+    adapter: Literal["zero-hash"]
+    api_key: Credential
+    passphrase: Credential
+    secret: Base64
+    """As it is handed out."""
+    participant_code: VenueCode
+    account_label: VenueCode = "general"
+
+
+class ValrLpSettings(VenueSettings):
+    """VALR's order book."""
+
+    adapter: Literal["valr"]
+    api_key: Credential
+    secret: Credential
+    tick_sizes: dict[InstrumentCode, TickSize]
+    """The step of prices by instrument, as the venue lists it; others are not traded there."""
+    price_risk_bps: Annotated[int, Field(ge=0, le=1_000)]
+    """How much worse than the book we quote, since nobody holds its price for us."""
+    taker_fee_bps: Annotated[int, Field(ge=0, le=1_000)]
+    """What the venue takes of what we receive."""
+
+
+class BinanceLpSettings(VenueSettings):
+    """Binance Convert."""
+
+    adapter: Literal["binance"]
+    api_key: Credential
+    secret: Credential
+    wallet: VenueCode = "SPOT"
+
+
+class BybitLpSettings(VenueSettings):
+    """Bybit Convert."""
+
+    adapter: Literal["bybit"]
+    api_key: Credential
+    secret: Credential
+    account_type: VenueCode = "eb_convert_uta"
+
+
+def _adapter(values: Any) -> Any:
+    if isinstance(values, BaseLpSettings):
+        return getattr(values, "adapter", None)
+    return values.get("adapter", "sandbox") if isinstance(values, dict) else None
+
+
+LpSettings = Annotated[
+    Annotated[SandboxLpSettings, Tag("sandbox")]
+    | Annotated[OkxLpSettings, Tag("okx")]
+    | Annotated[ZeroHashLpSettings, Tag("zero-hash")]
+    | Annotated[ValrLpSettings, Tag("valr")]
+    | Annotated[BinanceLpSettings, Tag("binance")]
+    | Annotated[BybitLpSettings, Tag("bybit")],
+    Discriminator(_adapter),
+]
+"""One liquidity provider; `adapter` says which wire format it speaks, the sandbox's unless told."""
 
 
 class Settings(BaseSettings):

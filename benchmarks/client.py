@@ -62,13 +62,22 @@ class Client:
         """Authenticated, encoded, carried through everything, and no query behind it."""
         await self.call("GET", "/v1/assets", trader.headers)
 
+    async def read_price(self, trader: Trader, query: str) -> None:
+        """Ask what a quote would cost; nothing of it is kept."""
+        await self.call("GET", f"/v1/indicativeQuotes?{query}", trader.headers)
+
+    async def quote(self, trader: Trader, number: int) -> Json:
+        """Ask for a quote that holds."""
+        order = trader.orders[number % len(trader.orders)]
+        quoted: Json = (await self.call("POST", "/v1/quotes", trader.headers, order))["quote"]
+        return quoted
+
     async def trade(self, trader: Trader, number: int) -> "TradeTimes":
         """Quote, accept and see it settled."""
         began = time.perf_counter()
-        order = trader.orders[number % len(trader.orders)]
-        quoted = await self.call("POST", "/v1/quotes", trader.headers, order)
+        quote = await self.quote(trader, number)
         quoted_at = time.perf_counter()
-        path = f"/v1/quotes/{quoted['quote']['id']}:accept"
+        path = f"/v1/quotes/{quote['id']}:accept"
         headers = {**trader.headers, "idempotency-key": f"bench-{next(self._keys)}"}
         trade = (await self.call("POST", path, headers, b"{}"))["trade"]
         accepted_at = time.perf_counter()

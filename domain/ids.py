@@ -276,3 +276,8 @@ class BreakResolutionId(TypedId):
 
     prefix = "breakresolution"
     __slots__ = ()
+
+
+class LpSettlementId(TypedId):
+    prefix = "lpsettlement"
+    __slots__ = ()

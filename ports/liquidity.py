@@ -39,11 +39,15 @@ class LpCapabilities:
         status_is_authoritative: its "no such order" can be believed once the visibility window
             after the quote's expiry has passed on its own clock.
         visibility_window: how late an accepted order may show up in its status.
+        is_firm: the venue itself holds to its price until the quote expires. Where it does not,
+            the adapter puts a margin for the price's risk into its all-in amounts and executes
+            with a limit at them, all or none, so that the port promises the same either way.
     """
 
     deduplicates_client_order_id: bool
     status_is_authoritative: bool
     visibility_window: timedelta
+    is_firm: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +59,17 @@ class LpQuoteRequest:
     side: Side
     fixed: Amount
 
+    @property
+    def is_base(self) -> bool:
+        return self.fixed.asset == self.instrument.base
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LpQuote:
-    """An LP's firm answer.
+    """An LP's answer, good until it expires.
 
     Attributes:
-        reference: the LP's own id of it.
+        reference: the LP's own id of it, and whatever else the adapter needs to execute it.
         base, quote: its all-in amounts; the side asked for must come back unchanged.
         expires_at: until when it may be executed, already less our safety margin.
     """
@@ -127,7 +135,7 @@ class LiquidityProvider(Protocol):
         base: Amount,
         quote: Amount,
     ) -> ExecutionOutcome:
-        """Execute the LP's quote `reference` under our client order id.
+        """Execute the LP's quote `reference` under our client order id, all or none.
 
         `NotSent` only when no byte reached the venue, `Rejected` only for a verdict on the venue's
         list; everything else that is not a fill is `Unknown`. A fill whose echo (client order id,
@@ -139,11 +147,14 @@ class LiquidityProvider(Protocol):
         self,
         *,
         client_order_id: AttemptId,
+        reference: str,
         instrument: Instrument,
         side: Side,
         lp_quote_expires_at: datetime,
     ) -> LpStatus:
-        """Ask what became of an order.
+        """Ask what became of an order on the LP's quote `reference`.
+
+        Some venues find it by our client order id, some only by their own quote.
 
         `Absent` only where the venue's status is authoritative and its clock has passed the
         quote's expiry plus the visibility window; any other "not found" is `Unknown` with the

@@ -14,6 +14,7 @@ from ports.late_check import LateChecks
 from ports.ledger import LedgerStore
 from ports.liability import LiabilityStore
 from ports.lp import LpRepository
+from ports.lp_settlement import LpSettlementRepository
 from ports.outbox import Outbox
 from ports.quote import QuoteRepository
 from ports.receipt import Receipts
@@ -73,6 +74,8 @@ class UnitOfWork(Protocol):
     def lps(self) -> LpRepository: ...
     @property
     def trading_states(self) -> TradingStates: ...
+    @property
+    def lp_settlements(self) -> LpSettlementRepository: ...
 
     async def now(self) -> datetime:
         """Return the database's clock; read it after the lock whose time it judges."""

@@ -23,6 +23,8 @@ _DEADLINE_MARGIN_MS: Final = 250
 _GRPC_TIMEOUT_MAX: Final = "15s"
 # An answer of any length takes as long as its client reads; the idle timeout is what ends it.
 _STREAM_MS_MAX: Final = 3_600_000
+# A live stream has a heartbeat every few seconds; where none gets through, nobody reads.
+_LIVE_IDLE: Final = "30s"
 
 _JSON_OR_NONE: Final = r"(application/json\s*(;.*)?)?"
 _BODY_METHODS: Final = frozenset({"PATCH", "POST", "PUT"})
@@ -93,7 +95,9 @@ def _public_manager(api: PublicApi, edge: Edge) -> dict[str, Any]:
         *(_grpc_route({"prefix": f"/{name}/"}, _GRPC_TIMEOUT_MAX) for name in api.services),
         # In this order, so that a path that fits two templates is refused only if neither takes it.
         *(
-            _rest_route(path, _STREAM_MS_MAX if path.is_stream else edge.rest_timeout_ms)
+            _live_route(path, api, edge.descriptor_set)
+            if path.is_live
+            else _rest_route(path, _STREAM_MS_MAX if path.is_stream else edge.rest_timeout_ms)
             for path in api.paths
         ),
         *(_wrong_media_type_route(path) for path in api.paths if _BODY_METHODS & {*path.methods}),
@@ -174,6 +178,18 @@ def _rest_route(path: RestPath, timeout_ms: int) -> dict[str, Any]:
     }
 
 
+def _live_route(path: RestPath, api: PublicApi, descriptor_set: bytes) -> dict[str, Any]:
+    """Answer with server-sent events, each as soon as it is there."""
+    route = _rest_route(path, _STREAM_MS_MAX)
+    fresh = {"key": "cache-control", "value": "no-store"}
+    return route | {
+        "route": route["route"] | {"idle_timeout": _LIVE_IDLE},
+        "response_headers_to_add": [{"header": fresh}],
+        "typed_per_filter_config": route["typed_per_filter_config"]
+        | {_TRANSCODER: _transcoder(api, descriptor_set, stream_sse_style_delimited=True)},
+    }
+
+
 def _wrong_media_type_route(path: RestPath) -> dict[str, Any]:
     return {
         "match": _path_match(path, _is_method(path), _IS_NOT_GRPC),
@@ -221,7 +237,7 @@ def _to_cluster(*, timeout: str) -> dict[str, Any]:
     return {"cluster": _CLUSTER, "timeout": timeout}
 
 
-def _transcoder(api: PublicApi, descriptor_set: bytes) -> dict[str, Any]:
+def _transcoder(api: PublicApi, descriptor_set: bytes, **print_options: bool) -> dict[str, Any]:
     return _typed(
         "extensions.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder",
         proto_descriptor_bin=base64.b64encode(descriptor_set).decode(),
@@ -233,6 +249,7 @@ def _transcoder(api: PublicApi, descriptor_set: bytes) -> dict[str, Any]:
         print_options={
             "always_print_primitive_fields": True,
             "preserve_proto_field_names": True,
+            **print_options,
         },
         request_validation_options={
             "reject_unknown_method": True,

@@ -1,13 +1,19 @@
 """What of our API is public: the services that someone has given an HTTP form."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from google.api.annotations_pb2 import http
 from google.api.http_pb2 import HttpRule
-from google.protobuf.descriptor_pb2 import FileDescriptorSet, ServiceDescriptorProto
+from google.protobuf.descriptor_pb2 import (
+    FileDescriptorProto,
+    FileDescriptorSet,
+    MethodDescriptorProto,
+    ServiceDescriptorProto,
+)
 
+_STATUS = ".google.rpc.Status"
 _VARIABLE = re.compile(r"\{[^=}]+(?:=([^}]+))?\}")
 _METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -18,11 +24,13 @@ class RestPath:
 
     Attributes:
         is_stream: the answer is a stream of messages, of any length.
+        is_live: it goes on until somebody ends it, and a message's `end` says why.
     """
 
     template: str
     methods: tuple[str, ...]
     is_stream: bool = False
+    is_live: bool = False
 
     @property
     def is_fixed(self) -> bool:
@@ -60,17 +68,22 @@ class PublicApi:
         streams: list[str] = []
         methods_by_template: dict[str, set[str]] = {}
         stream_templates: set[str] = set()
-        for file in FileDescriptorSet.FromString(descriptor_set).file:
+        live_templates: set[str] = set()
+        files = FileDescriptorSet.FromString(descriptor_set).file
+        live_messages = {*_live_messages(files)}
+        for file in files:
             for service in file.service:
                 name = f"{file.package}.{service.name}"
                 rules = list(_http_rules(service))
                 if rules:
                     services.append(name)
                     streams += [f"/{name}/{m.name}" for m in service.method if m.server_streaming]
-                for method, template, is_stream in rules:
-                    methods_by_template.setdefault(template, set()).add(method)
-                    if is_stream:
+                for verb, template, method in rules:
+                    methods_by_template.setdefault(template, set()).add(verb)
+                    if method.server_streaming:
                         stream_templates.add(template)
+                        if method.output_type in live_messages:
+                            live_templates.add(template)
         return cls(
             services=tuple(sorted(services)),
             paths=tuple(
@@ -78,6 +91,7 @@ class PublicApi:
                     template=template,
                     methods=tuple(sorted(methods)),
                     is_stream=template in stream_templates,
+                    is_live=template in live_templates,
                 )
                 for template, methods in sorted(methods_by_template.items())
             ),
@@ -85,12 +99,22 @@ class PublicApi:
         )
 
 
-def _http_rules(service: ServiceDescriptorProto) -> Iterator[tuple[str, str, bool]]:
+def _live_messages(files: Iterable[FileDescriptorProto]) -> Iterator[str]:
+    """Yield the types of those answers that have room to say why their stream ends."""
+    for file in files:
+        for message in file.message_type:
+            if any(field.name == "end" and field.type_name == _STATUS for field in message.field):
+                yield f".{file.package}.{message.name}"
+
+
+def _http_rules(
+    service: ServiceDescriptorProto,
+) -> Iterator[tuple[str, str, MethodDescriptorProto]]:
     for method in service.method:
         if method.options.HasExtension(http):
             rule = method.options.Extensions[http]
             for binding in (rule, *rule.additional_bindings):
-                yield *_method_and_template(binding), method.server_streaming
+                yield *_method_and_template(binding), method
 
 
 def _method_and_template(rule: HttpRule) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from adapters.postgres.late_check import PostgresLateChecks
 from adapters.postgres.ledger import AccountIdCache, PostgresLedger
 from adapters.postgres.liability import PostgresLiabilities
 from adapters.postgres.liquidity import PostgresLps
+from adapters.postgres.lp_settlement import PostgresLpSettlements
 from adapters.postgres.outbox import PostgresOutbox
 from adapters.postgres.quote import PostgresQuotes
 from adapters.postgres.receipt import PostgresReceipts
@@ -116,6 +117,10 @@ class PostgresUnitOfWork(UnitOfWork):
     @cached_property
     def trading_states(self) -> PostgresTradingStates:
         return PostgresTradingStates(self._scope)
+
+    @cached_property
+    def lp_settlements(self) -> PostgresLpSettlements:
+        return PostgresLpSettlements(self._scope)
 
     async def now(self) -> datetime:
         return await self._scope.now()

@@ -11,8 +11,9 @@ from adapters.wire.amount import (
 )
 from adapters.wire.enum import enum_messages
 from adapters.wire.routing import ROUTING_RULE_MESSAGE
+from domain.quote.indicative import IndicativeQuote
 from domain.quote.quote import LpAnswer, LpVerdict, Quote, QuoteState
-from reli.quote.v1 import quote_pb2
+from reli.quote.v1 import indicative_quote_pb2, quote_pb2
 
 _STATE = enum_messages(QuoteState, quote_pb2.QuoteState, "QUOTE_STATE")
 _VERDICT = enum_messages(LpVerdict, quote_pb2.LpVerdict, "LP_VERDICT")
@@ -34,6 +35,20 @@ def quote_message(quote: Quote, *, now: datetime) -> quote_pb2.Quote:
         expire_time=time_message(quote.expires_at),
         lp=quote.lp,
         routing=ROUTING_RULE_MESSAGE[quote.routing],
+    )
+
+
+def indicative_quote_message(quote: IndicativeQuote) -> indicative_quote_pb2.IndicativeQuote:
+    return indicative_quote_pb2.IndicativeQuote(
+        side=SIDE_MESSAGE[quote.side],
+        instrument=quote.instrument.code,
+        base_amount=amount_message(quote.base_amount),
+        quote_amount=amount_message(quote.quote_amount),
+        price=price_message(quote.price),
+        waterfall=waterfall_message(quote.waterfall),
+        lp=quote.lp,
+        price_time=time_message(quote.priced_at),
+        is_indicative=True,
     )
 
 

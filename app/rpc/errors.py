@@ -51,6 +51,20 @@ class DeadlineExceeded(DomainError):
         return Retry.SAME_REQUEST
 
 
+class StreamEnded(DomainError):
+    """The stream has lasted as long as it may, or the server stops; open it again."""
+
+    kind = Kind.UPSTREAM
+    reason = "STREAM_ENDED"
+
+
+class TooManyStreams(DomainError):
+    """The tenant, or all together, have as many streams open at this server as it allows."""
+
+    kind = Kind.EXHAUSTED
+    reason = "TOO_MANY_STREAMS"
+
+
 class MalformedRequest(DomainError):
     """The bytes are not the message that the method takes."""
 

@@ -8,9 +8,11 @@ hangs up, grpc.aio cancels the call at any await, and a transaction must not end
 import asyncio
 import logging
 import re
+from asyncio import FIRST_COMPLETED
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextvars import Context as ContextVars
 from contextvars import copy_context
+from functools import partial
 from typing import Any, Final
 
 import grpc
@@ -25,8 +27,17 @@ from app.rpc.errors import (
     DeadlineExceeded,
     Internal,
     MalformedRequest,
+    StreamEnded,
     code_of,
     status_of,
+)
+from app.rpc.stream import (
+    LONGEST_STREAM_S,
+    STOPPING,
+    OpenStream,
+    OpenStreams,
+    StreamDeadline,
+    farewell_of,
 )
 from domain.errors import DomainError
 from domain.ids import CallId
@@ -44,7 +55,8 @@ from ports.tenant import Credential, CredentialStore
 from reli.auth.v1 import access_pb2
 
 DEFAULT_DEADLINE_S: Final = 5.0
-LONGEST_STREAM_S: Final = 3_600.0
+STANDING_S: Final = 0.5
+"""How often whoever reads a stream is asked for again: his key may have been revoked."""
 SILENT_AT_MOST_S: Final = 30.0
 OURS: Final = "reli."
 
@@ -67,6 +79,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         self._ids = ids
         self._wrapped: dict[str, Handler] = {}
         self._running: set[asyncio.Task[Any]] = set()
+        self._streams = OpenStreams()
 
     async def intercept_service(
         self,
@@ -84,6 +97,15 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             wrapped = self._wrap(method, handler)
             self._wrapped[method] = wrapped
         return wrapped
+
+    @property
+    def streams(self) -> int:
+        """How many streams of answers are open."""
+        return len(self._streams)
+
+    def end_streams(self) -> None:
+        """End every stream that can say so, before the server stops for good."""
+        self._streams.stop()
 
     async def drain(self) -> None:
         """Wait for servicers whose calls were given up."""
@@ -125,43 +147,76 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     def _wrap_stream_of_responses(self, method: str, handler: Handler) -> Handler:
         servicer: Any = handler.unary_stream
         authenticate = self._authenticator(method)
-
-        async def call(content: Any, context: Context) -> AsyncIterator[Any]:
-            await authenticate(context)
-            responses: AsyncIterator[Any] = servicer(
-                _read(handler.request_deserializer, content), context
-            )
-            async for response in responses:
-                yield response
+        farewell = farewell_of(method)
 
         async def answer(content: Any, context: Context) -> AsyncIterator[Any]:
             # Each step is a task of its own, as a call of one answer is; all are in one context, so
             # that the caller whom the first finds is known to the others.
             shared = copy_context()
-            remaining = context.time_remaining()
-            clock = asyncio.get_running_loop().time
-            end = clock() + (LONGEST_STREAM_S if remaining is None else remaining)
-            responses = call(content, context)
-            refusal: DomainError | None = None
-            while refusal is None:
-                step = self._protected(_next(responses), end - clock(), shared)
-                try:
-                    response = await step
-                except DomainError as error:
-                    refusal = error
-                except Exception as error:
-                    refusal = self._internal(method, error)
-                else:
-                    if response is None:
-                        return
+            deadline = StreamDeadline(context.time_remaining(), is_live=farewell is not None)
+            has_begun = False
+            try:
+                await self._protected(authenticate(context), deadline.left_s, shared)
+                caller = shared.get(CALLER)
+                stream = self._streams.enter(caller.tenant_id if caller else None)
+                context.add_done_callback(lambda _: stream.leave())
+                responses: AsyncIterator[Any] = servicer(
+                    _read(handler.request_deserializer, content), context
+                )
+                look_again = partial(authenticate, context)
+                async for response in self._watched(
+                    responses, shared, stream, deadline, look_again
+                ):
                     yield response
-            await _abort(context, refusal)
+                    has_begun = True
+                return
+            except DomainError as error:
+                refusal = error
+            except Exception as error:
+                refusal = self._internal(method, error)
+            if farewell is not None and has_begun:
+                yield farewell(refusal)
+            else:
+                await _abort(context, refusal)
 
         return grpc.unary_stream_rpc_method_handler(
             answer, response_serializer=handler.response_serializer
         )
 
-    def _authenticator(self, method: str) -> Callable[[Context], Awaitable[None]]:
+    async def _watched(
+        self,
+        responses: AsyncIterator[Any],
+        shared: ContextVars,
+        stream: OpenStream,
+        deadline: StreamDeadline,
+        look_again: Callable[[], Coroutine[Any, Any, None]],
+    ) -> AsyncIterator[Any]:
+        """Yield the responses until time is over, the caller may not read on, or the server stops.
+
+        Raises why; what was asked for the next response goes on after that.
+        """
+        clock = asyncio.get_running_loop().time
+        looked_at = clock()
+        while True:
+            step = self._start(_next(responses), shared)
+            while True:
+                wait_s = min(deadline.left_s, looked_at + STANDING_S - clock())
+                waiting = {step, stream.stopping} if deadline.is_live else {step}
+                await asyncio.wait(waiting, timeout=max(wait_s, 0), return_when=FIRST_COMPLETED)
+                if clock() - looked_at >= STANDING_S:
+                    await self._protected(look_again(), max(deadline.left_s, STANDING_S))
+                    looked_at = clock()
+                if step.done():
+                    break
+                if deadline.is_live and stream.stopping.done():
+                    raise StreamEnded(STOPPING)
+                deadline.require_time()
+            response = step.result()
+            if response is None:
+                return
+            yield response
+
+    def _authenticator(self, method: str) -> Callable[[Context], Coroutine[Any, Any, None]]:
         """Return what makes the caller of a method known, or refuses to."""
         if is_public(method):
             return _let_in
@@ -209,13 +264,19 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         self, call: Coroutine[Any, Any, Any], seconds: float, context: ContextVars | None = None
     ) -> Any:
         """Wait for the call for as long as its deadline allows; it goes on after that."""
-        task = asyncio.get_running_loop().create_task(call, context=context)
-        self._running.add(task)
-        task.add_done_callback(self._forget)
+        task = self._start(call, context)
         done, _ = await asyncio.wait({task}, timeout=seconds)
         if not done:
             raise DeadlineExceeded("the deadline passed; ask again with the same request id")
         return task.result()
+
+    def _start(
+        self, call: Coroutine[Any, Any, Any], context: ContextVars | None
+    ) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(call, context=context)
+        self._running.add(task)
+        task.add_done_callback(self._forget)
+        return task
 
     def _internal(self, method: str, error: Exception) -> DomainError:
         incident = str(self._ids.new(CallId))

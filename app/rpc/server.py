@@ -18,7 +18,12 @@ from reli.ledger.v1 import (
     statement_service_pb2,
     statement_service_pb2_grpc,
 )
-from reli.liquidity.v1 import liquidity_service_pb2, liquidity_service_pb2_grpc
+from reli.liquidity.v1 import (
+    liquidity_service_pb2,
+    liquidity_service_pb2_grpc,
+    lp_settlement_service_pb2,
+    lp_settlement_service_pb2_grpc,
+)
 from reli.market.v1 import market_service_pb2, market_service_pb2_grpc
 from reli.quote.v1 import quote_service_pb2, quote_service_pb2_grpc
 from reli.reconciliation.v1 import (
@@ -70,6 +75,9 @@ _ADD: Final[Mapping[str, Callable[[Any, grpc.aio.Server], None]]] = {
     "StatementAdminServicer": (
         statement_service_pb2_grpc.add_StatementAdminServiceServicer_to_server
     ),
+    "LpSettlementAdminServicer": (
+        lp_settlement_service_pb2_grpc.add_LpSettlementAdminServiceServicer_to_server
+    ),
     "EventAdminServicer": event_service_pb2_grpc.add_EventAdminServiceServicer_to_server,
     "ReconciliationAdminServicer": (
         reconciliation_service_pb2_grpc.add_ReconciliationAdminServiceServicer_to_server
@@ -93,6 +101,7 @@ def services() -> Sequence[ServiceDescriptor]:
             statement_service_pb2,
             event_service_pb2,
             reconciliation_service_pb2,
+            lp_settlement_service_pb2,
             sandbox_service_pb2,
         )
         for service in file.DESCRIPTOR.services_by_name.values()

@@ -90,7 +90,7 @@ class _Venue:
         ]
 
     def settings(self) -> dict[str, object]:
-        """What the app is told about it; see `LpSettings`."""
+        """What the app is told about it; see `SandboxLpSettings`."""
         return {
             "name": self.name,
             "url": f"http://{LOOPBACK}:{self.port}",

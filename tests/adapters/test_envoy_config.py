@@ -107,8 +107,21 @@ def test_the_public_services_are_those_with_an_http_form() -> None:
     api = PublicApi.read(DESCRIPTOR_SET)
 
     assert set(api.services) == annotated
-    [transcoded] = nodes(bootstrap(EDGE), "services")
-    assert set(transcoded) == annotated
+    for transcoded in nodes(bootstrap(EDGE), "services"):
+        assert set(transcoded) == annotated
+
+
+def test_live_streams_alone_are_server_sent_events() -> None:
+    as_events = [
+        route for route in public_routes() if [*nodes(route, "stream_sse_style_delimited")]
+    ]
+
+    assert [route["match"]["safe_regex"]["regex"] for route in as_events] == [
+        re.escape(path.template) for path in PublicApi.read(DESCRIPTOR_SET).paths if path.is_live
+    ]
+    assert as_events
+    for route in as_events:
+        assert route["route"]["idle_timeout"] == "30s"
 
 
 @pytest.mark.parametrize("header", ["forwarded", "x-real-ip", "x-request-id", "x-tenant-id"])

@@ -6,13 +6,24 @@ from collections import Counter
 import pytest
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
+from adapters.envoy.descriptor import descriptor_set_path
+from adapters.envoy.public_api import PublicApi
+from app.rpc.stream import farewell_of
 from tests.support.protos import MESSAGES, RPCS, SERVICES, Rpc
 
 GRPC_ONLY = {"CreateEntries", "LoadEntries", "ExportBooks", "ExportTenantBooks"}
 """Too large for a request or an answer of REST."""
 
 STREAMS = {"LoadEntries"}
-STREAMS_OF_RESPONSES = {"ExportBooks", "ExportTenantBooks", "GetStatement", "GetTenantStatement"}
+STREAMS_OF_RESPONSES = {
+    "ExportBooks",
+    "ExportTenantBooks",
+    "GetStatement",
+    "GetTenantStatement",
+    "StreamQuotes",
+}
+
+PATHS = PublicApi.read(descriptor_set_path().read_bytes()).paths
 
 PUBLIC = {"GetSigningKeys": "GET /.well-known/jwks.json"}
 """For everybody, at the place where the world looks for it."""
@@ -20,14 +31,18 @@ PUBLIC = {"GetSigningKeys": "GET /.well-known/jwks.json"}
 WITHOUT_TENANT = {
     "CreateTenant",
     "ListLps",
-    "ListTenants",
     "SetInstrumentTradingState",
     "SetLpTradingState",
+    "ListTenants",
+    *("ListLpPositions", "ListLpSettlements", "GetLpSettlement", "ProposeLpSettlement"),
+    *("ApproveLpSettlement", "SettleLpSettlement", "CancelLpSettlement"),
 }
+"""What is of the house alone, or of all."""
 ADMIN = [rpc for rpc in RPCS if rpc.service.endswith("AdminService")]
 TENANT = [rpc for rpc in RPCS if not rpc.service.endswith("AdminService")]
 LISTS = [rpc for rpc in RPCS if rpc.method.name.startswith("List")]
-READS = [rpc for rpc in RPCS if rpc.method.name.startswith(("Get", "List"))]
+READS = [rpc for rpc in RPCS if rpc.method.name.startswith(("Get", "List", "Stream"))]
+LIVE = {rpc.method.name for rpc in RPCS if rpc.method.name.startswith("Stream")}
 
 each = pytest.mark.parametrize
 
@@ -94,6 +109,16 @@ def test_a_request_and_a_response_belong_to_one_method(rpc: Rpc) -> None:
     assert rpc.response.name == f"{rpc.method.name}Response"
     assert rpc.method.client_streaming == (rpc.method.name in STREAMS)
     assert rpc.method.server_streaming == (rpc.method.name in STREAMS_OF_RESPONSES)
+
+
+@each("rpc", RPCS, ids=_name)
+def test_a_stream_that_goes_on_until_somebody_ends_it_says_so_in_itself(rpc: Rpc) -> None:
+    """Over REST a status behind the last message would be lost."""
+    is_live = rpc.method.name in LIVE
+    path = rpc.http.partition(" ")[2]
+
+    assert (farewell_of(f"{rpc.service}/{rpc.method.name}") is not None) == is_live
+    assert [one.is_live for one in PATHS if one.template == path] == [is_live] * bool(path)
 
 
 @each("name", MESSAGES)

@@ -13,6 +13,8 @@ from domain.ledger.entry import EntrySource
 from domain.ledger.transfer import TransferKind
 from domain.liquidity.circuit import TRANSITIONS as CIRCUIT_TRANSITIONS
 from domain.liquidity.circuit import CircuitState
+from domain.liquidity.lp_settlement import TRANSITIONS as LP_SETTLEMENT_TRANSITIONS
+from domain.liquidity.lp_settlement import LpSettlementState
 from domain.quote.quote import LpVerdict, QuoteState
 from domain.routing import RoutingRule
 from domain.side import Side
@@ -31,7 +33,7 @@ from domain.trading_state import TradedKind, TradingState
 from reli.auth.v1 import access_pb2
 from reli.event.v1 import dead_letter_pb2
 from reli.ledger.v1 import ledger_pb2
-from reli.liquidity.v1 import lp_pb2
+from reli.liquidity.v1 import lp_pb2, lp_settlement_pb2
 from reli.quote.v1 import quote_pb2
 from reli.tenant.v1 import tenant_pb2
 from reli.trade.v1 import trade_pb2
@@ -92,6 +94,13 @@ CIRCUIT: Mapping[StrEnum, str] = {
     " a row close the circuit, a failure opens it.",
 }
 
+LP_SETTLEMENT: Mapping[StrEnum, str] = {
+    LpSettlementState.PROPOSED: "Positions were netted; nothing is booked, a second key looks.",
+    LpSettlementState.APPROVED: "Two keys agreed; it is paid outside, and nothing is booked yet.",
+    LpSettlementState.SETTLED: "Paid on evidence, and booked with it. The end.",
+    LpSettlementState.CANCELED: "Given up; nothing was booked. The end.",
+}
+
 PUBLIC: Mapping[StrEnum, str] = {
     PublicTradeState.PENDING: "Execution is under way.",
     PublicTradeState.OUTCOME_UNKNOWN: "It is not known yet whether an LP executed.",
@@ -116,6 +125,7 @@ SAME_NAMES: list[tuple[type[StrEnum], Any, str]] = [
     (TradedKind, trading_state_pb2.TradedKind, "TRADED_KIND"),
     (CircuitState, lp_pb2.CircuitState, "CIRCUIT_STATE"),
     (RoutingRule, routing_pb2.RoutingRule, "ROUTING_RULE"),
+    (LpSettlementState, lp_settlement_pb2.LpSettlementState, "LP_SETTLEMENT_STATE"),
     (QuoteState, quote_pb2.QuoteState, "QUOTE_STATE"),
     (LpVerdict, quote_pb2.LpVerdict, "LP_VERDICT"),
     (AccountKind, ledger_pb2.AccountKind, "ACCOUNT_KIND"),
@@ -147,6 +157,7 @@ def test_every_state_is_explained() -> None:
         (DeadLetterState, LETTER),
         (TradingState, TRADING),
         (CircuitState, CIRCUIT),
+        (LpSettlementState, LP_SETTLEMENT),
         (PublicTradeState, PUBLIC),
     ]:
         assert list(states) == list(lines)
@@ -208,6 +219,12 @@ def document() -> str:
                     CIRCUIT,
                     CIRCUIT_TRANSITIONS,
                     first=CircuitState.CLOSED,
+                ),
+                *_life(
+                    "Settlement with an LP",
+                    LP_SETTLEMENT,
+                    LP_SETTLEMENT_TRANSITIONS,
+                    first=LpSettlementState.PROPOSED,
                 ),
             ]
         ).rstrip("\n")

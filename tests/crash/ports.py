@@ -318,6 +318,7 @@ class TurnLp(LiquidityProvider):
         self,
         *,
         client_order_id: AttemptId,
+        reference: str,
         instrument: Instrument,
         side: Side,
         lp_quote_expires_at: datetime,

@@ -4,8 +4,10 @@ import asyncio
 import base64
 import json
 import re
+import time
 from base64 import b64decode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
@@ -21,6 +23,7 @@ from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from adapters.envoy.descriptor import descriptor_set_path
 from adapters.envoy.public_api import PublicApi, RestPath
+from adapters.lp.sandbox.rates import REFERENCE_RATES
 from adapters.system.clock import SystemClock
 from adapters.system.ids import RandomIds
 from app.ledger import verify_books
@@ -77,7 +80,19 @@ OPERATOR_PATHS: Final = [
     ("GET", "/v1/tenants/{tenant_id}/ledger/dailyCloses"),
     ("GET", "/v1/tenants/{tenant_id}/ledger/dailyCloses/{day}"),
     ("GET", "/v1/tenants/{tenant_id}/customers/{customer_id}/liabilityProof"),
+    ("GET", "/v1/lpPositions"),
+    ("POST", "/v1/lpSettlements"),
+    ("GET", "/v1/lpSettlements"),
+    ("GET", "/v1/lpSettlements/{lp_settlement_id}"),
+    ("POST", "/v1/lpSettlements/{lp_settlement_id}:approve"),
+    ("POST", "/v1/lpSettlements/{lp_settlement_id}:settle"),
+    ("POST", "/v1/lpSettlements/{lp_settlement_id}:cancel"),
 ]
+
+A_PRICE: Final = (
+    "side=SIDE_BUY&base_asset=BTC&quote_asset=NGN&base_amount.value=0.01&base_amount.asset=BTC"
+)
+"""The query that asks what `a_quote` costs."""
 
 STUCK: Final = "0.00007761"
 """At this amount the primary venue cuts the line."""
@@ -156,6 +171,16 @@ class Partner:
             self.used.add(route_of(method, path))
         return answer
 
+    @asynccontextmanager
+    async def listen(self, path: str) -> AsyncIterator["Events"]:
+        headers = {"authorization": f"Bearer {self.key}", "accept": "text/event-stream"}
+        async with self.session.get(path, headers=headers) as response:
+            assert response.status == 200, await response.text()
+            assert response.headers["content-type"] == "text/event-stream"
+            assert response.headers["cache-control"] == "no-store"
+            self.used.add(route_of("GET", path))
+            yield Events(response)
+
     async def get(self, path: str) -> Any:
         answer = await self.send("GET", path)
         assert answer.status == 200, answer
@@ -165,6 +190,22 @@ class Partner:
         answer = await self.send(method, path, {} if body is None else body)
         assert answer.status == 200, answer
         return answer.body
+
+
+@dataclass
+class Events:
+    """Server-sent events as they come, each of one line of data."""
+
+    response: aiohttp.ClientResponse
+
+    async def next(self) -> Any:
+        """Return the data of the next one, or nothing where there are no more."""
+        line = await self.response.content.readline()
+        if not line:
+            return None
+        assert line.startswith(b"data: "), line
+        assert await self.response.content.readline() == b"\n"
+        return json.loads(line.removeprefix(b"data: "))
 
 
 def route_of(method: str, path: str) -> tuple[str, str]:
@@ -345,8 +386,18 @@ async def _walk_through_a_trade(partner: Partner, customer_id: str) -> None:
     )
     assert deposit["deposit"]["amount"] == an_amount("5000000.00", "NGN")
 
+    told = (await partner.get(f"/v1/indicativeQuotes?{A_PRICE}"))["quote"]
     quoted = await partner.post("/v1/quotes", a_quote(customer_id))
     quote = quoted["quote"]
+    assert told["is_indicative"] is True
+    assert RFC_3339.fullmatch(told["price_time"])
+    told_alone = {"is_indicative", "price_time"}
+    async with partner.listen(f"/v1/indicativeQuotes:stream?{A_PRICE}") as events:
+        first = (await events.next())["quote"]
+    assert first | {"price_time": ""} == told | {"price_time": ""}
+    assert {name: quote[name] for name in told.keys() - told_alone} == {
+        name: told[name] for name in told.keys() - told_alone
+    }
     assert quote["base_amount"] == an_amount("0.01000000", "BTC")
     assert quote["quote_amount"] == an_amount("1513521.00", "NGN")
     assert quote["waterfall"] == {
@@ -562,6 +613,61 @@ async def _walk_through_a_resolution(
     assert approved["trade"]["state"] == "TRADE_STATE_SETTLED"
     assert (await operator.get(f"/v1/tenants/{tenant_id}/breaks"))["breaks"] == []
     await _walk_through_a_break(operator, second, tenant_id)
+    await _walk_through_a_settlement(operator, second, house_id)
+
+
+async def _walk_through_a_settlement(operator: Partner, second: Partner, house_id: str) -> None:
+    """An LP that nobody trades with owes us; one payment is made, one is given up."""
+    lp = f"lp-{new_request_id()}"
+    accounts = [
+        (await operator.post("/v1/ledger/accounts", {"tenant_id": house_id, **account}))["account"]
+        for account in (
+            {"kind": "ACCOUNT_KIND_LP", "owner": lp, "asset": "NGN"},
+            {"kind": "ACCOUNT_KIND_EXTERNAL", "owner": "elsewhere", "asset": "NGN"},
+        )
+    ]
+    settlements: list[Any] = []
+    for owed in ("7.00", "9.00"):
+        transfer = {
+            "id": str(IDS.new(TransferId)),
+            "debit_account_id": accounts[0]["id"],
+            "credit_account_id": accounts[1]["id"],
+            "amount": an_amount(owed, "NGN"),
+        }
+        await operator.post(
+            "/v1/ledger/entries",
+            {
+                "tenant_id": house_id,
+                "entry_id": str(IDS.new(EntryId)),
+                "transfers": [transfer],
+                "request_id": new_request_id(),
+            },
+        )
+        [position] = (await operator.get(f"/v1/lpPositions?lp={lp}"))["positions"]
+        assert position == {
+            "lp": lp,
+            "amount": an_amount(owed, "NGN"),
+            "account_id": accounts[0]["id"],
+        }
+        proposed = await operator.post(
+            "/v1/lpSettlements", {"lp": lp, "rail": "a-bank", "request_id": new_request_id()}
+        )
+        path = f"/v1/lpSettlements/{proposed['settlement']['id']}"
+        once = {"request_id": new_request_id()}
+        if not settlements:
+            await second.post(f"{path}:approve", once)
+            paid = once | {"reference": "PAY-1", "evidence": "line 7 of the statement"}
+            ended = await operator.post(f"{path}:settle", paid)
+        else:
+            ended = await operator.post(f"{path}:cancel", once)
+        assert await operator.get(path) == ended
+        settlements.append(ended["settlement"])
+    assert [one["state"] for one in settlements] == [
+        "LP_SETTLEMENT_STATE_SETTLED",
+        "LP_SETTLEMENT_STATE_CANCELED",
+    ]
+    listed = (await operator.get(f"/v1/lpSettlements?lp={lp}"))["settlements"]
+    assert listed == settlements[::-1]
 
 
 async def _walk_through_a_break(operator: Partner, second: Partner, tenant_id: str) -> None:
@@ -702,6 +808,56 @@ async def test_a_statement_of_any_length_is_one_array(
     assert parts[-1]["closing"]["balance"] == an_amount("8000.00", "NGN")
     assert refused.refusal == (400, "INVALID_ARGUMENT")
     assert missing.refusal == (404, "ACCOUNT_NOT_FOUND")
+
+
+async def test_prices_are_server_sent_events_and_their_end_is_one(
+    operator: Partner, running_stack: ReadyStack
+) -> None:
+    tenant_id, partner = await a_partner(operator)
+    key = await operator.post(f"/v1/tenants/{tenant_id}/apiKeys", {"name": "prices"})
+    listener = Partner(partner.session, key["secret"])
+    price = "side=SIDE_BUY&base_asset=USDT&quote_asset=ZAR&base_amount.value=7&base_amount.asset="
+    path = "/v1/indicativeQuotes:stream?" + price
+
+    async with asyncio.timeout(20), listener.listen(f"{path}USDT") as events:
+        first = (await events.next())["quote"]
+        async with a_rate(running_stack, "USDT-ZAR", "17.00"):
+            second = (await events.next())["quote"]
+        third = (await events.next())["quote"]
+        heartbeat = (await events.next())["heartbeat"]
+        await operator.post(f"/v1/tenants/{tenant_id}/apiKeys/{key['api_key']['id']}:revoke")
+        began = time.monotonic()
+        end = (await events.next())["end"]
+        assert time.monotonic() - began < 2
+        assert await events.next() is None
+
+    totals = [one["quote_amount"]["value"] for one in (first, second, third)]
+    assert totals == ["126.52", "119.48", "126.52"]
+    assert first["is_indicative"] is True
+    assert RFC_3339.fullmatch(heartbeat["look_time"])
+    assert end["code"] == grpc.StatusCode.UNAUTHENTICATED.value[0]
+    assert end["details"][0]["reason"] == "API_KEY_REVOKED"
+    assert (await partner.send("GET", f"{path}ZAR")).refusal == (400, "INVALID_ARGUMENT")
+    assert (await partner.send("GET", f"{path}XYZ")).refusal == (400, "UNKNOWN_ASSET")
+    assert (await listener.send("GET", f"{path}USDT")).refusal == (401, "API_KEY_REVOKED")
+
+
+@asynccontextmanager
+async def a_rate(stack: ReadyStack, instrument: str, price: str) -> AsyncIterator[None]:
+    """Have both venues give another price for a while."""
+    async with aiohttp.ClientSession() as session:
+
+        async def move(to: str) -> None:
+            for url in stack.venue_books.values():
+                body = {"instrument": instrument, "price": to}
+                async with session.put(f"{url}/v1/rates", json=body) as response:
+                    assert response.status == 200, await response.text()
+
+        await move(price)
+        try:
+            yield
+        finally:
+            await move(REFERENCE_RATES[instrument])
 
 
 def _a_week_around(instant: str) -> str:

@@ -7,7 +7,7 @@ it hashes every row that the tenants of this module have in any tenant table of 
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import field as field_of
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -29,6 +29,7 @@ from domain.ids import (
     CustomerId,
     DeadLetterId,
     EntryId,
+    LpSettlementId,
     QuoteId,
     TenantId,
     TradeId,
@@ -49,6 +50,7 @@ from reli.trade.v1 import trade_service_pb2 as trade_pb
 from tests.support.chain import chain_books
 from tests.support.closes import close_days
 from tests.support.dead_letters import a_dead_letter
+from tests.support.lp_settlements import an_lp_desk
 from tests.support.platform import (
     Client,
     Platform,
@@ -153,6 +155,10 @@ class World:
     replayed_letter_id: str = ""
     foreign_letter_id: str = ""
     spare_lp: str = ""
+    lp: str = ""
+    lp_settlement_id: str = ""
+    other_lp_settlement_id: str = ""
+    settled_lp_settlement_id: str = ""
     pending: dict[str, str] = field_of(default_factory=dict)
     rows: dict[str, tuple[int, str]] = field_of(default_factory=dict)
 
@@ -244,7 +250,22 @@ async def a_world(platform: Platform) -> World:
     await close_days(platform, world.tenant_id)
     await make_receipt(platform, world.tenant_id, world.trade_id)
     await _add_trading_states(world)
+    await _add_lp_settlements(world)
     return world
+
+
+async def _add_lp_settlements(world: World) -> None:
+    desk, other, third = [await an_lp_desk(world.platform) for _ in range(3)]
+    for one in (desk, other, third):
+        await one.owe("1.00")
+    world.other_lp_settlement_id = (await third.propose()).id
+    world.settled_lp_settlement_id = (await desk.settled()).id
+    await desk.owe("1.00")
+    # Whoever approves it here is not who proposed it.
+    proposer = replace(desk, platform=replace(world.platform, operator=desk.second))
+    world.lp_settlement_id = (await proposer.propose()).id
+    world.lp = other.lp
+    await desk.owe("1.00", "BTC")
 
 
 async def _add_customers_and_quotes(world: World, foreign: Client) -> None:
@@ -530,6 +551,15 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
         "request_id": new_request_id(),
     },
     "QuoteService/CancelQuote": lambda w: {"quote_id": w.other_quote_id},
+    **dict.fromkeys(
+        ("QuoteService/GetIndicativeQuote", "QuoteService/StreamQuotes"),
+        lambda w: {
+            "side": 1,
+            "base_asset": "BTC",
+            "quote_asset": "NGN",
+            "base_amount": amount("0.01", "BTC"),
+        },
+    ),
     "TradeService/GetTrade": lambda w: {"trade_id": w.trade_id},
     "TradeService/GetTradeEvidence": lambda w: {"trade_id": w.trade_id},
     "TradeService/GetTradeReceipt": lambda w: {"trade_id": w.trade_id},
@@ -583,6 +613,28 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
         "resolution_id": w.resolution_id,
         "request_id": new_request_id(),
     },
+    "LpSettlementAdminService/ListLpPositions": lambda w: {},
+    "LpSettlementAdminService/ProposeLpSettlement": lambda w: {
+        "lp": w.lp,
+        "rail": "a-bank",
+        "request_id": new_request_id(),
+    },
+    "LpSettlementAdminService/ApproveLpSettlement": lambda w: {
+        "lp_settlement_id": w.lp_settlement_id,
+        "request_id": new_request_id(),
+    },
+    "LpSettlementAdminService/SettleLpSettlement": lambda w: {
+        "lp_settlement_id": w.lp_settlement_id,
+        "reference": "PAY-1",
+        "evidence": "line 7 of the statement",
+        "request_id": new_request_id(),
+    },
+    "LpSettlementAdminService/CancelLpSettlement": lambda w: {
+        "lp_settlement_id": w.other_lp_settlement_id,
+        "request_id": new_request_id(),
+    },
+    "LpSettlementAdminService/GetLpSettlement": lambda w: {"lp_settlement_id": w.lp_settlement_id},
+    "LpSettlementAdminService/ListLpSettlements": lambda w: {},
     "EventAdminService/ListDeadLetters": lambda w: {},
     "EventAdminService/ReplayDeadLetter": lambda w: {
         "tenant_id": w.tenant_id,
@@ -801,6 +853,7 @@ ID_FIELDS: Final = [
         *("tenant_id", "customer_id", "api_key_id", "quote_id", "trade_id", "resolution_id"),
         *(
             "dead_letter_id",
+            "lp_settlement_id",
             "account_id",
             "entry_id",
             "id",
@@ -849,6 +902,7 @@ KINDS: Final = {
     "pending_id": "transfer",
     "api_key_id": "apikey",
     "dead_letter_id": "deadletter",
+    "lp_settlement_id": "lpsettlement",
     "break_resolution_id": "breakresolution",
     "linked_break_id": "break",
     "linked_entry_id": "entry",
@@ -879,6 +933,10 @@ async def test_what_is_no_id_of_the_right_kind_is_refused(
 AMOUNT_FIELDS: Final = [
     ("QuoteService/CreateQuote", "base_amount", "BTC"),
     ("QuoteService/CreateQuote", "quote_amount", "NGN"),
+    ("QuoteService/GetIndicativeQuote", "base_amount", "BTC"),
+    ("QuoteService/GetIndicativeQuote", "quote_amount", "NGN"),
+    ("QuoteService/StreamQuotes", "base_amount", "BTC"),
+    ("QuoteService/StreamQuotes", "quote_amount", "NGN"),
     ("SandboxService/CreateDeposit", "amount", "NGN"),
     ("TradeAdminService/ProposeResolution", "filled_amount", "NGN"),
     ("LedgerAdminService/CreateEntry", "transfers.0.amount", "NGN"),
@@ -988,6 +1046,10 @@ MONEY_MOVES: Final = [
     "TradeAdminService/ApproveResolution",
     "ReconciliationAdminService/ResolveBreak",
     "ReconciliationAdminService/ApproveBreakResolution",
+    "LpSettlementAdminService/ProposeLpSettlement",
+    "LpSettlementAdminService/ApproveLpSettlement",
+    "LpSettlementAdminService/SettleLpSettlement",
+    "LpSettlementAdminService/CancelLpSettlement",
     "EventAdminService/ReplayDeadLetter",
 ]
 
@@ -1062,6 +1124,9 @@ TEXTS: Final = {
     **{(rpc, "reason"): 200 for rpc in (SET_TENANT, SET_LP, SET_INSTRUMENT)},
     (SET_LP, "lp"): 31,
     (SET_INSTRUMENT, "instrument"): 33,
+    ("LpSettlementAdminService/ProposeLpSettlement", "lp"): 64,
+    ("LpSettlementAdminService/SettleLpSettlement", "evidence"): 500,
+    ("LpSettlementAdminService/SettleLpSettlement", "reference"): 64,
 }
 
 
@@ -1135,6 +1200,8 @@ def transfer(**fields: Any) -> Callable[[World], list[Message]]:
 QUOTE: Final = "QuoteService/CreateQuote"
 ACCEPT: Final = "QuoteService/AcceptQuote"
 CANCEL: Final = "QuoteService/CancelQuote"
+INDICATIVE: Final = "QuoteService/GetIndicativeQuote"
+PRICES: Final = "QuoteService/StreamQuotes"
 DEPOSIT: Final = "SandboxService/CreateDeposit"
 PROPOSE: Final = "TradeAdminService/ProposeResolution"
 APPROVE: Final = "TradeAdminService/ApproveResolution"
@@ -1142,6 +1209,10 @@ IMPORT: Final = "ReconciliationAdminService/ImportStatement"
 RESOLVE_BREAK: Final = "ReconciliationAdminService/ResolveBreak"
 APPROVE_BREAK: Final = "ReconciliationAdminService/ApproveBreakResolution"
 REPLAY: Final = "EventAdminService/ReplayDeadLetter"
+PROPOSE_PAYMENT: Final = "LpSettlementAdminService/ProposeLpSettlement"
+APPROVE_PAYMENT: Final = "LpSettlementAdminService/ApproveLpSettlement"
+PAY: Final = "LpSettlementAdminService/SettleLpSettlement"
+GIVE_UP: Final = "LpSettlementAdminService/CancelLpSettlement"
 ENTRY: Final = "LedgerAdminService/CreateEntry"
 REVERSE: Final = "LedgerAdminService/ReverseEntry"
 BATCH: Final = "LedgerAdminService/CreateEntries"
@@ -1157,47 +1228,149 @@ CREATE: Final = "TenantAdminService/CreateTenant"
 KEY: Final = "ApiKeyService/CreateApiKey"
 TENANT_KEY: Final = "TenantAdminService/CreateTenantApiKey"
 
+
+def price_cases(rpc: str) -> list[Any]:
+    """Return what is wrong with a question for a price, whichever method it is put to."""
+    return [
+        *(
+            case(f"side {side}", rpc, {"side": side}, INVALID, "INVALID_ARGUMENT", "side")
+            for side in (0, 3, 7, -1)
+        ),
+        case("no amount", rpc, {"base_amount": None}, INVALID, "INVALID_ARGUMENT", "base_amount"),
+        *(
+            case(
+                f"base {code!r}", rpc, {"base_asset": code}, INVALID, "UNKNOWN_ASSET", "base_asset"
+            )
+            for code in ("", "XYZ", "btc", "BTC\0")
+        ),
+        case("quote XYZ", rpc, {"quote_asset": "XYZ"}, INVALID, "UNKNOWN_ASSET", "quote_asset"),
+        case(
+            "base = quote",
+            rpc,
+            {"base_asset": "NGN", "base_amount": amount("1", "NGN")},
+            INVALID,
+            "SAME_ASSET",
+        ),
+        case(
+            "base amount in the quote asset",
+            rpc,
+            {"base_amount": amount("1", "NGN")},
+            INVALID,
+            "INVALID_ARGUMENT",
+            "base_amount.asset",
+        ),
+        case(
+            "quote amount in the base asset",
+            rpc,
+            {"quote_amount": amount("1", "BTC")},
+            INVALID,
+            "INVALID_ARGUMENT",
+            "quote_amount.asset",
+        ),
+        case(
+            "a pair that is not traded",
+            rpc,
+            {"base_asset": "NGN", "quote_asset": "BTC", "base_amount": amount("1", "NGN")},
+            MISSING,
+            "INSTRUMENT_NOT_FOUND",
+        ),
+        case(
+            "more than anybody trades",
+            rpc,
+            {"base_amount": amount("1" + "0" * 22, "BTC")},
+            INVALID,
+            "AMOUNT_TOO_LARGE",
+        ),
+        case(
+            "sold for more than anybody trades",
+            rpc,
+            {"side": 2, "quote_amount": amount("1" + "0" * 28, "NGN")},
+            INVALID,
+            "AMOUNT_TOO_LARGE",
+        ),
+        case(
+            "too little to be left after fee and markup",
+            rpc,
+            {"quote_amount": amount("0.01", "NGN")},
+            INVALID,
+            "AMOUNT_TOO_SMALL",
+        ),
+        case(
+            "too little to be worth anything",
+            rpc,
+            {
+                "side": 2,
+                "base_asset": "USDT",
+                "base_amount": amount("0.000001", "USDT"),
+            },
+            INVALID,
+            "AMOUNT_TOO_SMALL",
+        ),
+    ]
+
+
+LP_SETTLEMENT_CASES: Final = [
+    *(
+        case(f"rail {rail!r}", PROPOSE_PAYMENT, {"rail": rail}, INVALID, "INVALID_ARGUMENT", "rail")
+        for rail in ("", "A-bank", "a bank", "1-bank", "a_bank", "a" * 32, "bánk")
+    ),
+    *(
+        case(
+            f"reference {text!r}",
+            PAY,
+            {"reference": text},
+            INVALID,
+            "INVALID_ARGUMENT",
+            "reference",
+        )
+        for text in ("PAY", "PAY 1", "PAY-é1")
+    ),
+    case(
+        "the future",
+        PROPOSE_PAYMENT,
+        {"as_of_time": lambda w: _in_days(1)},
+        INVALID,
+        "INVALID_ARGUMENT",
+        "as_of_time",
+    ),
+    *(
+        case(why, PROPOSE_PAYMENT, change, REFUSED, reason, "", THE_REQUEST)
+        for why, change, reason in (
+            ("an LP that nobody knows", {"lp": "nobody"}, "LP_SETTLEMENT_EMPTY"),
+            (
+                "a time when nothing was owed",
+                {"as_of_time": lambda w: _in_days(-30)},
+                "LP_SETTLEMENT_EMPTY",
+            ),
+        )
+    ),
+    case("not approved", PAY, {}, REFUSED, "ILLEGAL_TRANSITION", "", THE_REQUEST),
+    *(
+        case(why, rpc, {"lp_settlement_id": id}, code, reason, "", leaves)
+        for rpc in (APPROVE_PAYMENT, PAY, GIVE_UP)
+        for why, id, code, reason, leaves in (
+            (
+                "settled",
+                lambda w: w.settled_lp_settlement_id,
+                REFUSED,
+                "ILLEGAL_TRANSITION",
+                THE_REQUEST,
+            ),
+            (
+                "unknown",
+                lambda w: an_id(LpSettlementId),
+                MISSING,
+                "LP_SETTLEMENT_NOT_FOUND",
+                NOTHING,
+            ),
+        )
+    ),
+]
+
 QUOTE_CASES: Final = [
-    *(
-        case(f"side {side}", QUOTE, {"side": side}, INVALID, "INVALID_ARGUMENT", "side")
-        for side in (0, 3, 7, -1)
-    ),
-    case("no amount", QUOTE, {"base_amount": None}, INVALID, "INVALID_ARGUMENT", "base_amount"),
-    *(
-        case(f"base {code!r}", QUOTE, {"base_asset": code}, INVALID, "UNKNOWN_ASSET", "base_asset")
-        for code in ("", "XYZ", "btc", "BTC\0")
-    ),
-    case("quote XYZ", QUOTE, {"quote_asset": "XYZ"}, INVALID, "UNKNOWN_ASSET", "quote_asset"),
-    case(
-        "base = quote",
-        QUOTE,
-        {"base_asset": "NGN", "base_amount": amount("1", "NGN")},
-        INVALID,
-        "SAME_ASSET",
-    ),
-    case(
-        "base amount in the quote asset",
-        QUOTE,
-        {"base_amount": amount("1", "NGN")},
-        INVALID,
-        "INVALID_ARGUMENT",
-        "base_amount.asset",
-    ),
-    case(
-        "quote amount in the base asset",
-        QUOTE,
-        {"quote_amount": amount("1", "BTC")},
-        INVALID,
-        "INVALID_ARGUMENT",
-        "quote_amount.asset",
-    ),
-    case(
-        "a pair that is not traded",
-        QUOTE,
-        {"base_asset": "NGN", "quote_asset": "BTC", "base_amount": amount("1", "NGN")},
-        MISSING,
-        "INSTRUMENT_NOT_FOUND",
-    ),
+    *price_cases(QUOTE),
+    *price_cases(INDICATIVE),
+    *price_cases(PRICES),
     *(
         case(f"ttl {ttl}", QUOTE, {"ttl": ttl}, INVALID, "INVALID_ARGUMENT", "ttl")
         for ttl in (
@@ -1205,38 +1378,6 @@ QUOTE_CASES: Final = [
             *(duration(901), duration(0, -5), duration(2, 10**9), duration(1, 2**31 - 1)),
             *(duration(2**63 - 1), duration(-(2**63)), duration(315_576_000_000)),
         )
-    ),
-    case(
-        "more than anybody trades",
-        QUOTE,
-        {"base_amount": amount("1" + "0" * 22, "BTC")},
-        INVALID,
-        "AMOUNT_TOO_LARGE",
-    ),
-    case(
-        "sold for more than anybody trades",
-        QUOTE,
-        {"side": 2, "quote_amount": amount("1" + "0" * 28, "NGN")},
-        INVALID,
-        "AMOUNT_TOO_LARGE",
-    ),
-    case(
-        "too little to be left after fee and markup",
-        QUOTE,
-        {"quote_amount": amount("0.01", "NGN")},
-        INVALID,
-        "AMOUNT_TOO_SMALL",
-    ),
-    case(
-        "too little to be worth anything",
-        QUOTE,
-        {
-            "side": 2,
-            "base_asset": "USDT",
-            "base_amount": amount("0.000001", "USDT"),
-        },
-        INVALID,
-        "AMOUNT_TOO_SMALL",
     ),
     *(
         case(why, rpc, {"customer_id": customer}, code, reason, "", leaves)
@@ -2000,6 +2141,7 @@ BREAK_CASES: Final = [
     ("name", "change", "expected", "leaves"),
     [
         *QUOTE_CASES,
+        *LP_SETTLEMENT_CASES,
         *TENANT_CASES,
         *LEDGER_CASES,
         *STATEMENT_CASES,

@@ -331,11 +331,12 @@ async def a_stuck_venue(platform: Platform) -> AsyncIterator[None]:
             writer.close()
 
     server = await asyncio.start_server(never_answer, "127.0.0.1", 0)
-    provider: Any = platform.container.lps()["alpha"]
-    url = provider._client._url
-    provider._client._url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    lps: Any = platform.container.lps()
+    connection = lps["alpha"]._client._connection
+    url = connection._url
+    connection._url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield
     finally:
-        provider._client._url = url
+        connection._url = url
         server.close()

@@ -115,6 +115,8 @@ class Quoting:
             accept_quote=self.accept,
             cancel_quote=None,
             read_quotes=self,
+            get_indicative_quote=None,
+            stream_quotes=None,
             market=FixedMarket(),
         )
 

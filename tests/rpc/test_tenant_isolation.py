@@ -28,6 +28,7 @@ from domain.ids import (
     DepositId,
     EntryId,
     EventId,
+    LpSettlementId,
     QuoteId,
     ResolutionId,
     StatementId,
@@ -41,6 +42,7 @@ from reli.type.v1 import amount_pb2
 from tests.support.audit import rows_of
 from tests.support.busy_tenant import BusyTenant, a_busy_tenant
 from tests.support.platform import Platform, Refusal, new_request_id, refusal_of
+from tests.support.rpc import Rpc
 
 METHODS: Final = {
     f"{service.full_name}/{method.name}": method
@@ -68,6 +70,7 @@ ID_KINDS: Final[Mapping[str, type[TypedId]]] = {
     "break_resolution_id": BreakResolutionId,
     "counter_account_id": AccountId,
     "dead_letter_id": DeadLetterId,
+    "lp_settlement_id": LpSettlementId,
     "account_id": AccountId,
     "debit_account_id": AccountId,
     "credit_account_id": AccountId,
@@ -89,6 +92,8 @@ TEXTS: Final[Mapping[str, Callable[[], str]]] = {
     "lp_order": lambda: "alpha",
     "lp": lambda: "alpha",
     "reason": lambda: "some words",
+    "rail": lambda: "a-bank",
+    "reference": lambda: "PAY-1",
     "owner": str,
     "purpose": lambda: "a_purpose",
     "venue_order_id": lambda: "a venue's own id",
@@ -288,6 +293,7 @@ def _ids_of(tenant: BusyTenant) -> Mapping[type[TypedId], str]:
         BreakId: tenant.source_break_id,
         BreakResolutionId: tenant.break_resolution_id,
         DeadLetterId: tenant.dead_letter_id,
+        LpSettlementId: str(LpSettlementId(tenant.uuid)),
         AccountId: tenant.account_id,
         EntryId: tenant.entry_id,
         TransferId: tenant.transfer_id,
@@ -298,6 +304,8 @@ async def _call(
     platform: Platform, method: MethodDescriptor, request: Message, metadata: Any
 ) -> Answer:
     channel: Any = platform.channel
+    if Rpc(method).is_live:
+        return await _first(platform, method, request, metadata)
     stub = channel.stream_unary if method.client_streaming else channel.unary_unary
     if method.server_streaming:
         stub = channel.unary_stream
@@ -315,6 +323,18 @@ async def _call(
     headers = repr((tuple(await call.initial_metadata()), tuple(await call.trailing_metadata())))
     content = b"".join(message.SerializeToString() for message in messages)
     return Answer(messages[0], None, content + headers.encode())
+
+
+async def _first(
+    platform: Platform, method: MethodDescriptor, request: Message, metadata: Any
+) -> Answer:
+    """Answer with the first message of a stream that has no end."""
+    try:
+        [message] = await Rpc(method).call(platform.channel, request, metadata)
+    except grpc.aio.AioRpcError as error:
+        trailers = repr((error.details(), tuple(error.trailing_metadata() or ())))
+        return Answer(None, refusal_of(error), trailers.encode())
+    return Answer(message, None, message.SerializeToString())
 
 
 def _request(descriptor: Descriptor, ids: Ids) -> Message:

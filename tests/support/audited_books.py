@@ -39,6 +39,7 @@ from tests.support.busy_tenant import BusyTenant, a_busy_tenant
 from tests.support.chain import chain_books
 from tests.support.closes import close_today
 from tests.support.dead_letters import a_dead_letter
+from tests.support.lp_settlements import an_lp_desk
 from tests.support.platform import (
     SELL,
     Client,
@@ -110,6 +111,7 @@ async def audited_books(url: str, home: Path) -> AsyncIterator[AuditedBooks]:
         await _reverse_one(platform, other_id, other)
         await _refusals(other)
         await _halt_and_resume(platform, other_id)
+        await _settle_with_an_lp(platform)
         await follow_events(platform)
         await _replay_one(platform, tenant)
         await follow_events(platform)
@@ -286,6 +288,18 @@ async def _reverse_one(platform: Platform, tenant_id: str, client: Client) -> No
             request_id=new_request_id(),
         )
     )
+
+
+async def _settle_with_an_lp(platform: Platform) -> None:
+    """Pay twice in both directions, and leave one settlement approved and one canceled."""
+    desk = await an_lp_desk(platform, "gamma")
+    for number in range(2):
+        await desk.owe("5.00")
+        await desk.owe("-0.1", "BTC")
+        await desk.settled(f"PAY-{number}")
+    await desk.owe("7.00")
+    await desk.cancel(await desk.propose())
+    await desk.approve(await desk.propose())
 
 
 async def _refusals(client: Client) -> None:

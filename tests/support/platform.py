@@ -17,8 +17,9 @@ import asyncpg
 import grpc
 from dependency_injector import providers
 from google.rpc import error_details_pb2, status_pb2
+from pydantic import TypeAdapter
 
-from adapters.lp.sandbox.client import open_lp_sessions
+from adapters.lp.http import open_lp_sessions
 from adapters.lp.sandbox.venue import HOST, open_venue
 from adapters.postgres.engine import make_engine
 from adapters.postgres.environment import Environment, read_environment
@@ -38,6 +39,7 @@ from reli.ledger.v1 import checkpoint_service_pb2_grpc as checkpoint_grpc
 from reli.ledger.v1 import ledger_service_pb2_grpc as ledger_grpc
 from reli.ledger.v1 import statement_service_pb2_grpc as statement_grpc
 from reli.liquidity.v1 import liquidity_service_pb2_grpc as liquidity_grpc
+from reli.liquidity.v1 import lp_settlement_service_pb2_grpc as lp_settlement_grpc
 from reli.market.v1 import market_service_pb2_grpc as market_grpc
 from reli.quote.v1 import quote_pb2
 from reli.quote.v1 import quote_service_pb2 as quote_pb
@@ -108,6 +110,7 @@ class Venue:
     url: str
     admin_url: str
     session: aiohttp.ClientSession
+    settings: LpSettings
 
     async def behave(self, behavior: str, count: int | None = None, **more: int) -> None:
         await self._admin("PUT", "/v1/behavior", {"behavior": behavior, "count": count, **more})
@@ -155,6 +158,9 @@ class Client:
         self.statement_admin = self._bound(statement_grpc.StatementAdminServiceStub(channel))
         self.reconciliation_admin = self._bound(
             reconciliation_grpc.ReconciliationAdminServiceStub(channel)
+        )
+        self.lp_settlement_admin = self._bound(
+            lp_settlement_grpc.LpSettlementAdminServiceStub(channel)
         )
         self.sandbox = self._bound(sandbox_grpc.SandboxServiceStub(channel))
 
@@ -314,30 +320,26 @@ def uuid_at(instant: datetime) -> UUID:
 
 @asynccontextmanager
 async def a_platform(
-    database_url: str, home: Path, *, lp_quote_budget_ms: int = PATIENT_QUOTE_BUDGET_MS
+    database_url: str,
+    home: Path,
+    *,
+    adapters: tuple[str, str] = ("sandbox", "sandbox"),
+    lp_quote_budget_ms: int = PATIENT_QUOTE_BUDGET_MS,
 ) -> AsyncIterator[Platform]:
-    """Run the platform on a migrated database."""
+    """Run the platform on a migrated database; `adapters` are those of alpha and beta."""
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10))
         )
         venues = [
-            await stack.enter_async_context(_a_venue(session, home, name, position))
-            for position, name in enumerate(("alpha", "beta"), start=1)
+            await stack.enter_async_context(_a_venue(session, home, name, position, adapter))
+            for position, (name, adapter) in enumerate(
+                zip(("alpha", "beta"), adapters, strict=True), start=1
+            )
         ]
         settings = Settings(
             database_url=database_url,
-            lps=tuple(
-                LpSettings(
-                    name=venue.name,
-                    url=venue.url,
-                    deduplicates_client_order_id=True,
-                    status_is_authoritative=True,
-                    visibility_window_ms=200,
-                    quote_safety_margin_ms=1_000,
-                )
-                for venue in venues
-            ),
+            lps=tuple(venue.settings for venue in venues),
             lp_quote_budget_ms=lp_quote_budget_ms,
             signing_key=SIGNING_KEY,
         )
@@ -388,7 +390,7 @@ async def a_platform(
 
 @asynccontextmanager
 async def _a_venue(
-    session: aiohttp.ClientSession, home: Path, name: str, position: int
+    session: aiohttp.ClientSession, home: Path, name: str, position: int, adapter: str
 ) -> AsyncIterator[Venue]:
     async with open_venue(
         name=name,
@@ -397,11 +399,24 @@ async def _a_venue(
         data_dir=home,
         position=position,
         deduplicates=True,
+        face=adapter,
         clock=SystemClock(),
     ) as ports:
+        url = f"http://{HOST}:{ports.public}"
+        told = {
+            "name": name,
+            "adapter": adapter,
+            "url": url,
+            "status_is_authoritative": True,
+            "visibility_window_ms": 200,
+            "quote_safety_margin_ms": 1_000,
+            **({"deduplicates_client_order_id": True} if adapter == "sandbox" else {}),
+            **ports.venue.face.credentials,
+        }
         yield Venue(
             name=name,
-            url=f"http://{HOST}:{ports.public}",
+            url=url,
             admin_url=f"http://{HOST}:{ports.admin}",
             session=session,
+            settings=TypeAdapter[LpSettings](LpSettings).validate_python(told),
         )

@@ -67,14 +67,19 @@ class Rpc:
     ) -> Any:
         """Call it with that request, as a stream of one where it takes a stream.
 
-        Returns a list where it answers with a stream.
+        Returns a list where it answers with a stream; of one without end that has but the first.
         """
         content = request if isinstance(request, bytes) else request.SerializeToString()
         options: Any = {"metadata": tuple(metadata), "timeout": 20}
         if self.gives_stream:
             open_stream: Any = channel.unary_stream
             receive = open_stream(self.path, response_deserializer=self.response.FromString)
-            return [response async for response in receive(content, **options)]
+            responses = receive(content, **options)
+            if self.is_live:
+                first = await responses.read()
+                responses.cancel()
+                return [first]
+            return [response async for response in responses]
         stub: Any = channel.stream_unary if self.takes_stream else channel.unary_unary
         send = stub(self.path, response_deserializer=self.response.FromString)
         return await send([content] if self.takes_stream else content, **options)
@@ -86,6 +91,11 @@ class Rpc:
     @property
     def gives_stream(self) -> bool:
         return bool(self.descriptor.server_streaming)
+
+    @property
+    def is_live(self) -> bool:
+        """Say whether its stream goes on until somebody ends it."""
+        return self.gives_stream and "end" in self.descriptor.output_type.fields_by_name
 
     @property
     def is_public(self) -> bool:

@@ -1,54 +1,16 @@
 """A sandbox venue inside the test's process, on free ports, with a clock that the test moves."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from adapters.lp.sandbox.venue import HOST, open_venue
-from ports.clock import Clock
-
-
-@dataclass(eq=False)
-class VenueClock(Clock):
-    """Stands still until it is moved; a sleep is over at once unless it is held."""
-
-    at: datetime = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
-    slept: list[float] = field(default_factory=list)
-    _asleep: asyncio.Event = field(default_factory=asyncio.Event)
-    _awake: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        self._awake.set()
-
-    def now(self) -> datetime:
-        return self.at
-
-    def monotonic(self) -> float:
-        return self.at.timestamp()
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self._asleep.set()
-        await self._awake.wait()
-        self._asleep.clear()
-
-    def move(self, seconds: float) -> None:
-        self.at += timedelta(seconds=seconds)
-
-    def hold(self) -> None:
-        self._awake.clear()
-
-    async def somebody_sleeps(self) -> None:
-        await asyncio.wait_for(self._asleep.wait(), 5)
-
-    def release(self) -> None:
-        self._awake.set()
+from app.certify.clock import BenchClock
 
 
 @dataclass(eq=False)
@@ -57,7 +19,7 @@ class RunningVenue:
 
     url: str
     admin_url: str
-    clock: VenueClock
+    clock: BenchClock
     session: aiohttp.ClientSession
 
     async def call(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
@@ -118,9 +80,9 @@ async def a_venue(
     name: str = "alpha",
     position: int = 1,
     deduplicates: bool = True,
-    clock: VenueClock | None = None,
+    clock: BenchClock | None = None,
 ) -> AsyncIterator[RunningVenue]:
-    clock = clock or VenueClock()
+    clock = clock or BenchClock()
     async with (
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(5)) as session,
         open_venue(

@@ -29,6 +29,16 @@ class Behavior(StrEnum):
     """As `CUT_AFTER_FILL`, and the status does not know the order for a while."""
     GARBAGE = "garbage"
     """The order is filled, and the answer is a web page."""
+    SHORT_BODY = "short_body"
+    """The order is filled, and the connection closed in the middle of the answer."""
+    SERVER_ERROR = "server_error"
+    """The order is filled, and the answer is HTTP 500."""
+    UNAVAILABLE = "unavailable"
+    """Nothing is executed, and the answer is HTTP 503."""
+    OVERLOADED = "overloaded"
+    """Nothing is executed, and the answer is HTTP 429."""
+    HALTED = "halted"
+    """The order is refused with a code that says nothing of whether it was executed; it was not."""
 
 
 QUOTE_DELAY_S: Final = 1.0
@@ -39,6 +49,22 @@ OTHER_PRICE_FAR_BPS: Final = 50
 
 ON_QUOTE: Final = frozenset({Behavior.SLOW, Behavior.REFUSE_QUOTE})
 ON_ORDER: Final = frozenset(Behavior) - {Behavior.REFUSE_QUOTE}
+
+SPOILS_BEFORE: Final = frozenset(
+    {Behavior.CUT_BEFORE_FILL, Behavior.UNAVAILABLE, Behavior.OVERLOADED}
+)
+"""Nothing is executed, and the answer is withheld or says nothing."""
+
+SPOILS_AFTER: Final = frozenset(
+    {
+        Behavior.CUT_AFTER_FILL,
+        Behavior.LATE_FILL,
+        Behavior.GARBAGE,
+        Behavior.SHORT_BODY,
+        Behavior.SERVER_ERROR,
+    }
+)
+"""The order is filled, and the answer is withheld or says nothing."""
 
 MAGIC_MARK: Final = "77"
 MAGIC_DIGITS: Final = {

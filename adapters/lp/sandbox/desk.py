@@ -15,7 +15,7 @@ from adapters.lp.sandbox.behavior import (
     magic_behavior,
 )
 from adapters.lp.sandbox.book import Book, BookedOrder, Order, OrderStatus
-from adapters.lp.sandbox.rates import BPS, Rates
+from adapters.lp.sandbox.rates import BPS, Rate, Rates
 from domain.amount import MAX_UNITS, Amount
 from domain.errors import DomainError
 from domain.rounding import divide_down, divide_up
@@ -46,6 +46,7 @@ class Refused(Exception):
 _VERDICTS: Final = {
     "REJECTED": (422, "the order was rejected"),
     "QUOTE_EXPIRED": (410, "the quote has expired"),
+    "NOT_FILLED": (422, "the order could not be filled within its limit"),
     "QUOTE_USED": (409, "the quote was executed under another client order id"),
 }
 """Refusals of an order on a known quote; the book keeps them."""
@@ -121,11 +122,18 @@ class Desk:
         self._oldest.append(given)
         return given
 
+    def find_rate(self, base: str, quote: str) -> Rate | None:
+        return self._rates.find(base, quote)
+
     def find_quote(self, quote_id: str) -> VenueQuote:
         quote = self._quotes.get(quote_id)
         if quote is None:
             raise Refused(404, "QUOTE_NOT_FOUND", "no such quote was given")
         return quote
+
+    def latest_quote(self) -> VenueQuote:
+        """Return the price that was given last."""
+        return self._oldest[-1]
 
     def find_order(self, client_order_id: str) -> BookedOrder | None:
         """Return what was decided under that id, whether the status knows it yet or not."""
@@ -150,14 +158,28 @@ class Desk:
         finally:
             self._working.discard(client_order_id)
 
-    def take(self, quote: VenueQuote, client_order_id: str, behavior: Behavior) -> None:
-        """Bind the quote to the order, or book the refusal and raise it."""
+    def take(
+        self,
+        quote: VenueQuote,
+        client_order_id: str,
+        behavior: Behavior,
+        *,
+        limit: Amount | None = None,
+    ) -> None:
+        """Bind the quote to the order, or book the refusal and raise it.
+
+        With a limit it is refused if the fill would be worse for the asker.
+        """
         if quote.used_by not in ("", client_order_id):
             code = "QUOTE_USED"
         elif behavior is Behavior.EXPIRE or self._clock.now() >= quote.expires_at:
             code = "QUOTE_EXPIRED"
         elif behavior is Behavior.REJECT:
             code = "REJECTED"
+        elif behavior is Behavior.HALTED:
+            raise Refused(422, "HALTED", "the venue is halted")
+        elif limit is not None and self._is_beyond(limit, quote, behavior):
+            code = "NOT_FILLED"
         else:
             quote.used_by = client_order_id
             return
@@ -168,13 +190,21 @@ class Desk:
         self, quote: VenueQuote, client_order_id: str, behavior: Behavior, *, late_ms: int
     ) -> BookedOrder:
         """Execute a quote that was taken; every call is one more execution."""
-        order = self._decided(quote, client_order_id)
-        if behavior in _WORSE_BPS:
-            order = replace(order, quote=_worse(order, _WORSE_BPS[behavior]))
+        order = self._executed(quote, client_order_id, behavior)
         if behavior is Behavior.LATE_FILL:
             visible_at = order.decided_at + timedelta(milliseconds=late_ms)
             order = replace(order, visible_at=visible_at)
         return self._book.append(order)
+
+    def _is_beyond(self, limit: Amount, quote: VenueQuote, behavior: Behavior) -> bool:
+        amount = self._executed(quote, "", behavior).quote
+        return limit < amount if quote.side is Side.BUY else amount < limit
+
+    def _executed(self, quote: VenueQuote, client_order_id: str, behavior: Behavior) -> Order:
+        order = self._decided(quote, client_order_id)
+        if behavior not in _WORSE_BPS:
+            return order
+        return replace(order, quote=_worse(order, _WORSE_BPS[behavior]))
 
     def _decided(self, quote: VenueQuote, client_order_id: str, *, code: str = "") -> Order:
         now = self._clock.now()

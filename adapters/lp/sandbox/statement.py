@@ -5,7 +5,7 @@ from typing import Final
 
 import aiohttp
 
-from adapters.lp.sandbox.client import LpSessions
+from adapters.lp.http import LpSessions
 from adapters.lp.sandbox.config import SandboxLpConfig
 from domain.reconciliation.statement import MAX_STATEMENT_BYTES, Source, SourceKind
 from ports.liquidity import LpUnavailable

@@ -15,6 +15,7 @@ from adapters.postgres.audit import (
     house,
     ledger,
     liability,
+    lp_settlement,
     quote,
     receipt,
     reconciliation,
@@ -52,6 +53,7 @@ PROBES: Final = (
     *liability.PROBES,
     *close.PROBES,
     *house.PROBES,
+    *lp_settlement.PROBES,
     *reconciliation.PROBES,
     *reference.PROBES,
 )

@@ -22,6 +22,7 @@ MAKES: Final = {
     "reli.quote.v1.QuoteService/CreateQuote": "quotes",
     "reli.quote.v1.QuoteService/AcceptQuote": "trades",
     "reli.ledger.v1.LedgerAdminService/ReverseEntry": "entries",
+    "reli.liquidity.v1.LpSettlementAdminService/ProposeLpSettlement": "lp_settlements",
     "reli.sandbox.v1.SandboxService/CreateDeposit": "sandbox_deposits",
     "reli.tenant.v1.ApiKeyService/CreateApiKey": "api_keys",
     "reli.tenant.v1.CustomerService/CreateCustomer": "customers",
@@ -35,6 +36,9 @@ MAKES: Final = {
 CHANGES: Final = {
     "reli.event.v1.EventAdminService/ReplayDeadLetter": "dead_letters",
     "reli.ledger.v1.LedgerAdminService/SetOverdraftLimit": "accounts",
+    "reli.liquidity.v1.LpSettlementAdminService/ApproveLpSettlement": "lp_settlements",
+    "reli.liquidity.v1.LpSettlementAdminService/CancelLpSettlement": "lp_settlements",
+    "reli.liquidity.v1.LpSettlementAdminService/SettleLpSettlement": "lp_settlements",
     "reli.quote.v1.QuoteService/CancelQuote": "quotes",
     "reli.reconciliation.v1.ReconciliationAdminService/ApproveBreakResolution": "break_resolutions",
     "reli.reconciliation.v1.ReconciliationAdminService/ResolveBreak": "breaks",

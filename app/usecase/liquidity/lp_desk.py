@@ -2,7 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final
 
 from domain.liquidity.circuit import CircuitRule, CircuitState, LpOutcome
@@ -94,3 +94,28 @@ class LpDesk:
             return False
         self._probes[name] = began_at, probes + 1
         return True
+
+
+class OnlookersDesk:
+    """The desk for those who only want to know a price.
+
+    They share answers, so what they hear says little of an LP, and none of the few calls that try
+    one out is theirs.
+    """
+
+    def __init__(self, desk: LpDesk) -> None:
+        self._desk = desk
+
+    async def lps(self) -> Mapping[str, Lp]:
+        return await self._desk.lps()
+
+    def quote_refusal(self, lp: Lp, side: Side) -> str:
+        if lp.circuit.state is CircuitState.HALF_OPEN:
+            return CIRCUIT_OPEN
+        return self._desk.refusal(lp, side)
+
+    def asking(self, name: str) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def hear(self, name: str, outcome: LpOutcome, *, took_ms: int = 0) -> None:
+        pass

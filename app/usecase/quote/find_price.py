@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 
-from app.usecase.liquidity.lp_desk import LpDesk
 from domain.amount import Amount, AmountTooLarge
 from domain.asset import Instrument, InstrumentNotFound
 from domain.errors import DomainError
@@ -22,14 +22,9 @@ from domain.side import Side
 from domain.tenant.tenant import TenantSettings
 from ports.clock import Clock, DatabaseClock
 from ports.ids import IdSource
-from ports.liquidity import (
-    LiquidityProvider,
-    LpQuote,
-    LpQuoteRequest,
-    LpRefused,
-    LpUnavailable,
-)
+from ports.liquidity import LpQuote, LpQuoteRequest, LpRefused, LpUnavailable
 from ports.market import Market
+from ports.price_source import PriceSource
 
 
 async def known_instrument(market: Market, base: str, quote: str) -> Instrument:
@@ -173,6 +168,26 @@ class _Question:
     answered: "asyncio.Task[Candidate]"
 
 
+class QuoteDesk(Protocol):
+    """Where it is decided which LPs are asked, and told what came of it."""
+
+    async def lps(self) -> Mapping[str, Lp]:
+        """Return how every connected LP stands."""
+        ...
+
+    def quote_refusal(self, lp: Lp, side: Side) -> str:
+        """Return why an LP is not to be asked now, or nothing."""
+        ...
+
+    def asking(self, name: str) -> AbstractContextManager[None]:
+        """Count a request for a quote as under way."""
+        ...
+
+    def hear(self, name: str, outcome: LpOutcome, *, took_ms: int = 0) -> None:
+        """Note what became of it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class FindPrice:
     """Asking has no effect at an LP, so it happens outside of any transaction.
@@ -184,8 +199,8 @@ class FindPrice:
     ids: IdSource
     clock: Clock
     database_clock: DatabaseClock
-    providers: Mapping[str, LiquidityProvider]
-    desk: LpDesk
+    providers: Mapping[str, PriceSource]
+    desk: QuoteDesk
     budget: timedelta
 
     async def __call__(self, request: PriceRequest, settings: TenantSettings) -> Candidates:
@@ -239,7 +254,7 @@ class FindPrice:
 
     def _question(
         self,
-        provider: LiquidityProvider,
+        provider: PriceSource,
         lp: Lp,
         request: PriceRequest,
         asked: Amount,
@@ -256,7 +271,7 @@ class FindPrice:
 
     async def _ask(
         self,
-        provider: LiquidityProvider,
+        provider: PriceSource,
         lp: Lp,
         request: PriceRequest,
         lp_request: LpQuoteRequest,

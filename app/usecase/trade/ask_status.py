@@ -20,6 +20,7 @@ async def ask_status(
         return Unknown(reason=LP_UNUSABLE, evidence="the LP is not connected any more")
     return await provider.get_status(
         client_order_id=attempt.id,
+        reference=attempt.lp_reference,
         instrument=trade.instrument,
         side=trade.side,
         lp_quote_expires_at=attempt.lp_expires_at,

@@ -15,7 +15,16 @@ from typing import Any, Final
 
 import pytest
 
-from adapters.lp.sandbox.client import FRESH_S, MAX_ANSWER_BYTES, LpSessions, open_lp_sessions
+from adapters.lp.http import (
+    FRESH_S,
+    MAX_ANSWER_BYTES,
+    Answer,
+    LpSessions,
+    NoAnswer,
+    NotConnected,
+    after_sending,
+    open_lp_sessions,
+)
 from adapters.lp.sandbox.config import SandboxLpConfig
 from adapters.lp.sandbox.provider import SandboxLp
 from domain.ids import AttemptId, LpQuoteRequestId
@@ -140,6 +149,7 @@ async def execute(sessions: LpSessions, config: SandboxLpConfig) -> ExecutionOut
 async def get_status(sessions: LpSessions, config: SandboxLpConfig) -> LpStatus:
     return await SandboxLp(config, sessions).get_status(
         client_order_id=ATTEMPT,
+        reference="alpha-q-7",
         instrument=BTC_NGN,
         side=Side.BUY,
         lp_quote_expires_at=EXPIRES_AT,
@@ -276,6 +286,14 @@ async def test_a_connection_that_is_not_made_in_time_means_not_sent(sessions: Lp
         outcome = await execute(sessions, a_config(url, connect_timeout=timedelta(milliseconds=50)))
 
     assert isinstance(outcome, NotSent)
+
+
+async def test_what_was_sent_is_not_undone_by_a_venue_that_then_cannot_be_reached() -> None:
+    async def looking() -> Answer:
+        raise NotConnected("nobody listens")
+
+    with pytest.raises(NoAnswer):
+        await after_sending(looking())
 
 
 async def test_no_answer_in_time_is_unknown(sessions: LpSessions) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from adapters.lp.sandbox.client import LpSessions, open_lp_sessions
+from adapters.lp.http import LpSessions, open_lp_sessions
 from adapters.lp.sandbox.config import SandboxLpConfig
 from adapters.lp.sandbox.statement import SandboxStatements
 from adapters.statement.reader import FileReader

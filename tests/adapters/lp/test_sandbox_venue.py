@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from adapters.lp.sandbox.behavior import Behavior, magic_behavior
 from adapters.lp.sandbox.rates import REFERENCE_RATES, Rates, half_spread_bps
+from app.certify.clock import BenchClock
 from domain.amount import Amount
 from domain.side import Side
-from tests.support.sandbox_venue import RunningVenue, VenueClock, a_venue
+from tests.support.sandbox_venue import RunningVenue, a_venue
 
 
 @pytest.fixture
@@ -503,7 +504,7 @@ async def test_a_fill_outranks_a_refusal_under_the_same_id(forgetful: RunningVen
 
 
 async def test_the_book_is_there_again_after_a_restart(tmp_path: Path) -> None:
-    clock = VenueClock()
+    clock = BenchClock()
     async with a_venue(tmp_path, clock=clock) as venue:
         quote, refused = await venue.quote(), await venue.quote("0.00007721")
         first = (await venue.order(quote["quote_id"], "order-1"))[1]["order_id"]

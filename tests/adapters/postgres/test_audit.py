@@ -131,6 +131,7 @@ A_CUSTOMER = row("accounts", "kind = 'customer' AND version > 3")
 FILLED = row("attempts", "trade_id = :settled AND state = 'filled'")
 AN_EVENT = row("outbox", "type = 'quote.created' AND sequence > 2")
 A_SETTLEMENT = row("outbox", "type = 'trade.settled'")
+A_PAYMENT = row("lp_settlements", "state = 'settled'")
 STEP = "SELECT tenant_id, trade_id AS id FROM core.trade_transitions WHERE {} LIMIT 1"
 HOLD_OF = "SELECT tenant_id, hold_id AS id FROM core.trades WHERE id = {}"
 HOUSE_ENTRY = (
@@ -701,6 +702,7 @@ BREAKS = [
                 "trade_queue": "trade_id",
                 "trade_transitions": "trade_id",
                 "late_checks": "trade_id",
+                "lp_settlement_legs": "settlement_id",
                 "event_heads": "tenant_id",
                 "inbox": "event_id",
                 "reconciled_accounts": "account_id",
@@ -1209,6 +1211,35 @@ BREAKS = [
         drop("receipts", "trade_id"),
         "outbox SELECT id FROM core.outbox WHERE type = 'trade.settled' AND subject = "
         + typeid(TradeId, ":settled"),
+    ),
+    *(
+        Break("I20.settlement", "lp_settlements", A_PAYMENT, statement)
+        for statement in (
+            change("lp_settlements", "state = 'canceled'"),
+            change("lp_settlements", "lp = lp || 'x'"),
+            change("lp_settlements", "rail = rail || 'x'"),
+            change("lp_settlement_legs", "units = units + 1", "settlement_id"),
+            change("lp_settlement_legs", "units = -units", "settlement_id"),
+            change("lp_settlement_legs", "entry_id = NULL", "settlement_id"),
+            change("lp_settlement_legs", "entry_id = uuidv7()", "settlement_id"),
+            drop("lp_settlement_legs", "settlement_id"),
+        )
+    ),
+    Break(
+        "I20.settlement",
+        "lp_settlements",
+        row("lp_settlements", "state = 'approved'"),
+        change("lp_settlements", "state = 'settled'"),
+    ),
+    *(
+        Break("I20.agreed", "lp_settlements", A_PAYMENT, change("lp_settlements", what))
+        for what in ("approved_by = proposed_by", "approved_by = NULL")
+    ),
+    Break(
+        "I20.agreed",
+        "lp_settlements",
+        row("lp_settlements", "reference = 'PAY-1'"),
+        change("lp_settlements", "as_of = as_of - interval '1 hour'"),
     ),
     Break(
         "I24.burned",

@@ -16,6 +16,7 @@ from domain.ledger.account import AccountKind
 from domain.ledger.entry import EntrySource
 from domain.ledger.transfer import RESOLVING, TransferKind
 from domain.liquidity.circuit import CircuitState
+from domain.liquidity.lp_settlement import LpSettlementState
 from domain.quote.quote import LpVerdict, QuoteState
 from domain.reconciliation.matching import LineSide, MatchRule
 from domain.reconciliation.resolution import ResolutionKind
@@ -109,6 +110,14 @@ MAY_UPDATE: Final = {
     *(("reli_app", "trade_resolutions", f"approved_{what}") for what in ("by", "at")),
     *(("reli_app", "break_resolutions", f"approved_{what}") for what in ("by", "at")),
     *(("reli_app", "breaks", column) for column in ("owner", "note")),
+    *(
+        ("reli_app", "lp_settlements", column)
+        for column in (
+            *("state", "approved_by", "approved_at", "reference", "evidence"),
+            *("ended_by", "ended_at"),
+        )
+    ),
+    ("reli_app", "lp_settlement_legs", "entry_id"),
     *((role, "reconciled_accounts", "version") for role in RUNTIME),
     *(
         (role, "reconciliation_lines", column)
@@ -157,6 +166,7 @@ STORED: Final[Mapping[str, frozenset[str]]] = {
         "lp_answers.verdict": LpVerdict,
         "lps.circuit_state": CircuitState,
         "lps.trading_state": TradingState,
+        "lp_settlements.state": LpSettlementState,
         # Expired is how an open quote reads, not what is stored.
         "quotes.state": set(QuoteState) - {QuoteState.EXPIRED},
         "quotes.routing": RoutingRule,

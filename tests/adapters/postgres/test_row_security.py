@@ -606,6 +606,7 @@ _WANTED_BY_A_CHECK: Final = {
     "receipts": {"signature": f"\\x{bytes(64).hex()}"},
     "late_checks": {"due_at": "2026-03-02T09:31:00Z"},
     "trading_state_changes": {"kind": "tenant", "from_state": "active", "to_state": "halted"},
+    "lp_settlements": {"state": "proposed"},
 }
 
 _COLUMNS: Final = """

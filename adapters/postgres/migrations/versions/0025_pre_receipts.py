@@ -3,7 +3,7 @@
 from adapters.postgres.migrations.sql import run_sql_beside
 
 revision = "0025"
-down_revision = "0022"
+down_revision = "0024"
 
 
 def upgrade() -> None:

@@ -1,0 +1,216 @@
+"""Zero Hash's wire format, as docs.zerohash.com shows it (docs/venues.md)."""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from aiohttp import web
+
+from adapters.lp.sandbox.book import BookedOrder, OrderStatus
+from adapters.lp.sandbox.desk import Refused
+from adapters.lp.sandbox.face.face import Face
+from adapters.lp.sandbox.trading import Trading, Working
+from adapters.lp.sandbox.wire import plain_text, read_body, read_text, respond
+from domain.amount import Amount
+from domain.price import Price
+from domain.side import Side
+
+API_KEY: Final = "sandbox-zero-hash-key"
+PASSPHRASE: Final = "sandbox-zero-hash-passphrase"
+SECRET: Final = base64.b64encode(b"sandbox-zero-hash-secret").decode()
+PARTICIPANT: Final = "SANDBX"
+"""What the local venue knows its only customer by."""
+
+WINDOW: Final = timedelta(seconds=60)
+"""How far a request's time may be from the venue's."""
+
+_VENUE: Final = "00SCXM"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class ZeroHashFace(Face):
+    """Executes a quote by its id; the id is also how its trade is found."""
+
+    def __init__(self, trading: Trading) -> None:
+        self._trading = trading
+
+    @property
+    def credentials(self) -> Mapping[str, str]:
+        return {
+            "api_key": API_KEY,
+            "passphrase": PASSPHRASE,
+            "secret": SECRET,
+            "participant_code": PARTICIPANT,
+        }
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        return [
+            web.post("/liquidity/rfq", self._request_quote),
+            web.post("/liquidity/execute", self._execute),
+            web.get("/trades", self._find_trades),
+        ]
+
+    def refuse(self, request: web.Request, refused: Refused) -> web.Response:
+        is_gate = refused.status in (401, 403, 404, 405, 413)
+        return self._answer(
+            {"errors": [refused.message]}, status=refused.status if is_gate else 400
+        )
+
+    async def _request_quote(self, request: web.Request) -> web.Response:
+        await self._admit(request)
+        body = await read_body(request)
+        if read_text(body, "participant_code") != PARTICIPANT:
+            raise Refused(403, "FORBIDDEN", "participant_code is not of this platform")
+        is_base = "quantity" in body
+        given = await self._trading.price(
+            client_quote_id=request.headers["X-REQUEST-ID"],
+            base=read_text(body, "underlying"),
+            quote=read_text(body, "quoted_currency"),
+            side=_side(body),
+            text=read_text(body, "quantity" if is_base else "total"),
+            is_base=is_base,
+        )
+        return self._answer(
+            {
+                "message": {
+                    **_quoted(given.side, given.base, given.quote),
+                    "request_id": given.client_quote_id,
+                    "quote_id": given.id,
+                    "expire_ts": _ms(given.expires_at),
+                }
+            }
+        )
+
+    async def _execute(self, request: web.Request) -> web.Response:
+        await self._admit(request)
+        quote_id = read_text(await read_body(request), "quote_id")
+        quote = self._trading.desk.find_quote(quote_id)
+        if quote.used_by:
+            raise Refused(409, "QUOTE_USED", "quote_id was executed already")
+        traded = await self._trading.order(client_order_id=quote_id, quote_id=quote_id)
+        order, trade_id = traded.order, _uuid(traded)
+        return self._answer(
+            {
+                "message": {
+                    "request_id": request.headers["X-REQUEST-ID"],
+                    "quote": {
+                        **_quoted(order.side, order.base, order.quote),
+                        "request_id": quote.client_quote_id,
+                        "quote_id": quote_id,
+                        "expire_ts": _ms(quote.expires_at),
+                        "transaction_timestamp": _ms(order.decided_at),
+                    },
+                    "trade_id": trade_id,
+                    "status": "Completed",
+                    "trade_ids_list": [trade_id],
+                }
+            }
+        )
+
+    async def _find_trades(self, request: web.Request) -> web.Response:
+        await self._admit(request)
+        try:
+            known = self._trading.find(request.query.get("client_trade_id", ""))
+        except Working:
+            known = None
+        is_there = known is not None and known.order.status is OrderStatus.FILLED
+        found = [_trade_fields(known)] if known is not None and is_there else []
+        return self._answer({"message": found, "page": 1, "total_pages": 1})
+
+    async def _admit(self, request: web.Request) -> None:
+        headers = request.headers
+        known = (headers.get("X-SCX-API-KEY"), headers.get("X-SCX-PASSPHRASE"))
+        if known != (API_KEY, PASSPHRASE):
+            raise Refused(401, "UNAUTHORIZED", "unknown key or passphrase")
+        stamp = headers.get("X-SCX-TIMESTAMP", "")
+        if not stamp.isdigit():
+            raise Refused(401, "UNAUTHORIZED", "no timestamp")
+        if abs(self._trading.clock.now() - _EPOCH - timedelta(seconds=int(stamp))) > WINDOW:
+            raise Refused(401, "UNAUTHORIZED", "the timestamp is not within 60 seconds")
+        body = await request.read() or b"{}"
+        signed = f"{stamp}{request.method}{request.raw_path}".encode() + body
+        digest = hmac.digest(base64.b64decode(SECRET), signed, hashlib.sha256)
+        expected = base64.b64encode(digest).decode()
+        if not hmac.compare_digest(headers.get("X-SCX-SIGNED", ""), expected):
+            raise Refused(401, "UNAUTHORIZED", "the signature does not match")
+        try:
+            is_version_4 = UUID(headers.get("X-REQUEST-ID", "")).version == 4
+        except ValueError:
+            is_version_4 = False
+        if not is_version_4:
+            raise Refused(400, "BAD_REQUEST", "X-REQUEST-ID must be a version 4 UUID")
+
+    def _answer(self, body: dict[str, Any], *, status: int = 200) -> web.Response:
+        return respond(body, now=self._trading.clock.now(), status=status)
+
+
+def _quoted(side: Side, base: Amount, quote: Amount) -> dict[str, Any]:
+    return {
+        "participant_code": PARTICIPANT,
+        "account_group": _VENUE,
+        "account_label": "general",
+        "side": side,
+        "underlying": base.asset.code,
+        "quoted_currency": quote.asset.code,
+        "quantity": plain_text(base),
+        "price": Price.of(base, quote).value,
+        "total_notional": plain_text(quote),
+        "asset_cost_notional": plain_text(quote),
+        "spread_notional": "",
+        "spread_bps": "",
+        "settlement_type": None,
+    }
+
+
+def _trade_fields(booked: BookedOrder) -> dict[str, Any]:
+    order = booked.order
+    other = Side.SELL if order.side is Side.BUY else Side.BUY
+    base, quote = order.base.asset.code, order.quote.asset.code
+    return {
+        "trade_id": _uuid(booked),
+        "client_trade_id": order.quote_id,
+        "trade_state": "terminated",
+        "symbol": f"{base}/{quote}",
+        "quantity": plain_text(order.base),
+        "trade_price": Price.of(order.base, order.quote).value,
+        "total_notional": plain_text(order.quote),
+        "trade_type": "regular",
+        "product_type": "spot",
+        "transaction_timestamp": _ms(order.decided_at),
+        "underlying": base,
+        "quoted_currency": quote,
+        "parties": [_party(PARTICIPANT, order.side, order), _party(_VENUE, other, order)],
+    }
+
+
+def _party(code: str, side: Side, order: Any) -> dict[str, Any]:
+    received = order.base if side is Side.BUY else order.quote
+    return {
+        "participant_code": code,
+        "side": side,
+        "asset": received.asset.code,
+        "amount": plain_text(received),
+        "settling": True,
+        "settlement_state": "settled",
+        "client_order_id": "",
+    }
+
+
+def _uuid(booked: BookedOrder) -> str:
+    """Return the trade's id in the form of this venue."""
+    return str(UUID(bytes=hashlib.sha256(booked.id.encode()).digest()[:16], version=4))
+
+
+def _ms(at: datetime) -> int:
+    return (at - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _side(body: dict[str, Any]) -> Side:
+    try:
+        return Side(read_text(body, "side"))
+    except ValueError:
+        raise Refused(400, "BAD_REQUEST", "side must be buy or sell") from None

@@ -1,0 +1,1 @@
+"""VALR: an order book whose prices nobody holds, traded with limits (docs/venues.md)."""

@@ -1,0 +1,57 @@
+"""The calls of Zero Hash, signed.
+
+Source: docs.zerohash.com, "API authentication", "Request IDs", "Request and execute quotes" and
+"Get trades".
+"""
+
+import base64
+from urllib.parse import urlencode
+from uuid import UUID
+
+from adapters.lp.http import Answer, Call, Connection, LpSessions, json_body
+from adapters.lp.signing import VenueTime, base64_text, hmac_sha256, milliseconds_text
+from adapters.lp.zero_hash.config import ZeroHashLpConfig
+from ports.clock import Clock
+
+
+class ZeroHashClient:
+    """Every call raises `NotConnected` or `NoAnswer`."""
+
+    def __init__(self, config: ZeroHashLpConfig, sessions: LpSessions, clock: Clock) -> None:
+        self._config = config
+        self._secret = base64.b64decode(config.secret)
+        self._connection = Connection(config, sessions)
+        self._time = VenueTime(clock)
+
+    async def request_quote(self, request_id: UUID, fields: dict[str, str]) -> Answer:
+        call = self._signed("POST", "/liquidity/rfq", request_id, json_body(fields))
+        return self._time.hear(await self._connection.quote(call))
+
+    async def execute(self, request_id: UUID, quote_id: str) -> Answer:
+        body = json_body({"quote_id": quote_id})
+        call = self._signed("POST", "/liquidity/execute", request_id, body)
+        return self._time.hear(await self._connection.execute(call))
+
+    async def find_trades(self, request_id: UUID, client_trade_id: str) -> Answer:
+        query = urlencode({"client_trade_id": client_trade_id})
+        call = self._signed("GET", f"/trades?{query}", request_id)
+        return self._time.hear(await self._connection.status(call))
+
+    def _signed(
+        self, method: str, target: str, request_id: UUID, body: bytes | None = None
+    ) -> Call:
+        timestamp = milliseconds_text(self._time.now())[:-3]
+        # Without a body an empty object is signed.
+        message = f"{timestamp}{method}{target}".encode() + (body or b"{}")
+        return Call(
+            method,
+            target,
+            body,
+            {
+                "X-SCX-API-KEY": self._config.api_key,
+                "X-SCX-PASSPHRASE": self._config.passphrase,
+                "X-SCX-TIMESTAMP": timestamp,
+                "X-SCX-SIGNED": base64_text(hmac_sha256(self._secret, message)),
+                "X-REQUEST-ID": str(request_id),
+            },
+        )

@@ -1,0 +1,17 @@
+"""The rules that every adapter keeps; each is one promise of `ports/liquidity.py`.
+
+A rule asks the adapter and compares its answer with what the venue really did. It looks at one
+promise only, so that an adapter that breaks one fails one.
+"""
+
+from typing import Final
+
+from app.certify.rules import execution, price, signature, state
+from app.certify.rules.rule import Rule
+
+RULES: Final[tuple[Rule, ...]] = (
+    *price.RULES.listed,
+    *signature.RULES.listed,
+    *execution.RULES.listed,
+    *state.RULES.listed,
+)

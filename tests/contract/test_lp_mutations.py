@@ -1,0 +1,456 @@
+"""Each rule of the port notices the one mistake that it is there for, and no other rule does.
+
+Each mistake is planted into the adapter of OKX, whose wire has nearly all that the rules are about.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, Final
+
+import aiohttp
+import pytest
+
+from adapters.lp import http, signing
+from adapters.lp.okx.config import OkxLpConfig
+from adapters.lp.reading import WRONG_ECHO
+from app.certify.bench import Plant, Role, nothing_planted
+from app.certify.certify import Grade, judge
+from app.certify.rules import RULES
+from app.certify.subject import SUBJECTS
+from domain.amount import Amount
+from domain.side import Side
+from domain.trade.outcome import ORDER_NOT_FOUND, Absent, Filled, NotSent, Rejected, Unknown
+from ports.liquidity import (
+    ExecutionOutcome,
+    LiquidityProvider,
+    LpCapabilities,
+    LpQuote,
+    LpQuoteRequest,
+    LpRefused,
+    LpStatus,
+    LpUnavailable,
+)
+
+Quoting = Callable[[LpQuoteRequest, Awaitable[LpQuote]], Awaitable[LpQuote]]
+Executing = Callable[[dict[str, Any], Awaitable[ExecutionOutcome]], Awaitable[ExecutionOutcome]]
+Looking = Callable[[dict[str, Any], Awaitable[LpStatus]], Awaitable[LpStatus]]
+
+
+async def as_it_is(asked: object, answering: Awaitable[Any]) -> Any:
+    return await answering
+
+
+@dataclass
+class Mutant(LiquidityProvider):
+    """An adapter with something in the way of its answers."""
+
+    inner: LiquidityProvider
+    quoting: Quoting = as_it_is
+    executing: Executing = as_it_is
+    looking: Looking = as_it_is
+    ordering: Callable[[dict[str, Any]], dict[str, Any]] = dict
+    declared: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    @property
+    def capabilities(self) -> LpCapabilities:
+        return replace(self.inner.capabilities, **self.declared)
+
+    async def request_quote(self, request: LpQuoteRequest) -> LpQuote:
+        return await self.quoting(request, self.inner.request_quote(request))
+
+    async def execute(self, **order: Any) -> ExecutionOutcome:
+        return await self.executing(order, self.inner.execute(**self.ordering(order)))
+
+    async def get_status(self, **order: Any) -> LpStatus:
+        return await self.looking(order, self.inner.get_status(**order))
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """Attributes:
+    plant: what stands between the rules and the adapter.
+    patched: replaces code of the adapter as long as its block lasts.
+    """
+
+    plant: Plant = nothing_planted
+    patched: Callable[[], AbstractContextManager[None]] = nullcontext
+    subject: str = "okx"
+
+
+def of(role: Role = Role.USUAL, *, subject: str = "okx", **mutated: Any) -> Mutation:
+    """Mutate who plays a role; each value makes a fresh hook, as some remember what they saw."""
+
+    def plant(each: Role, lp: LiquidityProvider) -> LiquidityProvider:
+        return (
+            Mutant(lp, **{name: make() for name, make in mutated.items()}) if each is role else lp
+        )
+
+    return Mutation(plant, subject=subject)
+
+
+def one_more(amount: Amount) -> Amount:
+    return Amount(amount.asset, amount.units + 1)
+
+
+# Prices
+
+
+def drops_last_digit() -> Quoting:
+    async def quoting(request: LpQuoteRequest, asking: Awaitable[LpQuote]) -> LpQuote:
+        quote = await asking
+        if request.fixed.units % 10 != 1:
+            return quote
+        rounded = Amount(request.fixed.asset, request.fixed.units - 1)
+        if request.is_base:
+            return replace(quote, base=rounded)
+        return replace(quote, quote=rounded)
+
+    return quoting
+
+
+def only(is_base: bool, make: Callable[[], Quoting]) -> Callable[[], Quoting]:
+    def made() -> Quoting:
+        inner = make()
+
+        async def quoting(request: LpQuoteRequest, asking: Awaitable[LpQuote]) -> LpQuote:
+            return await (inner if request.is_base is is_base else as_it_is)(request, asking)
+
+        return quoting
+
+    return made
+
+
+def prices_sales_higher() -> Quoting:
+    async def quoting(request: LpQuoteRequest, asking: Awaitable[LpQuote]) -> LpQuote:
+        quote = await asking
+        return replace(quote, quote=one_more(quote.quote)) if request.side is Side.SELL else quote
+
+    return quoting
+
+
+def forgets_the_margin() -> Quoting:
+    async def quoting(request: LpQuoteRequest, asking: Awaitable[LpQuote]) -> LpQuote:
+        quote = await asking
+        return replace(quote, expires_at=quote.expires_at + timedelta(seconds=1))
+
+    return quoting
+
+
+def takes_refusal_for_failure() -> Quoting:
+    async def quoting(request: LpQuoteRequest, asking: Awaitable[LpQuote]) -> LpQuote:
+        try:
+            return await asking
+        except LpRefused as error:
+            raise LpUnavailable(error.message) from error
+
+    return quoting
+
+
+def takes_failure_for_refusal(cause: str) -> Callable[[], Quoting]:
+    def made() -> Quoting:
+        async def quoting(request: LpQuoteRequest, asking: Awaitable[LpQuote]) -> LpQuote:
+            try:
+                return await asking
+            except LpUnavailable as error:
+                if error.metadata["cause"] != cause:
+                    raise
+                raise LpRefused(error.message) from error
+
+        return quoting
+
+    return made
+
+
+def cannot_be_canceled() -> Quoting:
+    async def quoting(request: LpQuoteRequest, asking: Awaitable[LpQuote]) -> LpQuote:
+        try:
+            return await asking
+        except asyncio.CancelledError as error:
+            raise LpUnavailable("canceled") from error
+
+    return quoting
+
+
+def prices_anyway(detail: str, factor: int) -> Callable[[], Quoting]:
+    """Believe what it could not read, if that is what was wrong with it."""
+
+    def made() -> Quoting:
+        known: list[LpQuote] = []
+
+        async def quoting(request: LpQuoteRequest, asking: Awaitable[LpQuote]) -> LpQuote:
+            try:
+                known.append(await asking)
+                return known[-1]
+            except LpUnavailable as error:
+                if detail not in str(error.__cause__) or not known:
+                    raise
+                truth = known[-1]
+                units = factor * truth.quote.units
+                return replace(truth, quote=Amount(truth.quote.asset, units))
+
+        return quoting
+
+    return made
+
+
+# Executions and states
+
+
+def answers(
+    instead: Callable[[Any, dict[str, Any]], Any], *, where: Callable[[Any, dict[str, Any]], bool]
+) -> Callable[[], Executing]:
+    """Answer something else where the answer is of a kind."""
+
+    def made() -> Executing:
+        async def executing(order: dict[str, Any], sending: Awaitable[Any]) -> Any:
+            said = await sending
+            return instead(said, order) if where(said, order) else said
+
+        return executing
+
+    return made
+
+
+def unknown(*marks: str) -> Callable[[Any, dict[str, Any]], bool]:
+    """Tell an unknown outcome by its reason and evidence."""
+    return lambda said, _: (
+        isinstance(said, Unknown)
+        and all(mark in f"{said.reason}: {said.evidence}" for mark in marks)
+    )
+
+
+def rejected(said: Any, order: dict[str, Any]) -> Rejected:
+    return Rejected(reason="LP_REJECTED", evidence=said.evidence)
+
+
+def not_sent(said: Any, order: dict[str, Any]) -> NotSent:
+    return NotSent(reason="LP_UNREACHABLE", evidence=said.evidence)
+
+
+def absent(said: Any, order: dict[str, Any]) -> Absent:
+    return Absent(evidence=said.evidence)
+
+
+def lost(said: Any, order: dict[str, Any]) -> Unknown:
+    return Unknown(reason=ORDER_NOT_FOUND, evidence=said.evidence)
+
+
+def a_unit_off(said: Any, order: dict[str, Any]) -> Any:
+    return replace(said, quote=one_more(said.quote))
+
+
+def a_sale(said: Any, order: dict[str, Any]) -> bool:
+    return isinstance(said, Filled) and order["side"] is Side.SELL
+
+
+def is_a(kind: type) -> Callable[[Any, dict[str, Any]], bool]:
+    return lambda said, _: isinstance(said, kind)
+
+
+def believes_any_fill() -> Executing:
+    """Take another's order for ours."""
+    known: dict[Any, Filled] = {}
+
+    async def executing(order: dict[str, Any], sending: Awaitable[Any]) -> Any:
+        said = await sending
+        if isinstance(said, Filled):
+            known[order["client_order_id"]] = said
+        is_foreign = isinstance(said, Unknown) and said.reason == WRONG_ECHO
+        return known.get(order["client_order_id"], said) if is_foreign else said
+
+    return executing
+
+
+def forgets_the_limit() -> Callable[[dict[str, Any]], dict[str, Any]]:
+    def ordering(order: dict[str, Any]) -> dict[str, Any]:
+        quantity, _, limit = order["reference"].partition("@")
+        any_price = f"{limit}0" if order["side"] is Side.BUY else "1"
+        return {**order, "reference": f"{quantity}@{any_price}"}
+
+    return ordering
+
+
+def swallows_cancellation() -> Executing:
+    async def executing(order: dict[str, Any], sending: Awaitable[Any]) -> Any:
+        try:
+            return await sending
+        except asyncio.CancelledError:
+            return Unknown(reason="LP_TIMEOUT", evidence="canceled")
+
+    return executing
+
+
+def tells_a_fill_once() -> Looking:
+    told = set()
+
+    async def looking(order: dict[str, Any], asking: Awaitable[Any]) -> Any:
+        said = await asking
+        if not isinstance(said, Filled):
+            return said
+        if order["client_order_id"] in told:
+            return lost(said, order)
+        told.add(order["client_order_id"])
+        return said
+
+    return looking
+
+
+def remembers_silence() -> Looking:
+    silent: dict[Any, Any] = {}
+
+    async def looking(order: dict[str, Any], asking: Awaitable[Any]) -> Any:
+        said = await asking
+        if isinstance(said, Unknown) and said.reason == ORDER_NOT_FOUND:
+            silent[order["client_order_id"]] = said
+        return silent.get(order["client_order_id"], said)
+
+    return looking
+
+
+def takes_second_silence_for_no() -> Looking:
+    silent: set[Any] = set()
+    found: set[Any] = set()
+
+    async def looking(order: dict[str, Any], asking: Awaitable[Any]) -> Any:
+        said = await asking
+        id = order["client_order_id"]
+        if isinstance(said, Filled):
+            found.add(id)
+        if not isinstance(said, Unknown) or said.reason != ORDER_NOT_FOUND or id in found:
+            return said
+        if id in silent:
+            return absent(said, order)
+        silent.add(id)
+        return said
+
+    return looking
+
+
+def unprintable(said: Any, order: dict[str, Any]) -> Any:
+    return replace(said, evidence=f"{said.evidence}\n")
+
+
+# Patches
+
+
+@contextmanager
+def deaf_to_the_venue() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(signing.VenueTime, "hear", lambda self, answer: answer)
+        yield
+
+
+@contextmanager
+def follows_any_clock() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(signing, "MAX_OFFSET", timedelta(days=10_000))
+        yield
+
+
+@contextmanager
+def hides_nothing() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OkxLpConfig, "secrets", ())
+        yield
+
+
+def timed_out_in_the_body(error: Callable[[], Exception]) -> AbstractContextManager[None]:
+    read = http._read
+
+    async def reading(response: aiohttp.ClientResponse) -> bytes:
+        try:
+            return await read(response)
+        except TimeoutError:
+            raise error() from None
+
+    @contextmanager
+    def patched() -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(http, "_read", reading)
+            yield
+
+    return patched()
+
+
+MUTATIONS: Final[Mapping[str, Mutation]] = {
+    "base-kept": of(quoting=only(True, drops_last_digit)),
+    "quote-kept": of(quoting=only(False, drops_last_digit)),
+    "price-told": of(quoting=only(True, prices_sales_higher)),
+    "expiry-margin": of(quoting=forgets_the_margin),
+    "no-price-refused": of(quoting=takes_refusal_for_failure),
+    "quote-unreachable": of(Role.CUT_OFF, quoting=takes_failure_for_refusal("LP_UNREACHABLE")),
+    "quote-canceled": of(quoting=cannot_be_canceled),
+    "quote-failures": of(quoting=takes_failure_for_refusal("LP_HTTP_503")),
+    "quote-hostile": of(quoting=prices_anyway("baseSz is missing", 2)),
+    "quote-echo": of(quoting=prices_anyway("is not what was asked", 1)),
+    "quote-multiplies": of(quoting=prices_anyway("do not multiply", 2)),
+    "wrong-secret": of(Role.STRANGER, executing=answers(rejected, where=is_a(Unknown))),
+    "clock-followed": Mutation(patched=deaf_to_the_venue),
+    "clock-bounded": Mutation(patched=follows_any_clock),
+    "secrets-hidden": Mutation(patched=hides_nothing),
+    "fill-told": of(executing=answers(a_unit_off, where=a_sale)),
+    "fill-of-quote-amount": of(
+        executing=answers(a_unit_off, where=lambda said, order: order["quote"].units % 100 == 10)
+    ),
+    "other-price-told": of(
+        executing=answers(
+            lambda said, order: replace(said, quote=order["quote"]), where=is_a(Filled)
+        )
+    ),
+    "limit-kept": of(subject="valr", ordering=forgets_the_limit),
+    "rejection-told": of(executing=answers(lost, where=is_a(Rejected))),
+    "other-code-unknown": of(executing=answers(rejected, where=unknown('"50026"'))),
+    "expired-told": of(executing=answers(rejected, where=unknown('"52915"', "expired"))),
+    "not-sent": of(Role.CUT_OFF, executing=answers(lost, where=is_a(NotSent))),
+    "lost-answer-unknown": of(executing=answers(not_sent, where=unknown("ServerDisconnected"))),
+    "short-answer-unknown": of(executing=answers(rejected, where=unknown("ClientPayloadError"))),
+    "web-page-unknown": of(executing=answers(rejected, where=unknown("HTTP 200", "<html"))),
+    "server-error-unknown": of(executing=answers(not_sent, where=unknown("LP_HTTP_503"))),
+    "overload-unknown": of(executing=answers(not_sent, where=unknown("LP_HTTP_429"))),
+    "late-answer-unknown": Mutation(
+        of(Role.IMPATIENT, executing=answers(not_sent, where=unknown("LP_TIMEOUT"))).plant,
+        lambda: timed_out_in_the_body(lambda: http.NoAnswer("LP_TOO_SLOW", "it drips")),
+    ),
+    "drip-bounded": Mutation(patched=lambda: timed_out_in_the_body(aiohttp.ConnectionTimeoutError)),
+    "flood-bounded": of(executing=answers(rejected, where=unknown("LP_ANSWER_TOO_LARGE"))),
+    "redirect-unknown": of(executing=answers(not_sent, where=unknown("LP_HTTP_307"))),
+    "execution-hostile": of(executing=answers(rejected, where=unknown("fillBaseSz is missing"))),
+    "execution-echo": of(executing=believes_any_fill),
+    "execution-multiplies": of(executing=answers(rejected, where=unknown("do not multiply"))),
+    "execution-canceled": of(executing=swallows_cancellation),
+    "deduplication": of(declared=lambda: {"deduplicates_client_order_id": True}),
+    "status-told": of(looking=answers(a_unit_off, where=a_sale)),
+    "status-of-rejection": of(looking=answers(absent, where=is_a(Rejected))),
+    "lost-answer-found": of(looking=tells_a_fill_once),
+    "hidden-fill-waited-for": of(looking=remembers_silence),
+    "absence-not-hasty": of(looking=takes_second_silence_for_no),
+    "absence-concluded": of(looking=answers(lost, where=is_a(Absent))),
+    "status-unreachable": of(Role.CUT_OFF, looking=answers(absent, where=is_a(Unknown))),
+    "status-failures": of(looking=answers(absent, where=unknown("LP_HTTP_404"))),
+    "status-hostile": of(looking=answers(absent, where=unknown("fillBaseSz is missing"))),
+    "status-echo": of(looking=believes_any_fill),
+    "evidence-storable": of(looking=answers(unprintable, where=is_a(Filled))),
+}
+
+
+def test_every_rule_has_a_mutation() -> None:
+    assert sorted(MUTATIONS) == sorted(rule.id for rule in RULES)
+
+
+@pytest.mark.parametrize(("broken", "mutation"), MUTATIONS.items(), ids=MUTATIONS)
+async def test_a_mutation_breaks_its_rule_and_no_other(broken: str, mutation: Mutation) -> None:
+    found = []
+    with mutation.patched():
+        for rule in RULES:
+            finding = await judge(SUBJECTS[mutation.subject], rule, mutation.plant)
+            if finding.grade is Grade.BROKEN:
+                found.append((rule.id, finding.detail))
+
+    assert [id for id, _ in found] == [broken], found
