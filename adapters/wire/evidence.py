@@ -1,9 +1,10 @@
 """Evidence of best execution, as its content says it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from hashlib import sha256
+from itertools import chain, repeat
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -19,8 +20,11 @@ from reli.trade.v1 import evidence_pb2
 from reli.type.v1 import amount_pb2, waterfall_pb2
 
 
-def evidence_message(content: bytes) -> evidence_pb2.TradeEvidence:
-    """Return what the content of an evidence says, and the content."""
+def evidence_message(content: bytes, words: Iterable[str] = ()) -> evidence_pb2.TradeEvidence:
+    """Return what the content of an evidence says, and the content.
+
+    `words` are what the steps were taken on, for those who may read it.
+    """
     said = json.loads(content)
     return evidence_pb2.TradeEvidence(
         trade_id=said["trade_id"],
@@ -41,7 +45,7 @@ def evidence_message(content: bytes) -> evidence_pb2.TradeEvidence:
         median=_median(said["median"], said["instrument"]),
         tolerance_bps=said["tolerance_bps"],
         attempts=map(_attempt, said["attempts"]),
-        steps=map(_step, said["steps"]),
+        steps=map(_step, said["steps"], chain(words, repeat(""))),
         content=content,
         digest=sha256(content).digest(),
     )
@@ -100,15 +104,16 @@ def _attempt(one: Mapping[str, Any]) -> evidence_pb2.ConsideredAttempt:
     )
 
 
-def _step(one: Mapping[str, Any]) -> evidence_pb2.TradeStep:
+def _step(one: Mapping[str, Any], words: str) -> evidence_pb2.TradeStep:
     return evidence_pb2.TradeStep(
         attempt=one["attempt"],
         from_state=one["from"],
         to_state=one["to"],
         action=one["action"],
         actor=one["actor"],
-        evidence=one["evidence"],
+        evidence=words,
         record_time=read_instant(one["recorded_at"]),
+        evidence_digest=bytes.fromhex(one["evidence_digest"]),
     )
 
 

@@ -213,7 +213,11 @@ class Screen:
             f"{backup['lp']} was asked again: {_better(backup['better_bps'])} beside the quoted "
             f"price, {evidence['tolerance_bps']} bps worse are allowed"
         )
-        self._show(_dim(f"{len(evidence['steps'])} steps, each with its actor and its grounds"))
+        self._show(
+            _dim(
+                f"{len(evidence['steps'])} steps, each with its actor and the digest of its grounds"
+            )
+        )
 
     def _unknown(self, facts: Json) -> None:
         trade = facts["trade"]

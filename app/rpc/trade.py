@@ -88,8 +88,10 @@ class TradeAdminServicer(TradeAdminServiceServicer):
     async def GetTenantTradeEvidence(
         self, request: pb.GetTenantTradeEvidenceRequest, context: Context
     ) -> pb.GetTenantTradeEvidenceResponse:
-        content = await self._read_evidence.evidence(named_tenant(request), _trade_id(request))
-        return pb.GetTenantTradeEvidenceResponse(evidence=evidence_message(content))
+        content, words = await self._read_evidence.evidence_in_words(
+            named_tenant(request), _trade_id(request)
+        )
+        return pb.GetTenantTradeEvidenceResponse(evidence=evidence_message(content, words))
 
     async def GetTenantTradeReceipt(
         self, request: pb.GetTenantTradeReceiptRequest, context: Context

@@ -8,6 +8,7 @@ compares the price that was used with the others of the same ask (Delegated Regu
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from domain.amount import Amount
@@ -79,7 +80,8 @@ def evidence_of(trade: Trade, ask: Ask, steps: Sequence[RecordedStep]) -> bytes:
     """Return the evidence as canonical JSON (RFC 8785), up to the trade's end or as far as it is.
 
     What an LP turns out to have executed after the end is the house's and a break, and so the
-    evidence of a trade that ended never changes.
+    evidence of a trade that ended never changes. The words of LPs and operators that a step was
+    taken on are in it by digest alone: they may tell of accounts that are none of the tenant's.
     """
     prices = [one.price for one in ask.answers if one.is_usable and one.price is not None]
     middle = median(prices) if prices else None
@@ -177,7 +179,7 @@ def _step(recorded: RecordedStep) -> Mapping[str, Any]:
         "to": step.to_state,
         "action": step.action,
         "actor": step.actor,
-        "evidence": step.evidence,
+        "evidence_digest": sha256(step.evidence.encode()).hexdigest(),
         "recorded_at": instant_text(recorded.recorded_at),
     }
 

@@ -1,12 +1,13 @@
 """Reading what a trade's price came from and what came of it, and its receipt."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.usecase.trade.gather_evidence import gather_evidence
 from domain.ids import TenantId, TradeId
 from domain.trade.errors import ReceiptPending
 from domain.trade.receipt import Receipt
-from ports.unit_of_work import UnitOfWorkFactory
+from ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +22,19 @@ class ReadEvidence:
         That which a receipt names is returned as it was when the receipt was made.
         """
         async with self.units_of_work.begin(tenant_id) as uow:
-            if receipt := await uow.receipts.find(trade_id):
-                return receipt.evidence
-            trade = await uow.trades.get(trade_id)
-            _, content = (await gather_evidence(uow, [trade]))[trade_id]
-            return content
+            return await self._evidence(uow, trade_id)
+
+    async def evidence_in_words(
+        self, tenant_id: TenantId, trade_id: TradeId
+    ) -> tuple[bytes, Sequence[str]]:
+        """Return the evidence, and the words that each of its steps was taken on, for an operator.
+
+        Raises `TradeNotFound`.
+        """
+        async with self.units_of_work.begin(tenant_id) as uow:
+            content = await self._evidence(uow, trade_id)
+            steps = (await uow.trades.steps_of([trade_id]))[trade_id]
+            return content, [recorded.step.evidence for recorded in steps]
 
     async def receipt(self, tenant_id: TenantId, trade_id: TradeId) -> Receipt:
         """Return the receipt, or raise `TradeNotFound` or `ReceiptPending`."""
@@ -38,3 +47,10 @@ class ReadEvidence:
                 trade_id=trade_id,
                 state=trade.public_state,
             )
+
+    async def _evidence(self, uow: UnitOfWork, trade_id: TradeId) -> bytes:
+        if receipt := await uow.receipts.find(trade_id):
+            return receipt.evidence
+        trade = await uow.trades.get(trade_id)
+        _, content = (await gather_evidence(uow, [trade]))[trade_id]
+        return content
