@@ -17,4 +17,4 @@ def canonical_json(value: object) -> bytes:
 
 def instant_text(instant: datetime) -> str:
     """Return an instant as RFC 3339 has it, in UTC and with six digits of a second."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
