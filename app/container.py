@@ -105,6 +105,9 @@ from app.usecase.tenant.update_tenant import UpdateTenant
 from app.usecase.trade.execute_trade import ExecuteTrade
 from app.usecase.trade.list_stuck_trades import ListStuckTrades
 from app.usecase.trade.look_late import LookLate
+from app.usecase.trade.make_receipts import CONSUMER as RECEIPTS
+from app.usecase.trade.make_receipts import MakeReceipts
+from app.usecase.trade.read_evidence import ReadEvidence
 from app.usecase.trade.read_trades import ReadTrades
 from app.usecase.trade.resolve_trade import ApproveResolution, ProposeResolution
 from app.worker.trade_runner import SupervisedTrades
@@ -242,6 +245,16 @@ class Container(containers.DeclarativeContainer):
     house_replays = providers.Singleton(
         ReplayDeadLetters, CONSUMER, mirror_trades, units_of_work, ids, announce, directory
     )
+    make_receipts = providers.Singleton(MakeReceipts, units_of_work, directory, signer)
+    receipt_replays = providers.Singleton(
+        ReplayDeadLetters,
+        RECEIPTS,
+        make_receipts,
+        units_of_work,
+        ids,
+        announce,
+        directory,
+    )
     import_statement = providers.Singleton(
         ImportStatement,
         units_of_work,
@@ -324,11 +337,15 @@ class Container(containers.DeclarativeContainer):
         ),
         market=market,
     )
+    read_evidence = providers.Singleton(ReadEvidence, units_of_work)
     trade_servicer = providers.Singleton(
-        TradeServicer, read_trades=providers.Singleton(ReadTrades, units_of_work)
+        TradeServicer,
+        read_trades=providers.Singleton(ReadTrades, units_of_work),
+        read_evidence=read_evidence,
     )
     trade_admin_servicer = providers.Singleton(
         TradeAdminServicer,
+        read_evidence=read_evidence,
         list_stuck_trades=providers.Singleton(ListStuckTrades, units_of_work, directory),
         propose_resolution=providers.Singleton(ProposeResolution, once, ids),
         approve_resolution=providers.Singleton(ApproveResolution, once, runner, LEASE),

@@ -161,9 +161,9 @@ class Settings(BaseSettings):
     lp_quote_budget_ms: Annotated[int, Field(ge=1, le=10_000)] = 300
 
     signing_key: Seed = ""
-    """What checkpoints, sheets of liabilities and daily closes are signed with: the seed of an
-    Ed25519 key, base64url as in a JWK's `d` (RFC 8037). Workers need it; without it none is
-    signed."""
+    """What checkpoints, sheets of liabilities, daily closes and receipts are signed with: the seed
+    of an Ed25519 key, base64url as in a JWK's `d` (RFC 8037). Workers need it; without it none is
+    signed, and receipts wait."""
     checkpoint_every_ms: Annotated[int, Field(ge=100, le=86_400_000)] = 2_000
     """How long after a checkpoint of a tenant's books the next one is made, if they went on."""
     liabilities_every_ms: Annotated[int, Field(ge=100, le=86_400_000)] = 3_600_000

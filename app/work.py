@@ -23,12 +23,14 @@ from app.collector import settle_down
 from app.container import LEASE, REPORT_EVERY_S
 from app.process import open_process
 from app.settings import Settings
+from app.usecase.house.mirror_trades import CONSUMER as HOUSE_BOOK
+from app.usecase.trade.make_receipts import CONSUMER as RECEIPTS
 from app.worker.book_chainer import BookChainer
 from app.worker.daily_closer import DailyCloser
 from app.worker.dead_letter_replay import DeadLetterReplay
+from app.worker.event_follower import EventFollower
 from app.worker.event_sequencer import EventSequencer
 from app.worker.hold_expiry import HoldExpiry
-from app.worker.house_book import HouseBook
 from app.worker.late_check_worker import LateCheckWorker
 from app.worker.leased import Leased
 from app.worker.liability_sheets import LiabilitySheets
@@ -78,7 +80,7 @@ async def work(settings: Settings) -> None:
         )
         signer = container.signer()
         if signer is None:
-            _log.warning("RELI_SIGNING_KEY is not set: nothing of the books is signed")
+            _log.warning("RELI_SIGNING_KEY is not set: nothing is signed, and no receipts are made")
         chainer = Leased(
             "chainer",
             leases,
@@ -108,9 +110,8 @@ async def work(settings: Settings) -> None:
             DailyCloser(PostgresBooksToClose(engine), container.close_books()),
             lease_for=LEASE,
         )
-        house = HouseBook(
-            PostgresEventFeed(engine), container.mirror_trades(), container.bury_event()
-        )
+        feed, bury_event = PostgresEventFeed(engine), container.bury_event()
+        house = EventFollower(HOUSE_BOOK, feed, container.mirror_trades(), bury_event)
         replays = DeadLetterReplay(container.house_replays())
         late_checks = LateCheckWorker(PostgresLateCheckQueue(engine), container.look_late())
         holds = HoldExpiry(PostgresExpiringHolds(engine), container.expire_hold())
@@ -145,6 +146,11 @@ async def work(settings: Settings) -> None:
                     )
                 )
                 group.create_task(run("replays", clock, replays, rest_s=1))
+                if signer is not None:
+                    receipts = EventFollower(RECEIPTS, feed, container.make_receipts(), bury_event)
+                    again = DeadLetterReplay(container.receipt_replays())
+                    group.create_task(run("receipts", clock, receipts, rest_s=0.5))
+                    group.create_task(run("receipt replays", clock, again, rest_s=1))
                 group.create_task(run("holds", clock, holds, rest_s=1))
                 group.create_task(run("lines", clock, lines, rest_s=1))
                 group.create_task(run("reconciler", clock, reconciler, rest_s=5))

@@ -1,6 +1,6 @@
 """Where quotes and the answers behind them are kept."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from domain.ids import CustomerId, QuoteId, TradeId
@@ -15,6 +15,15 @@ class QuoteRepository(Protocol):
         """Return the quote, locked until commit if asked, or raise `QuoteNotFound`.
 
         Another tenant's quote is not found either: that it exists is a secret.
+        """
+        ...
+
+    async def get_with_answers(
+        self, quote_ids: Sequence[QuoteId]
+    ) -> Mapping[QuoteId, tuple[Quote, Sequence[LpAnswer]]]:
+        """Return those quotes, each with what every LP answered, the used one first.
+
+        Raises `QuoteNotFound` for the first that does not exist.
         """
         ...
 

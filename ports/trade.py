@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from domain.ids import CustomerId, ResolutionId, TenantId, TradeId
+from domain.trade.evidence import RecordedStep
 from domain.trade.resolution import Resolution
 from domain.trade.trade import Trade
 from ports.page import Page, PageRequest
@@ -36,6 +37,12 @@ class TradeRepository(Protocol):
 
     async def get_all(self, trade_ids: Sequence[TradeId]) -> Mapping[TradeId, Trade]:
         """Return those trades, or raise `TradeNotFound` for the first that does not exist."""
+        ...
+
+    async def steps_of(
+        self, trade_ids: Sequence[TradeId]
+    ) -> Mapping[TradeId, Sequence[RecordedStep]]:
+        """Return the steps of each of those trades in the order in which they were taken."""
         ...
 
     async def add(self, trade: Trade, *, lease_for: timedelta) -> TradeLease:

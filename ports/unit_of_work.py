@@ -17,6 +17,7 @@ from ports.lp import LpRepository
 from ports.lp_settlement import LpSettlementRepository
 from ports.outbox import Outbox
 from ports.quote import QuoteRepository
+from ports.receipt import Receipts
 from ports.reconciliation import BreakRepository, ReconciliationStore
 from ports.request import RequestLog
 from ports.sandbox import DepositRepository
@@ -43,6 +44,8 @@ class UnitOfWork(Protocol):
     def quotes(self) -> QuoteRepository: ...
     @property
     def trades(self) -> TradeRepository: ...
+    @property
+    def receipts(self) -> Receipts: ...
     @property
     def ledger(self) -> LedgerStore: ...
     @property

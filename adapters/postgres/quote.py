@@ -60,11 +60,13 @@ quotes AS (
 """
 _SAVED = "SELECT array_agg(id) FROM quotes"
 
+_GET_ALL = "SELECT * FROM core.quotes WHERE tenant_id = $1 AND id = ANY($2)"
+
 _ANSWERS = """
 SELECT a.*, q.instrument FROM core.lp_answers AS a
 JOIN core.quotes AS q ON q.tenant_id = a.tenant_id AND q.id = a.quote_id
-WHERE a.tenant_id = $1 AND a.quote_id = $2
-ORDER BY a.verdict <> 'used', a.id
+WHERE a.tenant_id = $1 AND a.quote_id = ANY($2)
+ORDER BY a.quote_id, a.verdict <> 'used', a.id
 """
 
 _LIST = """
@@ -103,8 +105,23 @@ class PostgresQuotes(QuoteRepository):
         return TradeId(found) if found else None
 
     async def answers(self, quote_id: QuoteId) -> Sequence[LpAnswer]:
-        rows = await self._scope.driver.fetch(_ANSWERS, self._scope.tenant, quote_id.uuid)
+        rows = await self._scope.driver.fetch(_ANSWERS, self._scope.tenant, [quote_id.uuid])
         return [self._answer(row) for row in rows]
+
+    async def get_with_answers(
+        self, quote_ids: Sequence[QuoteId]
+    ) -> Mapping[QuoteId, tuple[Quote, Sequence[LpAnswer]]]:
+        ids = [id.uuid for id in quote_ids]
+        quotes = await self._scope.driver.fetch(_GET_ALL, self._scope.tenant, ids)
+        answers: dict[UUID, list[LpAnswer]] = {row["id"]: [] for row in quotes}
+        for row in await self._scope.driver.fetch(_ANSWERS, self._scope.tenant, ids):
+            answers[row["quote_id"]].append(self._answer(row))
+        for id in quote_ids:
+            if id.uuid not in answers:
+                raise QuoteNotFound("no such quote", quote_id=id)
+        return {
+            QuoteId(row["id"]): (_quote(self._scope, row), answers[row["id"]]) for row in quotes
+        }
 
     async def list(self, page: PageRequest, *, customer_id: CustomerId | None) -> Page[Quote]:
         rows = await self._scope.driver.fetch(

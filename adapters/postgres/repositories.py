@@ -14,6 +14,7 @@ from adapters.postgres.liquidity import PostgresLps
 from adapters.postgres.lp_settlement import PostgresLpSettlements
 from adapters.postgres.outbox import PostgresOutbox
 from adapters.postgres.quote import PostgresQuotes
+from adapters.postgres.receipt import PostgresReceipts
 from adapters.postgres.reconciliation import PostgresBreaks
 from adapters.postgres.request import PostgresRequests
 from adapters.postgres.sandbox import PostgresDeposits
@@ -56,6 +57,10 @@ class PostgresUnitOfWork(UnitOfWork):
     @cached_property
     def trades(self) -> PostgresTrades:
         return PostgresTrades(self._scope)
+
+    @cached_property
+    def receipts(self) -> PostgresReceipts:
+        return PostgresReceipts(self._scope)
 
     @cached_property
     def ledger(self) -> PostgresLedger:

@@ -31,13 +31,14 @@ from domain.ids import (
 from domain.side import Side
 from domain.trade.attempt import Attempt, AttemptState
 from domain.trade.errors import StaleLease, TradeNotFound
+from domain.trade.evidence import RecordedStep
 from domain.trade.resolution import (
     OutcomeKnown,
     Resolution,
     ResolutionNotFound,
     ResolutionVerdict,
 )
-from domain.trade.trade import LedgerIds, Trade, TradeState
+from domain.trade.trade import LedgerIds, Trade, TradeState, Transition
 from ports.page import Page, PageRequest
 from ports.trade import TradeLease, TradeQueue, TradeRepository
 
@@ -76,6 +77,11 @@ _SELECT = _select()
 _GET = _SELECT + "WHERE t.tenant_id = $1 AND t.id = $2 ORDER BY a.number"
 
 _GET_ALL = _SELECT + "WHERE t.tenant_id = $1 AND t.id = ANY($2) ORDER BY t.id, a.number"
+
+_STEPS_OF = """
+SELECT * FROM core.trade_transitions WHERE tenant_id = $1 AND trade_id = ANY($2)
+ORDER BY trade_id, version, ordinal
+"""
 
 _LIST = f"""
 {_SELECT}
@@ -274,6 +280,15 @@ class PostgresTrades(TradeRepository):
             if id not in found:
                 raise TradeNotFound("no such trade", trade_id=id)
         return found
+
+    async def steps_of(
+        self, trade_ids: Sequence[TradeId]
+    ) -> Mapping[TradeId, Sequence[RecordedStep]]:
+        steps: dict[TradeId, list[RecordedStep]] = {id: [] for id in trade_ids}
+        ids = [id.uuid for id in trade_ids]
+        for row in await self._scope.driver.fetch(_STEPS_OF, self._scope.tenant, ids):
+            steps[TradeId(row["trade_id"])].append(_recorded_step(row))
+        return steps
 
     async def add(self, trade: Trade, *, lease_for: timedelta) -> TradeLease:
         await write_rows(self._scope, [new_trades([(trade, lease_for)])])
@@ -586,6 +601,18 @@ def _trade(scope: Scope, rows: Sequence[Any]) -> Trade:
         ),
         version=row["version"],
     )
+
+
+def _recorded_step(row: Any) -> RecordedStep:
+    step = Transition(
+        attempt=row["attempt"],
+        from_state=row["from_state"],
+        to_state=row["to_state"],
+        action=row["action"],
+        actor=row["actor"],
+        evidence=row["evidence"],
+    )
+    return RecordedStep(step, row["version"], row["recorded_at"])
 
 
 def _attempt(row: Any, in_asset: Amount) -> Attempt:

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PublicKey,
 )
 
-from domain.ledger.chain import canonical_json
+from domain.canonical import canonical_json
 from ports.chain import Signer
 
 SEED_BYTES: Final = 32

@@ -13,10 +13,10 @@ from domain.trade.resolution import Resolution, ResolutionVerdict
 from domain.trade.trade import PublicTradeState, Trade, TradeState
 from reli.trade.v1 import trade_pb2
 
-_STATE = enum_messages(PublicTradeState, trade_pb2.TradeState, "TRADE_STATE")
+TRADE_STATE_MESSAGE = enum_messages(PublicTradeState, trade_pb2.TradeState, "TRADE_STATE")
 _VERDICT = enum_messages(ResolutionVerdict, trade_pb2.ResolutionVerdict, "RESOLUTION_VERDICT")
 _READ_VERDICT = enum_values(ResolutionVerdict, trade_pb2.ResolutionVerdict, "RESOLUTION_VERDICT")
-_ATTEMPT_STATE = enum_messages(AttemptState, trade_pb2.AttemptState, "ATTEMPT_STATE")
+ATTEMPT_STATE_MESSAGE = enum_messages(AttemptState, trade_pb2.AttemptState, "ATTEMPT_STATE")
 
 
 def trade_message(trade: Trade) -> trade_pb2.Trade:
@@ -31,7 +31,7 @@ def trade_message(trade: Trade) -> trade_pb2.Trade:
         quote_amount=amount_message(trade.quote_amount),
         price=price_message(trade.price),
         waterfall=waterfall_message(trade.waterfall),
-        state=_STATE[trade.public_state],
+        state=TRADE_STATE_MESSAGE[trade.public_state],
         attempts=[_attempt_message(attempt) for attempt in trade.attempts],
         rejection_reason=trade.rejection_reason,
         accept_time=time_message(trade.accepted_at),
@@ -47,7 +47,7 @@ def _attempt_message(attempt: Attempt) -> trade_pb2.Attempt:
     return trade_pb2.Attempt(
         id=str(attempt.id),
         lp=attempt.lp,
-        state=_ATTEMPT_STATE[attempt.state],
+        state=ATTEMPT_STATE_MESSAGE[attempt.state],
         lp_amount=amount_message(attempt.lp_amount) if attempt.lp_amount else None,
         filled_amount=amount_message(filled) if filled else None,
         venue_order_id=attempt.venue_order_id,

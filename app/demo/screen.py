@@ -44,6 +44,7 @@ class Screen:
             "quote": self._quote,
             "settlement": self._settlement,
             "failover": self._failover,
+            "evidence": self._evidence,
             "unknown": self._unknown,
             "resolution": self._resolution,
             "refusals": self._refusals,
@@ -51,6 +52,7 @@ class Screen:
             "books": self._books,
             "audit": self._audit,
             "proof": self._proof,
+            "receipt": self._receipt,
         }
 
     @contextmanager
@@ -189,6 +191,30 @@ class Screen:
             f"slippage of [yellow]{slippage}[/] NGN is the operator's."
         )
 
+    def _evidence(self, facts: Json) -> None:
+        evidence = facts["evidence"]
+        median = evidence["median"]
+        rule = evidence["routing"].removeprefix("ROUTING_RULE_").lower().replace("_", " ")
+        self._heading("Why this price, and why this venue", f"{rule}, of what both answered")
+        answers = _table("venue", ">NGN per BTC", ">beside the median", ">answered", "verdict")
+        for one in evidence["answers"]:
+            answers.add_row(
+                one["lp"],
+                _price(one["price"]),
+                _better(one["better_bps"]),
+                f"{one['latency_ms']} ms",
+                _verdict(one["verdict"]),
+                end_section=one is evidence["answers"][-1],
+            )
+        answers.add_row("median", _price(median["price"]), "", "", "")
+        self._show(answers)
+        *_, backup = evidence["attempts"]
+        self._show(
+            f"{backup['lp']} was asked again: {_better(backup['better_bps'])} beside the quoted "
+            f"price, {evidence['tolerance_bps']} bps worse are allowed"
+        )
+        self._show(_dim(f"{len(evidence['steps'])} steps, each with its actor and its grounds"))
+
     def _unknown(self, facts: Json) -> None:
         trade = facts["trade"]
         (attempt,) = trade["attempts"]
@@ -295,6 +321,21 @@ class Screen:
             table.add_row(one["books"], f"{mark} {escape(_shortened(one['verifier']))}")
         self._show(table)
 
+    def _receipt(self, facts: Json) -> None:
+        receipt = facts["receipt"]
+        self._heading("A receipt for anybody", receipt["trade_id"])
+        paid, received = receipt["paid_amount"], receipt["received_amount"]
+        self._show(
+            f"paid [bold]{shown(paid)}[/] {paid['asset']}, "
+            f"received [bold]{shown(received)}[/] {received['asset']}"
+        )
+        table = _table("receipt", "verifier")
+        table.columns[-1].no_wrap = False
+        for one in facts["verdicts"]:
+            mark = "[green]✓[/]" if one["holds"] else "[red]✗[/]"
+            table.add_row(one["receipt"], f"{mark} {escape(_shortened(one['verifier']))}")
+        self._show(table)
+
 
 _TOLD_OF_AUDIT: Final = frozenset(
     {"I2.zero", "I5.fill", "I6.hold", "I7.evidence", "I8.execution", "I11.sequence", "I20.sum"}
@@ -349,6 +390,11 @@ def _units(units: int, asset: str) -> str:
 def _price(price: Json) -> str:
     whole, _, fraction = price["value"].partition(".")
     return f"{int(whole):,}" + (f".{fraction}" if fraction else "")
+
+
+def _better(bps: str) -> str:
+    color = "yellow" if bps.startswith("-") else "green"
+    return f"[{color}]{bps} bps[/]"
 
 
 def _clock(time: str) -> str:

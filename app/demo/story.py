@@ -1,9 +1,12 @@
 """What happens, and what has to be true of it; every chapter is plain data."""
 
 import asyncio
+import json
+from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from itertools import count
 from typing import Final
 
@@ -61,7 +64,9 @@ class Story:
         yield Chapter("quote", quoted)
         settled, once = await self._settle(tenant, partner, customer, quoted)
         yield Chapter("settlement", settled)
-        yield Chapter("failover", await self._fail_over(tenant, partner, customer))
+        failover = await self._fail_over(tenant, partner, customer)
+        yield Chapter("failover", failover)
+        yield Chapter("evidence", await self._explain(partner, failover["trade"]))
         unknown = await self._lose_answer(partner, customer)
         yield Chapter("unknown", unknown)
         yield Chapter("resolution", await self._resolve(tenant, partner, customer, unknown))
@@ -72,6 +77,7 @@ class Story:
         yield Chapter("books", await self._books(partner, customer))
         yield Chapter("audit", await self._audit())
         yield Chapter("proof", await self._prove(partner, settled["trade"]["settlement_entry_id"]))
+        yield Chapter("receipt", await self._give_receipt(partner, settled["trade"]))
 
     async def _join(self) -> tuple[str, Partner, Json]:
         made = await self._operator.post(
@@ -359,6 +365,42 @@ class Story:
             ],
         }
 
+    async def _explain(self, partner: Partner, trade: Json) -> Json:
+        """Say of a trade what its price came from and what came of it."""
+        evidence = (await partner.get(f"/v1/trades/{trade['id']}/evidence"))["evidence"]
+        answers = {one["lp"]: one["verdict"] for one in evidence["answers"]}
+        self.expect.equal(
+            "what both answered", expected={"alpha": "used", "beta": "outbid"}, actual=answers
+        )
+        self.expect.equal("the median is of", expected=2, actual=evidence["median"]["prices"])
+        backup = evidence["attempts"][-1]
+        self.expect.true("the backup was asked again", that=backup["asked_again"])
+        worse_by = -Decimal(backup["better_bps"])
+        self.expect.true("within the tolerance", that=worse_by <= evidence["tolerance_bps"])
+        return {"evidence": evidence}
+
+    async def _give_receipt(self, partner: Partner, trade: Json) -> Json:
+        """Have a receipt checked with the evidence that it names, and then change one byte."""
+        jwks = await partner.get("/.well-known/jwks.json")
+        path = f"/v1/trades/{trade['id']}"
+        answer = await partner.get(f"{path}/receipt") | await partner.get(f"{path}/evidence")
+        receipt = answer["receipt"]
+        whole = await verify(_bytes(answer), jwks)
+        self.expect.true("the receipt holds", that=whole.holds)
+        content = bytearray(b64decode(receipt["content"]))
+        content[content.index(b'"paid":') + len(b'"paid":{"asset":"NGN","value":"')] ^= 1
+        more = receipt | {"content": b64encode(content).decode()}
+        changed = await verify(_bytes({"receipt": more}), jwks)
+        self.expect.true("one changed byte is seen", that="not over its text" in changed.text)
+        verdicts = (("as answered, with its evidence", whole), ("one digit changed", changed))
+        return {
+            "receipt": receipt,
+            "verdicts": [
+                {"receipt": name, "holds": verdict.holds, "verifier": verdict.text}
+                for name, verdict in verdicts
+            ],
+        }
+
     async def _signed(self, partner: Partner) -> Json:
         """Wait for a checkpoint after which nothing has been added."""
         latest: Json = {}
@@ -438,3 +480,7 @@ def _accept_path(quoted: Json) -> str:
 
 def _reason(answer: Answer) -> str:
     return next((str(one["reason"]) for one in answer.body["details"] if "reason" in one), "")
+
+
+def _bytes(answer: Json) -> bytes:
+    return json.dumps(answer).encode()

@@ -2,8 +2,8 @@
 
     python -I verify_books.py FILE JWKS [--entry ID | --customer ID]
 
-JWKS is what /.well-known/jwks.json says, fetched by whoever checks; FILE may also be the answer of
-GetInclusionProof, GetLiabilityProof or GetDailyClose. Needs Python 3.11. Ends with 1 if wrong.
+JWKS is what /.well-known/jwks.json says, fetched by whoever checks; FILE may also be an answer of
+the API that has a proof, a close or a receipt. Needs Python 3.11. Ends with 1 if wrong.
 """
 
 import argparse
@@ -53,13 +53,11 @@ def point(text: bytes) -> Point:
     return x, y, 1, x * y % P
 
 
-BASE = point(bytes.fromhex("58" + "66" * 31))
-
-
 def check_signature(key: bytes, message: bytes, signature: bytes, name: str) -> None:
     s = int.from_bytes(signature[32:], "little")
     k = int.from_bytes(sha512(signature[:32] + key + message).digest(), "little") % ORDER
-    left, right = times(s, BASE), add(point(signature[:32]), times(k, point(key)))
+    base = point(bytes.fromhex("58" + "66" * 31))
+    left, right = times(s, base), add(point(signature[:32]), times(k, point(key)))
     differs = any((left[i] * right[2] - right[i] * left[2]) % P for i in (0, 1))
     if len(key) != 32 or len(signature) != 64 or s >= ORDER or differs:
         raise Wrong(f"{name}: the signature is not over its text")
@@ -93,7 +91,7 @@ def root_from(leaf: Any, index: int, size: int, path: Sequence[Any], join: Any) 
 
 def check_signed(text: bytes, mark: bytes, keys: dict[str, bytes], kind: str, **known: Any) -> None:
     said = json.loads(text)
-    name = f"{kind} {said['day' if 'day' in said else 'number']}"
+    name = f"{kind} {said.get('day') or said.get('trade_id') or said['number']}"
     if said["key_id"] not in keys:
         raise Wrong(f"{name} is signed with a key that is not in the key set")
     check_signature(keys[said["key_id"]], text, mark, name)
@@ -104,8 +102,7 @@ def check_signed(text: bytes, mark: bytes, keys: dict[str, bytes], kind: str, **
 
 def check_books(lines: Iterator[bytes], keys: dict[str, bytes], wanted: str) -> str:
     header = json.loads(next(lines, b""))
-    size, number, covered, found = 0, 0, 0, 0
-    chain, previous = bytes(32), bytes(32)
+    size, number, covered, found, chain, previous = 0, 0, 0, 0, bytes(32), bytes(32)
     peaks: list[bytes] = []
     for line in lines:
         # What a line holds lies between parts that are always the same, as it was hashed or signed.
@@ -179,10 +176,13 @@ def check(file: Path, jwks: Path, wanted: str) -> str:
         if lines.peek().startswith(b'{"checkpoints"'):
             return check_books(lines, keys, wanted)
         answer = json.load(lines)
-    if signed := answer.get("close"):
-        text = decoded(signed["content"])
-        check_signed(text, decoded(signed["signature"]), keys, "daily_close", day=signed["day"])
-        return f"what is signed is: {text.decode()}"
+    for answered, kind, name in ("close", "daily_close", "day"), ("receipt", "receipt", "trade_id"):
+        if signed := answer.get(answered):
+            text, known = decoded(signed["content"]), {name: signed[name]}
+            if evidence := answer.get("evidence"):
+                known["evidence_digest"] = sha256(decoded(evidence["content"])).digest()
+            check_signed(text, decoded(signed["signature"]), keys, kind, **known)
+            return f"what is signed is: {text.decode()}"
     is_liability = "sheet" in answer["proof"]
     return (check_liability if is_liability else check_proof)(answer["proof"], keys, wanted)
 

@@ -1,6 +1,10 @@
 """TradeService and TradeAdminService: decode, call one use case, encode."""
 
+from typing import Any
+
 from adapters.wire.amount import read_positive_amount
+from adapters.wire.evidence import evidence_message
+from adapters.wire.receipt import receipt_message
 from adapters.wire.trade import read_verdict, resolution_message, trade_message
 from app.rpc.caller import current_caller
 from app.rpc.context import Context
@@ -13,6 +17,7 @@ from app.rpc.request import (
     text_of,
 )
 from app.usecase.trade.list_stuck_trades import ListStuckTrades
+from app.usecase.trade.read_evidence import ReadEvidence
 from app.usecase.trade.read_trades import ReadTrades
 from app.usecase.trade.resolve_trade import ApproveResolution, Finding, ProposeResolution
 from domain.errors import InvalidArgument
@@ -30,13 +35,12 @@ MAX_EVIDENCE = 500
 
 
 class TradeServicer(TradeServiceServicer):
-    def __init__(self, *, read_trades: ReadTrades) -> None:
+    def __init__(self, *, read_trades: ReadTrades, read_evidence: ReadEvidence) -> None:
         self._read_trades = read_trades
+        self._read_evidence = read_evidence
 
     async def GetTrade(self, request: pb.GetTradeRequest, context: Context) -> pb.GetTradeResponse:
-        trade = await self._read_trades.get(
-            current_caller().tenant_id, TradeId.parse(request.trade_id, field="trade_id")
-        )
+        trade = await self._read_trades.get(current_caller().tenant_id, _trade_id(request))
         return pb.GetTradeResponse(trade=trade_message(trade))
 
     async def ListTrades(
@@ -52,20 +56,46 @@ class TradeServicer(TradeServiceServicer):
             next_page_token=next_token(page),
         )
 
+    async def GetTradeEvidence(
+        self, request: pb.GetTradeEvidenceRequest, context: Context
+    ) -> pb.GetTradeEvidenceResponse:
+        content = await self._read_evidence.evidence(current_caller().tenant_id, _trade_id(request))
+        return pb.GetTradeEvidenceResponse(evidence=evidence_message(content))
+
+    async def GetTradeReceipt(
+        self, request: pb.GetTradeReceiptRequest, context: Context
+    ) -> pb.GetTradeReceiptResponse:
+        receipt = await self._read_evidence.receipt(current_caller().tenant_id, _trade_id(request))
+        return pb.GetTradeReceiptResponse(receipt=receipt_message(receipt))
+
 
 class TradeAdminServicer(TradeAdminServiceServicer):
     def __init__(
         self,
         *,
+        read_evidence: ReadEvidence,
         list_stuck_trades: ListStuckTrades,
         propose_resolution: ProposeResolution,
         approve_resolution: ApproveResolution,
         market: Market,
     ) -> None:
+        self._read_evidence = read_evidence
         self._list_stuck_trades = list_stuck_trades
         self._propose_resolution = propose_resolution
         self._approve_resolution = approve_resolution
         self._market = market
+
+    async def GetTenantTradeEvidence(
+        self, request: pb.GetTenantTradeEvidenceRequest, context: Context
+    ) -> pb.GetTenantTradeEvidenceResponse:
+        content = await self._read_evidence.evidence(named_tenant(request), _trade_id(request))
+        return pb.GetTenantTradeEvidenceResponse(evidence=evidence_message(content))
+
+    async def GetTenantTradeReceipt(
+        self, request: pb.GetTenantTradeReceiptRequest, context: Context
+    ) -> pb.GetTenantTradeReceiptResponse:
+        receipt = await self._read_evidence.receipt(named_tenant(request), _trade_id(request))
+        return pb.GetTenantTradeReceiptResponse(receipt=receipt_message(receipt))
 
     async def ListStuckTrades(
         self, request: pb.ListStuckTradesRequest, context: Context
@@ -125,5 +155,5 @@ class TradeAdminServicer(TradeAdminServiceServicer):
         )
 
 
-def _trade_id(request: pb.ProposeResolutionRequest | pb.ApproveResolutionRequest) -> TradeId:
+def _trade_id(request: Any) -> TradeId:
     return TradeId.parse(request.trade_id, field="trade_id")

@@ -4,13 +4,13 @@
 the Merkle tree, so one digest answers for both.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final
 
+from domain.canonical import canonical_json, instant_text
 from domain.ids import EntryId, TenantId
 from domain.ledger.entry import Entry
 from domain.ledger.merkle import LEAF, CompactRange, Node
@@ -21,15 +21,6 @@ NOTHING: Final = bytes(HASH_BYTES)
 """What comes before the first entry and before the first checkpoint."""
 
 _LINK: Final = b"\x02"
-_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-
-
-def canonical_json(value: object) -> bytes:
-    """Return the one JSON text of a value (RFC 8785), which has no number but whole ones.
-
-    Names are ASCII, so that the order of their code points is that of RFC 8785.
-    """
-    return _ENCODER.encode(value).encode()
 
 
 def canonical_entry(entry: Entry, *, recorded_at: datetime) -> bytes:
@@ -64,11 +55,6 @@ def _transfer(transfer: Transfer, ordinal: int) -> dict[str, Any]:
         "purpose": transfer.purpose,
         "units": str(transfer.amount.units),
     }
-
-
-def instant_text(instant: datetime) -> str:
-    """Return an instant as RFC 3339 has it, in UTC and with six digits of a second."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def leaf_hash(canonical: bytes) -> bytes:

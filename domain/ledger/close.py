@@ -13,10 +13,10 @@ from typing import Final, NamedTuple
 
 from domain.amount import Amount
 from domain.asset import Asset
+from domain.canonical import canonical_json
 from domain.errors import InvalidArgument
 from domain.ids import TenantId
 from domain.ledger.account import AccountKey, AccountKind
-from domain.ledger.chain import canonical_json
 
 TYPE: Final = "reli.daily_close.v1"
 GRACE: Final = timedelta(minutes=5)

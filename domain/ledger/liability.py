@@ -12,8 +12,8 @@ from hashlib import sha256
 from typing import Final, NamedTuple
 
 from domain.amount import Amount
+from domain.canonical import canonical_json, instant_text
 from domain.ids import CustomerId, TenantId
-from domain.ledger.chain import canonical_json, instant_text
 from domain.ledger.merkle import inclusion_path
 
 BLOCK: Final = 256

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from domain.amount import Amount
 from domain.asset import Instrument
@@ -59,6 +60,19 @@ class LpAnswer:
     expires_at: datetime | None = None
     reason: str = ""
     score: int | None = None
+
+    def is_usable_at(self, now: datetime) -> bool:
+        """Say whether it was a price that could have been used then."""
+        return (
+            self.verdict in _PRICED
+            and self.base is not None
+            and self.quote is not None
+            and self.expires_at is not None
+            and now < self.expires_at
+        )
+
+
+_PRICED: Final = frozenset({LpVerdict.USED, LpVerdict.OUTBID, LpVerdict.OUTRANKED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,8 +55,9 @@ class Attempt:
     """Attributes:
     id: its text is the client order id, stored before the first byte is sent.
     number: 1 for the first attempt of the trade.
-    lp_reference, lp_amount, lp_expires_at: the LP's quote that is executed; `lp_amount` is its
-        all-in amount in the quote asset. Absent until the LP has been asked.
+    lp_reference, lp_amount, lp_expires_at: the LP's quote that is executed, or was not because of
+        its price; `lp_amount` is its all-in amount in the quote asset. Absent until the LP has been
+        asked.
     venue_order_id: the LP's own id of the execution.
     filled_amount: what the LP really took or paid, in the quote asset.
     reason: why there was no fill, or why the outcome is unknown.

@@ -22,3 +22,10 @@ class StaleLease(DomainError):
 
     kind = Kind.CONFLICT
     reason = "STALE_LEASE"
+
+
+class ReceiptPending(DomainError):
+    """The trade has not ended, or did so a moment ago; wait, and ask again."""
+
+    kind = Kind.EXHAUSTED
+    reason = "RECEIPT_PENDING"

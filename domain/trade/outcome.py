@@ -34,10 +34,16 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotSent:
-    """No byte reached the LP."""
+    """No byte reached the LP.
+
+    Attributes:
+        lp_reference, lp_amount: the LP's quote that was not executed, where its price was why.
+    """
 
     reason: str
     evidence: str
+    lp_reference: str = ""
+    lp_amount: Amount | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -337,7 +337,12 @@ class Trade:
                 attempt = replace(self.attempt, reason=reason)
                 return self._without_fill(attempt, AttemptAction.REJECT, actor, outcome.evidence)
             case NotSent():
-                attempt = replace(self.attempt, reason=outcome.reason)
+                attempt = replace(
+                    self.attempt,
+                    reason=outcome.reason,
+                    lp_reference=outcome.lp_reference or self.attempt.lp_reference,
+                    lp_amount=outcome.lp_amount or self.attempt.lp_amount,
+                )
                 return self._without_fill(attempt, AttemptAction.ABANDON, actor, outcome.evidence)
             case Absent():
                 attempt = replace(self.attempt, reason="ABSENT")

@@ -7,7 +7,7 @@ round trip is spent on telling it.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -79,6 +79,7 @@ _TABLES: Final = {
     "attempts": "*",
     "trade_transitions": "*",
     "trade_queue": "*",
+    "receipts": "trade_id",
     "breaks": "*",
     "late_checks": "*",
     "requests": "rpc, request_id, resource_id, refusal, created_at",
@@ -128,9 +129,10 @@ _BACKLOG: Final = """
 SELECT (SELECT count(*) FROM core.outbox WHERE tenant_id = $1 AND sequence IS NULL)
     + coalesce((SELECT last - published FROM core.event_heads WHERE tenant_id = $1), 0)
     + (SELECT count(*) FROM core.late_checks WHERE tenant_id = $1 AND due_at IS NOT NULL)
-    + coalesce((SELECT h.last - coalesce(p.sequence, 0) FROM core.event_heads AS h
+    + coalesce((SELECT sum(h.last - coalesce(p.sequence, 0)) FROM core.event_heads AS h
+        CROSS JOIN unnest($2::text[]) AS c (consumer)
         LEFT JOIN core.consumer_positions AS p
-            ON p.source_tenant_id = h.tenant_id AND p.consumer = $2
+            ON p.source_tenant_id = h.tenant_id AND p.consumer = c.consumer
         WHERE h.tenant_id = $1), 0)
 """
 
@@ -260,9 +262,9 @@ class Database:
             house_id.uuid,
         )
 
-    async def backlog(self, tenant_id: TenantId, consumer: str) -> int:
+    async def backlog(self, tenant_id: TenantId, consumers: Sequence[str]) -> int:
         """Return how many events are still on their way, and how many looks are still to come."""
-        return int(await self.owner.fetchval(_BACKLOG, tenant_id.uuid, consumer))
+        return int(await self.owner.fetchval(_BACKLOG, tenant_id.uuid, consumers))
 
     async def snapshot(self, tenant_id: TenantId, house_id: TenantId) -> Snapshot:
         """Return a tenant's rows, and what the book of its house says of it."""

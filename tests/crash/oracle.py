@@ -45,6 +45,7 @@ def violations(evidence: Evidence) -> Iterator[str]:
         _transitions,
         _events,
         _house,
+        _receipts,
         _breaks,
         _late_fills,
     ):
@@ -357,6 +358,13 @@ def _house(evidence: Evidence) -> Iterator[str]:
             yield f"the house's book is {house[key] - mine[key]:+} off in {' '.join(key)}"
     for letter in evidence.rows["dead_letters"]:
         yield f"dead letter: {letter['reason']}"
+
+
+def _receipts(evidence: Evidence) -> Iterator[str]:
+    made = Counter(row["trade_id"] for row in evidence.rows["receipts"])
+    for trade in evidence.rows["trades"]:
+        if made[trade["id"]] != int(trade["state"] in ENDED):
+            yield f"trade {trade['state']} with {made[trade['id']]} receipts"
 
 
 def _breaks(evidence: Evidence) -> Iterator[str]:

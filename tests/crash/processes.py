@@ -21,6 +21,7 @@ from app.container import ANSWER_WITHIN, LEASE, LIVE_TRADES, PATIENCE
 from app.usecase.announce import Announce
 from app.usecase.call import Call
 from app.usecase.event.bury_event import BuryEvent
+from app.usecase.house.mirror_trades import CONSUMER as HOUSE_BOOK
 from app.usecase.house.mirror_trades import MirrorTrades
 from app.usecase.liquidity.lp_desk import LpDesk
 from app.usecase.once import Once
@@ -29,8 +30,10 @@ from app.usecase.quote.create_quote import CreateQuote, QuotedAnswers, QuoteOrde
 from app.usecase.quote.find_price import FindPrice
 from app.usecase.trade.execute_trade import ExecuteTrade
 from app.usecase.trade.look_late import LookLate
+from app.usecase.trade.make_receipts import CONSUMER as RECEIPTS
+from app.usecase.trade.make_receipts import MakeReceipts
+from app.worker.event_follower import EventFollower
 from app.worker.event_sequencer import EventSequencer
-from app.worker.house_book import HouseBook
 from app.worker.late_check_worker import LateCheckWorker
 from app.worker.leased import Leased
 from app.worker.loop import run_for_ever
@@ -65,6 +68,7 @@ from tests.crash.ports import (
 from tests.crash.venue import Venue
 from tests.crash.world import Actor, World
 from tests.support.builders import an_lp
+from tests.support.chain import SIGNER
 
 QUOTE_BUDGET: Final = timedelta(milliseconds=800)
 TRADES_REST_S: Final = 1.0
@@ -226,7 +230,10 @@ def start_worker(
     bury = BuryEvent(
         units_of_work=parts.units, ids=parts.ids, announce=Announce(parts.ids), directory=directory
     )
-    house = HouseBook(TurnFeed(world, actor, PostgresEventFeed(engine)), mirror, bury)
+    feed = TurnFeed(world, actor, PostgresEventFeed(engine))
+    house = EventFollower(HOUSE_BOOK, feed, mirror, bury)
+    make_receipts = MakeReceipts(units_of_work=parts.units, directory=directory, signer=SIGNER)
+    receipts = EventFollower(RECEIPTS, feed, make_receipts, bury)
     trades = TradeWorker(queue, parts.runner, LEASE)
 
     late_checks = LateCheckWorker(
@@ -245,6 +252,7 @@ def start_worker(
         ("sequencer", sequencer),
         ("relay", relay),
         ("house book", house),
+        ("receipts", receipts),
         ("stream", follow_stream),
     )
     world.start(

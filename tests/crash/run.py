@@ -16,7 +16,8 @@ from adapters.postgres.ledger import AccountIdCache
 from adapters.postgres.market import PostgresMarket
 from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from adapters.system.clock import SystemClock
-from app.usecase.house.mirror_trades import CONSUMER
+from app.usecase.house.mirror_trades import CONSUMER as HOUSE_BOOK
+from app.usecase.trade.make_receipts import CONSUMER as RECEIPTS
 from domain.amount import Amount
 from domain.ids import ApiKeyId, CustomerId, EntryId, TenantId, TransferId
 from domain.ledger.account import AccountKey, AccountKind
@@ -229,7 +230,8 @@ class _Stage:
             if not world.is_quiet:
                 world.hurry()
             else:
-                if not await self.theatre.database.backlog(self.market.tenant_id, CONSUMER):
+                database, consumers = self.theatre.database, (HOUSE_BOOK, RECEIPTS)
+                if not await database.backlog(self.market.tenant_id, consumers):
                     return True
             look_at = world.time.now + LOOK_EVERY_S
         return False

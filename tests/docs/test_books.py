@@ -2,7 +2,8 @@
 
 import json
 import re
-from base64 import b64decode
+from base64 import b64decode, b64encode
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -12,8 +13,9 @@ import pytest
 
 from adapters.system.signer import Ed25519Signer
 from app.ledger import verify_books
+from domain.canonical import canonical_json
 from domain.ids import CustomerId, EntryId, TenantId
-from domain.ledger.chain import NOTHING, canonical_json, chain_hashes, leaf_hash
+from domain.ledger.chain import NOTHING, chain_hashes, leaf_hash
 from domain.ledger.entry import EntrySource
 from domain.ledger.liability import (
     CustomerBalance,
@@ -25,6 +27,11 @@ from domain.ledger.liability import (
 )
 from domain.ledger.merkle import CompactRange
 from domain.ledger.transfer import TransferKind
+from domain.routing import RoutingRule
+from domain.trade.evidence import Ask
+from domain.trade.receipt import receipt_content
+from domain.trade.trade import TradeState
+from tests.support.builders import NOW, a_trade
 from tests.support.golden import ROOT
 
 PAGE: Final = (ROOT / "docs" / "books.md").read_text(encoding="utf-8")
@@ -38,6 +45,33 @@ def _block(name: str) -> str:
 BOOKS: Final = _block("books")
 LINES: Final = BOOKS.encode().splitlines()
 TABLE: Final = dict(re.findall(r"^\| (.+) \| `([0-9a-f]{64})` \|$", PAGE, re.MULTILINE))
+
+
+def test_the_page_has_every_name_in_a_receipt() -> None:
+    trade = replace(a_trade(), state=TradeState.SETTLED, ended_at=NOW)
+    ask = Ask(RoutingRule.BEST_PRICE, "", NOW, NOW, ())
+    content = receipt_content(trade, ask, evidence=b"", key_id="")
+    section = PAGE[PAGE.index("## Receipts") : PAGE.index("## An example")]
+
+    assert _names(json.loads(content)) <= set(re.findall(r"`([a-z_]+)`", section))
+
+
+def test_the_receipt_of_the_example_holds_with_its_evidence_and_with_no_other(
+    tmp_path: Path,
+) -> None:
+    file, jwks = tmp_path / "receipt", tmp_path / "jwks"
+    jwks.write_text(_block("jwks"))
+    answer = json.loads(_block("receipt"))
+    content = b64decode(answer["receipt"]["content"])
+    evidence = {"evidence": {"content": b64encode(b"{}").decode()}}
+
+    file.write_text(json.dumps(answer | evidence))
+    assert verify_books.check(file, jwks, "") == f"what is signed is: {content.decode()}"
+    assert canonical_json(json.loads(content)) == content
+    evidence["evidence"]["content"] = b64encode(b"[]").decode()
+    file.write_text(json.dumps(answer | evidence))
+    with pytest.raises(verify_books.Wrong, match="evidence_digest"):
+        verify_books.check(file, jwks, "")
 
 
 def _names(value: Any) -> set[str]:

@@ -65,6 +65,8 @@ OPERATOR_PATHS: Final = [
     ("GET", "/v1/deadLetters"),
     ("POST", "/v1/deadLetters/{dead_letter_id}:replay"),
     ("GET", "/v1/stuckTrades"),
+    ("GET", "/v1/tenants/{tenant_id}/trades/{trade_id}/evidence"),
+    ("GET", "/v1/tenants/{tenant_id}/trades/{trade_id}/receipt"),
     ("POST", "/v1/trades/{trade_id}:proposeResolution"),
     ("POST", "/v1/trades/{trade_id}:approveResolution"),
     ("GET", "/v1/tenants/{tenant_id}/breaks"),
@@ -286,6 +288,7 @@ async def test_a_partner_walks_every_path(operator: Partner, running_stack: Read
     await _walk_through_the_office(operator, partner, tenant_id)
     customer_id = await _walk_through_customers(partner)
     await _walk_through_a_trade(partner, customer_id)
+    await _walk_through_a_receipt(operator, partner, tenant_id)
     await _walk_through_the_books(operator, partner, tenant_id, customer_id)
     await _walk_through_the_proofs(operator, partner, tenant_id, customer_id)
     await _walk_through_a_resolution(operator, partner, tenant_id, customer_id)
@@ -420,6 +423,25 @@ async def _walk_through_a_trade(partner: Partner, customer_id: str) -> None:
     assert canceled["quote"]["state"] == "QUOTE_STATE_CANCELED"
     listed = (await partner.get(f"/v1/quotes?customer_id={customer_id}"))["quotes"]
     assert [one["id"] for one in listed] == [other["id"], quote["id"]]
+
+
+async def _walk_through_a_receipt(operator: Partner, partner: Partner, tenant_id: str) -> None:
+    (trade,) = (await partner.get("/v1/trades"))["trades"]
+    path = f"trades/{trade['id']}"
+    async with asyncio.timeout(20):
+        while (answer := await partner.send("GET", f"/v1/{path}/receipt")).status != 200:
+            assert answer.refusal == (429, "RECEIPT_PENDING")
+            assert answer.metadata["retry"] == "later"
+            await asyncio.sleep(0.2)
+    receipt = answer.body["receipt"]
+    evidence = (await partner.get(f"/v1/{path}/evidence"))["evidence"]
+    assert receipt["paid_amount"] == trade["quote_amount"]
+    assert receipt["final_entry_id"] == trade["settlement_entry_id"]
+    assert receipt["evidence_digest"] == evidence["digest"]
+    assert [one["verdict"] for one in evidence["answers"]] == ["used", "outbid"]
+    of_tenant = f"/v1/tenants/{tenant_id}/{path}"
+    assert (await operator.get(f"{of_tenant}/receipt"))["receipt"] == receipt
+    assert (await operator.get(f"{of_tenant}/evidence"))["evidence"] == evidence
 
 
 async def _walk_through_the_proofs(

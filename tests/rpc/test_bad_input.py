@@ -60,6 +60,7 @@ from tests.support.platform import (
     refusal_of,
     uuid_at,
 )
+from tests.support.receipts import make_receipt
 from tests.support.rpc import RPCS, WITH_A_KEY, Rpc
 from tests.support.statements import csv_statement
 
@@ -247,6 +248,7 @@ async def a_world(platform: Platform) -> World:
     await _add_dead_letters(world)
     await _add_breaks_of_a_bank(world)
     await close_days(platform, world.tenant_id)
+    await make_receipt(platform, world.tenant_id, world.trade_id)
     await _add_trading_states(world)
     await _add_lp_settlements(world)
     return world
@@ -559,6 +561,16 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
         },
     ),
     "TradeService/GetTrade": lambda w: {"trade_id": w.trade_id},
+    "TradeService/GetTradeEvidence": lambda w: {"trade_id": w.trade_id},
+    "TradeService/GetTradeReceipt": lambda w: {"trade_id": w.trade_id},
+    "TradeAdminService/GetTenantTradeEvidence": lambda w: {
+        "tenant_id": w.tenant_id,
+        "trade_id": w.trade_id,
+    },
+    "TradeAdminService/GetTenantTradeReceipt": lambda w: {
+        "tenant_id": w.tenant_id,
+        "trade_id": w.trade_id,
+    },
     "TradeService/ListTrades": lambda w: {},
     "ReconciliationAdminService/ImportStatement": lambda w: {
         "tenant_id": w.tenant_id,
@@ -1207,6 +1219,7 @@ BATCH: Final = "LedgerAdminService/CreateEntries"
 LOAD: Final = "LedgerAdminService/LoadEntries"
 OPEN: Final = "LedgerAdminService/OpenAccount"
 STATEMENTS: Final = ("StatementService/GetStatement", "StatementAdminService/GetTenantStatement")
+OF_TRADE: Final = ("TradeService/GetTradeEvidence", "TradeService/GetTradeReceipt")
 CLOSES: Final = ("StatementService/GetDailyClose", "StatementAdminService/GetTenantDailyClose")
 LIMIT: Final = "LedgerAdminService/SetOverdraftLimit"
 UPDATE: Final = "TenantService/UpdateCurrentTenant"
@@ -1430,7 +1443,7 @@ QUOTE_CASES: Final = [
     ),
     *(
         case("unknown", rpc, {"trade_id": lambda w: an_id(TradeId)}, MISSING, "TRADE_NOT_FOUND")
-        for rpc in ("TradeService/GetTrade", PROPOSE, APPROVE)
+        for rpc in ("TradeService/GetTrade", *OF_TRADE, PROPOSE, APPROVE)
     ),
     *(
         case(f"verdict {verdict}", PROPOSE, {"verdict": verdict}, INVALID, "INVALID_ARGUMENT",
@@ -1634,6 +1647,8 @@ TENANT_CASES: Final = [
             ("StatementAdminService/GetTenantStatement", "ACCOUNT_NOT_FOUND"),
             ("StatementAdminService/GetTenantDailyClose", "TENANT_NOT_FOUND"),
             ("StatementAdminService/ListTenantDailyCloses", "TENANT_NOT_FOUND"),
+            ("TradeAdminService/GetTenantTradeEvidence", "TRADE_NOT_FOUND"),
+            ("TradeAdminService/GetTenantTradeReceipt", "TRADE_NOT_FOUND"),
         )
     ),
     case(

@@ -15,8 +15,8 @@ from app.demo.screen import Screen
 from app.demo.story import Chapter
 
 CHAPTERS = (
-    *("tenant", "customer", "quote", "settlement", "failover", "unknown", "resolution"),
-    *("refusals", "events", "books", "audit", "proof"),
+    *("tenant", "customer", "quote", "settlement", "failover", "evidence", "unknown"),
+    *("resolution", "refusals", "events", "books", "audit", "proof", "receipt"),
 )
 TIMEOUT_S = 120
 
@@ -73,6 +73,15 @@ def test_whoever_has_the_books_sees_what_was_changed(told: Json) -> None:
     assert "the entry at position 1 was changed" in byte["verifier"]
     assert not row["holds"]
     assert "was changed" in row["verifier"]
+
+
+def test_whoever_has_a_receipt_sees_what_was_changed(told: Json) -> None:
+    whole, changed = told["receipt"]["verdicts"]
+
+    assert whole["holds"]
+    assert told["receipt"]["receipt"]["trade_id"] in whole["verifier"]
+    assert not changed["holds"]
+    assert "the signature is not over its text" in changed["verifier"]
 
 
 def test_people_are_told_every_chapter(told: Json, capsys: pytest.CaptureFixture[str]) -> None:

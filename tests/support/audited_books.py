@@ -18,8 +18,10 @@ from adapters.postgres.consumer import PostgresEventFeed
 from adapters.postgres.engine import make_engine
 from adapters.postgres.lease import PostgresLeases
 from adapters.postgres.outbox import PostgresSequencer
+from app.usecase.house.mirror_trades import CONSUMER as HOUSE_BOOK
+from app.usecase.trade.make_receipts import CONSUMER as RECEIPTS
 from app.worker.dead_letter_replay import DeadLetterReplay
-from app.worker.house_book import HouseBook
+from app.worker.event_follower import EventFollower
 from domain.amount import Amount
 from domain.ids import ApiKeyId, EntryId, TenantId, TradeId, TransferId
 from domain.ledger.account import AccountKey, AccountKind
@@ -324,7 +326,7 @@ async def _replay_one(platform: Platform, tenant: BusyTenant) -> None:
 
 
 async def follow_events(platform: Platform) -> None:
-    """Stamp all events and let the house's book see them."""
+    """Stamp all events and let every consumer see them."""
     engine = make_engine(platform.settings.work_database_url, pool_size=4)
     try:
         leases, sequencer = PostgresLeases(engine), PostgresSequencer(engine)
@@ -334,11 +336,14 @@ async def follow_events(platform: Platform) -> None:
             pass
         await leases.renew(lease, lease_for=timedelta(0))
         container = platform.work_container
-        book = HouseBook(
-            PostgresEventFeed(engine), container.mirror_trades(), container.bury_event()
-        )
-        while await book():
-            pass
+        feed, bury_event = PostgresEventFeed(engine), container.bury_event()
+        for consumer, deal_with in (
+            (HOUSE_BOOK, container.mirror_trades()),
+            (RECEIPTS, container.make_receipts()),
+        ):
+            follow = EventFollower(consumer, feed, deal_with, bury_event)
+            while await follow():
+                pass
     finally:
         await engine.dispose()
 

@@ -31,6 +31,7 @@ from tests.support.platform import (
     new_request_id,
     refusal_of,
 )
+from tests.support.receipts import make_receipt
 from tests.support.statements import csv_statement
 
 
@@ -128,6 +129,7 @@ async def a_busy_tenant(platform: Platform) -> BusyTenant:
     await chain_books(platform)
     source_break_id, break_resolution_id = await _reconcile(platform, tenant_id, canary, ids)
     await close_days(platform, tenant_id)
+    await make_receipt(platform, tenant_id, settled.id)
     return BusyTenant(
         id=tenant_id,
         client=client,

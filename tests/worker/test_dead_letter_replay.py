@@ -17,7 +17,7 @@ from app.usecase.event.bury_event import BURIED, REPLAY_FAILED, REPLAYED
 from app.usecase.event.replay_dead_letters import ReplayDeadLetters
 from app.usecase.house.mirror_trades import CONSUMER, MirrorTrades
 from app.worker.dead_letter_replay import DeadLetterReplay
-from app.worker.house_book import MAX_FAILURES, HouseBook
+from app.worker.event_follower import MAX_FAILURES, EventFollower
 from domain.ids import DeadLetterId, EventId, TenantId
 from domain.reconciliation.break_ import Break
 from domain.trade.trade import Trade
@@ -50,7 +50,7 @@ class House:
 
     platform: Platform
     mirror: BuggyMirror
-    book: HouseBook
+    book: EventFollower
     replays: DeadLetterReplay
     leases: PostgresLeases
     sequencer: PostgresSequencer
@@ -144,7 +144,7 @@ async def house(platform: Platform) -> AsyncIterator[House]:
     yield House(
         platform=platform,
         mirror=mirror,
-        book=HouseBook(PostgresEventFeed(engine), mirror, container.bury_event()),
+        book=EventFollower(CONSUMER, PostgresEventFeed(engine), mirror, container.bury_event()),
         replays=DeadLetterReplay(replays),
         leases=PostgresLeases(engine),
         sequencer=PostgresSequencer(engine),

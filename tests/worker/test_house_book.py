@@ -13,7 +13,7 @@ from adapters.postgres.lease import PostgresLeases
 from adapters.postgres.outbox import PostgresSequencer
 from app.container import Container
 from app.usecase.house.mirror_trades import CONSUMER
-from app.worker.house_book import MAX_FAILURES, HouseBook
+from app.worker.event_follower import MAX_FAILURES, EventFollower
 from domain.ids import TenantId
 from ports.consumer import LoggedEvent
 from tests.support.platform import Client, Platform
@@ -24,7 +24,7 @@ class House:
     """The house's book and what feeds it."""
 
     platform: Platform
-    book: HouseBook
+    book: EventFollower
     feed: PostgresEventFeed
     leases: PostgresLeases
     sequencer: PostgresSequencer
@@ -74,7 +74,7 @@ async def house(platform: Platform) -> AsyncIterator[House]:
     container: Container = platform.work_container
     yield House(
         platform=platform,
-        book=HouseBook(feed, container.mirror_trades(), container.bury_event()),
+        book=EventFollower(CONSUMER, feed, container.mirror_trades(), container.bury_event()),
         feed=feed,
         leases=PostgresLeases(engine),
         sequencer=PostgresSequencer(engine),
@@ -112,8 +112,8 @@ async def test_events_seen_again_or_by_several_workers_have_one_effect(house: Ho
 
     async def one_worker() -> None:
         for event in events:
-            await house.book.mirror_trades([event])
-        await house.book.mirror_trades(events)
+            await house.book.deal_with([event])
+        await house.book.deal_with(events)
 
     await asyncio.gather(*(one_worker() for _ in range(4)))
     await one_worker()
@@ -165,7 +165,7 @@ async def test_an_event_is_dealt_with_in_its_turn_only(house: House) -> None:
         if str(event.tenant_id) == tenant_id
     ]
 
-    await house.book.mirror_trades(events[-1:])
+    await house.book.deal_with(events[-1:])
 
     assert events[-1].type == "trade.settled"
     assert await house.mirrored(tenant_id) == {}

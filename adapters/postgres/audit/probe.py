@@ -57,6 +57,7 @@ ID_OF: Final[dict[str, type[TypedId]]] = {
     "lp_settlements": LpSettlementId,
     "outbox": EventId,
     "quotes": QuoteId,
+    "receipts": TradeId,
     "reconciled_accounts": AccountId,
     "reconciliation_lines": LineId,
     "resolutions": TransferId,

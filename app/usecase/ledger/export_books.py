@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
+from domain.canonical import canonical_json
 from domain.ids import TenantId
-from domain.ledger.chain import SignedCheckpoint, canonical_json, chain_hashes
+from domain.ledger.chain import SignedCheckpoint, chain_hashes
 from ports.chain import ChainPages
 from ports.unit_of_work import UnitOfWorkFactory
 

@@ -188,6 +188,8 @@ class ExecuteTrade:
             return NotSent(
                 reason=PRICE_MOVED,
                 evidence=f"{lp_quote.quote} against {trade.waterfall.lp} as quoted",
+                lp_reference=lp_quote.reference,
+                lp_amount=lp_quote.quote,
             )
         return lp_quote
 

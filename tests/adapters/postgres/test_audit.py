@@ -172,6 +172,7 @@ A_SHEET = (
     "SELECT tenant_id, tenant_id AS id FROM core.liability_sheets AS s WHERE total > 0 "
     "AND asset = 'NGN' ORDER BY tenant_id LIMIT 1"
 )
+A_RECEIPT = "SELECT tenant_id, trade_id AS id FROM core.receipts WHERE trade_id = :settled"
 A_CLOSE = "SELECT tenant_id, tenant_id AS id FROM core.daily_closes ORDER BY day DESC LIMIT 1"
 LATE_FILL = row("breaks", "id = :late_fill")
 LATE_ATTEMPT = (
@@ -707,6 +708,7 @@ BREAKS = [
                 "reconciled_accounts": "account_id",
                 "requests": "resource_id",
                 "unlisted_lines": "tenant_id",
+                "receipts": "trade_id",
                 "statement_balances": "statement_id",
             }.get(child, "id")
         ]
@@ -1205,6 +1207,39 @@ BREAKS = [
         "lp_settlements",
         row("lp_settlements", "reference = 'PAY-1'"),
         change("lp_settlements", "as_of = as_of - interval '1 hour'"),
+    ),
+    *(
+        Break("I26.receipt", "receipts", A_RECEIPT, statement)
+        for statement in (
+            *(
+                change("receipts", what, "trade_id")
+                for what in (
+                    "content = content || ' '::bytea",
+                    "evidence = evidence || ' '::bytea",
+                    "key_id = 'x'",
+                    "signature = set_byte(signature, 33, get_byte(signature, 33) # 1)",
+                )
+            ),
+            *(
+                change("trades", what)
+                for what in (
+                    "base_units = base_units + 1",
+                    "side = 'sell'",
+                    "state = 'rejected'",
+                    "ended_at = NULL",
+                    "ended_at = ended_at + interval '1 microsecond'",
+                    "settlement_entry_id = hold_entry_id",
+                )
+            ),
+        )
+    ),
+    Break(
+        "I26.made",
+        "receipts",
+        A_RECEIPT,
+        drop("receipts", "trade_id"),
+        "outbox SELECT id FROM core.outbox WHERE type = 'trade.settled' AND subject = "
+        + typeid(TradeId, ":settled"),
     ),
     Break(
         "I24.burned",

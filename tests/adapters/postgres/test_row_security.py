@@ -603,6 +603,7 @@ _WANTED_BY_A_CHECK: Final = {
     "checkpoints": {"signature": f"\\x{bytes(64).hex()}"},
     "dated_lines": {"effective_at": "2026-03-01T00:00:00Z"},
     "liability_sheets": {"signature": f"\\x{bytes(64).hex()}"},
+    "receipts": {"signature": f"\\x{bytes(64).hex()}"},
     "late_checks": {"due_at": "2026-03-02T09:31:00Z"},
     "trading_state_changes": {"kind": "tenant", "from_state": "active", "to_state": "halted"},
     "lp_settlements": {"state": "proposed"},

@@ -9,15 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.canonical import canonical_json, instant_text
 from domain.ids import AccountId, EntryId, TenantId, TransferId
 from domain.ledger.chain import (
     NOTHING,
     ChainHead,
     Checkpoint,
     canonical_entry,
-    canonical_json,
     chain_hashes,
-    instant_text,
     leaf_hash,
 )
 from domain.ledger.entry import Entry, EntrySource
