@@ -1180,6 +1180,35 @@ BREAKS = [
         "DELETE FROM core.accounts WHERE tenant_id = :id AND kind = 'customer'",
     ),
     *(
+        Break("I20.settlement", "lp_settlements", A_PAYMENT, statement)
+        for statement in (
+            change("lp_settlements", "state = 'canceled'"),
+            change("lp_settlements", "lp = lp || 'x'"),
+            change("lp_settlements", "rail = rail || 'x'"),
+            change("lp_settlement_legs", "units = units + 1", "settlement_id"),
+            change("lp_settlement_legs", "units = -units", "settlement_id"),
+            change("lp_settlement_legs", "entry_id = NULL", "settlement_id"),
+            change("lp_settlement_legs", "entry_id = uuidv7()", "settlement_id"),
+            drop("lp_settlement_legs", "settlement_id"),
+        )
+    ),
+    Break(
+        "I20.settlement",
+        "lp_settlements",
+        row("lp_settlements", "state = 'approved'"),
+        change("lp_settlements", "state = 'settled'"),
+    ),
+    *(
+        Break("I20.agreed", "lp_settlements", A_PAYMENT, change("lp_settlements", what))
+        for what in ("approved_by = proposed_by", "approved_by = NULL")
+    ),
+    Break(
+        "I20.agreed",
+        "lp_settlements",
+        row("lp_settlements", "reference = 'PAY-1'"),
+        change("lp_settlements", "as_of = as_of - interval '1 hour'"),
+    ),
+    *(
         Break("I26.receipt", "receipts", A_RECEIPT, statement)
         for statement in (
             *(
@@ -1211,35 +1240,6 @@ BREAKS = [
         drop("receipts", "trade_id"),
         "outbox SELECT id FROM core.outbox WHERE type = 'trade.settled' AND subject = "
         + typeid(TradeId, ":settled"),
-    ),
-    *(
-        Break("I20.settlement", "lp_settlements", A_PAYMENT, statement)
-        for statement in (
-            change("lp_settlements", "state = 'canceled'"),
-            change("lp_settlements", "lp = lp || 'x'"),
-            change("lp_settlements", "rail = rail || 'x'"),
-            change("lp_settlement_legs", "units = units + 1", "settlement_id"),
-            change("lp_settlement_legs", "units = -units", "settlement_id"),
-            change("lp_settlement_legs", "entry_id = NULL", "settlement_id"),
-            change("lp_settlement_legs", "entry_id = uuidv7()", "settlement_id"),
-            drop("lp_settlement_legs", "settlement_id"),
-        )
-    ),
-    Break(
-        "I20.settlement",
-        "lp_settlements",
-        row("lp_settlements", "state = 'approved'"),
-        change("lp_settlements", "state = 'settled'"),
-    ),
-    *(
-        Break("I20.agreed", "lp_settlements", A_PAYMENT, change("lp_settlements", what))
-        for what in ("approved_by = proposed_by", "approved_by = NULL")
-    ),
-    Break(
-        "I20.agreed",
-        "lp_settlements",
-        row("lp_settlements", "reference = 'PAY-1'"),
-        change("lp_settlements", "as_of = as_of - interval '1 hour'"),
     ),
     Break(
         "I24.burned",

@@ -2,7 +2,7 @@
 
 from adapters.postgres.migrations.sql import run_sql_beside
 
-revision = "0022"
+revision = "0021"
 down_revision = "0020"
 
 

@@ -1,9 +1,9 @@
-"""Signed receipts of trades that ended."""
+"""Settlements of what the house and its LPs owe each other."""
 
 from adapters.postgres.migrations.sql import run_sql_beside
 
-revision = "0025"
-down_revision = "0024"
+revision = "0022"
+down_revision = "0021"
 
 
 def upgrade() -> None:

@@ -1,8 +1,8 @@
-"""Settlements of what the house and its LPs owe each other."""
+"""Signed receipts of trades that ended."""
 
 from adapters.postgres.migrations.sql import run_sql_beside
 
-revision = "0024"
+revision = "0023"
 down_revision = "0022"
 
 
