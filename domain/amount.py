@@ -21,7 +21,7 @@ class MalformedAmount(DomainError):
 
 
 class TooManyDigits(DomainError):
-    """More digits after the point than the asset has."""
+    """More digits after the point than the asset has, or than is traded."""
 
     reason = "TOO_MANY_DIGITS"
 

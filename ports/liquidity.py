@@ -15,8 +15,8 @@ from domain.trade.outcome import Absent, Filled, NotSent, Outcome, Rejected, Unk
 class LpRefused(DomainError):
     """The LP answered that it gives no price for this.
 
-    Where only the size stands against it, `metadata["code"]` is the reason of `AmountTooSmall` or
-    of `AmountTooLarge`.
+    Where only the size stands against it, `metadata["code"]` is the reason of `AmountTooSmall`, of
+    `AmountTooLarge`, or of `TooManyDigits` where it is finer than the venue trades.
     """
 
     kind = Kind.UPSTREAM
@@ -42,12 +42,22 @@ class LpCapabilities:
         is_firm: the venue itself holds to its price until the quote expires. Where it does not,
             the adapter puts a margin for the price's risk into its all-in amounts and executes
             with a limit at them, all or none, so that the port promises the same either way.
+        base_decimals: how many digits after the point an amount of the base may have, if fewer
+            than the asset's.
     """
 
     deduplicates_client_order_id: bool
     status_is_authoritative: bool
     visibility_window: timedelta
     is_firm: bool = True
+    base_decimals: int | None = None
+
+    def takes(self, base: Amount) -> bool:
+        """Say whether the venue trades an amount of the base that is as fine as this."""
+        if self.base_decimals is None:
+            return True
+        step: int = 10 ** max(0, base.asset.scale - self.base_decimals)
+        return base.units % step == 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

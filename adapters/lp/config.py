@@ -13,8 +13,8 @@ class LpConfig:
     """Attributes:
     name: what we call the venue.
     url: where its API starts, such as `https://www.okx.com`.
-    deduplicates_client_order_id, status_is_authoritative, visibility_window, is_firm: see
-        `LpCapabilities`; they must be what the venue really does.
+    deduplicates_client_order_id, status_is_authoritative, visibility_window, is_firm,
+        base_decimals: see `LpCapabilities`; they must be what the venue really does.
     quote_safety_margin: taken off the venue's expiry, for the way there and its clock.
     quote_timeout, status_timeout: of a whole call.
     connect_timeout, execute_timeout: of an execution; the second counts from its start and
@@ -28,6 +28,7 @@ class LpConfig:
     status_is_authoritative: bool = True
     visibility_window: timedelta = timedelta(seconds=2)
     is_firm: bool = True
+    base_decimals: int | None = None
     quote_safety_margin: timedelta = timedelta(seconds=1)
     quote_timeout: timedelta = timedelta(seconds=2)
     connect_timeout: timedelta = timedelta(seconds=2)
@@ -42,6 +43,7 @@ class LpConfig:
             status_is_authoritative=self.status_is_authoritative,
             visibility_window=self.visibility_window,
             is_firm=self.is_firm,
+            base_decimals=self.base_decimals,
         )
 
     @property

@@ -8,7 +8,8 @@ from typing import Generic, TypeVar
 from adapters.lp.config import LpConfig
 from adapters.lp.http import Answer
 from adapters.lp.outcome import not_found, outcome_from, price_from, status_from
-from domain.amount import Amount
+from adapters.lp.reading import NoPrice
+from domain.amount import Amount, TooManyDigits
 from domain.asset import Instrument
 from domain.ids import AttemptId
 from domain.side import Side
@@ -84,11 +85,16 @@ class VenueLp(LiquidityProvider, ABC, Generic[Config]):
 
     async def request_quote(self, request: LpQuoteRequest) -> LpQuote:
         return await price_from(
-            self.ask_price(request),
+            self._ask_price(request),
             lambda answer: self.read_price(answer, request),
             lp=self.name,
             request=request,
         )
+
+    async def _ask_price(self, request: LpQuoteRequest) -> Answer:
+        if request.is_base and not self.capabilities.takes(request.fixed):
+            raise NoPrice(TooManyDigits.reason)
+        return await self.ask_price(request)
 
     async def execute(
         self,

@@ -39,8 +39,8 @@ class NoPrice(Exception):
     """The venue was asked and understood, and gives no price for this.
 
     Attributes:
-        code: the reason of `AmountTooSmall` or `AmountTooLarge` where only the size stands
-            against it, or else the venue's own.
+        code: the reason of `AmountTooSmall`, `AmountTooLarge` or `TooManyDigits` where only the
+            size stands against it, or else the venue's own.
     """
 
     def __init__(self, code: str) -> None:
@@ -81,6 +81,10 @@ class Fields:
 
     def has(self, field: str) -> bool:
         return self._values.get(field) is not None
+
+    def is_null(self, field: str) -> bool:
+        """Say whether the field is there, and explicitly has no value."""
+        return field in self._values and self._values[field] is None
 
     def text(self, field: str) -> str:
         value = self._values.get(field)

@@ -73,6 +73,10 @@ def repeated_questions(subject: Subject) -> str:
     return "" if subject.repeats_question else "its prices do not say what they are prices of"
 
 
+def stepped_amounts(subject: Subject) -> str:
+    return "" if subject.has_step else "it trades amounts to the last digit of the asset"
+
+
 class Rules:
     """The rules of one module, in the order in which they are written."""
 
@@ -111,6 +115,7 @@ FAILURES: Final[dict[str, Say]] = {
 
 SWAPS: Final = {
     BTC_NGN.base.code + BTC_NGN.quote.code: "ETHNGN",
+    f"{BTC_NGN.base.code}{BTC_NGN.quote.code}.SPOT": "ETHNGN.SPOT",
     BTC_NGN.base.code: "ETH",
     BTC_NGN.quote.code: "KES",
     Side.BUY.value: Side.SELL.value,

@@ -63,7 +63,7 @@ class CreateQuote:
 
         Raises `SameAsset`, `InstrumentNotFound`, `InstrumentHalted`, `CustomerNotFound`,
         `CustomerSuspended`, `TenantSuspended`, `TenantHalted`, `AmountTooSmall`,
-        `AmountTooLarge`, `NoLiquidity`.
+        `AmountTooLarge`, `TooManyDigits`, `NoLiquidity`.
         """
         instrument = await known_instrument(self.market, order.base_asset, order.quote_asset)
         tenant = await self.settings.get(call.tenant_id)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from domain.amount import Amount, AmountTooLarge
+from domain.amount import Amount, AmountTooLarge, TooManyDigits
 from domain.asset import Instrument, InstrumentNotFound
 from domain.errors import DomainError
 from domain.ids import LpQuoteRequestId
@@ -102,7 +102,7 @@ class Candidates:
     budget: timedelta
 
     def best(self) -> BestPrice:
-        """Choose, or raise `AmountTooSmall`, `AmountTooLarge` or `NoLiquidity`."""
+        """Choose, or raise `AmountTooSmall`, `AmountTooLarge`, `TooManyDigits` or `NoLiquidity`."""
         usable = [
             (candidate, offer)
             for candidate in self.candidates
@@ -154,7 +154,7 @@ _LOST: Final[Mapping[RoutingRule, LpVerdict]] = {
 """What became of a usable price that was not used."""
 
 _SIZE: Final[Mapping[str, type[DomainError]]] = {
-    error.reason: error for error in (AmountTooSmall, AmountTooLarge)
+    error.reason: error for error in (AmountTooSmall, AmountTooLarge, TooManyDigits)
 }
 
 

@@ -38,7 +38,7 @@ class GetIndicativeQuote:
         """Return the best price of this moment on the tenant's terms.
 
         Raises `SameAsset`, `InstrumentNotFound`, `InstrumentHalted`, `TenantHalted`,
-        `AmountTooSmall`, `AmountTooLarge`, `NoLiquidity`.
+        `AmountTooSmall`, `AmountTooLarge`, `TooManyDigits`, `NoLiquidity`.
         """
         instrument = await known_instrument(self.market, question.base_asset, question.quote_asset)
         instrument.require_open(question.side)
