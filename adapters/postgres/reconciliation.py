@@ -62,9 +62,8 @@ _ASSIGN = "UPDATE core.breaks SET owner = $3, note = $4 WHERE tenant_id = $1 AND
 
 _ADD_RESOLUTION = """
 INSERT INTO core.break_resolutions (tenant_id, id, break_id, kind, note, linked_entry_id,
-    linked_break_id, counter_account_id, entry_id, transfer_id, proposed_by, proposed_at,
-    approved_by, approved_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+    linked_break_id, counter_account_id, proposed_by, proposed_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 """
 
 _GET_RESOLUTION = """
@@ -73,7 +72,8 @@ FROM core.break_resolutions AS r WHERE tenant_id = $1 AND break_id = $2 AND id =
 """
 
 _APPROVE = """
-UPDATE core.break_resolutions SET approved_by = $3, approved_at = $4
+UPDATE core.break_resolutions
+SET approved_by = $3, approved_at = $4, entry_id = $5, transfer_id = $6
 WHERE tenant_id = $1 AND id = $2 AND approved_by IS NULL
 """
 
@@ -124,12 +124,8 @@ class PostgresBreaks(BreakRepository):
                 resolution.linked_entry_id.uuid if resolution.linked_entry_id else None,
                 resolution.linked_break_id.uuid if resolution.linked_break_id else None,
                 adjustment.counter_account_id.uuid if adjustment else None,
-                adjustment.entry_id.uuid if adjustment else None,
-                adjustment.transfer_id.uuid if adjustment else None,
                 resolution.proposed_by.uuid if resolution.proposed_by else None,
                 resolution.proposed_at,
-                resolution.approved_by.uuid if resolution.approved_by else None,
-                resolution.approved_at,
             )
         except asyncpg.UniqueViolationError as error:
             raise _resolved(resolution) from error
@@ -147,7 +143,9 @@ class PostgresBreaks(BreakRepository):
         return _resolution(row, break_id)
 
     async def approve_resolution(self, resolution: BreakResolution) -> None:
-        assert resolution.approved_by is not None
+        adjustment = resolution.adjustment
+        assert resolution.approved_by is not None and adjustment is not None
+        assert adjustment.entry_id is not None and adjustment.transfer_id is not None
         try:
             done = await self._scope.driver.execute(
                 _APPROVE,
@@ -155,6 +153,8 @@ class PostgresBreaks(BreakRepository):
                 resolution.id.uuid,
                 resolution.approved_by.uuid,
                 resolution.approved_at,
+                adjustment.entry_id.uuid,
+                adjustment.transfer_id.uuid,
             )
         except asyncpg.UniqueViolationError as error:
             raise _resolved(resolution) from error
@@ -228,8 +228,8 @@ def _resolution(row: Any, break_id: BreakId) -> BreakResolution:
         adjustment=(
             Adjustment(
                 counter_account_id=AccountId(row["counter_account_id"]),
-                entry_id=EntryId(row["entry_id"]),
-                transfer_id=TransferId(row["transfer_id"]),
+                entry_id=EntryId(row["entry_id"]) if row["entry_id"] else None,
+                transfer_id=TransferId(row["transfer_id"]) if row["transfer_id"] else None,
             )
             if row["counter_account_id"]
             else None

@@ -28,15 +28,17 @@ class ResolutionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adjustment:
-    """The entry that sets the book right, by ids that are its own from the proposal on.
+    """The entry that sets the book right.
 
     Attributes:
         counter_account_id: the other account of its one transfer.
+        entry_id, transfer_id: None until it is approved: a proposal may wait for longer than a new
+            id may be used.
     """
 
     counter_account_id: AccountId
-    entry_id: EntryId
-    transfer_id: TransferId
+    entry_id: EntryId | None = None
+    transfer_id: TransferId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +76,14 @@ class BreakResolution:
     def resolved_at(self) -> datetime | None:
         return (self.approved_at or self.proposed_at) if self.is_effective else None
 
-    def approve(self, *, by: ApiKeyId, now: datetime) -> "BreakResolution":
+    def approve(
+        self, *, by: ApiKeyId, now: datetime, entry_id: EntryId, transfer_id: TransferId
+    ) -> "BreakResolution":
         """Return the approved adjustment, or raise `BreakSecondKeyRequired`."""
+        assert self.adjustment is not None
         if by == self.proposed_by:
             raise BreakSecondKeyRequired(
                 "another operator key must approve", break_resolution_id=self.id
             )
-        return replace(self, approved_by=by, approved_at=now)
+        adjustment = replace(self.adjustment, entry_id=entry_id, transfer_id=transfer_id)
+        return replace(self, adjustment=adjustment, approved_by=by, approved_at=now)

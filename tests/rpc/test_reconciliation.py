@@ -335,6 +335,22 @@ async def test_an_adjustment_that_the_ledger_refuses_leaves_the_proposal_as_it_i
     assert still.state == break_pb2.BREAK_STATE_PROPOSED
 
 
+async def test_a_proposal_waits_for_as_long_as_it_takes_to_be_approved(bank: Bank) -> None:
+    await bank.tell(("FT-1", "-2000000.00"))
+    (found,) = await bank.open_breaks()
+    proposed = await bank.resolve(found, counter_account_id=bank.treasury)
+    assert proposed.resolution.entry_id == ""
+    with pytest.raises(grpc.aio.AioRpcError):
+        await bank.approve(proposed)
+    client = await bank.platform.a_client(bank.tenant_id)
+
+    await client.deposit("", "2000000.00", "NGN")
+    approved = await bank.approve(proposed)
+
+    assert approved.state == RESOLVED
+    assert approved.resolution.entry_id.startswith("entry_")
+
+
 async def test_a_break_of_a_trade_is_linked_to_an_entry_and_never_adjusted(bank: Bank) -> None:
     client = await bank.platform.a_client(bank.tenant_id)
     customer_id = await bank.platform.a_funded_customer(client)

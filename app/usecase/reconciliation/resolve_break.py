@@ -116,11 +116,7 @@ class ResolveBreak:
                 f"counter_account_id must be another account in {found.amount.asset}",
                 field="counter_account_id",
             )
-        adjustment = Adjustment(
-            counter_account_id=counter.id,
-            entry_id=self.ids.new(EntryId),
-            transfer_id=self.ids.new(TransferId),
-        )
+        adjustment = Adjustment(counter_account_id=counter.id)
         await uow.breaks.add_resolution(
             self._resolution(call, found, ResolutionKind.ADJUSTMENT, explanation, now, adjustment)
         )
@@ -224,7 +220,12 @@ class ApproveBreakResolution:
             found = await _locked(uow, break_id)
             resolution = await uow.breaks.get_resolution(break_id, resolution_id)
             now = await uow.now()
-            approved = resolution.approve(by=call.api_key_id, now=now)
+            approved = resolution.approve(
+                by=call.api_key_id,
+                now=now,
+                entry_id=self.ids.new(EntryId),
+                transfer_id=self.ids.new(TransferId),
+            )
             await uow.breaks.approve_resolution(approved)
             await self._adjust(uow, call, found, approved, now)
             resolved = await tell_resolved(
@@ -289,6 +290,7 @@ def _require_equal(found: Break, units: int) -> None:
 
 def _adjusting(found: Break, adjustment: Adjustment, account_id: AccountId, call: Call) -> Entry:
     """Return the entry: what the source has more for us is debited to what mirrors it."""
+    assert adjustment.entry_id is not None and adjustment.transfer_id is not None
     counter, amount = adjustment.counter_account_id, found.amount
     rises = amount.is_positive
     return Entry(

@@ -761,7 +761,8 @@ BREAKS = [
         "I17.break",
         "breaks",
         A_BREAK,
-        "UPDATE core.break_resolutions SET approved_by = uuidv7(), approved_at = core.now() "
+        "UPDATE core.break_resolutions SET approved_by = uuidv7(), approved_at = core.now(), "
+        "entry_id = uuidv7(), transfer_id = uuidv7() "
         "WHERE tenant_id = :tenant AND break_id = :id",
     ),
     Break(

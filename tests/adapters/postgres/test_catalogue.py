@@ -109,6 +109,7 @@ MAY_UPDATE: Final = {
     ("reli_app", "instruments", "trading_state"),
     *(("reli_app", "trade_resolutions", f"approved_{what}") for what in ("by", "at")),
     *(("reli_app", "break_resolutions", f"approved_{what}") for what in ("by", "at")),
+    *(("reli_app", "break_resolutions", f"{what}_id") for what in ("entry", "transfer")),
     *(("reli_app", "breaks", column) for column in ("owner", "note")),
     *(
         ("reli_app", "lp_settlements", column)
