@@ -5,6 +5,8 @@ from datetime import timedelta
 from fractions import Fraction
 from typing import Any, assert_never
 
+from adapters.lp.b2c2.config import B2c2LpConfig
+from adapters.lp.b2c2.provider import B2c2Lp
 from adapters.lp.binance.config import BinanceLpConfig
 from adapters.lp.binance.provider import BinanceLp
 from adapters.lp.bybit.config import BybitLpConfig
@@ -20,6 +22,7 @@ from adapters.lp.valr.provider import ValrLp
 from adapters.lp.zero_hash.config import ZeroHashLpConfig
 from adapters.lp.zero_hash.provider import ZeroHashLp
 from app.settings import (
+    B2c2LpSettings,
     BaseLpSettings,
     BinanceLpSettings,
     BybitLpSettings,
@@ -59,6 +62,8 @@ def connect_lp(lp: LpSettings, sessions: LpSessions, clock: Clock) -> LiquidityP
             return BinanceLp(BinanceLpConfig(**_venue(lp)), sessions, clock)
         case BybitLpSettings():
             return BybitLp(BybitLpConfig(**_venue(lp)), sessions, clock)
+        case B2c2LpSettings():
+            return B2c2Lp(B2c2LpConfig(**_venue(lp)), sessions)
         case other:
             assert_never(other)
 

@@ -113,6 +113,15 @@ class BybitLpSettings(VenueSettings):
     account_type: VenueCode = "eb_convert_uta"
 
 
+class B2c2LpSettings(VenueSettings):
+    """B2C2's prices on request."""
+
+    adapter: Literal["b2c2"]
+    token: Credential
+    instruments: dict[InstrumentCode, VenueCode] = Field(default_factory=dict)
+    """The venue's name by instrument, where it is not the two assets' codes and `.SPOT`."""
+
+
 def _adapter(values: Any) -> Any:
     if isinstance(values, BaseLpSettings):
         return getattr(values, "adapter", None)
@@ -125,7 +134,8 @@ LpSettings = Annotated[
     | Annotated[ZeroHashLpSettings, Tag("zero-hash")]
     | Annotated[ValrLpSettings, Tag("valr")]
     | Annotated[BinanceLpSettings, Tag("binance")]
-    | Annotated[BybitLpSettings, Tag("bybit")],
+    | Annotated[BybitLpSettings, Tag("bybit")]
+    | Annotated[B2c2LpSettings, Tag("b2c2")],
     Discriminator(_adapter),
 ]
 """One liquidity provider; `adapter` says which wire format it speaks, the sandbox's unless told."""

@@ -159,6 +159,11 @@ class Bench:
             return fixed, rate.quote_for(fixed, side)
         return rate.base_for(fixed, side), fixed
 
+    def base_step(self) -> Amount:
+        """Return the least by which amounts of the base may differ at the venue."""
+        decimals = self.capabilities.base_decimals
+        return Amount(SIZE.asset, 1 if decimals is None else 10 ** (SIZE.asset.scale - decimals))
+
     def _usual_size(self, side: Side) -> Amount:
         return SIZE if side in self.subject.base_sides else QUOTE_SIZE
 

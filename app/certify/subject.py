@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Final
 
+from adapters.lp.b2c2.config import B2c2LpConfig
+from adapters.lp.b2c2.provider import B2c2Lp
 from adapters.lp.binance.config import BinanceLpConfig
 from adapters.lp.binance.provider import BinanceLp
 from adapters.lp.bybit.config import BybitLpConfig
@@ -14,7 +16,7 @@ from adapters.lp.http import LpSessions
 from adapters.lp.okx.config import OkxLpConfig
 from adapters.lp.okx.provider import OkxLp
 from adapters.lp.sandbox.config import SandboxLpConfig
-from adapters.lp.sandbox.face import binance, bybit, okx, valr, zero_hash
+from adapters.lp.sandbox.face import b2c2, binance, bybit, okx, valr, zero_hash
 from adapters.lp.sandbox.provider import SandboxLp
 from adapters.lp.valr.config import ValrLpConfig
 from adapters.lp.valr.provider import ValrLp
@@ -37,11 +39,13 @@ class Subject:
     order_key: what the venue knows an order by, of its attempt and the reference of its quote.
     secrets: what is sent along with a call.
     wrong_secret: a change of the configuration by which the venue must not know us.
+    dates_calls: whether a call says when it was made.
     tells_price: whether its answers say a price beside the amounts.
     repeats_question: whether an answer with a price says what it is a price of.
     base_sides, quote_sides: on which sides it prices an amount of the base, and of the quote
         asset.
     is_firm: whether the venue holds its prices.
+    has_step: whether it trades amounts of the base only that have fewer digits than the asset.
     tells_rejection, tells_expiry: whether an order that is refused, or is refused because its
         quote is over, gets a documented verdict.
     """
@@ -53,10 +57,12 @@ class Subject:
     order_key: Callable[[AttemptId, str], str]
     secrets: tuple[str, ...] = ()
     wrong_secret: Mapping[str, str] = field(default_factory=dict)
+    dates_calls: bool = True
     tells_price: bool = False
     base_sides: tuple[Side, ...] = tuple(Side)
     quote_sides: tuple[Side, ...] = tuple(Side)
     is_firm: bool = True
+    has_step: bool = False
     repeats_question: bool = True
     tells_rejection: bool = True
     tells_expiry: bool = False
@@ -206,6 +212,23 @@ SUBJECTS: Final[Mapping[str, Subject]] = {
             tells_expiry=True,
             base_sides=(Side.SELL,),
             quote_sides=(Side.BUY,),
+        ),
+        Subject(
+            name="b2c2",
+            face="b2c2",
+            deduplicates=False,
+            connect=_to(
+                lambda config, sessions, _: B2c2Lp(config, sessions),
+                B2c2LpConfig,
+                name="b2c2",
+                token=b2c2.TOKEN,
+            ),
+            order_key=lambda attempt, _: str(attempt.uuid),
+            secrets=(b2c2.TOKEN,),
+            wrong_secret={"token": "another"},
+            dates_calls=False,
+            quote_sides=(),
+            has_step=True,
         ),
     )
 }

@@ -25,7 +25,8 @@ from app.certify.certify import Grade, judge
 from app.certify.rules import RULES
 from app.certify.rules.rule import Rule
 from app.certify.subject import SUBJECTS, Subject
-from domain.amount import Amount
+from domain.amount import Amount, TooManyDigits
+from domain.quote.pricing import AmountTooSmall
 from domain.side import Side
 from domain.trade.outcome import ORDER_NOT_FOUND, Absent, Filled, NotSent, Rejected, Unknown
 from ports.liquidity import (
@@ -271,6 +272,18 @@ def takes_refusal_for_failure() -> Quoting:
     return quoting
 
 
+def takes_too_fine_for_too_small() -> Quoting:
+    async def quoting(request: LpQuoteRequest, asking: Awaitable[LpQuote]) -> LpQuote:
+        try:
+            return await asking
+        except LpRefused as error:
+            if error.metadata["code"] != TooManyDigits.reason:
+                raise
+            raise LpRefused(error.message, code=AmountTooSmall.reason) from error
+
+    return quoting
+
+
 def takes_failure_for_refusal(cause: str) -> Callable[[], Quoting]:
     def made() -> Quoting:
         async def quoting(request: LpQuoteRequest, asking: Awaitable[LpQuote]) -> LpQuote:
@@ -499,6 +512,7 @@ def timed_out_in_the_body(error: Callable[[], Exception]) -> AbstractContextMana
 
 MUTATIONS: Final[Mapping[str, Mutation]] = {
     "base-kept": of(quoting=only(True, drops_last_digit)),
+    "base-step": of(subject="b2c2", quoting=takes_too_fine_for_too_small),
     "quote-kept": of(quoting=only(False, drops_last_digit)),
     "price-told": of(quoting=only(True, prices_sales_higher)),
     "expiry-margin": of(quoting=forgets_the_margin),

@@ -15,7 +15,7 @@ from adapters.lp.sandbox.behavior import (
     magic_behavior,
 )
 from adapters.lp.sandbox.book import Book, BookedOrder, Order, OrderStatus
-from adapters.lp.sandbox.rates import BPS, Rate, Rates
+from adapters.lp.sandbox.rates import ASSETS, BPS, Rate, Rates
 from domain.amount import MAX_UNITS, Amount
 from domain.errors import DomainError
 from domain.rounding import divide_down, divide_up
@@ -124,6 +124,14 @@ class Desk:
 
     def find_rate(self, base: str, quote: str) -> Rate | None:
         return self._rates.find(base, quote)
+
+    def find_pair(self, pair: str) -> Rate | None:
+        """Return what a pair costs, such as `BTCZAR`, whose two codes nothing parts."""
+        for code in ASSETS:
+            rate = self.find_rate(pair.removesuffix(code), code)
+            if rate is not None:
+                return rate
+        return None
 
     def find_quote(self, quote_id: str) -> VenueQuote:
         quote = self._quotes.get(quote_id)

@@ -20,6 +20,7 @@ from aiohttp.typedefs import Handler
 from adapters.lp.sandbox.behavior import LATE_FILL_MS, Behavior, BehaviorSwitch
 from adapters.lp.sandbox.book import Book, OrderStatus
 from adapters.lp.sandbox.desk import Desk, Refused
+from adapters.lp.sandbox.face.b2c2 import B2c2Face
 from adapters.lp.sandbox.face.binance import BinanceFace
 from adapters.lp.sandbox.face.bybit import BybitFace
 from adapters.lp.sandbox.face.face import Face
@@ -59,6 +60,7 @@ FACES: Final[Mapping[str, Callable[[Trading], Face]]] = {
     "valr": ValrFace,
     "binance": BinanceFace,
     "bybit": BybitFace,
+    "b2c2": B2c2Face,
 }
 """The wire formats by name; one that trades with them is the adapter of that name."""
 

@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Final
 
 from adapters.lp.valr.config import ValrLpConfig
+from adapters.lp.worth import worth
 from domain.amount import Amount
 from domain.asset import Instrument
 from domain.rounding import divide_down, divide_up
@@ -55,12 +56,12 @@ def order_for(
     if side is Side.BUY:
         steps = worst * (_BPS + config.price_risk_bps) / _BPS / tick
         limit = tick * divide_up(steps.numerator, steps.denominator)
-        total = _worth(quantity, limit, instrument)
+        total = worth(quantity, limit, instrument)
         cost = divide_up(total.numerator, total.denominator)
     else:
         steps = worst * (_BPS - config.price_risk_bps) / _BPS / tick
         limit = tick * divide_down(steps.numerator, steps.denominator)
-        total = _worth(quantity, limit, instrument) * (_BPS - config.taker_fee_bps) / _BPS
+        total = worth(quantity, limit, instrument) * (_BPS - config.taker_fee_bps) / _BPS
         cost = divide_down(total.numerator, total.denominator)
     return LimitOrder(quantity, limit, Amount(instrument.quote, cost))
 
@@ -81,9 +82,3 @@ def _worst_price(quantity: Amount, levels: Sequence[Level]) -> Fraction | None:
         if missing <= 0:
             return level.price
     return None
-
-
-def _worth(base: Amount, price: Fraction, instrument: Instrument) -> Fraction:
-    """Return the base's worth in minor units of the quote asset."""
-    units_per_unit = Fraction(10**instrument.quote.scale, 10**instrument.base.scale)
-    return price * base.units * units_per_unit

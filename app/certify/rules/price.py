@@ -21,9 +21,11 @@ from app.certify.rules.rule import (
     quote_amounts,
     repeated_questions,
     require,
+    stepped_amounts,
     told_prices,
 )
-from domain.amount import Amount
+from app.certify.wire import raw
+from domain.amount import Amount, TooManyDigits
 from domain.side import Side
 from ports.liquidity import (
     LpRefused,
@@ -34,12 +36,29 @@ RULES: Final = Rules()
 rule = RULES.rule
 
 
-@rule("base-kept", "A price for a base amount keeps it to the last digit.")
+@rule("base-kept", "A price for a base amount keeps it to the last digit that the venue trades.")
 async def _(bench: Bench) -> None:
     for side in bench.subject.base_sides:
-        fixed = Amount(SIZE.asset, SIZE.units + 1)
+        fixed = SIZE + bench.base_step()
         quote = await bench.lp.request_quote(bench.ask(side, fixed))
         require(quote.base == fixed, quote)
+
+
+@rule(
+    "base-step",
+    "A base amount finer than the venue trades is refused as that, and not asked for.",
+    stepped_amounts,
+)
+async def _(bench: Bench) -> None:
+    for side in bench.subject.base_sides:
+        fixed = SIZE + Amount(SIZE.asset, 1)
+        with bench.wire.saying(raw(b"")):
+            try:
+                raise Broken(str(await bench.lp.request_quote(bench.ask(side, fixed))))
+            except LpRefused as refused:
+                require(refused.metadata.get("code") == TooManyDigits.reason, refused.metadata)
+            except LpUnavailable as error:
+                raise Broken(str(error)) from error
 
 
 @rule("quote-kept", "A price for a quote amount keeps it to the last digit.", quote_amounts)

@@ -53,6 +53,11 @@ def signed_calls(subject: Subject) -> str:
     return "" if subject.secrets else "its calls are not signed"
 
 
+def dated_calls(subject: Subject) -> str:
+    is_dated = subject.secrets and subject.dates_calls
+    return "" if is_dated else "its calls do not say when they were made"
+
+
 def told_prices(subject: Subject) -> str:
     return "" if subject.tells_price else "its answers tell no price beside the amounts"
 
@@ -71,6 +76,10 @@ def loose_prices(subject: Subject) -> str:
 
 def repeated_questions(subject: Subject) -> str:
     return "" if subject.repeats_question else "its prices do not say what they are prices of"
+
+
+def stepped_amounts(subject: Subject) -> str:
+    return "" if subject.has_step else "it trades amounts to the last digit of the asset"
 
 
 class Rules:
@@ -111,6 +120,7 @@ FAILURES: Final[dict[str, Say]] = {
 
 SWAPS: Final = {
     BTC_NGN.base.code + BTC_NGN.quote.code: "ETHNGN",
+    f"{BTC_NGN.base.code}{BTC_NGN.quote.code}.SPOT": "ETHNGN.SPOT",
     BTC_NGN.base.code: "ETH",
     BTC_NGN.quote.code: "KES",
     Side.BUY.value: Side.SELL.value,

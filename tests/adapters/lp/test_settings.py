@@ -6,6 +6,7 @@ from typing import Any, Final
 import pytest
 from pydantic import ValidationError
 
+from adapters.lp.b2c2.provider import B2c2Lp
 from adapters.lp.binance.provider import BinanceLp
 from adapters.lp.bybit.provider import BybitLp
 from adapters.lp.http import open_lp_sessions
@@ -52,6 +53,14 @@ BINANCE: Final = {
     "secret": "the-secret",
 }
 BYBIT: Final = {**BINANCE, "name": "bybit", "adapter": "bybit"}
+B2C2: Final = {
+    **COMMON,
+    "name": "b2c2",
+    "adapter": "b2c2",
+    "token": "the-token",
+    "asset_codes": {"USDT": "UST"},
+    "instruments": {"BTC-ZAR": "BTCZAR.SPOT"},
+}
 
 
 def told(monkeypatch: pytest.MonkeyPatch, *lps: dict[str, Any]) -> Settings:
@@ -62,7 +71,7 @@ def told(monkeypatch: pytest.MonkeyPatch, *lps: dict[str, Any]) -> Settings:
 async def test_each_provider_gets_the_adapter_that_its_settings_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings = told(monkeypatch, SANDBOX, OKX, ZERO_HASH, VALR, BINANCE, BYBIT)
+    settings = told(monkeypatch, SANDBOX, OKX, ZERO_HASH, VALR, BINANCE, BYBIT, B2C2)
 
     async with open_lp_sessions() as sessions:
         lps = connect_lps(settings.lps, sessions, SystemClock())
@@ -76,15 +85,16 @@ async def test_each_provider_gets_the_adapter_that_its_settings_name(
         "valr-main": ValrLp,
         "binance": BinanceLp,
         "bybit": BybitLp,
+        "b2c2": B2c2Lp,
     }
     assert {name for name, lp in lps.items() if not lp.capabilities.is_firm} == {"valr-main"}
     assert [feed.source.name for feed in feeds] == ["alpha"]
 
 
 def test_no_text_of_the_settings_shows_a_credential(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = told(monkeypatch, OKX, ZERO_HASH)
+    settings = told(monkeypatch, OKX, ZERO_HASH, B2C2)
 
-    assert not any(value in repr(settings) for value in KEYS.values())
+    assert not any(value in repr(settings) for value in [*KEYS.values(), "the-token"])
 
 
 @pytest.mark.parametrize(
@@ -102,6 +112,9 @@ def test_no_text_of_the_settings_shows_a_credential(monkeypatch: pytest.MonkeyPa
         {**VALR, "tick_sizes": {"BTC-ZAR": "0"}},
         {**VALR, "tick_sizes": {"BTCZAR": "1"}},
         {**VALR, "price_risk_bps": -1},
+        {**B2C2, "token": ""},
+        {**B2C2, "instruments": {"BTCZAR": "BTCZAR.SPOT"}},
+        {**B2C2, "instruments": {"BTC-ZAR": "BTC/ZAR"}},
         {name: value for name, value in OKX.items() if name != "status_is_authoritative"},
     ],
 )

@@ -14,7 +14,7 @@ from adapters.lp.sandbox.behavior import ON_QUOTE, QUOTE_DELAY_S, Behavior
 from adapters.lp.sandbox.book import BookedOrder, OrderStatus
 from adapters.lp.sandbox.desk import Refused
 from adapters.lp.sandbox.face.face import Face
-from adapters.lp.sandbox.rates import ASSETS, Rate
+from adapters.lp.sandbox.rates import Rate
 from adapters.lp.sandbox.trading import Trading, Working
 from adapters.lp.sandbox.wire import plain_text, read_body, read_text, respond
 from domain.amount import Amount
@@ -116,11 +116,10 @@ class ValrFace(Face):
         return self._answer(_summary_fields(known))
 
     def _rate(self, pair: str) -> Rate:
-        for code in ASSETS:
-            rate = self._trading.desk.find_rate(pair.removesuffix(code), code)
-            if rate is not None:
-                return rate
-        raise Refused(404, "UNKNOWN_INSTRUMENT", "no such pair")
+        rate = self._trading.desk.find_pair(pair)
+        if rate is None:
+            raise Refused(404, "UNKNOWN_INSTRUMENT", "no such pair")
+        return rate
 
     async def _admit(self, request: web.Request) -> None:
         headers = request.headers

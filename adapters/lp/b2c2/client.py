@@ -1,0 +1,31 @@
+"""The calls of B2C2, each with the account's token.
+
+Source: public clients of the venue and their recorded answers; docs/venues.md lists them.
+"""
+
+from adapters.lp.b2c2.config import B2c2LpConfig
+from adapters.lp.http import Answer, Call, Connection, LpSessions, json_body
+
+
+class B2c2Client:
+    """Every call raises `NotConnected` or `NoAnswer`."""
+
+    def __init__(self, config: B2c2LpConfig, sessions: LpSessions) -> None:
+        self._config = config
+        self._connection = Connection(config, sessions)
+
+    async def request_for_quote(self, fields: dict[str, str]) -> Answer:
+        return await self._connection.quote(self._post("/request_for_quote/", fields))
+
+    async def order(self, fields: dict[str, str]) -> Answer:
+        return await self._connection.execute(self._post("/order/", fields))
+
+    async def find_order(self, client_order_id: str) -> Answer:
+        call = Call("GET", f"/order/{client_order_id}", headers=self._headers())
+        return await self._connection.status(call)
+
+    def _post(self, target: str, fields: dict[str, str]) -> Call:
+        return Call("POST", target, json_body(fields), self._headers())
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Token {self._config.token}"}
