@@ -9,7 +9,7 @@ import pytest
 
 from app.usecase.quote.get_indicative_quote import PriceQuestion
 from app.usecase.quote.stream_quotes import NoPrice, PriceNews, StreamQuotes, Unchanged
-from domain.asset import InstrumentHalted
+from domain.asset import InstrumentHalted, InstrumentNotFound
 from domain.errors import DomainError
 from domain.ids import TenantId
 from domain.quote.errors import NoLiquidity
@@ -129,21 +129,23 @@ async def test_it_is_looked_at_once_a_second_and_only_while_somebody_listens() -
     assert prices.looks[6:] == [66, 67, 68, 69, 70], "nothing was put by for him"
 
 
-async def test_no_price_for_the_moment_is_told_once_and_the_stream_goes_on() -> None:
-    gone = NoLiquidity("nobody answers")
-    prices = Prices([costs("100.00"), gone, gone, costs("100.00")])
+@pytest.mark.parametrize("refusal", [NoLiquidity("nobody answers"), InstrumentHalted("closed")])
+async def test_no_price_for_the_moment_is_told_once_and_the_stream_goes_on(
+    refusal: DomainError,
+) -> None:
+    prices = Prices([costs("100.00"), refusal, refusal, costs("100.00")])
 
     told = await first(prices.stream(), 3)
 
-    assert told == [costs("100.00"), NoPrice(gone), costs("100.00", at_s=3)]
+    assert told == [costs("100.00"), NoPrice(refusal), costs("100.00", at_s=3)]
 
 
 async def test_what_will_not_pass_ends_it() -> None:
-    halted = InstrumentHalted("closed")
-    news = Prices([costs("100.00"), halted]).stream()
+    gone = InstrumentNotFound("not traded any more")
+    news = Prices([costs("100.00"), gone]).stream()
     await anext(news)
 
-    with pytest.raises(InstrumentHalted):
+    with pytest.raises(InstrumentNotFound):
         await anext(news)
 
 
