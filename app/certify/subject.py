@@ -39,6 +39,7 @@ class Subject:
     order_key: what the venue knows an order by, of its attempt and the reference of its quote.
     secrets: what is sent along with a call.
     wrong_secret: a change of the configuration by which the venue must not know us.
+    dates_calls: whether a call says when it was made.
     tells_price: whether its answers say a price beside the amounts.
     repeats_question: whether an answer with a price says what it is a price of.
     base_sides, quote_sides: on which sides it prices an amount of the base, and of the quote
@@ -56,6 +57,7 @@ class Subject:
     order_key: Callable[[AttemptId, str], str]
     secrets: tuple[str, ...] = ()
     wrong_secret: Mapping[str, str] = field(default_factory=dict)
+    dates_calls: bool = True
     tells_price: bool = False
     base_sides: tuple[Side, ...] = tuple(Side)
     quote_sides: tuple[Side, ...] = tuple(Side)
@@ -224,6 +226,7 @@ SUBJECTS: Final[Mapping[str, Subject]] = {
             order_key=lambda attempt, _: str(attempt.uuid),
             secrets=(b2c2.TOKEN,),
             wrong_secret={"token": "another"},
+            dates_calls=False,
             quote_sides=(),
             has_step=True,
         ),

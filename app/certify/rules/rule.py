@@ -53,6 +53,11 @@ def signed_calls(subject: Subject) -> str:
     return "" if subject.secrets else "its calls are not signed"
 
 
+def dated_calls(subject: Subject) -> str:
+    is_dated = subject.secrets and subject.dates_calls
+    return "" if is_dated else "its calls do not say when they were made"
+
+
 def told_prices(subject: Subject) -> str:
     return "" if subject.tells_price else "its answers tell no price beside the amounts"
 

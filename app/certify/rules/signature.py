@@ -8,6 +8,7 @@ from app.certify.bench import Bench, Role
 from app.certify.rules.rule import (
     Rules,
     asked,
+    dated_calls,
     require,
     signed_calls,
 )
@@ -34,7 +35,7 @@ async def _(bench: Bench) -> None:
     require(isinstance(status, Unknown), status)
 
 
-@rule("clock-followed", "A clock that is off is set right by the venue's own answer.", signed_calls)
+@rule("clock-followed", "A clock that is off is set right by the venue's own answer.", dated_calls)
 async def _(bench: Bench) -> None:
     for skew in (timedelta(minutes=2), timedelta(minutes=-2)):
         bench.venue.clock.skew = skew
@@ -43,7 +44,7 @@ async def _(bench: Bench) -> None:
         require(await asked(bench) is LpQuote, f"{skew} off, and no price at the second try")
 
 
-@rule("clock-bounded", "A venue whose clock is absurd is not followed.", signed_calls)
+@rule("clock-bounded", "A venue whose clock is absurd is not followed.", dated_calls)
 async def _(bench: Bench) -> None:
     bench.venue.clock.skew = timedelta(days=400)
     await asked(bench)
