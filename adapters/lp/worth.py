@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 from domain.amount import Amount
-from domain.asset import Instrument
+from domain.asset import Asset, Instrument
 from domain.rounding import divide_down, divide_up
 from domain.side import Side
 
@@ -14,8 +14,7 @@ def worth(base: Amount, price: Fraction, instrument: Instrument) -> Fraction:
     return price * base.units * units_per_unit
 
 
-def worth_against_us(base: Amount, price: Fraction, instrument: Instrument, side: Side) -> Amount:
+def against_us(exact: Fraction, quote: Asset, side: Side) -> Amount:
     """Return what is paid at most or received at least, in whole minor units."""
-    exact = worth(base, price, instrument)
     divide = divide_up if side is Side.BUY else divide_down
-    return Amount(instrument.quote, divide(exact.numerator, exact.denominator))
+    return Amount(quote, divide(exact.numerator, exact.denominator))

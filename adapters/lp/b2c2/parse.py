@@ -6,13 +6,14 @@ price is told and no quote amount, which is therefore the two multiplied, rounde
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fractions import Fraction
 from typing import Final
 
 from adapters.lp.b2c2.config import B2c2LpConfig
 from adapters.lp.http import OK, Answer
 from adapters.lp.provider import Order
 from adapters.lp.reading import BadAnswer, Fields, NoPrice, unexpected, unreadable
-from adapters.lp.worth import worth_against_us
+from adapters.lp.worth import against_us, worth
 from domain.amount import MAX_UNITS, Amount, AmountTooLarge, TooManyDigits
 from domain.asset import Instrument
 from domain.quote.pricing import AmountTooSmall
@@ -77,7 +78,8 @@ def parse_quote(answer: Answer, request: LpQuoteRequest, config: B2c2LpConfig) -
         side=request.side.value,
     )
     base = fields.amount("quantity", request.instrument.base)
-    quote = _worth(fields, "price", base, request.instrument, request.side)
+    exact = worth(base, fields.price("price"), request.instrument)
+    quote = _told(exact, request.instrument, request.side)
     if not quote.is_positive:
         raise NoPrice(AmountTooSmall.reason)
     valid_until = fields.time("valid_until")
@@ -91,24 +93,19 @@ def parse_quote(answer: Answer, request: LpQuoteRequest, config: B2c2LpConfig) -
 def parse_order(answer: Answer, order: Order, config: B2c2LpConfig) -> Filled | Rejected:
     """Read what became of an order, or raise `BadAnswer`."""
     fields = _object(answer)
-    instrument, name = order.instrument, config.name_of(order.instrument)
+    name = config.name_of(order.instrument)
     fields.expect(
         client_order_id=str(order.client_order_id.uuid), instrument=name, side=order.side.value
     )
-    base = fields.amount("quantity", instrument.base)
+    base = fields.amount("quantity", order.instrument.base)
     if fields.is_null("executed_price"):
         # With trades it would be a contradiction, and without their list only half an answer.
         if fields.parts("trades"):
             raise unreadable("no executed_price, and trades")
         return Rejected(reason="LP_REJECTED", evidence=answer.evidence)
-    quote = _worth(fields, "executed_price", base, instrument, order.side)
-    if not quote.is_positive:
-        raise unreadable("what was executed is worth nothing")
-    if fields.has("trades"):
-        _expect_trades_of(fields, base, order, name)
     return Filled(
         base=base,
-        quote=quote,
+        quote=_executed(fields, base, order, name),
         venue_order_id=fields.identifier("order_id"),
         evidence=answer.evidence,
     )
@@ -138,21 +135,34 @@ def _error_code(answer: Answer) -> str:
     return errors[0].code("code")
 
 
-def _worth(fields: Fields, price: str, base: Amount, instrument: Instrument, side: Side) -> Amount:
-    worth = worth_against_us(base, fields.price(price), instrument, side)
-    if worth.units > MAX_UNITS:
-        raise unreadable(f"{price} is no price for this amount")
-    return worth
+def _executed(fields: Fields, base: Amount, order: Order, name: str) -> Amount:
+    """Return what the order came to, which is the sum of its trades where they are told.
+
+    Its own price is their average, and may be rounded.
+    """
+    if fields.has("trades"):
+        exact, filled = Fraction(), Amount(base.asset, 0)
+        for trade in fields.parts("trades"):
+            trade.expect(instrument=name, side=order.side.value)
+            quantity = trade.amount("quantity", base.asset)
+            exact += worth(quantity, trade.price("price"), order.instrument)
+            filled += quantity
+        if filled != base:
+            raise unreadable("the trades are not the whole order")
+    else:
+        exact = worth(base, fields.price("executed_price"), order.instrument)
+    quote = _told(exact, order.instrument, order.side)
+    if not quote.is_positive:
+        raise unreadable("what was executed is worth nothing")
+    fields.expect_price("executed_price", base, quote)
+    return quote
 
 
-def _expect_trades_of(fields: Fields, base: Amount, order: Order, instrument: str) -> None:
-    """Raise unless the trades are all of this order, and the whole of it."""
-    filled = Amount(base.asset, 0)
-    for trade in fields.parts("trades"):
-        trade.expect(instrument=instrument, side=order.side.value)
-        filled += trade.amount("quantity", base.asset)
-    if filled != base:
-        raise unreadable("the trades are not the whole order")
+def _told(exact: Fraction, instrument: Instrument, side: Side) -> Amount:
+    amount = against_us(exact, instrument.quote, side)
+    if amount.units > MAX_UNITS:
+        raise unreadable("the price is none for this amount")
+    return amount
 
 
 def _time(at: datetime) -> str:

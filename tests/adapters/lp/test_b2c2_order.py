@@ -25,7 +25,7 @@ from domain.ids import AttemptId, LpQuoteRequestId
 from domain.side import Side
 from domain.trade.outcome import Filled, Rejected
 from ports.liquidity import LpQuoteRequest
-from tests.support.builders import BTC, BTC_NGN, ETH_NGN, an_id, btc
+from tests.support.builders import BTC, BTC_NGN, ETH_NGN, an_id, btc, ngn
 
 CONFIG: Final = B2c2LpConfig(name="b2c2", url="http://127.0.0.1:1", token="t")
 DATE: Final = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -144,6 +144,20 @@ def test_what_is_kept_of_a_price_is_read_as_it_was() -> None:
     assert quote.expires_at == DATE + timedelta(seconds=9, microseconds=25_464)
 
 
+def test_an_order_of_several_trades_comes_to_their_sum_and_not_to_its_rounded_price() -> None:
+    trades = [
+        {**TRADE, "quantity": "0.0100", "price": "150000010.2"},
+        {**TRADE, "quantity": "0.0100", "price": "150000012.7"},
+    ]
+
+    outcome = parse_order(
+        an_order_answer(executed_price="150000011", trades=trades), an_order(), CONFIG
+    )
+
+    assert isinstance(outcome, Filled)
+    assert outcome.quote == ngn("3000000.23")  # of 3000000.229; the price would make it 3000000.22
+
+
 def test_an_order_without_an_executed_price_and_without_trades_was_rejected() -> None:
     outcome = parse_order(an_order_answer(executed_price=None, trades=[]), an_order(), CONFIG)
 
@@ -163,6 +177,8 @@ def test_a_fill_need_not_list_its_trades() -> None:
         {"trades": []},
         {"trades": [{**TRADE, "quantity": "0.0100"}]},
         {"trades": [TRADE, TRADE]},
+        {"trades": [{**TRADE, "price": "150100000"}]},
+        {"executed_price": "150100000"},
         {"trades": [{**TRADE, "side": "sell"}]},
         {"trades": [{**TRADE, "instrument": "ETHNGN.SPOT"}]},
         {"executed_price": "9" * 30},
