@@ -41,7 +41,7 @@ from app.rpc.ledger import (
 from app.rpc.liquidity import LiquidityAdminServicer, LpSettlementAdminServicer
 from app.rpc.market import MarketAdminServicer, MarketServicer
 from app.rpc.quote import QuoteServicer
-from app.rpc.reconciliation import ReconciliationAdminServicer
+from app.rpc.reconciliation import ReconciliationAdminServicer, ReconciliationServicer
 from app.rpc.sandbox import SandboxServicer
 from app.rpc.tenant import ApiKeyServicer, CustomerServicer, TenantAdminServicer, TenantServicer
 from app.rpc.trade import TradeAdminServicer, TradeServicer
@@ -397,10 +397,12 @@ class Container(containers.DeclarativeContainer):
         list_dead_letters=providers.Singleton(ListDeadLetters, units_of_work, directory),
         request_replay=providers.Singleton(RequestReplay, once, directory),
     )
+    read_breaks = providers.Singleton(ReadBreaks, units_of_work)
+    reconciliation_servicer = providers.Singleton(ReconciliationServicer, read_breaks=read_breaks)
     reconciliation_admin_servicer = providers.Singleton(
         ReconciliationAdminServicer,
         import_statement=import_statement,
-        read_breaks=providers.Singleton(ReadBreaks, units_of_work),
+        read_breaks=read_breaks,
         assign_break=providers.Singleton(AssignBreak, units_of_work),
         resolve_break=providers.Singleton(ResolveBreak, once, ids, announce),
         approve_break_resolution=providers.Singleton(ApproveBreakResolution, once, ids, announce),
@@ -440,6 +442,7 @@ class Container(containers.DeclarativeContainer):
         statement_servicer,
         statement_admin_servicer,
         event_admin_servicer,
+        reconciliation_servicer,
         reconciliation_admin_servicer,
         lp_settlement_admin_servicer,
         sandbox_servicer,

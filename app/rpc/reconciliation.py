@@ -1,4 +1,4 @@
-"""ReconciliationAdminService: decode, call one use case, encode."""
+"""ReconciliationService and ReconciliationAdminService: decode, call one use case, encode."""
 
 from adapters.wire.reconciliation import (
     break_message,
@@ -6,6 +6,7 @@ from adapters.wire.reconciliation import (
     read_source_kind,
     statement_message,
 )
+from app.rpc.caller import current_caller
 from app.rpc.context import Context
 from app.rpc.request import (
     call_without_id,
@@ -30,10 +31,25 @@ from domain.reconciliation.statement import Source
 from reli.reconciliation.v1 import reconciliation_service_pb2 as pb
 from reli.reconciliation.v1.reconciliation_service_pb2_grpc import (
     ReconciliationAdminServiceServicer,
+    ReconciliationServiceServicer,
 )
 
 MAX_OWNER = 64
 MAX_NOTE = 500
+
+
+class ReconciliationServicer(ReconciliationServiceServicer):
+    def __init__(self, *, read_breaks: ReadBreaks) -> None:
+        self._read_breaks = read_breaks
+
+    async def ListBreaks(
+        self, request: pb.ReconciliationServiceListBreaksRequest, context: Context
+    ) -> pb.ReconciliationServiceListBreaksResponse:
+        page, now = await self._read_breaks.list(current_caller().tenant_id, page_of(request))
+        return pb.ReconciliationServiceListBreaksResponse(
+            breaks=[break_message(found, now=now) for found in page.items],
+            next_page_token=next_token(page),
+        )
 
 
 class ReconciliationAdminServicer(ReconciliationAdminServiceServicer):

@@ -79,6 +79,9 @@ _ADD: Final[Mapping[str, Callable[[Any, grpc.aio.Server], None]]] = {
         lp_settlement_service_pb2_grpc.add_LpSettlementAdminServiceServicer_to_server
     ),
     "EventAdminServicer": event_service_pb2_grpc.add_EventAdminServiceServicer_to_server,
+    "ReconciliationServicer": (
+        reconciliation_service_pb2_grpc.add_ReconciliationServiceServicer_to_server
+    ),
     "ReconciliationAdminServicer": (
         reconciliation_service_pb2_grpc.add_ReconciliationAdminServiceServicer_to_server
     ),

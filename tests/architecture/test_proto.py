@@ -105,8 +105,10 @@ def test_no_two_methods_share_a_route() -> None:
 
 @each("rpc", RPCS, ids=_name)
 def test_a_request_and_a_response_belong_to_one_method(rpc: Rpc) -> None:
-    assert rpc.request.name == f"{rpc.method.name}Request"
-    assert rpc.response.name == f"{rpc.method.name}Response"
+    # Of two services that have a method of that name one puts its own before it.
+    names = {rpc.method.name, rpc.service.rpartition(".")[2] + rpc.method.name}
+    assert rpc.request.name in {f"{name}Request" for name in names}
+    assert rpc.response.name == rpc.request.name.removesuffix("Request") + "Response"
     assert rpc.method.client_streaming == (rpc.method.name in STREAMS)
     assert rpc.method.server_streaming == (rpc.method.name in STREAMS_OF_RESPONSES)
 

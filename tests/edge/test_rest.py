@@ -614,7 +614,7 @@ async def _walk_through_a_resolution(
     )
     assert approved["trade"]["state"] == "TRADE_STATE_SETTLED"
     assert (await operator.get(f"/v1/tenants/{tenant_id}/breaks"))["breaks"] == []
-    await _walk_through_a_break(operator, second, tenant_id)
+    await _walk_through_a_break(operator, second, partner, tenant_id)
     await _walk_through_a_settlement(operator, second, house_id)
 
 
@@ -672,7 +672,9 @@ async def _walk_through_a_settlement(operator: Partner, second: Partner, house_i
     assert listed == settlements[::-1]
 
 
-async def _walk_through_a_break(operator: Partner, second: Partner, tenant_id: str) -> None:
+async def _walk_through_a_break(
+    operator: Partner, second: Partner, partner: Partner, tenant_id: str
+) -> None:
     """A bank tells of a payment that the book does not have, and two persons enter it."""
     now = datetime.now(UTC)
     content = csv_statement(
@@ -688,6 +690,8 @@ async def _walk_through_a_break(operator: Partner, second: Partner, tenant_id: s
     )
     assert (told["statement"]["lines"], told["statement"]["breaks_raised"]) == (1, 1)
     (found,) = (await operator.get(f"/v1/tenants/{tenant_id}/breaks"))["breaks"]
+    (own,) = (await partner.get("/v1/breaks"))["breaks"]
+    assert own["id"] == found["id"]
     path = f"/v1/tenants/{tenant_id}/breaks/{found['id']}"
     assigned = await operator.post(f"{path}:assign", {"owner": "ada", "note": "asked the bank"})
     assert assigned["reconciliation_break"]["owner"] == "ada"

@@ -578,6 +578,7 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
         "format": "STATEMENT_FORMAT_CSV",
         "content": csv_statement(NOW - timedelta(hours=2), NOW),
     },
+    "ReconciliationService/ListBreaks": lambda w: {},
     "ReconciliationAdminService/ListBreaks": lambda w: {"tenant_id": w.tenant_id},
     "ReconciliationAdminService/AssignBreak": lambda w: {
         "tenant_id": w.tenant_id,

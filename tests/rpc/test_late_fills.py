@@ -346,12 +346,18 @@ async def test_breaks_are_listed_the_newest_first_page_by_page(desk: Desk) -> No
     assert ids == sorted(ids, reverse=True)
 
 
-async def test_only_the_operator_sees_breaks(desk: Desk) -> None:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await desk.client.reconciliation_admin.ListBreaks(
-            pb.ListBreaksRequest(tenant_id=desk.tenant_id)
-        )
+async def test_a_tenant_sees_its_own_breaks_and_names_no_tenant(desk: Desk) -> None:
+    await desk.platform.alpha.behave("other_price_far", 1)
+    quote = await desk.client.quote(desk.customer_id, "0.01")
+    assert (await desk.client.accept(quote.id)).state == SETTLED
+    named = pb.ListBreaksRequest(tenant_id=desk.tenant_id)
+    listed = await desk.platform.operator.reconciliation_admin.ListBreaks(named)
 
+    own = await desk.client.reconciliation.ListBreaks(pb.ReconciliationServiceListBreaksRequest())
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await desk.client.reconciliation_admin.ListBreaks(named)
+
+    assert [one.id for one in own.breaks] == [one.id for one in listed.breaks] != []
     assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
 
 

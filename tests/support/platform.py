@@ -156,6 +156,7 @@ class Client:
         self.checkpoint_admin = self._bound(checkpoint_grpc.CheckpointAdminServiceStub(channel))
         self.statements = self._bound(statement_grpc.StatementServiceStub(channel))
         self.statement_admin = self._bound(statement_grpc.StatementAdminServiceStub(channel))
+        self.reconciliation = self._bound(reconciliation_grpc.ReconciliationServiceStub(channel))
         self.reconciliation_admin = self._bound(
             reconciliation_grpc.ReconciliationAdminServiceStub(channel)
         )

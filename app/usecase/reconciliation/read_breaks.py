@@ -11,7 +11,7 @@ from ports.unit_of_work import UnitOfWorkFactory
 
 @dataclass(frozen=True, slots=True)
 class ReadBreaks:
-    """Breaks of one tenant, for the operator."""
+    """Breaks of one tenant."""
 
     units_of_work: UnitOfWorkFactory
 
