@@ -24,7 +24,7 @@ SETUP_CONCURRENCY: Final = 8
 SIZE: Final = "0.00100000"
 NAIRA: Final = "1000000000000.00"
 BITCOIN: Final = "1000000.00000000"
-VENUES: Final = ("alpha", "beta")
+VENUES: Final = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta")
 
 EVENTS_WAITING: Final = """
 SELECT (SELECT count(*) FROM core.outbox WHERE sequence IS NULL)
@@ -43,13 +43,15 @@ class Broken(Exception):
 
 
 @contextmanager
-def running_stack(*, serve: int = 1, work: int = 1) -> Iterator[ReadyStack]:
+def running_stack(*, serve: int = 1, work: int = 1, venues: int = 2) -> Iterator[ReadyStack]:
     """Run a stack of its own in a temporary directory."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     with TemporaryDirectory(prefix="reli-bench-") as directory:
         home = Path(directory, "home")
-        options = StackOptions(home=home, serve_processes=serve, work_processes=work)
+        options = StackOptions(
+            home=home, serve_processes=serve, work_processes=work, venues=VENUES[:venues]
+        )
         with Stack(options) as stack:
             try:
                 yield stack.start()

@@ -150,7 +150,7 @@ class _Caller:
 
 
 def _on_stack(options: argparse.Namespace) -> Json:
-    with running_stack() as ready:
+    with running_stack(venues=options.venues) as ready:
         return uvloop.run(measure(ready, options))
 
 
@@ -190,7 +190,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rate", type=float, default=50, help="quotes a second")
     parser.add_argument("--tenants", type=int, default=4)
     parser.add_argument("--customers", type=int, default=50, help="per tenant")
-    parser.add_argument("--venues", type=int, default=2, help="asked for each quote, 1 or 2")
+    parser.add_argument("--venues", type=int, default=2, help="asked for each quote, 1 to 6")
     parser.add_argument(
         "--through",
         choices=("serve", "envoy", "rest"),

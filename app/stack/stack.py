@@ -23,8 +23,6 @@ from app.stack.ports import LOOPBACK, Ports, accepts_connections
 from app.stack.postgres import PostgresServer
 from app.stack.process import Child, StackFailure, describe_exit, wait_until_ready
 
-# The first is the primary; the other is asked when it refuses.
-_VENUES = ("alpha", "beta")
 # What an app process must not learn from our own environment: the owner's password, the key that
 # only workers need, and whatever would contradict what we tell it.
 _NOT_INHERITED = frozenset(
@@ -49,6 +47,8 @@ class StackOptions:
     database_url: str | None = None
     """Somebody else's server; without one we run our own."""
     nats_url: str | None = None
+    venues: tuple[str, ...] = ("alpha", "beta")
+    """The sandbox's: the first has the best price, the others are asked when it refuses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,7 +220,7 @@ class Stack:
                 port=self._ports.take(),
                 admin_port=self._ports.take(),
             )
-            for position, name in enumerate(_VENUES, start=1)
+            for position, name in enumerate(self._options.venues, start=1)
         ]
         launched = []
         for venue in venues:
