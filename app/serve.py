@@ -43,6 +43,7 @@ async def serve(settings: Settings) -> None:
             await asyncio.Event().wait()
         finally:
             reporting.cancel()
+            await asyncio.wait([reporting])  # what it had of the database is given back
             await health.enter_graceful_shutdown()
             container.interceptor().end_streams()
             await server.stop(GRACE_S)

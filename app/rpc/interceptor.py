@@ -193,12 +193,13 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     ) -> AsyncIterator[Any]:
         """Yield the responses until time is over, the caller may not read on, or the server stops.
 
-        Raises why; what was asked for the next response goes on after that.
+        Raises why; what was asked for the next response goes on after that, but for a live stream,
+        which only looks.
         """
         clock = asyncio.get_running_loop().time
         looked_at = clock()
-        while True:
-            step = self._start(_next(responses), shared)
+        step = self._start(_next(responses), shared)
+        try:
             while True:
                 wait_s = min(deadline.left_s, looked_at + STANDING_S - clock())
                 waiting = {step, stream.stopping} if deadline.is_live else {step}
@@ -207,14 +208,19 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                     await self._protected(look_again(), max(deadline.left_s, STANDING_S))
                     looked_at = clock()
                 if step.done():
-                    break
+                    response = step.result()
+                    if response is None:
+                        return
+                    yield response
+                    step = self._start(_next(responses), shared)
+                    continue
                 if deadline.is_live and stream.stopping.done():
                     raise StreamEnded(STOPPING)
                 deadline.require_time()
-            response = step.result()
-            if response is None:
-                return
-            yield response
+        finally:
+            if deadline.is_live:
+                step.cancel()
+                await asyncio.wait([step])
 
     def _authenticator(self, method: str) -> Callable[[Context], Coroutine[Any, Any, None]]:
         """Return what makes the caller of a method known, or refuses to."""

@@ -1,7 +1,8 @@
 """A stream of prices from the real servicer, and what a server that stops tells it."""
 
 import asyncio
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import grpc
 import pytest
@@ -11,6 +12,8 @@ from app.stack.ports import Ports
 from reli.quote.v1 import quote_service_pb2 as pb
 from tests.support.platform import BUY, Client, Platform, amount, refusal_in, refusal_of
 from tests.support.stage import until
+
+APP: Final = Path(serve_module.__file__).parent
 
 
 def a_question(base_amount: str = "0.01") -> pb.StreamQuotesRequest:
@@ -83,3 +86,9 @@ async def test_a_server_that_is_told_to_stop_says_so_in_the_stream(
             serving.cancel()
         with pytest.raises(asyncio.CancelledError):
             await serving
+    assert not [task for task in asyncio.all_tasks() if _is_of_the_server(task)]
+
+
+def _is_of_the_server(task: "asyncio.Task[Any]") -> bool:
+    code = getattr(task.get_coro(), "cr_code", None)
+    return code is not None and code.co_filename.startswith(str(APP))
