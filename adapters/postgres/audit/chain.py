@@ -1,15 +1,14 @@
 """The chain: every entry in its place, as it was when it got there, up to the last signature."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
-from adapters.postgres.audit.probe import ConnectionProbe, SqlProbe, distrusted
+from adapters.postgres.audit.probe import ConnectionProbe, SqlProbe, Tally, distrusted
 from adapters.postgres.chain import checkpoint_of, split_hashes
 from domain.ids import EntryId, TenantId
 from domain.ledger.chain import NOTHING, ChainHead, leaf_hash
-from ports.audit import SHOWN, Check, Finding, Violation
+from ports.audit import Check, Finding
 
 PAGE: Final = Check(
     id="I10.page",
@@ -161,28 +160,6 @@ SELECT entry_ids[$3] FROM core.entry_pages WHERE tenant_id = $1 AND first_positi
 """
 
 
-@dataclass(slots=True)
-class _Found:
-    """What is wrong so far, and how much was looked at."""
-
-    looked_at: int = 0
-    broken: int = 0
-    violations: list[Violation] = field(default_factory=list)
-
-    def add(self, tenant: UUID, table: str, id: str, *, expected: str, found: str) -> None:
-        self.broken += 1
-        if len(self.violations) < SHOWN:
-            self.violations.append(
-                Violation(
-                    tenant_id=TenantId(tenant),
-                    table=table,
-                    id=id,
-                    expected=expected,
-                    found=found,
-                )
-            )
-
-
 class ChainProbe(ConnectionProbe):
     """Hashes every chained entry again, in the order of the chain.
 
@@ -192,29 +169,21 @@ class ChainProbe(ConnectionProbe):
     checks = (LEAF, CHAIN, CHECKPOINT)
 
     async def examine(self, connection: Any) -> Sequence[Finding]:
-        found = {check.id: _Found() for check in self.checks}
+        tallies = {check.id: Tally() for check in self.checks}
         for row in await connection.fetch(_BOOKS):
-            await _Book(connection, row["tenant_id"], found).examine(row)
-        return [
-            Finding(
-                check=check,
-                looked_at=found[check.id].looked_at,
-                broken=found[check.id].broken,
-                violations=tuple(found[check.id].violations),
-            )
-            for check in self.checks
-        ]
+            await _Book(connection, row["tenant_id"], tallies).examine(row)
+        return [tallies[check.id].finding(check) for check in self.checks]
 
 
 class _Book:
     """One tenant's chain, read from its beginning."""
 
-    def __init__(self, connection: Any, tenant: UUID, found: dict[str, _Found]) -> None:
+    def __init__(self, connection: Any, tenant: UUID, tallies: dict[str, Tally]) -> None:
         self._connection = connection
         self._tenant = tenant
         self._name = str(TenantId(tenant))
-        self._leaf, self._chain = found[LEAF.id], found[CHAIN.id]
-        self._checkpoint = found[CHECKPOINT.id]
+        self._leaf, self._chain = tallies[LEAF.id], tallies[CHAIN.id]
+        self._checkpoint = tallies[CHECKPOINT.id]
         self._head = ChainHead()
 
     async def examine(self, row: Any) -> None:

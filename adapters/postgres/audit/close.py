@@ -8,10 +8,10 @@ from hashlib import sha256
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from adapters.postgres.audit.probe import ConnectionProbe, distrusted
+from adapters.postgres.audit.probe import ConnectionProbe, Tally, distrusted
 from domain.ids import TenantId
 from domain.ledger.close import TYPE
-from ports.audit import SHOWN, Check, Finding, Violation
+from ports.audit import Check, Finding
 
 SIGNED: Final = Check(
     id="I10.close",
@@ -42,22 +42,18 @@ class CloseProbe(ConnectionProbe):
     checks = (SIGNED,)
 
     async def examine(self, connection: Any) -> Sequence[Finding]:
-        looked_at = broken = 0
-        violations: list[Violation] = []
+        tally = Tally()
         before: _Before | None = None
         async for row in connection.cursor(_CLOSES):
-            looked_at += 1
+            tally.looked_at += 1
             if before is not None and before.tenant_id != row["tenant_id"]:
                 before = None
             said = json.loads(row["content"])
             if wrong := _what_is_wrong(row, said, before):
-                broken += 1
-                if len(violations) < SHOWN:
-                    violations.append(_violation(row, *wrong))
+                id = f"{TenantId(row['tenant_id'])} {row['day']}"
+                tally.add(row["tenant_id"], "daily_closes", id, expected=wrong[0], found=wrong[1])
             before = _Before(row["tenant_id"], row["day"], _ends(said, "closing"))
-        return [
-            Finding(check=SIGNED, looked_at=looked_at, broken=broken, violations=tuple(violations))
-        ]
+        return [tally.finding(SIGNED)]
 
 
 def _what_is_wrong(row: Any, said: Any, before: _Before | None) -> tuple[str, str] | None:
@@ -83,17 +79,6 @@ def _what_is_wrong(row: Any, said: Any, before: _Before | None) -> tuple[str, st
 
 def _ends(said: Any, name: str) -> Ends:
     return {(one["kind"], one["asset"]): Decimal(one[name]) for one in said["trial_balance"]}
-
-
-def _violation(row: Any, expected: str, found: str) -> Violation:
-    tenant = TenantId(row["tenant_id"])
-    return Violation(
-        tenant_id=tenant,
-        table="daily_closes",
-        id=f"{tenant} {row['day']}",
-        expected=expected,
-        found=found,
-    )
 
 
 PROBES: Final = (CloseProbe(),)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from adapters.postgres.audit.probe import ConnectionProbe, distrusted
+from adapters.postgres.audit.probe import ConnectionProbe, Tally, distrusted
 from adapters.postgres.liability import sheet_of
 from domain.asset import Asset
 from domain.ids import TenantId
@@ -15,7 +15,7 @@ from domain.ledger.liability import (
     leaf_node,
     sum_root,
 )
-from ports.audit import SHOWN, Check, Finding, Violation
+from ports.audit import Check, Finding
 
 SHEET: Final = Check(
     id="I17.sheet",
@@ -59,26 +59,20 @@ class LiabilityProbe(ConnectionProbe):
 
     async def examine(self, connection: Any) -> Sequence[Finding]:
         rows = await connection.fetch(_SHEETS)
-        wrong: dict[str, list[Violation]] = {check.id: [] for check in self.checks}
+        tallies = {check.id: Tally(looked_at=len(rows)) for check in self.checks}
         for row in rows:
-            if found := await _what_is_wrong(connection, row):
-                wrong[SHEET.id].append(_violation(row, *found))
+            of_sheet = (row["tenant_id"], "liability_sheets", _name(row))
+            if wrong := await _what_is_wrong(connection, row):
+                tallies[SHEET.id].add(*of_sheet, expected=wrong[0], found=wrong[1])
             now = (row["customers_now"], row["postings_now"])
             as_made = f"total {row['total']} of {row['customers']} customers"
             if now[0] is None or now[0] < row["customers"]:
-                wrong[TOTAL.id].append(_violation(row, as_made, f"{now[0] or 0} accounts"))
+                found = f"{now[0] or 0} accounts"
+                tallies[TOTAL.id].add(*of_sheet, expected=as_made, found=found)
             elif now == (row["customers"], row["postings"]) and row["total_now"] != row["total"]:
                 total = f"total {row['total_now']} of as many, without a posting since"
-                wrong[TOTAL.id].append(_violation(row, as_made, total))
-        return [
-            Finding(
-                check=check,
-                looked_at=len(rows),
-                broken=len(wrong[check.id]),
-                violations=tuple(wrong[check.id][:SHOWN]),
-            )
-            for check in self.checks
-        ]
+                tallies[TOTAL.id].add(*of_sheet, expected=as_made, found=total)
+        return [tallies[check.id].finding(check) for check in self.checks]
 
 
 async def _what_is_wrong(connection: Any, row: Any) -> tuple[str, str] | None:
@@ -112,15 +106,8 @@ async def _what_is_wrong(connection: Any, row: Any) -> tuple[str, str] | None:
     return distrusted(row, sheet.signed_text(), public_key=row["public_key"])
 
 
-def _violation(row: Any, expected: str, found: str) -> Violation:
-    tenant = TenantId(row["tenant_id"])
-    return Violation(
-        tenant_id=tenant,
-        table="liability_sheets",
-        id=f"{tenant} {row['asset']} number {row['number']}",
-        expected=expected,
-        found=found,
-    )
+def _name(row: Any) -> str:
+    return f"{TenantId(row['tenant_id'])} {row['asset']} number {row['number']}"
 
 
 def _text(node: SumNode) -> str:

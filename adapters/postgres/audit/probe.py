@@ -2,8 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
+from uuid import UUID
 
 from adapters.system.signer import is_signed, thumbprint
 from domain.ids import (
@@ -29,7 +30,7 @@ from domain.ids import (
     TransferId,
     TypedId,
 )
-from ports.audit import Check, Finding
+from ports.audit import SHOWN, Check, Finding, Violation
 
 ID_OF: Final[dict[str, type[TypedId]]] = {
     "account_lines": AccountId,
@@ -74,6 +75,37 @@ ID_OF: Final[dict[str, type[TypedId]]] = {
     "transfers": TransferId,
 }
 """What the id of a violation in a table is an id of; elsewhere it is shown as it is."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What is wrong with one check so far, and how much was looked at."""
+
+    looked_at: int = 0
+    broken: int = 0
+    violations: list[Violation] = field(default_factory=list)
+
+    def add(self, tenant: UUID, table: str, id: str, *, expected: str, found: str) -> None:
+        """Count a violation, and keep it while there is room to show it."""
+        self.broken += 1
+        if len(self.violations) < SHOWN:
+            self.violations.append(
+                Violation(
+                    tenant_id=TenantId(tenant),
+                    table=table,
+                    id=id,
+                    expected=expected,
+                    found=found,
+                )
+            )
+
+    def finding(self, check: Check) -> Finding:
+        return Finding(
+            check=check,
+            looked_at=self.looked_at,
+            broken=self.broken,
+            violations=tuple(self.violations),
+        )
 
 
 class ConnectionProbe(ABC):

@@ -6,7 +6,7 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Any, Final
 
-from adapters.postgres.audit.probe import ConnectionProbe, SqlProbe, distrusted, typeid
+from adapters.postgres.audit.probe import ConnectionProbe, SqlProbe, Tally, distrusted, typeid
 from domain.amount import Amount
 from domain.asset import Asset
 from domain.canonical import instant_text
@@ -14,7 +14,7 @@ from domain.ids import CustomerId, EntryId, QuoteId, TenantId, TradeId
 from domain.side import Side
 from domain.trade.receipt import TYPE
 from domain.trade.trade import TradeState
-from ports.audit import SHOWN, Check, Finding, Violation
+from ports.audit import Check, Finding
 
 SIGNED: Final = Check(
     id="I26.receipt",
@@ -47,17 +47,13 @@ class ReceiptProbe(ConnectionProbe):
     checks = (SIGNED,)
 
     async def examine(self, connection: Any) -> Sequence[Finding]:
-        looked_at = broken = 0
-        violations: list[Violation] = []
+        tally = Tally()
         async for row in connection.cursor(_RECEIPTS, prefetch=500):
-            looked_at += 1
+            tally.looked_at += 1
             if wrong := _what_is_wrong(row):
-                broken += 1
-                if len(violations) < SHOWN:
-                    violations.append(_violation(row, *wrong))
-        return [
-            Finding(check=SIGNED, looked_at=looked_at, broken=broken, violations=tuple(violations))
-        ]
+                id = str(TradeId(row["id"]))
+                tally.add(row["tenant_id"], "receipts", id, expected=wrong[0], found=wrong[1])
+        return [tally.finding(SIGNED)]
 
 
 def _what_is_wrong(row: Any) -> tuple[str, str] | None:
@@ -108,16 +104,6 @@ def _expected(row: Any) -> Mapping[str, Any]:
 
 def _amount(code: str, scale: int, units: Decimal) -> Mapping[str, str]:
     return {"asset": code, "value": Amount(Asset(code, scale), int(units)).value}
-
-
-def _violation(row: Any, expected: str, found: str) -> Violation:
-    return Violation(
-        tenant_id=TenantId(row["tenant_id"]),
-        table="receipts",
-        id=str(TradeId(row["id"])),
-        expected=expected,
-        found=found,
-    )
 
 
 ALL_MADE: Final = SqlProbe(
