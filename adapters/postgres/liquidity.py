@@ -1,6 +1,5 @@
 """How the LPs stand."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -8,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import borrowed_driver
+from adapters.postgres.latest import Latest
 from adapters.postgres.scope import Scope
 from domain.ids import LpId
 from domain.liquidity.circuit import Circuit, CircuitState
@@ -61,29 +61,18 @@ class PostgresLpBoard(LpBoard):
 
     def __init__(self, engine: AsyncEngine, clock: Clock, names: Sequence[str]) -> None:
         self._engine = engine
-        self._clock = clock
         self._names = names
-        self._latest: Mapping[str, Lp] | None = None
-        self._read_at = 0.0
-        self._reading = asyncio.Lock()
+        self._latest = Latest(self._read, clock, max_age_s=MAX_AGE_S)
+        self._is_registered = False
 
     async def lps(self) -> Mapping[str, Lp]:
-        if self._latest is None or self._is_stale():
-            async with self._reading:
-                if self._latest is None or self._is_stale():
-                    # The age counts from before the question.
-                    asked_at = self._clock.monotonic()
-                    self._latest = await self._read()
-                    self._read_at = asked_at
-        return self._latest
-
-    def _is_stale(self) -> bool:
-        return self._clock.monotonic() - self._read_at > MAX_AGE_S
+        return await self._latest.get()
 
     async def _read(self) -> Mapping[str, Lp]:
         async with borrowed_driver(self._engine) as driver:
-            if self._latest is None:
+            if not self._is_registered:
                 await driver.execute(_REGISTER, list(self._names))
+                self._is_registered = True
             return {row["name"]: _lp_with_record(row) for row in await driver.fetch(_ALL)}
 
 

@@ -1,11 +1,10 @@
 """The catalogue of assets and instruments, read at most once a second."""
 
-import asyncio
-
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.errors import translated
+from adapters.postgres.latest import Latest
 from adapters.postgres.tables import ASSETS, INSTRUMENTS
 from domain.asset import Asset, Instrument
 from domain.trading_state import TradingState
@@ -20,22 +19,10 @@ class PostgresMarket(Market):
 
     def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
         self._engine = engine
-        self._clock = clock
-        self._latest: Catalogue | None = None
-        self._read_at = 0.0
-        self._reading = asyncio.Lock()
+        self._latest = Latest(self._read, clock, max_age_s=MAX_AGE_S)
 
     async def catalogue(self) -> Catalogue:
-        if self._latest is None or self._is_stale():
-            async with self._reading:
-                if self._latest is None or self._is_stale():
-                    asked_at = self._clock.monotonic()
-                    self._latest = await self._read()
-                    self._read_at = asked_at
-        return self._latest
-
-    def _is_stale(self) -> bool:
-        return self._clock.monotonic() - self._read_at > MAX_AGE_S
+        return await self._latest.get()
 
     async def _read(self) -> Catalogue:
         with translated():

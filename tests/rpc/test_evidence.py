@@ -184,4 +184,4 @@ async def _move_price(platform: Platform, price: str) -> None:
 
 async def _board_is_read_anew(platform: Platform) -> None:
     board: Any = platform.container.lp_board()
-    board._read_at = float("-inf")
+    board._latest._known = None

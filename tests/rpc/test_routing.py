@@ -189,4 +189,4 @@ async def test_the_tenant_reads_its_rules_and_cannot_set_them(routed: Platform) 
 
 async def _board_is_read_anew(platform: Platform) -> None:
     board: Any = platform.container.lp_board()
-    board._read_at = float("-inf")
+    board._latest._known = None
