@@ -5,19 +5,21 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 from urllib.parse import quote, urlsplit
 
+import aiohttp
 import asyncpg
 
 from app.stack.process import StackFailure
 from app.stack.stack import ReadyStack, Stack, StackOptions
 from benchmarks import machine
 from benchmarks.client import Client, Failed, Json, Trader
+from benchmarks.wire import CALL_TIMEOUT_S
 from domain.ids import ApiKeyId
 
 SETUP_CONCURRENCY: Final = 8
@@ -81,6 +83,25 @@ def run(
         options.json.write_text(json.dumps(result, indent=2) + "\n")
     print(report(result))
     return result
+
+
+@asynccontextmanager
+async def trading(
+    ready: ReadyStack, options: argparse.Namespace, *, connections: int
+) -> AsyncIterator[tuple[Client, list[Trader]]]:
+    """Make the traders that the options ask for; `connections` of zero are any number."""
+    connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=60)
+    timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_S)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        client = Client(session, ready.rest_url)
+        traders = await make_traders(
+            client,
+            ready.operator_key,
+            tenants=options.tenants,
+            customers=options.customers,
+            venues=options.venues,
+        )
+        yield client, traders
 
 
 async def make_traders(

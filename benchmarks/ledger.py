@@ -45,6 +45,7 @@ from benchmarks.ground import (
 from benchmarks.load import Slice, closed_loop
 from benchmarks.picture import draw
 from benchmarks.tpc_b import TpcB, find_pgbench
+from benchmarks.wire import CALL_TIMEOUT_S
 from domain.errors import DomainError
 from domain.ledger.entry import Entry
 from reli.event.v1 import event_pb2
@@ -52,7 +53,6 @@ from reli.ledger.v1 import ledger_service_pb2 as pb
 
 WARM_UP_S: Final = 0.5
 FIRST_GUESS: Final = 10_000.0
-CALL_TIMEOUT_S: Final = 30.0
 RPC_CALLERS: Final = 64
 TURN_BATCH: Final = 64
 TURN_ACCOUNTS: Final = 50

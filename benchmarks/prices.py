@@ -11,17 +11,15 @@ from collections.abc import Awaitable, Callable
 from statistics import median
 from typing import Any, Final
 
-import aiohttp
 import uvloop
 
 from app.stack.stack import ReadyStack
 from benchmarks.client import Client, Json, Trader
-from benchmarks.ground import Broken, make_traders, run, running_stack
+from benchmarks.ground import Broken, run, running_stack, trading
 from benchmarks.load import closed_loop, with_cores
 
 SLICES: Final = 5
 WARM_UP_S: Final = 2.0
-CALL_TIMEOUT_S: Final = 30.0
 WANTED: Final = {"indicative": 0.40, "firm": 0.20}
 """How many of the yardstick's calls a second there are to be, as a share."""
 
@@ -29,17 +27,8 @@ Operation = Callable[[int], Awaitable[Any]]
 
 
 async def measure(ready: ReadyStack, options: argparse.Namespace) -> Json:
-    connector = aiohttp.TCPConnector(limit=options.concurrency * 2, keepalive_timeout=60)
-    timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_S)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-        client = Client(session, ready.rest_url)
-        traders = await make_traders(
-            client,
-            ready.operator_key,
-            tenants=options.tenants,
-            customers=options.customers,
-            venues=options.venues,
-        )
+    connections = options.concurrency * 2
+    async with trading(ready, options, connections=connections) as (client, traders):
         slices = await _measure(_operations(client, traders, options.sizes), options)
     if client.failures:
         raise Broken(f"not every price was told: {dict(client.failures)}")

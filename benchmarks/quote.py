@@ -15,16 +15,15 @@ from statistics import median
 from typing import Any, Final
 from uuid import UUID
 
-import aiohttp
 import asyncpg
 import uvloop
 from google.protobuf import json_format
 
 from app.stack.stack import ReadyStack
 from benchmarks.client import Client, Failed, Json, Trader
-from benchmarks.ground import Broken, make_traders, run, running_stack
+from benchmarks.ground import Broken, run, running_stack, trading
 from benchmarks.load import open_loop, quantile_ms, with_cores
-from benchmarks.wire import CALL_TIMEOUT_S, Wire
+from benchmarks.wire import Wire
 from domain.ids import QuoteId
 from reli.quote.v1.quote_service_pb2 import CreateQuoteRequest, CreateQuoteResponse
 
@@ -52,18 +51,7 @@ class Asked:
 
 
 async def measure(ready: ReadyStack, options: argparse.Namespace) -> Json:
-    timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_S)
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-        client = Client(session, ready.rest_url)
-        traders = await make_traders(
-            client,
-            ready.operator_key,
-            tenants=options.tenants,
-            customers=options.customers,
-            venues=options.venues,
-        )
-
+    async with trading(ready, options, connections=0) as (client, traders):
         if options.through == "rest":
             return await _measure(_Caller(client, traders), options, ready.database_url)
         target = ready.serve_targets[0] if options.through == "serve" else ready.grpc_target

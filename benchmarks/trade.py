@@ -11,33 +11,22 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any, Final
 
-import aiohttp
 import asyncpg
 import uvloop
 
 from app.stack.stack import ReadyStack
 from benchmarks.client import Client, Json, Trader, TradeTimes
-from benchmarks.ground import EVENTS_WAITING, Broken, make_traders, run, running_stack
+from benchmarks.ground import EVENTS_WAITING, Broken, run, running_stack, trading
 from benchmarks.load import Slice, closed_loop, open_loop, quantile_ms, with_cores
 
 SLICES: Final = 5
 WARM_UP_S: Final = 2.0
-CALL_TIMEOUT_S: Final = 30.0
 RELAY_TIMEOUT_S: Final = 120.0
 
 
 async def measure(ready: ReadyStack, options: argparse.Namespace) -> Json:
-    connector = aiohttp.TCPConnector(limit=options.concurrency * 2, keepalive_timeout=60)
-    timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_S)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-        client = Client(session, ready.rest_url)
-        traders = await make_traders(
-            client,
-            ready.operator_key,
-            tenants=options.tenants,
-            customers=options.customers,
-            venues=options.venues,
-        )
+    connections = options.concurrency * 2
+    async with trading(ready, options, connections=connections) as (client, traders):
         result = await _measure(client, traders, options)
         await _assert_books(client, traders)
     result["settled"] = client.settled

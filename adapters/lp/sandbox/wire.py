@@ -1,14 +1,17 @@
 """JSON over HTTP, as all faces of a venue read and write it."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 
 from adapters.lp.sandbox.desk import Refused
 from domain.amount import Amount
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 def respond(body: dict[str, Any], *, now: datetime, status: int = 200) -> web.Response:
@@ -23,6 +26,14 @@ def respond(body: dict[str, Any], *, now: datetime, status: int = 200) -> web.Re
 def date_text(at: datetime) -> str:
     """Return a time as in the `Date` header."""
     return format_datetime(at.astimezone(UTC), usegmt=True)
+
+
+def since_1970(at: datetime) -> timedelta:
+    return at - _EPOCH
+
+
+def unix_milliseconds(at: datetime) -> int:
+    return since_1970(at) // _MILLISECOND
 
 
 def time_text(at: datetime) -> str:

@@ -1,6 +1,6 @@
 """Resolving a break: by a link at once, or by an adjustment that a second key approves."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -78,10 +78,7 @@ class ResolveBreak:
                 return await self._link_break(uow, call, found, resolution), now
             return await self._link_entry(uow, call, found, resolution), now
 
-        async def replay(uow: UnitOfWork, _id: UUID) -> tuple[Break, datetime]:
-            return await uow.breaks.get(break_id), await uow.now()
-
-        return await self.once(call, break_id, effect, replay)
+        return await self.once(call, break_id, effect, _as_it_is(break_id))
 
     def _resolution(
         self,
@@ -233,10 +230,7 @@ class ApproveBreakResolution:
             )
             return resolved, now
 
-        async def replay(uow: UnitOfWork, _id: UUID) -> tuple[Break, datetime]:
-            return await uow.breaks.get(break_id), await uow.now()
-
-        return await self.once(call, resolution_id, effect, replay)
+        return await self.once(call, resolution_id, effect, _as_it_is(break_id))
 
     async def _adjust(
         self, uow: UnitOfWork, call: Call, found: Break, approved: BreakResolution, now: datetime
@@ -252,6 +246,15 @@ class ApproveBreakResolution:
         )
         lines = [*await uow.reconciliation.lines_of_break(found.id), line]
         await _tie(uow, self.ids, lines, MatchRule.ADJUSTMENT)
+
+
+def _as_it_is(break_id: BreakId) -> Callable[[UnitOfWork, UUID], Awaitable[tuple[Break, datetime]]]:
+    """Return what answers a repeated request: the break as it is by now, and the time."""
+
+    async def replay(uow: UnitOfWork, _id: UUID) -> tuple[Break, datetime]:
+        return await uow.breaks.get(break_id), await uow.now()
+
+    return replay
 
 
 async def _locked(uow: UnitOfWork, break_id: BreakId) -> Break:

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -13,7 +13,7 @@ from adapters.lp.sandbox.book import OrderStatus
 from adapters.lp.sandbox.desk import Refused
 from adapters.lp.sandbox.face.face import Face
 from adapters.lp.sandbox.trading import Trading, Working
-from adapters.lp.sandbox.wire import plain_text, respond
+from adapters.lp.sandbox.wire import plain_text, respond, since_1970, unix_milliseconds
 from domain.amount import Amount
 from domain.price import Price
 from domain.side import Side
@@ -27,7 +27,6 @@ WINDOW: Final = timedelta(seconds=5)
 
 _CODES: Final = {"ORDER_NOT_FOUND": -2013, "HALTED": -1000}
 _REFUSED: Final = 345103
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class BinanceFace(Face):
@@ -73,7 +72,7 @@ class BinanceFace(Face):
         return self._answer(
             {
                 "quoteId": price.id,
-                "validTimestamp": _ms(price.expires_at),
+                "validTimestamp": unix_milliseconds(price.expires_at),
                 **_converted(price.side, price.base, price.quote),
             }
         )
@@ -93,7 +92,7 @@ class BinanceFace(Face):
         return self._answer(
             {
                 "orderId": str(_number(traded.id)),
-                "createTime": _ms(traded.order.decided_at),
+                "createTime": unix_milliseconds(traded.order.decided_at),
                 "orderStatus": "PROCESS",
             }
         )
@@ -116,7 +115,7 @@ class BinanceFace(Face):
                 "fromAsset": quote if is_buy else base,
                 "toAsset": base if is_buy else quote,
                 **_converted(order.side, order.base, order.quote),
-                "createTime": _ms(order.decided_at),
+                "createTime": unix_milliseconds(order.decided_at),
             }
         )
 
@@ -132,7 +131,7 @@ class BinanceFace(Face):
         stamp = form.get("timestamp", "")
         if not stamp.isdigit():
             raise Refused(400, "-1102", "Mandatory parameter 'timestamp' was not sent.")
-        if abs(self._trading.clock.now() - _EPOCH - timedelta(milliseconds=int(stamp))) > WINDOW:
+        if abs(since_1970(self._trading.clock.now()) - timedelta(milliseconds=int(stamp))) > WINDOW:
             raise Refused(400, "-1021", "Timestamp for this request is outside of the recvWindow.")
         return form
 
@@ -155,10 +154,6 @@ def _converted(side: Side, base: Amount, quote: Amount) -> dict[str, Any]:
 def _number(id: str) -> int:
     """Return an order's id in the form of this venue."""
     return int.from_bytes(hashlib.sha256(id.encode()).digest()[:8]) >> 1
-
-
-def _ms(at: datetime) -> int:
-    return (at - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _text(form: dict[str, str], field: str) -> str:

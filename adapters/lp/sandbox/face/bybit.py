@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 from aiohttp import web
@@ -12,7 +12,14 @@ from adapters.lp.sandbox.book import OrderStatus
 from adapters.lp.sandbox.desk import Refused
 from adapters.lp.sandbox.face.face import Face
 from adapters.lp.sandbox.trading import Trading, Working
-from adapters.lp.sandbox.wire import plain_text, read_body, read_text, respond
+from adapters.lp.sandbox.wire import (
+    plain_text,
+    read_body,
+    read_text,
+    respond,
+    since_1970,
+    unix_milliseconds,
+)
 from domain.amount import Amount
 from domain.price import Price
 from domain.side import Side
@@ -35,7 +42,6 @@ _CODES: Final = {
     "HALTED": 790000,
 }
 _MALFORMED: Final = 700000
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class BybitFace(Face):
@@ -81,7 +87,7 @@ class BybitFace(Face):
         return self._answer(
             {
                 "quoteTxId": price.id,
-                "expiredTime": str(_ms(price.expires_at)),
+                "expiredTime": str(unix_milliseconds(price.expires_at)),
                 "requestId": "",
                 **_converted("exchangeRate", price.side, price.base, price.quote),
             }
@@ -116,7 +122,7 @@ class BybitFace(Face):
                     "exchangeStatus": (
                         "success" if order.status is OrderStatus.FILLED else "failure"
                     ),
-                    "createdAt": str(_ms(order.decided_at)),
+                    "createdAt": str(unix_milliseconds(order.decided_at)),
                     **_converted("convertRate", order.side, order.base, order.quote),
                 }
             }
@@ -129,7 +135,7 @@ class BybitFace(Face):
         stamp, window = headers.get("X-BAPI-TIMESTAMP", ""), headers.get("X-BAPI-RECV-WINDOW", "")
         if not stamp.isdigit() or not window.isdigit():
             raise Refused(200, "10002", "invalid request, please check your server timestamp")
-        off = abs(self._trading.clock.now() - _EPOCH - timedelta(milliseconds=int(stamp)))
+        off = abs(since_1970(self._trading.clock.now()) - timedelta(milliseconds=int(stamp)))
         if off > timedelta(milliseconds=int(window)):
             raise Refused(200, "10002", "invalid request, please check your server timestamp")
         message = f"{stamp}{API_KEY}{window}".encode() + signed
@@ -146,7 +152,7 @@ class BybitFace(Face):
             "retMsg": message,
             "result": result,
             "retExtInfo": {},
-            "time": _ms(now),
+            "time": unix_milliseconds(now),
         }
         return respond(body, now=now, status=status)
 
@@ -162,7 +168,3 @@ def _converted(rate: str, side: Side, base: Amount, quote: Amount) -> dict[str, 
         "toAmount": plain_text(received),
         rate: Price.of(given, received).value,
     }
-
-
-def _ms(at: datetime) -> int:
-    return (at - _EPOCH) // timedelta(milliseconds=1)

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from aiohttp import web
@@ -14,7 +14,7 @@ from adapters.lp.sandbox.book import BookedOrder, OrderStatus
 from adapters.lp.sandbox.desk import Refused
 from adapters.lp.sandbox.face.face import Face
 from adapters.lp.sandbox.trading import Trading, Working
-from adapters.lp.sandbox.wire import plain_text, read_body, read_text, respond
+from adapters.lp.sandbox.wire import plain_text, read_body, read_text, respond, unix_milliseconds
 from domain.amount import Amount
 from domain.price import Price
 from domain.side import Side
@@ -38,7 +38,6 @@ _CODES: Final = {
     "HALTED": "50026",
 }
 _CLIENT_ID: Final = re.compile(r"[0-9A-Za-z]{1,32}", re.ASCII)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class OkxFace(Face):
@@ -186,7 +185,7 @@ def _trade_fields(booked: BookedOrder) -> dict[str, Any]:
 
 
 def _ms(at: datetime) -> str:
-    return str((at - _EPOCH) // timedelta(milliseconds=1))
+    return str(unix_milliseconds(at))
 
 
 def _side(body: dict[str, Any]) -> Side:

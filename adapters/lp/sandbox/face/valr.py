@@ -16,7 +16,7 @@ from adapters.lp.sandbox.desk import Refused
 from adapters.lp.sandbox.face.face import Face
 from adapters.lp.sandbox.rates import Rate
 from adapters.lp.sandbox.trading import Trading, Working
-from adapters.lp.sandbox.wire import plain_text, read_body, read_text, respond
+from adapters.lp.sandbox.wire import plain_text, read_body, read_text, respond, since_1970
 from domain.amount import Amount
 from domain.price import Price
 from domain.rounding import divide_down, divide_up
@@ -31,8 +31,6 @@ WINDOW: Final = timedelta(seconds=30)
 
 DEPTH: Final = "1000000"
 """Of the base, on each side of the book, for one price."""
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ValrFace(Face):
@@ -126,7 +124,7 @@ class ValrFace(Face):
         stamp = headers.get("X-VALR-TIMESTAMP", "")
         if headers.get("X-VALR-API-KEY") != API_KEY or not stamp.isdigit():
             raise Refused(401, "UNAUTHORIZED", "API key or timestamp is invalid")
-        if abs(self._trading.clock.now() - _EPOCH - timedelta(milliseconds=int(stamp))) > WINDOW:
+        if abs(since_1970(self._trading.clock.now()) - timedelta(milliseconds=int(stamp))) > WINDOW:
             raise Refused(401, "UNAUTHORIZED", "the request has expired")
         signed = f"{stamp}{request.method}{request.raw_path}".encode() + await request.read()
         expected = hmac.digest(SECRET.encode(), signed, hashlib.sha512).hex()

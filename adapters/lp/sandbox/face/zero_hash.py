@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,7 +14,14 @@ from adapters.lp.sandbox.book import BookedOrder, OrderStatus
 from adapters.lp.sandbox.desk import Refused
 from adapters.lp.sandbox.face.face import Face
 from adapters.lp.sandbox.trading import Trading, Working
-from adapters.lp.sandbox.wire import plain_text, read_body, read_text, respond
+from adapters.lp.sandbox.wire import (
+    plain_text,
+    read_body,
+    read_text,
+    respond,
+    since_1970,
+    unix_milliseconds,
+)
 from domain.amount import Amount
 from domain.price import Price
 from domain.side import Side
@@ -29,7 +36,6 @@ WINDOW: Final = timedelta(seconds=60)
 """How far a request's time may be from the venue's."""
 
 _VENUE: Final = "00SCXM"
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ZeroHashFace(Face):
@@ -80,7 +86,7 @@ class ZeroHashFace(Face):
                     **_quoted(given.side, given.base, given.quote),
                     "request_id": given.client_quote_id,
                     "quote_id": given.id,
-                    "expire_ts": _ms(given.expires_at),
+                    "expire_ts": unix_milliseconds(given.expires_at),
                 }
             }
         )
@@ -101,8 +107,8 @@ class ZeroHashFace(Face):
                         **_quoted(order.side, order.base, order.quote),
                         "request_id": quote.client_quote_id,
                         "quote_id": quote_id,
-                        "expire_ts": _ms(quote.expires_at),
-                        "transaction_timestamp": _ms(order.decided_at),
+                        "expire_ts": unix_milliseconds(quote.expires_at),
+                        "transaction_timestamp": unix_milliseconds(order.decided_at),
                     },
                     "trade_id": trade_id,
                     "status": "Completed",
@@ -129,7 +135,7 @@ class ZeroHashFace(Face):
         stamp = headers.get("X-SCX-TIMESTAMP", "")
         if not stamp.isdigit():
             raise Refused(401, "UNAUTHORIZED", "no timestamp")
-        if abs(self._trading.clock.now() - _EPOCH - timedelta(seconds=int(stamp))) > WINDOW:
+        if abs(since_1970(self._trading.clock.now()) - timedelta(seconds=int(stamp))) > WINDOW:
             raise Refused(401, "UNAUTHORIZED", "the timestamp is not within 60 seconds")
         body = await request.read() or b"{}"
         signed = f"{stamp}{request.method}{request.raw_path}".encode() + body
@@ -180,7 +186,7 @@ def _trade_fields(booked: BookedOrder) -> dict[str, Any]:
         "total_notional": plain_text(order.quote),
         "trade_type": "regular",
         "product_type": "spot",
-        "transaction_timestamp": _ms(order.decided_at),
+        "transaction_timestamp": unix_milliseconds(order.decided_at),
         "underlying": base,
         "quoted_currency": quote,
         "parties": [_party(PARTICIPANT, order.side, order), _party(_VENUE, other, order)],
@@ -203,10 +209,6 @@ def _party(code: str, side: Side, order: Any) -> dict[str, Any]:
 def _uuid(booked: BookedOrder) -> str:
     """Return the trade's id in the form of this venue."""
     return str(UUID(bytes=hashlib.sha256(booked.id.encode()).digest()[:16], version=4))
-
-
-def _ms(at: datetime) -> int:
-    return (at - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _side(body: dict[str, Any]) -> Side:
