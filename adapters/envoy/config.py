@@ -7,6 +7,7 @@ import base64
 from dataclasses import dataclass
 from typing import Any, Final
 
+from adapters.envoy.documents import DOCUMENT_BYTES_MAX, Document, document_routes
 from adapters.envoy.public_api import PublicApi, RestPath
 from adapters.envoy.refusals import local_reply_config
 
@@ -50,6 +51,7 @@ class Edge:
     admin_port: int
     upstream_ports: tuple[int, ...]
     descriptor_set: bytes
+    documents: tuple[Document, ...] = ()
     rest_timeout_ms: int = 5_000
 
 
@@ -91,6 +93,10 @@ _RUNTIME: Final = {
 
 def _public_manager(api: PublicApi, edge: Edge) -> dict[str, Any]:
     routes: list[dict[str, Any]] = [
+        *(
+            route | {"typed_per_filter_config": {_TRANSCODER: _switched_off()}}
+            for route in document_routes(edge.documents)
+        ),
         *(_grpc_route({"path": stream}, f"{_STREAM_MS_MAX // 1000}s") for stream in api.streams),
         *(_grpc_route({"prefix": f"/{name}/"}, _GRPC_TIMEOUT_MAX) for name in api.services),
         # In this order, so that a path that fits two templates is refused only if neither takes it.
@@ -149,7 +155,10 @@ def _manager(
         always_set_request_id_in_response=True,
         access_log=[_failures_log()],
         local_reply_config=local_reply_config(),
-        route_config={"virtual_hosts": [{"name": name, "domains": ["*"], "routes": routes}]},
+        route_config={
+            "virtual_hosts": [{"name": name, "domains": ["*"], "routes": routes}],
+            "max_direct_response_body_size_bytes": DOCUMENT_BYTES_MAX,
+        },
         http_filters=[*filters, {"name": "reli.router", "typed_config": router}],
     )
 

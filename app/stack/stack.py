@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Self
 
 from adapters.envoy.config import Edge
-from adapters.envoy.descriptor import descriptor_set_path
+from adapters.envoy.descriptor import commented_set_path, descriptor_set_path
+from adapters.openapi.site import write_site
 from app.database_url import APP_ROLE, WORK_ROLE, role_url
 from app.stack.envoy import EnvoyServer
 from app.stack.nats import NatsServer
@@ -164,6 +165,7 @@ class Stack:
                 admin_port=admin_port,
                 upstream_ports=serve_ports,
                 descriptor_set=descriptor_set_path().read_bytes(),
+                documents=write_site(self._home / "docs", commented_set_path().read_bytes()),
             ),
             log=self._log("envoy"),
         )

@@ -15,11 +15,15 @@ from uuid import UUID, uuid4
 
 import grpc
 import pytest
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from adapters.envoy.descriptor import commented_set_path
+from adapters.openapi.contract import Contract
+from adapters.openapi.limits import number_limits, text_limits
 from domain.errors import Retry
 from domain.ids import (
     AccountId,
@@ -2174,6 +2178,67 @@ async def test_whose_account_is_in_no_sheet_yet_is_told_to_wait(world: World, na
     assert (refusal.reason, refusal.retry) == ("LIABILITY_NOT_IN_SHEET", Retry.LATER)
     assert refusal.metadata["customer_id"] == world.customer_id
     assert refusal.metadata["asset"] == "KES"
+
+
+# What the contract says of fields is what is held to.
+
+ONLY_IF_EXECUTED: Final = {("ProposeResolution", "venue_order_id")}
+"""Asked for in some requests only."""
+
+
+@pytest.mark.parametrize("name", WITH_A_KEY)
+async def test_what_the_contract_requires_is_refused_when_it_is_left_out(
+    world: World, name: str
+) -> None:
+    async with leaving(world, NOTHING):
+        for field in RPCS[name].required_fields:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await world.call(name, changed(world, name, {field: None}))
+            assert refusal_of(caught.value).code is INVALID, field
+
+
+async def test_what_is_refused_when_it_is_left_out_the_contract_requires(
+    platform: Platform,
+) -> None:
+    fresh = await a_world(platform)
+    unmarked = []
+    for name, rpc in RPCS.items():
+        request = changed(fresh, name, {})
+        for field, _ in request.ListFields():
+            if field.containing_oneof or field.name in {*rpc.required_fields, "request_id"}:
+                continue
+            try:
+                await fresh.call(name, changed(fresh, name, {field.name: None}))
+            except grpc.aio.AioRpcError as error:
+                if refusal_of(error).metadata.get("field") == field.name:
+                    unmarked.append((rpc.descriptor.name, field.name))
+
+    assert set(unmarked) - ONLY_IF_EXECUTED == set(), "mark them REQUIRED in the contract"
+
+
+CONTRACT: Final = Contract.read(commented_set_path().read_bytes())
+
+
+def beyond_limits(rpc: Rpc) -> Iterator[tuple[str, Any]]:
+    """Yield each field whose comment tells a limit, with a value beyond it."""
+    for field in CONTRACT.messages[rpc.descriptor.input_type.full_name].fields:
+        if field.type == FieldDescriptor.TYPE_STRING and not field.is_repeated:
+            limits = text_limits(field.name, field.comment, is_required=field.is_required)
+            if "maxLength" in limits:
+                yield field.name, "a" * (limits["maxLength"] + 1)
+        elif field.type == FieldDescriptor.TYPE_INT32:
+            for name, value in number_limits(field.name, field.comment).items():
+                yield field.name, value + (1 if name == "maximum" else -1)
+
+
+@pytest.mark.parametrize("name", WITH_A_KEY)
+async def test_a_limit_that_the_contract_tells_is_held(world: World, name: str) -> None:
+    async with leaving(world, NOTHING):
+        for field, value in beyond_limits(RPCS[name]):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await world.call(name, changed(world, name, {field: value}))
+            refusal = refusal_of(caught.value)
+            assert (refusal.code, refusal.metadata["field"]) == (INVALID, field)
 
 
 # Who calls.
