@@ -43,6 +43,7 @@ class Field:
         is_required: a request without it is refused.
         has_presence: it is left out of an answer where it is not set.
         oneof: the name of the group of which one field may be set, or empty.
+        is_deprecated: it is about to go, and the comment names what to use instead.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Field:
     is_required: bool
     has_presence: bool
     oneof: str
+    is_deprecated: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +108,7 @@ class Method:
     answers_with_stream: bool
     scope: Scope | None
     routes: Sequence[Route]
+    is_deprecated: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +194,7 @@ class _File:
             answers_with_stream=method.server_streaming,
             scope=scope_of(method.options),
             routes=[self._route(one) for one in rules],
+            is_deprecated=method.options.deprecated,
         )
 
     def _route(self, rule: Any) -> Route:
@@ -229,6 +233,7 @@ class _File:
             oneof=message.oneof_decl[field.oneof_index].name
             if in_oneof and not field.proto3_optional
             else "",
+            is_deprecated=field.options.deprecated,
         )
 
     def _enum(self, enum: EnumDescriptorProto, scope: str, path: _Path) -> Enum:

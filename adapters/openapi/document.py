@@ -101,6 +101,8 @@ class _Document:
             "x-grpc-method": f"{service.name}/{method.name}",
             "security": [{_API_KEY: [scope]}] if scope else [],
         }
+        if method.is_deprecated:
+            operation["deprecated"] = True
         if scope:
             operation["x-scope"] = f"SCOPE_{scope.name}"
         if parameters := [*self._parameters(method, route, in_path)]:
@@ -202,6 +204,8 @@ def _parameter(place: str, field: Field, schema: Schema) -> dict[str, Any]:
     }
     if field.is_required:
         parameter["required"] = True
+    if field.is_deprecated:
+        parameter["deprecated"] = True
     return parameter
 
 

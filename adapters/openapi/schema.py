@@ -162,6 +162,8 @@ class Schemas:
             schema |= list_limits(field.comment, is_required=field.is_required)
         else:
             schema = self._single(message, field, is_input=is_input)
+        if field.is_deprecated:
+            schema["deprecated"] = True
         return schema | ({"description": field.comment} if field.comment else {})
 
     def _single(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from adapters.envoy.descriptor import commented_set_path
@@ -166,6 +167,24 @@ def test_two_messages_of_one_name_are_told_apart_by_their_slices() -> None:
     assert {"LedgerStatementFormat", "ReconciliationStatementFormat"} <= {
         *OPERATORS["components"]["schemas"]
     }
+
+
+def test_what_is_about_to_go_is_shown_so() -> None:
+    files = FileDescriptorSet.FromString(COMMENTED_SET)
+    for file in files.file:
+        for message in file.message_type:
+            for field in message.field:
+                field.options.deprecated = (message.name, field.name) == ("Quote", "lp")
+        for service in file.service:
+            for method in service.method:
+                method.options.deprecated = method.name == "GetQuote"
+
+    document = openapi_document(files.SerializeToString(), for_operators=False)
+
+    quotes = document["paths"]["/v1/quotes/{quote_id}"]["get"]
+    properties = component(document, "Quote")["properties"]
+    assert quotes["deprecated"] is True
+    assert [name for name, schema in properties.items() if "deprecated" in schema] == ["lp"]
 
 
 @pytest.mark.parametrize(
