@@ -33,6 +33,9 @@ _BODY_METHODS: Final = frozenset({"PATCH", "POST", "PUT"})
 # Names that mean something behind the front door; nobody outside may say them.
 _INTERNAL_HEADER_PREFIXES: Final = ("x-envoy-", "x-forwarded-", "x-reli-")
 _INTERNAL_HEADERS: Final = ("forwarded", "x-real-ip", "x-request-id", "x-tenant-id")
+# HTTP allows more in a header's name than gRPC does, and reads nothing into it; gRPC decodes what
+# these hold. The app's transport would fail the call before our code sees it.
+_NOT_FOR_GRPC: Final = r".*[^0-9a-z:._-].*|.+-bin|grpc-previous-rpc-attempts"
 # The transport's remarks about the call we made of a REST request.
 _GRPC_RESPONSE_HEADERS: Final = ("grpc-accept-encoding", "grpc-message", "grpc-status")
 
@@ -290,6 +293,7 @@ def _strip_internal_headers() -> dict[str, Any]:
                 {"remove_on_match": {"key_matcher": {"prefix": prefix, "ignore_case": True}}}
                 for prefix in _INTERNAL_HEADER_PREFIXES
             ),
+            {"remove_on_match": {"key_matcher": {"safe_regex": {"regex": _NOT_FOR_GRPC}}}},
         ],
     )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from adapters.openapi.contract import Contract, Field, Method, Route, Service
+from adapters.openapi.examples import EXAMPLES
 from adapters.openapi.reasons import Reason, read_reasons
 from adapters.openapi.schema import STATUS, Schema, Schemas
 from domain.tenant.api_key import Scope
@@ -110,7 +111,10 @@ class _Document:
         if route.body:
             assert route.body == "*", f"{method.name}: a body is all that is not in the path"
             body = self._schemas.of_body(method.request, without=in_path)
-            operation["requestBody"] = {"required": True, "content": {_JSON: {"schema": body}}}
+            content: dict[str, Any] = {"schema": body}
+            if example := EXAMPLES.get(method.name):
+                content["example"] = example
+            operation["requestBody"] = {"required": True, "content": {_JSON: content}}
         operation["responses"] = {
             "200": self._answer(method, route),
             **self._refusals(method),
@@ -169,8 +173,9 @@ class _Document:
             yield from _OF_TENANTS
         if method.scope is not None:
             yield from (one.name for one in self._reasons.values() if one.code == "UNAUTHENTICATED")
+        yield "MALFORMED_REQUEST"
         for field in self._fields(method):
-            yield from ("MALFORMED_REQUEST", "INVALID_ARGUMENT")
+            yield "INVALID_ARGUMENT"
             thing = field.name.removesuffix("_id").upper()
             if f"{thing}_NOT_FOUND" in self._reasons:
                 yield from ("INVALID_ID", f"{thing}_NOT_FOUND")
@@ -217,7 +222,6 @@ def _idempotency_key(*, moves_money: bool) -> dict[str, Any]:
         "description": f"Makes the call safe to repeat, as `request_id` in the body does. {must}",
         "schema": {
             "type": "string",
-            "minLength": 1,
             "maxLength": 64,
             "pattern": "^[\\x20-\\x7e]*$",
         },

@@ -27,7 +27,7 @@ def text_limits(name: str, comment: str, *, is_required: bool) -> dict[str, Any]
     """Return what a text must be like; one that is not required may be empty."""
     if pattern := id_pattern(name, is_required=is_required):
         return {"pattern": pattern, **examples(comment)}
-    limits: dict[str, Any] = {}
+    limits: dict[str, Any] = {"format": "date"} if name == "day" else {}
     if length := _LENGTH.search(comment):
         least, most = length.groups()
         if is_required:

@@ -143,10 +143,10 @@ class Schemas:
         }
         if required:
             schema["required"] = required
-        if alternatives := _alternatives(fields):
-            schema["not"] = {
-                "anyOf": [{"required": list(two)} for two in alternatives],
-            }
+        if groups := _alternatives(fields):
+            # A request says one of them; what an answer tells may have no room among them yet.
+            rule = _exactly_one if is_input else _at_most_one
+            schema["allOf"] = [rule(group) for group in groups]
         return schema
 
     def _property(self, message: str, field: Field, *, is_input: bool) -> Schema:
@@ -217,13 +217,21 @@ def _is_always_told(field: Field) -> bool:
     return not field.has_presence
 
 
-def _alternatives(fields: Sequence[Field]) -> list[tuple[str, str]]:
-    """Return every two fields that exclude each other."""
-    return [
-        (one.name, other.name)
-        for one, other in combinations(fields, 2)
-        if one.oneof and one.oneof == other.oneof
-    ]
+def _alternatives(fields: Sequence[Field]) -> list[list[str]]:
+    """Return the groups of fields that exclude each other."""
+    groups: dict[str, list[str]] = {}
+    for field in fields:
+        if field.oneof:
+            groups.setdefault(field.oneof, []).append(field.name)
+    return list(groups.values())
+
+
+def _exactly_one(group: Sequence[str]) -> Schema:
+    return {"oneOf": [{"required": [name]} for name in group]}
+
+
+def _at_most_one(group: Sequence[str]) -> Schema:
+    return {"not": {"anyOf": [{"required": list(two)} for two in combinations(group, 2)]}}
 
 
 def _short_names(full_names: Sequence[str]) -> Mapping[str, str]:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import re
 from asyncio import FIRST_COMPLETED
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context as ContextVars
 from contextvars import copy_context
 from functools import partial
@@ -50,6 +50,7 @@ from domain.tenant.errors import (
     ScopeMissing,
 )
 from ports.ids import IdSource
+from ports.request import RequestIdMismatch
 from ports.secrets import SecretSource
 from ports.tenant import Credential, CredentialStore
 from reli.auth.v1 import access_pb2
@@ -229,12 +230,12 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         scope = scope_of(method)
 
         async def authenticate(context: Context) -> None:
-            metadata = dict(context.invocation_metadata())
-            CALLER.set(await self._caller(method, scope, metadata))
+            CALLER.set(await self._caller(method, scope, context.invocation_metadata()))
 
         return authenticate
 
-    async def _caller(self, method: str, scope: Scope, metadata: dict[str, Any]) -> Caller:
+    async def _caller(self, method: str, scope: Scope, sent: Sequence[tuple[str, Any]]) -> Caller:
+        metadata = dict(sent)
         credential = await self._credential(metadata.get("authorization", ""))
         if scope not in credential.scopes:
             if scope is Scope.OPERATOR:
@@ -248,7 +249,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             api_key_id=credential.api_key_id,
             scopes=credential.scopes,
             rpc=method,
-            idempotency_key=metadata.get("idempotency-key", ""),
+            idempotency_key=_idempotency_key(sent),
             correlation_id=correlation_id,
         )
 
@@ -308,6 +309,14 @@ def is_public(method: str) -> bool:
 def _options(method: str) -> Any:
     service, _, name = method.rpartition("/")
     return Default().FindServiceByName(service).FindMethodByName(name).GetOptions()
+
+
+def _idempotency_key(sent: Sequence[tuple[str, Any]]) -> str:
+    """Return the header of that name, or an empty text; of two that differ neither is meant."""
+    keys = {value for name, value in sent if name == "idempotency-key"}
+    if len(keys) > 1:
+        raise RequestIdMismatch("there are two Idempotency-Key headers", field="request_id")
+    return keys.pop() if keys else ""
 
 
 async def _let_in(_context: Context) -> None:

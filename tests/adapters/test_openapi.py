@@ -156,11 +156,15 @@ def test_what_an_answer_always_has_a_request_may_leave_out() -> None:
     assert "AmountInput" not in PARTNERS["components"]["schemas"]
 
 
-def test_of_alternatives_only_one_may_be_given() -> None:
+def test_of_alternatives_a_request_has_one_and_an_answer_at_most_one() -> None:
     request = component(PARTNERS, "CreateQuoteRequest")
+    answer = component(PARTNERS, "StatementPart")
 
-    assert request["not"] == {"anyOf": [{"required": ["base_amount", "quote_amount"]}]}
     assert request["required"] == ["side", "base_asset", "quote_asset"]
+    assert request["allOf"] == [
+        {"oneOf": [{"required": ["base_amount"]}, {"required": ["quote_amount"]}]}
+    ]
+    assert {"required": ["opening", "lines"]} in answer["allOf"][0]["not"]["anyOf"]
 
 
 def test_two_messages_of_one_name_are_told_apart_by_their_slices() -> None:

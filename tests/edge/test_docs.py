@@ -1,17 +1,22 @@
 """What the front door shows to everybody: the documents, and the page that people read."""
 
+import json
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+from uuid import uuid4
 
 import aiohttp
 import pytest
 
 from adapters.envoy.descriptor import commented_set_path
 from adapters.openapi.document import openapi_document
+from adapters.openapi.examples import CUSTOMER, EXAMPLES
 from app.stack.stack import ReadyStack
+from tests.fuzz.world import FILLS, Rest, a_quote, a_tenant
 
 COMMENTED_SET: Final = commented_set_path().read_bytes()
 CHROMIUM: Final = shutil.which("chromium")
@@ -63,6 +68,37 @@ async def test_a_page_says_what_it_is_and_runs_nobody_elses_scripts(
     assert response.headers["x-content-type-options"] == "nosniff"
     assert (policy["default-src"], policy["script-src"]) == ("'none'", "'self'")
     assert not re.search(r"https?:|\*", " ".join(policy.values()))
+
+
+def examples_in(document: Any) -> Iterator[tuple[str, str, str, Any]]:
+    """Yield path, verb, operation and body of each example."""
+    for path, item in document["paths"].items():
+        for verb, operation in item.items():
+            content = operation.get("requestBody", {}).get("content", {})
+            if "example" in content.get("application/json", {}):
+                example = content["application/json"]["example"]
+                yield path, verb.upper(), operation["operationId"], example
+
+
+def test_every_example_of_a_body_is_accepted_as_it_stands(running_stack: ReadyStack) -> None:
+    tenant = a_tenant(running_stack)
+    partner, operator = (
+        Rest(running_stack, key) for key in (tenant.key, running_stack.operator_key)
+    )
+    customer, another, *_ = tenant.known["customer_id"]
+    sent = []
+    for name, caller in {"openapi.json": partner, "openapi.operator.json": operator}.items():
+        for path, verb, operation, example in examples_in(caller.send("GET", f"/{name}")):
+            body = json.loads(json.dumps(example).replace(CUSTOMER, customer))
+            if operation == "CreateTenant":  # whose name is unique
+                body["slug"] += f"-{uuid4().hex[:12]}"
+            ids = {"tenant_id": tenant.id, "customer_id": another}
+            if "{quote_id}" in path:
+                ids["quote_id"] = a_quote(partner, customer, FILLS)
+            caller.send(verb, path.format(**ids), body)
+            sent.append(operation)
+
+    assert sorted(sent) == sorted(EXAMPLES)
 
 
 async def test_a_page_is_read_and_nothing_else(running_stack: ReadyStack) -> None:

@@ -1084,6 +1084,19 @@ async def test_field_and_header_of_a_request_id_must_match(world: World, name: s
         )
 
 
+async def test_of_two_headers_that_differ_neither_is_meant(world: World) -> None:
+    header = [*key_of(world, RPCS[DEPOSIT]), ("idempotency-key", "a"), ("idempotency-key", "b")]
+
+    async with leaving(world, NOTHING):
+        await assert_refused(
+            world,
+            RPCS[DEPOSIT],
+            changed(world, DEPOSIT, {"request_id": ""}),
+            Expected(code=INVALID, reason="REQUEST_ID_MISMATCH", field="request_id"),
+            header,
+        )
+
+
 @pytest.mark.parametrize("name", MONEY_MOVES)
 async def test_money_moves_under_a_request_id_only(world: World, name: str) -> None:
     async with leaving(world, NOTHING):
@@ -2191,29 +2204,10 @@ async def test_what_the_contract_requires_is_refused_when_it_is_left_out(
     world: World, name: str
 ) -> None:
     async with leaving(world, NOTHING):
-        for field in RPCS[name].required_fields:
+        for fields in RPCS[name].required_fields:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await world.call(name, changed(world, name, {field: None}))
-            assert refusal_of(caught.value).code is INVALID, field
-
-
-async def test_what_is_refused_when_it_is_left_out_the_contract_requires(
-    platform: Platform,
-) -> None:
-    fresh = await a_world(platform)
-    unmarked = []
-    for name, rpc in RPCS.items():
-        request = changed(fresh, name, {})
-        for field, _ in request.ListFields():
-            if field.containing_oneof or field.name in {*rpc.required_fields, "request_id"}:
-                continue
-            try:
-                await fresh.call(name, changed(fresh, name, {field.name: None}))
-            except grpc.aio.AioRpcError as error:
-                if refusal_of(error).metadata.get("field") == field.name:
-                    unmarked.append((rpc.descriptor.name, field.name))
-
-    assert set(unmarked) - ONLY_IF_EXECUTED == set(), "mark them REQUIRED in the contract"
+                await world.call(name, changed(world, name, dict.fromkeys(fields)))
+            assert refusal_of(caught.value).code is INVALID, fields
 
 
 CONTRACT: Final = Contract.read(commented_set_path().read_bytes())
@@ -2388,3 +2382,24 @@ async def test_the_unchanged_calls_succeed(platform: Platform) -> None:
     assert GOOD.keys() == RPCS.keys()
     for name in RPCS:
         await fresh.call(name, changed(fresh, name, {}))
+
+
+async def test_what_is_refused_when_it_is_left_out_the_contract_requires(
+    platform: Platform,
+) -> None:
+    fresh = await a_world(platform)
+    unmarked = []
+    for name, rpc in RPCS.items():
+        request = changed(fresh, name, {})
+        for field, _ in request.ListFields():
+            if {field.name} in rpc.required_fields or field.containing_oneof:
+                continue
+            if field.name == "request_id":  # which may be a header instead
+                continue
+            try:
+                await fresh.call(name, changed(fresh, name, {field.name: None}))
+            except grpc.aio.AioRpcError as error:
+                if refusal_of(error).metadata.get("field") == field.name:
+                    unmarked.append((rpc.descriptor.name, field.name))
+
+    assert set(unmarked) - ONLY_IF_EXECUTED == set(), "mark them REQUIRED in the contract"

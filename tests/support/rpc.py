@@ -64,15 +64,24 @@ class Rpc:
         return getattr(rule, verb) if verb else ""
 
     @property
-    def required_fields(self) -> set[str]:
-        """The fields that the contract marks as required, and those that stand in the path."""
+    def required_fields(self) -> list[set[str]]:
+        """What a request must have: of each set a field.
+
+        What the contract marks, what stands in the path, and one of those that exclude each other.
+        """
         behavior: Any = field_behavior_pb2.field_behavior
         marked = {
             field.name
             for field in self.descriptor.input_type.fields
             if field_behavior_pb2.REQUIRED in cast("Any", field.GetOptions()).Extensions[behavior]
         }
-        return marked | set(re.findall(r"{(\w+)}", self.route))
+        alternatives = [
+            {field.name for field in group.fields}
+            for group in self.descriptor.input_type.oneofs
+            if not group.name.startswith("_")  # made for an optional field
+        ]
+        in_path = set(re.findall(r"{(\w+)}", self.route))
+        return [*({name} for name in sorted(marked | in_path)), *alternatives]
 
     @property
     def is_for_operators(self) -> bool:
