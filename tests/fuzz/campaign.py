@@ -138,6 +138,7 @@ class _Judge:
             name: deque(maxlen=_REMEMBERED) for name in self._known
         }
         self._plain = _schema_of(document)
+        self._naming: Any = None
         self.routes = [
             (path, verb)
             for path, item in document["paths"].items()
@@ -149,16 +150,21 @@ class _Judge:
     def send(self, path: str, verb: str, cases: int, seed: int) -> None:
         """Send so many requests each way, and judge each answer."""
         plain = self._plain[path][verb]
-        named: dict[str, Sequence[str]] = {
-            name: [*ids, *self._made[name]] for name, ids in self._known.items()
-        }
-        known = _schema_of(with_known(self._document, named | _FIT))[path][verb]
+        known = self._naming_what_there_is()[path][verb]
         for operation, mode in (
             (known, GenerationMode.POSITIVE),
             (plain, GenerationMode.POSITIVE),
             (plain, GenerationMode.NEGATIVE),
         ):
             self._send(operation, mode, cases, seed)
+
+    def _naming_what_there_is(self) -> Any:
+        if self._naming is None:
+            named: dict[str, Sequence[str]] = {
+                name: [*ids, *self._made[name]] for name, ids in self._known.items()
+            }
+            self._naming = _schema_of(with_known(self._document, named | _FIT))
+        return self._naming
 
     def _send(self, operation: Operation, mode: GenerationMode, cases: int, seed: int) -> None:
         @seeded(seed)
@@ -218,6 +224,7 @@ class _Judge:
         for name, thing in answer.items() if isinstance(answer, dict) else ():
             if isinstance(thing, dict) and f"{name}_id" in self._made:
                 self._made[f"{name}_id"].append(thing["id"])
+                self._naming = None
 
 
 def with_known(document: dict[str, Any], known: Known) -> dict[str, Any]:
