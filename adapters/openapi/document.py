@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from adapters.openapi.contract import Contract, Field, Method, Route, Service
 from adapters.openapi.examples import EXAMPLES
+from adapters.openapi.limits import PRINTABLE
 from adapters.openapi.reasons import Reason, read_reasons
 from adapters.openapi.schema import STATUS, Schema, Schemas
 from domain.tenant.api_key import Scope
@@ -66,8 +67,10 @@ class _Document:
         paths: dict[str, dict[str, Any]] = {}
         for service in services:
             for method in service.methods:
-                for route in method.routes:
+                for number, route in enumerate(method.routes, start=1):
                     operation = self._operation(service, method, route)
+                    if number > 1:  # another way to the same method
+                        operation["operationId"] += str(number)
                     paths.setdefault(route.path, {})[route.verb] = operation
         return {
             "openapi": "3.1.1",
@@ -220,11 +223,7 @@ def _idempotency_key(*, moves_money: bool) -> dict[str, Any]:
         "name": "Idempotency-Key",
         "in": "header",
         "description": f"Makes the call safe to repeat, as `request_id` in the body does. {must}",
-        "schema": {
-            "type": "string",
-            "maxLength": 64,
-            "pattern": "^[\\x20-\\x7e]*$",
-        },
+        "schema": {"type": "string", "maxLength": 64, "pattern": PRINTABLE},
     }
 
 

@@ -16,10 +16,10 @@ _LENGTH: Final = re.compile(
     rf"(?:{_NUMBER} to|at most) {_NUMBER} (?:[a-zA-Z-]+ )*?(?:characters|letters)"
 )
 _RANGE: Final = re.compile(rf"\b{_NUMBER} to {_NUMBER}\b(?! characters)")
-_PRINTABLE: Final = "printable ASCII characters"
 _EXAMPLE: Final = re.compile(r'[Ss]uch as "([^"]+)"')
 _ID_DIGITS: Final = "[0-7][0-9a-hjkmnp-tv-z]{25}"
 
+PRINTABLE: Final = r"^[\x20-\x7e]*$"
 DECIMAL: Final = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?$"
 
 
@@ -33,8 +33,8 @@ def text_limits(name: str, comment: str, *, is_required: bool) -> dict[str, Any]
         if is_required:
             limits["minLength"] = _int(least or "1")
         limits["maxLength"] = _int(most)
-    if _PRINTABLE in comment:
-        limits["pattern"] = "^[\\x20-\\x7e]*$"
+    if "printable ASCII characters" in comment:
+        limits["pattern"] = PRINTABLE
     return limits | examples(comment)
 
 

@@ -55,6 +55,14 @@ _WELL_KNOWN: Final[Mapping[str, Schema]] = {
         "pattern": r"^-?[0-9]{1,12}(\.[0-9]{1,9})?s$",
         "examples": ["10s"],
     },
+    "google.protobuf.Any": {
+        "type": "object",
+        "required": ["@type"],
+        "properties": {"@type": {"type": "string"}},
+    },
+    "google.protobuf.Empty": {"type": "object"},
+    "google.protobuf.FieldMask": {"type": "string"},
+    "google.protobuf.ListValue": {"type": "array"},
     "google.protobuf.Struct": {"type": "object", "additionalProperties": True},
     "google.protobuf.Value": {},
     "google.rpc.Status": {"$ref": f"#/components/schemas/{STATUS}"},
@@ -79,12 +87,8 @@ class Schemas:
 
     def of_body(self, message: str, *, without: Iterable[str]) -> Schema:
         """Return a reference to what a request's body is like, fields of its path left out."""
-        name = self._short[message]
-        if name not in self.components:
-            fields = [f for f in self._contract.messages[message].fields if f.name not in without]
-            self.components[name] = {}
-            self.components[name] |= self._object(message, fields, is_input=True)
-        return _ref(name)
+        fields = [f for f in self._contract.messages[message].fields if f.name not in without]
+        return self._component(self._short[message], message, fields, is_input=True)
 
     def parameters(self, message: str, *, without: Iterable[str]) -> Iterator[tuple[Field, Schema]]:
         """Yield what a query can say: fields by their dotted path, each with its schema."""
@@ -116,10 +120,16 @@ class Schemas:
         name = self._short[message]
         if is_input and self._differs(message):
             name += "Input"
+        fields = self._contract.messages[message].fields
+        return self._component(name, message, fields, is_input=is_input)
+
+    def _component(
+        self, name: str, message: str, fields: Sequence[Field], *, is_input: bool
+    ) -> Schema:
+        """Return a reference to the message's schema, which is made where there is none yet."""
         if name not in self.components:
             # Known before it is made, should the message hold itself.
             self.components[name] = {}
-            fields = self._contract.messages[message].fields
             self.components[name] |= self._object(message, fields, is_input=is_input)
         return _ref(name)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
+from google.api import annotations_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
@@ -171,6 +172,23 @@ def test_two_messages_of_one_name_are_told_apart_by_their_slices() -> None:
     assert {"LedgerStatementFormat", "ReconciliationStatementFormat"} <= {
         *OPERATORS["components"]["schemas"]
     }
+
+
+def test_another_way_to_a_method_is_an_operation_of_its_own() -> None:
+    files = FileDescriptorSet.FromString(COMMENTED_SET)
+    for file in files.file:
+        for service in file.service:
+            for method in service.method:
+                if method.name == "GetQuote":
+                    http: Any = annotations_pb2.http
+                    rule = method.options.Extensions[http].additional_bindings.add()
+                    rule.get = "/v1/offers/{quote_id}"
+
+    document = openapi_document(files.SerializeToString(), for_operators=False)
+
+    assert document["paths"]["/v1/quotes/{quote_id}"]["get"]["operationId"] == "GetQuote"
+    assert document["paths"]["/v1/offers/{quote_id}"]["get"]["operationId"] == "GetQuote2"
+    assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
 
 
 def test_what_is_about_to_go_is_shown_so() -> None:
