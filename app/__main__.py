@@ -343,6 +343,7 @@ def _announce(ready: "ReadyStack", *, as_json: bool) -> None:
     screen.print(
         f"\n[bold]Reli is up.[/] Ctrl-C stops it.\n\n"
         f"  REST          {ready.rest_url}\n"
+        f"  docs          {ready.rest_url}/docs\n"
         f"  gRPC          {ready.grpc_target}\n"
         f"  operator key  {ready.operator_key}\n"
     )
