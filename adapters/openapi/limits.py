@@ -17,6 +17,7 @@ _LENGTH: Final = re.compile(
 )
 _RANGE: Final = re.compile(rf"\b{_NUMBER} to {_NUMBER}\b(?! characters)")
 _EXAMPLE: Final = re.compile(r'[Ss]uch as "([^"]+)"')
+_SOME_ID: Final = "01h455vb4pex5vsknk084sn02q"
 _ID_DIGITS: Final = "[0-7][0-9a-hjkmnp-tv-z]{25}"
 
 PRINTABLE: Final = r"^[\x20-\x7e]*$"
@@ -26,7 +27,7 @@ DECIMAL: Final = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?$"
 def text_limits(name: str, comment: str, *, is_required: bool) -> dict[str, Any]:
     """Return what a text must be like; one that is not required may be empty."""
     if pattern := id_pattern(name, is_required=is_required):
-        return {"pattern": pattern, **examples(comment)}
+        return {"pattern": pattern, "examples": [f"{_prefix_of(name)}_{_SOME_ID}"]}
     limits: dict[str, Any] = {"format": "date"} if name == "day" else {}
     if length := _LENGTH.search(comment):
         least, most = length.groups()

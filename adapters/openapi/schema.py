@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
 from typing import Any, Final
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Proto
@@ -12,7 +11,6 @@ from adapters.openapi.contract import Contract, Enum, Field
 from adapters.openapi.limits import (
     DECIMAL,
     examples,
-    id_pattern,
     list_limits,
     number_limits,
     text_limits,
@@ -36,10 +34,6 @@ _LONG_INTEGERS: Final[Mapping[int, str]] = {
     Proto.TYPE_SFIXED64: "int64",
     Proto.TYPE_UINT64: "uint64",
     Proto.TYPE_FIXED64: "uint64",
-}
-_BOUNDS_32: Final = {
-    "int32": {"minimum": -(2**31), "maximum": 2**31 - 1},
-    "uint32": {"minimum": 0, "maximum": 2**32 - 1},
 }
 
 _AMOUNT_VALUE: Final = ("reli.type.v1.Amount", "value")
@@ -153,10 +147,12 @@ class Schemas:
         }
         if required:
             schema["required"] = required
-        if groups := _alternatives(fields):
-            # A request says one of them; what an answer tells may have no room among them yet.
-            rule = _exactly_one if is_input else _at_most_one
-            schema["allOf"] = [rule(group) for group in groups]
+        groups = _alternatives(fields)
+        if groups:
+            schema["dependentSchemas"] = dict(rule for one in groups for rule in _exclusions(one))
+        if is_input and groups:  # while an answer may tell what there is no field for yet
+            first, *others = map(_at_least_one, groups)
+            schema |= first if not others else {"allOf": [first, *others]}
         return schema
 
     def _property(self, message: str, field: Field, *, is_input: bool) -> Schema:
@@ -174,7 +170,14 @@ class Schemas:
             schema = self._single(message, field, is_input=is_input)
         if field.is_deprecated:
             schema["deprecated"] = True
-        return schema | ({"description": field.comment} if field.comment else {})
+        return schema | ({"description": self._described(message, field)} if field.comment else {})
+
+    def _described(self, message: str, field: Field) -> str:
+        if not field.oneof:
+            return field.comment
+        fields = self._contract.messages[message].fields
+        names = [f"`{one.name}`" for one in fields if one.oneof == field.oneof]
+        return f"{field.comment} One of {' and '.join([', '.join(names[:-1]), names[-1]])}."
 
     def _single(
         self, message: str, field: Field, *, is_input: bool, is_required: bool = False
@@ -195,17 +198,15 @@ class Schemas:
                 pattern = "^-?[0-9]{1,20}$" if _LONG_INTEGERS[kind] == "int64" else "^[0-9]{1,20}$"
                 return {"type": "string", "format": _LONG_INTEGERS[kind], "pattern": pattern}
             case kind:
-                width = _INTEGERS[kind]
-                limits = _BOUNDS_32[width] | number_limits(field.name, field.comment)
-                return {"type": "integer", "format": width, **limits}
+                limits = number_limits(field.name, field.comment)
+                return {"type": "integer", "format": _INTEGERS[kind], **limits}
 
     def _text(self, message: str, field: Field, *, is_required: bool) -> Schema:
         if (message, field.name) == _AMOUNT_VALUE:
             return {"pattern": DECIMAL, **examples(field.comment)}
         if field.name == "id":
             own = re.sub(r"(?<!^)(?=[A-Z])", "_", message.rpartition(".")[2]).lower()
-            if pattern := id_pattern(f"{own}_id", is_required=True):
-                return {"pattern": pattern, **examples(field.comment)}
+            return text_limits(f"{own}_id", field.comment, is_required=True)
         return text_limits(field.name, field.comment, is_required=is_required)
 
     def _enum_ref(self, enum: Enum) -> Schema:
@@ -236,12 +237,20 @@ def _alternatives(fields: Sequence[Field]) -> list[list[str]]:
     return list(groups.values())
 
 
-def _exactly_one(group: Sequence[str]) -> Schema:
-    return {"oneOf": [{"required": [name]} for name in group]}
+# Viewers that are told so by `allOf`, `oneOf` or `not` show these, and no longer the fields.
 
 
-def _at_most_one(group: Sequence[str]) -> Schema:
-    return {"not": {"anyOf": [{"required": list(two)} for two in combinations(group, 2)]}}
+def _exclusions(group: Sequence[str]) -> Iterator[tuple[str, Schema]]:
+    for name in group:
+        yield name, {"properties": {other: False for other in group if other != name}}
+
+
+def _at_least_one(group: Sequence[str]) -> Schema:
+    first, *others = group
+    return {
+        "if": {"properties": dict.fromkeys(others, False)},
+        "then": {"required": [first]},
+    }
 
 
 def _short_names(full_names: Sequence[str]) -> Mapping[str, str]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import pytest
 from google.api import annotations_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from jsonschema_rs import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from adapters.envoy.descriptor import commented_set_path
@@ -162,10 +163,23 @@ def test_of_alternatives_a_request_has_one_and_an_answer_at_most_one() -> None:
     answer = component(PARTNERS, "StatementPart")
 
     assert request["required"] == ["side", "base_asset", "quote_asset"]
-    assert request["allOf"] == [
-        {"oneOf": [{"required": ["base_amount"]}, {"required": ["quote_amount"]}]}
-    ]
-    assert {"required": ["opening", "lines"]} in answer["allOf"][0]["not"]["anyOf"]
+    assert request["properties"]["base_amount"]["description"].endswith(
+        "One of `base_amount` and `quote_amount`."
+    )
+    accepts = Draft202012Validator(rules_of(request)).is_valid
+    assert accepts({"base_amount": {}})
+    assert accepts({"quote_amount": {}})
+    assert not accepts({})
+    assert not accepts({"base_amount": {}, "quote_amount": {}})
+    accepts = Draft202012Validator(rules_of(answer)).is_valid
+    assert accepts({})
+    assert accepts({"lines": {}})
+    assert not accepts({"opening": {}, "lines": {}})
+
+
+def rules_of(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return what a schema says of its fields' being there together."""
+    return {key: schema[key] for key in ("dependentSchemas", "if", "then") if key in schema}
 
 
 def test_two_messages_of_one_name_are_told_apart_by_their_slices() -> None:
