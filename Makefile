@@ -41,7 +41,7 @@ help:
 	  'make bench-reconciliation  measure how long it takes to match 100,000 lines' \
 	  'make chaos        kill and cut the real processes under load; MINUTES=10 SEED=… CUSTOMERS=200' \
 	  'make schemathesis CASES=20000 SEED=…: fuzz the REST face by its own document' \
-  'make lock         pin the newest dependencies that pyproject.toml allows' \
+	  'make lock         pin the newest dependencies that pyproject.toml allows' \
 	  'make clean        remove everything that make made, the local stack included'
 
 setup: $(VENV)/.ready
