@@ -9,10 +9,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from adapters.envoy.config import Edge
 from adapters.envoy.descriptor import descriptor_set_path
@@ -36,6 +36,12 @@ _NOT_INHERITED = frozenset(
 )
 
 
+OWN: Final = "sandbox"
+"""The wire format of the sandbox's own."""
+
+DEFAULT_VENUES: Final[Mapping[str, str]] = {"alpha": OWN, "beta": OWN}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackOptions:
     """What a stack consists of and where it keeps its state."""
@@ -47,8 +53,8 @@ class StackOptions:
     database_url: str | None = None
     """Somebody else's server; without one we run our own."""
     nats_url: str | None = None
-    venues: tuple[str, ...] = ("alpha", "beta")
-    """The sandbox's: the first has the best price, the others are asked when it refuses."""
+    venues: Mapping[str, str] = field(default_factory=lambda: DEFAULT_VENUES)
+    """The sandbox's, each with its wire format: the first has the best price."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +80,7 @@ class _Venue:
     """One of the sandbox's liquidity providers."""
 
     name: str
+    wire_format: str
     position: int
     port: int
     admin_port: int
@@ -86,19 +93,25 @@ class _Venue:
         return [
             *["sandbox-venue", "--name", self.name, "--position", str(self.position)],
             *["--port", str(self.port), "--admin-port", str(self.admin_port)],
-            *["--data", str(data)],
+            *["--data", str(data), "--face", self.wire_format],
         ]
 
     def settings(self) -> dict[str, object]:
-        """What the app is told about it; see `SandboxLpSettings`."""
-        return {
+        """What the app is told about it; see `LpSettings`."""
+        common = {
             "name": self.name,
+            "adapter": self.wire_format,
             "url": f"http://{LOOPBACK}:{self.port}",
-            "deduplicates_client_order_id": True,
             "status_is_authoritative": True,
             "visibility_window_ms": 500,
             "quote_safety_margin_ms": 250,
         }
+        if self.wire_format == OWN:
+            return common | {"deduplicates_client_order_id": True}
+        # Imported only where there is one: the process that supervises a stack stays small.
+        from adapters.lp.sandbox.venue import FACES
+
+        return {**common, **FACES[self.wire_format].settings}
 
 
 class Stack:
@@ -216,11 +229,12 @@ class Stack:
         venues = [
             _Venue(
                 name=name,
+                wire_format=wire_format,
                 position=position,
                 port=self._ports.take(),
                 admin_port=self._ports.take(),
             )
-            for position, name in enumerate(self._options.venues, start=1)
+            for position, (name, wire_format) in enumerate(self._options.venues.items(), start=1)
         ]
         launched = []
         for venue in venues:

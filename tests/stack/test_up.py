@@ -60,6 +60,31 @@ async def test_it_answers_over_rest_and_grpc(running_stack: ReadyStack) -> None:
         assert health.status == HealthCheckResponse.SERVING
 
 
+async def test_its_venues_may_be_of_any_wire_format() -> None:
+    with (
+        scratch_home() as home,
+        running(reli_up(home, "--venue", "okx=okx", "--venue", "valr=valr")) as child,
+    ):
+        ready = wait_until_up(child, home)
+        async with (
+            aiohttp.ClientSession(
+                ready.rest_url, headers={"authorization": f"Bearer {ready.operator_key}"}
+            ) as rest,
+            rest.get("/v1/lps") as response,
+        ):
+            lps = (await response.json())["lps"]
+
+    assert [lp["name"] for lp in lps] == ["okx", "valr"]
+    assert set(ready.venue_books) == {"okx", "valr"}
+
+
+@pytest.mark.parametrize("venue", ["okx", "okx=", "okx=fix", "OKX=okx", "=okx"])
+def test_a_venue_without_a_known_wire_format_is_refused(venue: str) -> None:
+    with scratch_home() as home, running(reli_up(home, "--venue", venue)) as child:
+        assert child.wait(30) == 2
+        assert "FORMAT" in child.log.read_text() or "is none of" in child.log.read_text()
+
+
 def test_nothing_survives_it_and_nothing_is_lost() -> None:
     keys = []
     with scratch_home() as home:

@@ -412,7 +412,7 @@ async def _a_venue(
             "visibility_window_ms": 200,
             "quote_safety_margin_ms": 1_000,
             **({"deduplicates_client_order_id": True} if adapter == "sandbox" else {}),
-            **ports.venue.face.credentials,
+            **ports.venue.face.settings,
         }
         yield Venue(
             name=name,

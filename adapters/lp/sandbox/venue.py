@@ -45,7 +45,7 @@ MAX_TRADES: Final = 5_000
 """Of one statement; the next one goes on from there."""
 _MICROSECOND: Final = timedelta(microseconds=1)
 _SHUTDOWN_S: Final = 0.5
-_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}", re.ASCII)
+NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}", re.ASCII)
 _PAGE: Final = b"<html><body><h1>We will be back soon</h1></body></html>"
 
 _SHORT: Final = (
@@ -53,7 +53,7 @@ _SHORT: Final = (
 )
 
 OWN: Final = "sandbox"
-FACES: Final[Mapping[str, Callable[[Trading], Face]]] = {
+FACES: Final[Mapping[str, type[Face]]] = {
     OWN: OwnFace,
     "okx": OkxFace,
     "zero-hash": ZeroHashFace,
@@ -217,7 +217,8 @@ class Venue:
         rejections: list[dict[str, Any]] = []
         for booked in self.book:
             is_filled = booked.order.status is OrderStatus.FILLED
-            (executions if is_filled else rejections).append(order_fields(booked))
+            fields = order_fields(booked) | {"order_id": self.face.order_id(booked)}
+            (executions if is_filled else rejections).append(fields)
         return self._answer({"executions": executions, "rejections": rejections})
 
     async def _get_clock(self, request: web.Request) -> web.Response:
@@ -276,7 +277,7 @@ async def open_venue(
     Raises `sqlite3.OperationalError` when another process has the book of that name, and
     `OSError` when a port is taken.
     """
-    if not _NAME.fullmatch(name) or position < 1:
+    if not NAME.fullmatch(name) or position < 1:
         raise ValueError("a venue has a lower-case name and a position of 1 or more")
     async with AsyncExitStack() as stack:
         book = Book(data_dir, name)

@@ -2,9 +2,9 @@
 
 import hmac
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from aiohttp import web
 
@@ -44,12 +44,10 @@ _OTHER: Final = 1100
 class B2c2Face(Face):
     """Answers an object, or a list of errors with their codes."""
 
+    settings: ClassVar = {"token": TOKEN}
+
     def __init__(self, trading: Trading) -> None:
         self._trading = trading
-
-    @property
-    def credentials(self) -> Mapping[str, str]:
-        return {"token": TOKEN}
 
     def routes(self) -> Sequence[web.RouteDef]:
         return [
@@ -57,6 +55,9 @@ class B2c2Face(Face):
             web.post("/order/", self._order),
             web.get("/order/{id}", self._find_order),
         ]
+
+    def order_id(self, booked: BookedOrder) -> str:
+        return _uuid(booked, "order")
 
     def refuse(self, request: web.Request, refused: Refused) -> web.Response:
         if refused.code.startswith("HTTP_") or refused.code == "ORDER_NOT_FOUND":

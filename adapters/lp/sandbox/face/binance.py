@@ -2,14 +2,14 @@
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from adapters.lp.sandbox.book import OrderStatus
+from adapters.lp.sandbox.book import BookedOrder, OrderStatus
 from adapters.lp.sandbox.desk import Refused
 from adapters.lp.sandbox.face.face import Face
 from adapters.lp.sandbox.trading import Trading, Working
@@ -32,12 +32,10 @@ _REFUSED: Final = 345103
 class BinanceFace(Face):
     """Takes forms, executes a quote by its id, and says an order's id as a number of 64 bits."""
 
+    settings: ClassVar = {"api_key": API_KEY, "secret": SECRET}
+
     def __init__(self, trading: Trading) -> None:
         self._trading = trading
-
-    @property
-    def credentials(self) -> Mapping[str, str]:
-        return {"api_key": API_KEY, "secret": SECRET}
 
     def routes(self) -> Sequence[web.RouteDef]:
         return [
@@ -45,6 +43,9 @@ class BinanceFace(Face):
             web.post("/sapi/v1/convert/acceptQuote", self._accept_quote),
             web.get("/sapi/v1/convert/orderStatus", self._order_status),
         ]
+
+    def order_id(self, booked: BookedOrder) -> str:
+        return str(_number(booked.id))
 
     def refuse(self, request: web.Request, refused: Refused) -> web.Response:
         if refused.code.lstrip("-").isdigit():

@@ -2,13 +2,13 @@
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from aiohttp import web
 
-from adapters.lp.sandbox.book import OrderStatus
+from adapters.lp.sandbox.book import BookedOrder, OrderStatus
 from adapters.lp.sandbox.desk import Refused
 from adapters.lp.sandbox.face.face import Face
 from adapters.lp.sandbox.trading import Trading, Working
@@ -47,12 +47,10 @@ _MALFORMED: Final = 700000
 class BybitFace(Face):
     """Answers HTTP 200 with an envelope; a quote is executed and found by its id."""
 
+    settings: ClassVar = {"api_key": API_KEY, "secret": SECRET}
+
     def __init__(self, trading: Trading) -> None:
         self._trading = trading
-
-    @property
-    def credentials(self) -> Mapping[str, str]:
-        return {"api_key": API_KEY, "secret": SECRET}
 
     def routes(self) -> Sequence[web.RouteDef]:
         return [
@@ -60,6 +58,9 @@ class BybitFace(Face):
             web.post("/v5/asset/exchange/convert-execute", self._execute),
             web.get("/v5/asset/exchange/convert-result-query", self._query_result),
         ]
+
+    def order_id(self, booked: BookedOrder) -> str:
+        return booked.order.quote_id
 
     def refuse(self, request: web.Request, refused: Refused) -> web.Response:
         code = refused.code

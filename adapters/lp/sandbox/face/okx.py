@@ -4,9 +4,9 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from aiohttp import web
 
@@ -43,12 +43,10 @@ _CLIENT_ID: Final = re.compile(r"[0-9A-Za-z]{1,32}", re.ASCII)
 class OkxFace(Face):
     """Answers HTTP 200 with an envelope, but for what stops at the gate."""
 
+    settings: ClassVar = {"api_key": API_KEY, "passphrase": PASSPHRASE, "secret": SECRET}
+
     def __init__(self, trading: Trading) -> None:
         self._trading = trading
-
-    @property
-    def credentials(self) -> Mapping[str, str]:
-        return {"api_key": API_KEY, "passphrase": PASSPHRASE, "secret": SECRET}
 
     def routes(self) -> Sequence[web.RouteDef]:
         return [
@@ -56,6 +54,9 @@ class OkxFace(Face):
             web.post("/api/v5/asset/convert/trade", self._trade),
             web.get("/api/v5/asset/convert/history", self._history),
         ]
+
+    def order_id(self, booked: BookedOrder) -> str:
+        return _trade_id(booked)
 
     def refuse(self, request: web.Request, refused: Refused) -> web.Response:
         if refused.code.startswith("HTTP_"):
@@ -179,13 +180,17 @@ def _trade_fields(booked: BookedOrder) -> dict[str, Any]:
         "quoteCcy": quote,
         "side": order.side,
         "state": "fullyFilled" if is_filled else "rejected",
-        "tradeId": f"trader{booked.id}",
+        "tradeId": _trade_id(booked),
         "ts": _ms(order.decided_at),
     }
 
 
 def _ms(at: datetime) -> str:
     return str(unix_milliseconds(at))
+
+
+def _trade_id(booked: BookedOrder) -> str:
+    return f"trader{booked.id}"
 
 
 def _side(body: dict[str, Any]) -> Side:

@@ -1,8 +1,8 @@
 """The sandbox's own wire format: plain JSON, nothing signed, the venue's clock in every answer."""
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final
 
 from aiohttp import web
 
@@ -20,12 +20,10 @@ _ORDER: Final = web.RequestKey("client_order_id", str)
 class OwnFace(Face):
     """Every JSON answer, a refusal too, carries the venue's clock in `time`."""
 
+    settings: ClassVar = {}
+
     def __init__(self, trading: Trading) -> None:
         self._trading = trading
-
-    @property
-    def credentials(self) -> Mapping[str, str]:
-        return {}
 
     def routes(self) -> Sequence[web.RouteDef]:
         return [
@@ -34,6 +32,9 @@ class OwnFace(Face):
             web.post("/v1/orders", self._create_order),
             web.get("/v1/orders/{client_order_id}", self._get_order),
         ]
+
+    def order_id(self, booked: BookedOrder) -> str:
+        return booked.id
 
     def refuse(self, request: web.Request, refused: Refused) -> web.Response:
         error = {"code": refused.code, "message": refused.message}

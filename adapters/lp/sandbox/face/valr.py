@@ -2,10 +2,10 @@
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from aiohttp import web
@@ -36,12 +36,16 @@ DEPTH: Final = "1000000"
 class ValrFace(Face):
     """An order book of one level; orders have a limit and are filled whole or canceled."""
 
+    settings: ClassVar = {
+        "api_key": API_KEY,
+        "secret": SECRET,
+        "tick_sizes": {"BTC-NGN": "1", "BTC-ZAR": "1", "USDT-NGN": "0.01"},
+        "price_risk_bps": 20,
+        "taker_fee_bps": 0,
+    }
+
     def __init__(self, trading: Trading) -> None:
         self._trading = trading
-
-    @property
-    def credentials(self) -> Mapping[str, str]:
-        return {"api_key": API_KEY, "secret": SECRET}
 
     def routes(self) -> Sequence[web.RouteDef]:
         return [
@@ -49,6 +53,9 @@ class ValrFace(Face):
             web.post("/v2/orders/limit", self._order),
             web.get("/v1/orders/history/summary/customerorderid/{id}", self._summary),
         ]
+
+    def order_id(self, booked: BookedOrder) -> str:
+        return _uuid(booked)
 
     def refuse(self, request: web.Request, refused: Refused) -> web.Response:
         status = refused.status if refused.status in (401, 404, 405, 413) else 400

@@ -3,9 +3,9 @@
 import base64
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from aiohttp import web
@@ -41,17 +41,15 @@ _VENUE: Final = "00SCXM"
 class ZeroHashFace(Face):
     """Executes a quote by its id; the id is also how its trade is found."""
 
+    settings: ClassVar = {
+        "api_key": API_KEY,
+        "passphrase": PASSPHRASE,
+        "secret": SECRET,
+        "participant_code": PARTICIPANT,
+    }
+
     def __init__(self, trading: Trading) -> None:
         self._trading = trading
-
-    @property
-    def credentials(self) -> Mapping[str, str]:
-        return {
-            "api_key": API_KEY,
-            "passphrase": PASSPHRASE,
-            "secret": SECRET,
-            "participant_code": PARTICIPANT,
-        }
 
     def routes(self) -> Sequence[web.RouteDef]:
         return [
@@ -59,6 +57,9 @@ class ZeroHashFace(Face):
             web.post("/liquidity/execute", self._execute),
             web.get("/trades", self._find_trades),
         ]
+
+    def order_id(self, booked: BookedOrder) -> str:
+        return _uuid(booked)
 
     def refuse(self, request: web.Request, refused: Refused) -> web.Response:
         is_gate = refused.status in (401, 403, 404, 405, 413)
