@@ -66,6 +66,7 @@ from tests.crash.ports import (
     TurnUnits,
 )
 from tests.crash.venue import Venue
+from tests.crash.wire import WireVenue
 from tests.crash.world import Actor, World
 from tests.support.builders import an_lp
 from tests.support.chain import SIGNER
@@ -86,7 +87,7 @@ class Surroundings:
     database: Database
     catalogue: Catalogue
     house_id: TenantId
-    venues: Mapping[str, Venue]
+    venues: Mapping[str, Venue | WireVenue]
     stream: Stream
     canary: Canary
     nonce: int
@@ -138,7 +139,7 @@ def _parts(around: Surroundings, actor: Actor, random: Random, *, engine: Any) -
     )
     announce = Announce(ids)
     lps = {
-        name: around.canary.wrap_lp(TurnLp(world, actor, venue), ids)
+        name: around.canary.wrap_lp(TurnLp(world, actor, venue, venue.line(clock)), ids)
         for name, venue in around.venues.items()
     }
     desk = LpDesk(SteadyBoard({name: an_lp(name) for name in lps}), clock, CircuitRule())
