@@ -20,7 +20,7 @@ BASE ?= main
 PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check --quiet
 say = @printf '\033[2m·\033[0m %s\n'
 
-.PHONY: help setup proto test golden check demo up lock bench-trade bench-quote bench-prices bench-ledger bench-start bench-reconciliation bench-statement bench-books chaos crash clean
+.PHONY: help setup proto test golden check demo up lock bench-trade bench-quote bench-prices bench-stuck bench-ledger bench-start bench-reconciliation bench-statement bench-books chaos crash clean
 
 help:
 	@printf '%s\n' \
@@ -34,7 +34,8 @@ help:
 	  'make bench-trade  measure quote, accept and settle through the front door' \
 	  'make bench-quote  measure what a quote takes beyond its slowest LP' \
 	  'make bench-prices measure how many prices a second are told, indicative and firm' \
-	  'make bench-ledger measure how many transfers a second the books take, beside TPC-B' \
+	  'make bench-stuck  measure what a stuck venue costs the tenants that do not trade there' \
+  'make bench-ledger measure how many transfers a second the books take, beside TPC-B' \
 	  'make bench-statement  measure what a statement of a million lines takes, time and memory' \
 	  'make bench-books  measure how far checkpoints are behind, and how long a million entries take to check' \
 	  'make bench-start  measure how long a start takes and how much memory it holds' \
@@ -95,7 +96,7 @@ crash: setup proto
 	  $(if $(RUN),--run $(RUN)) $(if $(CANARY),--canary $(CANARY)) $(if $(CANARIES),--canaries) \
 	  $(if $(TRACE),--trace $(TRACE))
 
-bench-trade bench-quote bench-prices bench-ledger bench-start bench-reconciliation bench-statement bench-books: bench-%: setup proto
+bench-trade bench-quote bench-prices bench-stuck bench-ledger bench-start bench-reconciliation bench-statement bench-books: bench-%: setup proto
 	@$(BIN)/python -m benchmarks.$*
 
 MINUTES ?= 10

@@ -9,6 +9,7 @@ from adapters.lp.sandbox.behavior import (
     QUOTE_DELAY_S,
     SPOILS_AFTER,
     SPOILS_BEFORE,
+    SPOILS_QUOTE,
     Behavior,
     BehaviorSwitch,
 )
@@ -47,7 +48,10 @@ class Trading:
     async def price(
         self, *, client_quote_id: str, base: str, quote: str, side: Side, text: str, is_base: bool
     ) -> VenueQuote:
-        """Give a price for the amount `text` of the base or of the quote asset."""
+        """Give a price for the amount `text` of the base or of the quote asset.
+
+        Raises `Refused` or `Spoiled`.
+        """
         priced = self.desk.price(
             client_quote_id=client_quote_id,
             base=base,
@@ -57,6 +61,8 @@ class Trading:
             is_base=is_base,
         )
         behavior = self.behavior.take(ON_QUOTE, otherwise=priced.behavior)
+        if behavior in SPOILS_QUOTE:
+            raise Spoiled(behavior)
         if behavior is Behavior.REFUSE_QUOTE:
             raise Refused(422, "NO_PRICE", "no price is given for this")
         if behavior is Behavior.SLOW:

@@ -8,7 +8,7 @@ import asyncio
 import re
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,7 +17,13 @@ from typing import Any, Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from adapters.lp.sandbox.behavior import LATE_FILL_MS, Behavior, BehaviorSwitch
+from adapters.lp.sandbox.behavior import (
+    DRIP_EVERY_S,
+    LATE_FILL_MS,
+    STUCK_S,
+    Behavior,
+    BehaviorSwitch,
+)
 from adapters.lp.sandbox.book import Book, OrderStatus
 from adapters.lp.sandbox.desk import Desk, Refused
 from adapters.lp.sandbox.face.b2c2 import B2c2Face
@@ -63,6 +69,9 @@ FACES: Final[Mapping[str, type[Face]]] = {
     "b2c2": B2c2Face,
 }
 """The wire formats by name; one that trades with them is the adapter of that name."""
+
+_STICKS: Final = frozenset({Behavior.STUCK, Behavior.STUCK_QUOTE})
+_DRIPS: Final = frozenset({Behavior.DRIP, Behavior.DRIP_QUOTE})
 
 _PAGES: Final = {
     Behavior.GARBAGE: 200,
@@ -128,7 +137,7 @@ class Venue:
         try:
             return await handler(request)
         except Spoiled as spoiled:
-            return self._spoil(request, spoiled.behavior)
+            return await self._spoil(request, spoiled.behavior)
         except Refused as refused:
             return self.face.refuse(request, refused)
         except DomainError as error:
@@ -147,7 +156,11 @@ class Venue:
         error_fields = {"code": refused.code, "message": refused.message}
         return self._answer({"error": error_fields}, status=refused.status)
 
-    def _spoil(self, request: web.Request, behavior: Behavior) -> web.Response:
+    async def _spoil(self, request: web.Request, behavior: Behavior) -> web.StreamResponse:
+        if behavior in _DRIPS:
+            return await self._drip(request)
+        if behavior in _STICKS:
+            await self.clock.sleep(STUCK_S)
         status = _PAGES.get(behavior)
         if status is not None:
             date = {"Date": date_text(self.clock.now())}
@@ -157,6 +170,19 @@ class Venue:
                 request.transport.write(_SHORT)
             request.transport.close()
         return web.Response()  # which is never written
+
+    async def _drip(self, request: web.Request) -> web.StreamResponse:
+        drops = round(STUCK_S / DRIP_EVERY_S)
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        response.content_length = drops + 1  # so that the answer is never whole
+        with suppress(ConnectionError):
+            await response.prepare(request)
+            for _ in range(drops):
+                await response.write(b" ")
+                await self.clock.sleep(DRIP_EVERY_S)
+        if request.transport is not None:
+            request.transport.close()
+        return response
 
     def _answer(self, body: dict[str, Any], *, status: int = 200) -> web.Response:
         now = self.clock.now()

@@ -10,12 +10,12 @@ from uuid import UUID
 
 from aiohttp import web
 
-from adapters.lp.sandbox.behavior import ON_QUOTE, QUOTE_DELAY_S, Behavior
+from adapters.lp.sandbox.behavior import ON_QUOTE, QUOTE_DELAY_S, SPOILS_QUOTE, Behavior
 from adapters.lp.sandbox.book import BookedOrder, OrderStatus
 from adapters.lp.sandbox.desk import Refused
 from adapters.lp.sandbox.face.face import Face
 from adapters.lp.sandbox.rates import Rate
-from adapters.lp.sandbox.trading import Trading, Working
+from adapters.lp.sandbox.trading import Spoiled, Trading, Working
 from adapters.lp.sandbox.wire import plain_text, read_body, read_text, respond, since_1970
 from domain.amount import Amount
 from domain.price import Price
@@ -66,6 +66,8 @@ class ValrFace(Face):
         pair = request.match_info["pair"]
         rate = self._rate(pair)
         behavior = self._trading.behavior.take(ON_QUOTE, otherwise=Behavior.FILL)
+        if behavior in SPOILS_QUOTE:
+            raise Spoiled(behavior)
         if behavior is Behavior.SLOW:
             await self._trading.clock.sleep(QUOTE_DELAY_S)
         is_empty = behavior is Behavior.REFUSE_QUOTE
