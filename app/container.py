@@ -21,7 +21,7 @@ from adapters.postgres.market import PostgresMarket
 from adapters.postgres.settings import PostgresSettings
 from adapters.postgres.tenant import PostgresTenantDirectory
 from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
-from adapters.statement.reader import FileReader
+from adapters.statement_in.reader import FileReader
 from adapters.system.clock import SystemClock
 from adapters.system.ids import RandomIds
 from adapters.system.secrets import SystemSecrets

@@ -1136,7 +1136,7 @@ BREAKS = [
         )
     ),
     *(
-        Break("I17.sheet", "liability_sheets", A_SHEET, statement)
+        Break("I25.sheet", "liability_sheets", A_SHEET, statement)
         for statement in (
             *(
                 change("liability_sheets", what, "tenant_id")
@@ -1168,14 +1168,14 @@ BREAKS = [
         )
     ),
     Break(
-        "I17.total",
+        "I25.total",
         "liability_sheets",
         A_SHEET,
         "UPDATE core.accounts SET credits_posted = credits_posted + 1 "
         "WHERE tenant_id = :id AND kind = 'customer'",
     ),
     Break(
-        "I17.total",
+        "I25.total",
         "liability_sheets",
         A_SHEET,
         "DELETE FROM core.accounts WHERE tenant_id = :id AND kind = 'customer'",

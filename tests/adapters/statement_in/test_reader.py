@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from adapters.statement.reader import FileReader
+from adapters.statement_in.reader import FileReader
 from domain.asset import Asset
 from domain.errors import DomainError
 from domain.reconciliation.errors import (

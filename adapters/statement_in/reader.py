@@ -5,9 +5,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from adapters.statement.camt053 import parse_camt053
-from adapters.statement.csv_file import parse_csv
-from adapters.statement.json_file import parse_json
+from adapters.statement_in.camt_053 import parse_camt053
+from adapters.statement_in.csv_file import parse_csv
+from adapters.statement_in.json_file import parse_json
 from domain.asset import Asset
 from domain.reconciliation.errors import (
     StatementEncodingInvalid,

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from adapters.statement.fields import SHOWN, read_amount, read_asset, read_time
+from adapters.statement_in.fields import SHOWN, read_amount, read_asset, read_time
 from domain.asset import Asset
 from domain.reconciliation.errors import StatementAssetMismatch, StatementMalformed
 from domain.reconciliation.statement import (

@@ -16,7 +16,7 @@ from typing import Final
 
 from lxml import etree
 
-from adapters.statement.fields import SHOWN, read_amount, read_asset
+from adapters.statement_in.fields import SHOWN, read_amount, read_asset
 from domain.amount import Amount
 from domain.asset import Asset
 from domain.reconciliation.errors import (

@@ -7,8 +7,8 @@ from hashlib import sha256
 from typing import Final
 from xml.sax.saxutils import escape
 
-from adapters.statement_file.csv_file import instant_text
-from adapters.statement_file.file import StatementFile
+from adapters.statement_out.csv_file import instant_text
+from adapters.statement_out.file import StatementFile
 from domain.ledger.errors import StatementNotExpressible
 from domain.ledger.statement import Statement, StatementLine, Totals
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from io import StringIO
 from typing import Final
 
-from adapters.statement.fields import SHOWN, read_amount, read_asset, read_time
+from adapters.statement_in.fields import SHOWN, read_amount, read_asset, read_time
 from domain.amount import Amount
 from domain.asset import Asset
 from domain.reconciliation.errors import StatementMalformed

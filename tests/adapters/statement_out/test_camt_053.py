@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.statement_file.camt_053 import NAMESPACE, Camt053Statement
+from adapters.statement_out.camt_053 import NAMESPACE, Camt053Statement
 from domain.asset import Asset
 from domain.ids import AccountId, EntryId, TransferId, TypedId
 from domain.ledger.account import AccountKey, AccountKind

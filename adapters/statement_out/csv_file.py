@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from adapters.statement_file.file import Balances, StatementFile
+from adapters.statement_out.file import Balances, StatementFile
 from domain.ledger.statement import Statement, StatementLine, Totals
 
 COLUMNS: Final = (
