@@ -59,14 +59,14 @@ class AcceptQuote:
         async def replay(uow: UnitOfWork, id: UUID) -> Trade:
             return await uow.trades.get(TradeId(id))
 
-        self.runner.reserve()
+        self.runner.reserve(call.tenant_id)
         try:
             trade = await self.once(call, trade_id, effect, replay, in_company=True)
         except BaseException:
-            self.runner.give_back()
+            self.runner.give_back(call.tenant_id)
             raise
         if not leases:
-            self.runner.give_back()
+            self.runner.give_back(call.tenant_id)
             return trade
         return await self._run(leases[-1], trade)
 

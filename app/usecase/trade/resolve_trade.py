@@ -95,13 +95,13 @@ class ApproveResolution:
         async def replay(uow: UnitOfWork, _id: UUID) -> Trade:
             return await uow.trades.get(trade_id)
 
-        self.runner.reserve()
+        self.runner.reserve(call.tenant_id)
         try:
             trade = await self.once(call, resolution_id, effect, replay)
         except BaseException:
-            self.runner.give_back()
+            self.runner.give_back(call.tenant_id)
             raise
         if not leases:
-            self.runner.give_back()
+            self.runner.give_back(call.tenant_id)
             return trade
         return await self.runner.start(leases[-1]) or trade
