@@ -29,6 +29,7 @@ from domain.tenant.customer import Customer
 from domain.tenant.tenant import Tenant
 from domain.trade.trade import Trade
 from domain.trading_state import TradingStateChange
+from ports.bus import StampedEvent
 from ports.sandbox import Deposit
 from reli.event.v1 import dead_letter_pb2, event_pb2
 
@@ -107,6 +108,10 @@ def stamped(payload: bytes, *, sequence: int, stored_at: datetime) -> bytes:
         sequence=sequence, occur_time=None if has_time else time_message(stored_at)
     )
     return payload + stamp.SerializeToString()
+
+
+def event_message(event: StampedEvent) -> event_pb2.Event:
+    return event_pb2.Event.FromString(event.payload)
 
 
 def cloud_event_json(payload: bytes) -> bytes:
