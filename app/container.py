@@ -397,7 +397,7 @@ class Container(containers.DeclarativeContainer):
     statement_admin_servicer = providers.Singleton(
         StatementAdminServicer, read_statement=read_statement, read_closes=read_closes
     )
-    event_wakes = providers.Singleton(PostgresEventWakes, engine, clock)
+    event_wakes = providers.Singleton(PostgresEventWakes, engine)
     read_events = providers.Singleton(ReadEvents, units_of_work, event_wakes, clock)
     event_servicer = providers.Singleton(
         EventServicer,

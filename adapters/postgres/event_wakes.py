@@ -1,6 +1,8 @@
 """Hears that tenants have new events, on one connection for a whole process."""
 
-from asyncio import Future, get_running_loop
+import asyncio
+from asyncio import Future
+from contextlib import suppress
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -9,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.postgres.engine import borrowed_driver
 from adapters.postgres.outbox import WAKE_CHANNEL
 from domain.ids import TenantId
-from ports.clock import Clock
 from ports.event_log import EventWakes
 
 ALIVE_EVERY_S: Final = 5.0
@@ -20,9 +21,8 @@ ALIVE_EVERY_S: Final = 5.0
 class PostgresEventWakes(EventWakes):
     """Wakes nobody unless somebody listens."""
 
-    def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
+    def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._clock = clock
         # As long as somebody waits for one, and no longer.
         self._next: WeakValueDictionary[str, Future[None]] = WeakValueDictionary()
 
@@ -30,17 +30,20 @@ class PostgresEventWakes(EventWakes):
         key = str(tenant_id.uuid)
         wake = self._next.get(key)
         if wake is None:
-            wake = self._next[key] = get_running_loop().create_future()
+            wake = self._next[key] = asyncio.get_running_loop().create_future()
         return wake
 
     async def listen(self) -> bool:
         """Listen until canceled, or raise `DatabaseUnavailable`."""
         async with borrowed_driver(self._engine) as driver:
+            is_cut = asyncio.Event()
+            driver.add_termination_listener(lambda _: is_cut.set())
             await driver.add_listener(WAKE_CHANNEL, self._hear)
             for key in [*self._next]:  # they may have missed something
                 self._wake(key)
             while True:
-                await self._clock.sleep(ALIVE_EVERY_S)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(is_cut.wait(), ALIVE_EVERY_S)
                 await driver.fetchval("SELECT 1")
 
     def _hear(self, _driver: Any, _process: int, _channel: str, key: str) -> None:

@@ -9,10 +9,11 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
+from app.usecase.event.read_events import ReadEvents
 from app.worker.event_follower import MAX_FAILURES
 from domain.ids import EventId, TenantId
 from ports.consumer import LoggedEvent
-from ports.event_log import LOOK_BYTES_MAX
+from ports.event_log import LOOK_BYTES_MAX, EventPage
 from reli.event.v1 import event_pb2
 from reli.event.v1 import event_service_pb2 as pb
 from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
@@ -386,6 +387,39 @@ async def test_events_come_though_the_connection_that_hears_of_them_was_cut(
     stream.cancel()
 
     assert event.subject == customer.id
+
+
+async def test_for_who_does_not_read_next_to_nothing_is_read(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant_id, client = await platform.a_tenant()
+    number, size = 100, 1 << 20
+    await platform.owner.execute(
+        "INSERT INTO core.outbox (tenant_id, id, type, subject, payload, recorded_at)"
+        " SELECT $1, uuidv7(), 'quote.created', '', $2, core.now() FROM generate_series(1, $3)",
+        TenantId.parse(tenant_id).uuid,
+        event_pb2.Event(subject="x" * size).SerializeToString(),
+        number,
+    )
+    number = await all_stamped(platform, tenant_id)
+    looks: list[EventPage] = []
+    look = ReadEvents.list
+
+    async def counted(*arguments: Any, **more: Any) -> EventPage:
+        looks.append(await look(*arguments, **more))
+        return looks[-1]
+
+    monkeypatch.setattr(ReadEvents, "list", counted)
+    stream = opened(client, after=0)
+    await next_of(stream)
+    before = -1
+    while before != len(looks):
+        before = len(looks)
+        await asyncio.sleep(0.3)
+
+    assert before * size < 32 << 20, "what waits for him is bounded by windows and sockets"
+    assert [event.sequence for event in await told(stream, number)] == list(range(1, number + 1))
+    stream.cancel()
 
 
 async def test_a_revoked_key_hears_no_more(platform: Platform) -> None:
