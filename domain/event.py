@@ -42,8 +42,8 @@ EVENT_TYPES: Final[Mapping[str, str]] = {
     "customer.closed": "The customer was closed, for ever.",
     "deposit.created": "Play money was credited, in the sandbox.",
     "quote.created": "A firm quote was given.",
-    "quote.canceled": "A quote was canceled before anybody accepted it. That one expired is not "
-    "told: its `expire_time` tells.",
+    "quote.canceled": "A quote was canceled before anybody accepted it; that one expired is told "
+    "by its `expire_time` and by no event.",
     "trade.accepted": "A quote was accepted: the customer's money is held, the order may go out.",
     "trade.settled": "The trade was executed and booked, at exactly the quoted amounts.",
     "trade.rejected": "No liquidity provider executed the trade: what was held is free again.",
