@@ -56,7 +56,7 @@ async def sequencing(platform: Platform) -> AsyncIterator[None]:
         work = partial(EventSequencer(stamps.sequencer), stamps.lease)
         listen = platform.container.event_wakes().listen
         loops = [
-            asyncio.create_task(run_for_ever("sequencer", clock, work, rest_s=0.02)),
+            asyncio.create_task(run_for_ever("sequencer", clock, work, rest_s=0.03)),
             asyncio.create_task(run_for_ever("event wakes", clock, listen, rest_s=0.1)),
         ]
         try:
