@@ -20,7 +20,9 @@ BASE ?= main
 PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check --quiet
 say = @printf '\033[2m·\033[0m %s\n'
 
-.PHONY: help setup proto test golden check demo up lock bench-trade bench-quote bench-prices bench-stuck bench-ledger bench-start bench-reconciliation bench-statement bench-books chaos crash clean
+BENCHMARKS := trade quote prices stuck ledger statement books events start reconciliation
+
+.PHONY: help setup proto test golden check demo up lock chaos crash clean $(BENCHMARKS:%=bench-%)
 
 help:
 	@printf '%s\n' \
@@ -35,9 +37,10 @@ help:
 	  'make bench-quote  measure what a quote takes beyond its slowest LP' \
 	  'make bench-prices measure how many prices a second are told, indicative and firm' \
 	  'make bench-stuck  measure what a stuck venue costs the tenants that do not trade there' \
-  'make bench-ledger measure how many transfers a second the books take, beside TPC-B' \
+	  'make bench-ledger measure how many transfers a second the books take, beside TPC-B' \
 	  'make bench-statement  measure what a statement of a million lines takes, time and memory' \
 	  'make bench-books  measure how far checkpoints are behind, and how long a million entries take to check' \
+	  'make bench-events measure how long after its commit an event is seen, and what idle streams cost' \
 	  'make bench-start  measure how long a start takes and how much memory it holds' \
 	  'make bench-reconciliation  measure how long it takes to match 100,000 lines' \
 	  'make chaos        kill and cut the real processes under load; MINUTES=10 SEED=… CUSTOMERS=200 VENUES="okx valr"' \
@@ -96,7 +99,7 @@ crash: setup proto
 	  $(if $(RUN),--run $(RUN)) $(if $(CANARY),--canary $(CANARY)) $(if $(CANARIES),--canaries) \
 	  $(if $(TRACE),--trace $(TRACE))
 
-bench-trade bench-quote bench-prices bench-stuck bench-ledger bench-start bench-reconciliation bench-statement bench-books: bench-%: setup proto
+$(BENCHMARKS:%=bench-%): bench-%: setup proto
 	@$(BIN)/python -m benchmarks.$*
 
 MINUTES ?= 10

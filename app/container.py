@@ -14,6 +14,7 @@ from adapters.lp.http import LpSessions
 from adapters.postgres.chain import PostgresSigningKeys
 from adapters.postgres.clock import PostgresClock
 from adapters.postgres.credential import PostgresCredentials
+from adapters.postgres.event_wakes import PostgresEventWakes
 from adapters.postgres.journal import PostgresJournal
 from adapters.postgres.ledger import AccountIdCache
 from adapters.postgres.liquidity import PostgresLpBoard
@@ -27,7 +28,7 @@ from adapters.system.ids import RandomIds
 from adapters.system.secrets import SystemSecrets
 from adapters.system.signer import Ed25519Signer
 from app.liquidity import connect_feeds, connect_lps
-from app.rpc.event import EventAdminServicer
+from app.rpc.event import EventAdminServicer, EventServicer
 from app.rpc.interceptor import Interceptor
 from app.rpc.ledger import (
     CheckpointAdminServicer,
@@ -49,8 +50,10 @@ from app.settings import Settings
 from app.usecase.announce import Announce
 from app.usecase.event.bury_event import BuryEvent
 from app.usecase.event.list_dead_letters import ListDeadLetters
+from app.usecase.event.read_events import ReadEvents
 from app.usecase.event.replay_dead_letters import ReplayDeadLetters
 from app.usecase.event.request_replay import RequestReplay
+from app.usecase.event.stream_events import StreamEvents
 from app.usecase.house.mirror_trades import CONSUMER, MirrorTrades
 from app.usecase.ledger.close_books import CloseBooks, ReadCloses
 from app.usecase.ledger.create_entries import CreateEntries
@@ -130,7 +133,9 @@ INDICATIVE_FOR: Final = timedelta(milliseconds=500)
 """How long an LP's answer is shared by all who only want to know a price."""
 LOOK_EVERY: Final = timedelta(seconds=1)
 BEAT_EVERY: Final = timedelta(seconds=5)
-"""What a stream of prices does at most so often, and at least so often."""
+"""What a stream of prices does at most so often, and a stream of anything at least so often."""
+READER_PATIENCE: Final = timedelta(seconds=20)
+"""Less than what the front door gives a stream without a sign of life."""
 
 
 def signer_of(seed: str) -> Signer | None:
@@ -392,6 +397,21 @@ class Container(containers.DeclarativeContainer):
     statement_admin_servicer = providers.Singleton(
         StatementAdminServicer, read_statement=read_statement, read_closes=read_closes
     )
+    event_wakes = providers.Singleton(PostgresEventWakes, engine)
+    read_events = providers.Singleton(ReadEvents, units_of_work, event_wakes, clock)
+    event_servicer = providers.Singleton(
+        EventServicer,
+        read_events=read_events,
+        stream_events=providers.Singleton(
+            StreamEvents,
+            read_events,
+            event_wakes,
+            clock,
+            database_clock,
+            beat_every=BEAT_EVERY,
+            patience=READER_PATIENCE,
+        ),
+    )
     event_admin_servicer = providers.Singleton(
         EventAdminServicer,
         list_dead_letters=providers.Singleton(ListDeadLetters, units_of_work, directory),
@@ -441,6 +461,7 @@ class Container(containers.DeclarativeContainer):
         signing_key_servicer,
         statement_servicer,
         statement_admin_servicer,
+        event_servicer,
         event_admin_servicer,
         reconciliation_servicer,
         reconciliation_admin_servicer,

@@ -130,7 +130,7 @@ async def work(settings: Settings) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(run("trades", clock, trades, rest_s=0.2))
-                group.create_task(run("sequencer", clock, sequencer, rest_s=0.1))
+                group.create_task(run("sequencer", clock, sequencer, rest_s=0.03))
                 group.create_task(run("relay", clock, relay, rest_s=0.1))
                 group.create_task(run("chainer", clock, chainer, rest_s=0.2))
                 group.create_task(run("closer", clock, closer, rest_s=60))

@@ -10,6 +10,7 @@ from ports.chain import ChainStore
 from ports.close import DailyCloses
 from ports.consumer import Inbox
 from ports.dead_letter import DeadLetterRepository
+from ports.event_log import EventLog
 from ports.late_check import LateChecks
 from ports.ledger import LedgerStore
 from ports.liability import LiabilityStore
@@ -54,6 +55,8 @@ class UnitOfWork(Protocol):
     def requests(self) -> RequestLog: ...
     @property
     def outbox(self) -> Outbox: ...
+    @property
+    def event_log(self) -> EventLog: ...
     @property
     def deposits(self) -> DepositRepository: ...
     @property

@@ -78,6 +78,7 @@ _ADD: Final[Mapping[str, Callable[[Any, grpc.aio.Server], None]]] = {
     "LpSettlementAdminServicer": (
         lp_settlement_service_pb2_grpc.add_LpSettlementAdminServiceServicer_to_server
     ),
+    "EventServicer": event_service_pb2_grpc.add_EventServiceServicer_to_server,
     "EventAdminServicer": event_service_pb2_grpc.add_EventAdminServiceServicer_to_server,
     "ReconciliationServicer": (
         reconciliation_service_pb2_grpc.add_ReconciliationServiceServicer_to_server

@@ -292,6 +292,7 @@ async def test_a_partner_walks_every_path(operator: Partner, running_stack: Read
     await _walk_through_the_books(operator, partner, tenant_id, customer_id)
     await _walk_through_the_proofs(operator, partner, tenant_id, customer_id)
     await _walk_through_a_resolution(operator, partner, tenant_id, customer_id)
+    await _walk_through_events(partner, tenant_id)
     await _walk_through_a_replay(operator, tenant_id, running_stack)
     await _walk_through_halts(operator, tenant_id)
 
@@ -734,6 +735,20 @@ async def _walk_through_a_replay(
     assert events[-1].subject == events[-1].dead_letter.id == letter_id
     listed = await operator.get(f"/v1/deadLetters?tenant_id={tenant_id}")
     assert [one["state"] for one in listed["dead_letters"]] == ["DEAD_LETTER_STATE_REPLAYED"]
+
+
+async def _walk_through_events(partner: Partner, tenant_id: str) -> None:
+    page = await partner.get("/v1/events?after=0&until=1&types=tenant.created&wait=3s")
+    [event] = page["events"]
+    assert (event["type"], event["subject"]) == ("tenant.created", tenant_id)
+    assert (page["position"], event["sequence"]) == ("1", "1")
+    assert (await partner.get(f"/v1/events/{event['id']}"))["event"] == event
+    async with partner.listen("/v1/events:stream?after=0&until=1") as events:
+        begin, told, end = [await events.next() for _ in range(3)]
+        assert await events.next() is None
+    assert begin["heartbeat"].keys() == {"last_sequence", "look_time"}
+    assert told == {"event": event, "position": "1"}
+    assert (end["end"]["code"], end["position"]) == (0, "1")
 
 
 async def _walk_through_the_closes(

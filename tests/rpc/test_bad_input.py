@@ -29,6 +29,7 @@ from domain.ids import (
     CustomerId,
     DeadLetterId,
     EntryId,
+    EventId,
     LpSettlementId,
     QuoteId,
     TenantId,
@@ -38,6 +39,7 @@ from domain.ids import (
 )
 from domain.ledger.account import AccountKind
 from reli.auth.v1 import access_pb2
+from reli.event.v1 import event_service_pb2 as event_pb
 from reli.ledger.v1 import ledger_pb2
 from reli.ledger.v1 import ledger_service_pb2 as ledger_pb
 from reli.quote.v1 import quote_service_pb2 as quote_pb
@@ -50,6 +52,7 @@ from reli.trade.v1 import trade_service_pb2 as trade_pb
 from tests.support.chain import chain_books
 from tests.support.closes import close_days
 from tests.support.dead_letters import a_dead_letter
+from tests.support.event_log import stamp_events
 from tests.support.lp_settlements import an_lp_desk
 from tests.support.platform import (
     Client,
@@ -151,6 +154,8 @@ class World:
     trade_break_id: str = ""
     proposed_break_id: str = ""
     break_resolution_id: str = ""
+    event_id: str = ""
+    foreign_event_id: str = ""
     dead_letter_id: str = ""
     replayed_letter_id: str = ""
     foreign_letter_id: str = ""
@@ -251,6 +256,11 @@ async def a_world(platform: Platform) -> World:
     await make_receipt(platform, world.tenant_id, world.trade_id)
     await _add_trading_states(world)
     await _add_lp_settlements(world)
+    await stamp_events(platform)
+    world.event_id, world.foreign_event_id = [
+        (await each.events.ListEvents(event_pb.ListEventsRequest(page_size=1))).events[0].id
+        for each in (client, foreign)
+    ]
     return world
 
 
@@ -551,6 +561,9 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
         "request_id": new_request_id(),
     },
     "QuoteService/CancelQuote": lambda w: {"quote_id": w.other_quote_id},
+    "EventService/ListEvents": lambda w: {"after": 0},
+    "EventService/GetEvent": lambda w: {"event_id": w.event_id},
+    "EventService/StreamEvents": lambda w: {"after": 0},
     **dict.fromkeys(
         ("QuoteService/GetIndicativeQuote", "QuoteService/StreamQuotes"),
         lambda w: {
@@ -854,6 +867,7 @@ ID_FIELDS: Final = [
         *("tenant_id", "customer_id", "api_key_id", "quote_id", "trade_id", "resolution_id"),
         *(
             "dead_letter_id",
+            "event_id",
             "lp_settlement_id",
             "account_id",
             "entry_id",
@@ -990,10 +1004,10 @@ async def test_an_amount_of_no_asset_is_refused(
             )
 
 
-PAGED: Final = [rpc for rpc, _ in fields_of("page_size")]
+PAGED: Final = [rpc for rpc, _ in fields_of("page_token")]
 
 
-@pytest.mark.parametrize("name", PAGED)
+@pytest.mark.parametrize("name", [rpc for rpc, _ in fields_of("page_size")])
 async def test_a_page_is_1_to_200_long(world: World, name: str) -> None:
     async with leaving(world, NOTHING):
         for size in (-1, 201, 2**31 - 1, -(2**31)):
@@ -1209,6 +1223,8 @@ APPROVE: Final = "TradeAdminService/ApproveResolution"
 IMPORT: Final = "ReconciliationAdminService/ImportStatement"
 RESOLVE_BREAK: Final = "ReconciliationAdminService/ResolveBreak"
 APPROVE_BREAK: Final = "ReconciliationAdminService/ApproveBreakResolution"
+EVENT: Final = "EventService/GetEvent"
+EVENT_VIEWS: Final = ("EventService/ListEvents", "EventService/StreamEvents")
 REPLAY: Final = "EventAdminService/ReplayDeadLetter"
 PROPOSE_PAYMENT: Final = "LpSettlementAdminService/ProposeLpSettlement"
 APPROVE_PAYMENT: Final = "LpSettlementAdminService/ApproveLpSettlement"
@@ -2064,6 +2080,38 @@ LIABILITY_CASES: Final = [
 ]  # fmt: skip
 
 EVENT_CASES: Final = [
+    *(
+        case(f"{why} event", EVENT, {"event_id": event}, MISSING, "EVENT_NOT_FOUND")
+        for why, event in (
+            ("unknown", lambda w: an_id(EventId)),
+            ("another tenant's", lambda w: w.foreign_event_id),
+        )
+    ),
+    *(
+        case(f"{view}, {why}", view, change, INVALID, reason, field)
+        for view in EVENT_VIEWS
+        for why, change, reason, field in (
+            ("before the first", {"after": -1}, "INVALID_ARGUMENT", "after"),
+            ("far ahead", {"after": 2**63 - 1}, "EVENT_SEQUENCE_AHEAD", "after"),
+            ("until nothing", {"until": 0}, "INVALID_ARGUMENT", "until"),
+            ("until the past", {"after": 2, "until": 1}, "INVALID_ARGUMENT", "until"),
+            ("no type", {"types": [""]}, "INVALID_ARGUMENT", "types"),
+            ("half a type", {"types": ["quote.created", "trade"]}, "INVALID_ARGUMENT", "types"),
+            ("a type to be", {"types": ["trade.settled\n"]}, "INVALID_ARGUMENT", "types"),
+            ("too many types", {"types": ["trade.settled"] * 51}, "INVALID_ARGUMENT", "types"),
+        )
+    ),
+    *(
+        case(
+            f"wait {seconds}.{nanos:09} s",
+            EVENT_VIEWS[0],
+            {"wait": Duration(seconds=seconds, nanos=nanos)},
+            INVALID,
+            "INVALID_ARGUMENT",
+            "wait",
+        )
+        for seconds, nanos in ((0, 0), (-1, 0), (4, 1_000_000), (0, 999), (1, 2_000_000_000))
+    ),
     *(
         case(f"{why} letter", REPLAY, {"dead_letter_id": letter}, MISSING, "DEAD_LETTER_NOT_FOUND")
         for why, letter in (

@@ -55,7 +55,11 @@ def _is_operators(name: str) -> bool:
     return not is_public(name) and scope_of(name) is Scope.OPERATOR
 
 
-LISTS: Final = [name for name in METHODS if "/List" in name and not _is_operators(name)]
+LISTS: Final = [
+    name
+    for name, method in METHODS.items()
+    if "page_token" in method.input_type.fields_by_name and not _is_operators(name)
+]
 
 ID_KINDS: Final[Mapping[str, type[TypedId]]] = {
     "tenant_id": TenantId,
@@ -75,6 +79,7 @@ ID_KINDS: Final[Mapping[str, type[TypedId]]] = {
     "debit_account_id": AccountId,
     "credit_account_id": AccountId,
     "entry_id": EntryId,
+    "event_id": EventId,
     "pending_id": TransferId,
     "reli.ledger.v1.Transfer.id": TransferId,
 }
@@ -103,8 +108,12 @@ TEXTS: Final[Mapping[str, Callable[[], str]]] = {
     "description": lambda: "some words",
     "note": lambda: "some words",
     "day": lambda: "2026-03-02",
+    "types": lambda: "tenant.created",
 }
 """A valid text for every field that is no id; a new field needs a line here."""
+
+SEQUENCES: Final = {"after": 0, "until": 1}
+"""The first event of any tenant."""
 
 ANY_ID: Final = re.compile(r"\b[a-z]+_[0-7][0-9a-hjkmnp-tv-z]{25}\b")
 
@@ -297,6 +306,7 @@ def _ids_of(tenant: BusyTenant) -> Mapping[type[TypedId], str]:
         AccountId: tenant.account_id,
         EntryId: tenant.entry_id,
         TransferId: tenant.transfer_id,
+        EventId: tenant.event_id,
     }
 
 
@@ -372,6 +382,8 @@ def _value(field: FieldDescriptor, ids: Ids) -> Any:
         return TEXTS[field.name]()
     if field.type == FieldDescriptor.TYPE_BYTES:
         return b"some bytes"
+    if field.type == FieldDescriptor.TYPE_INT64:
+        return SEQUENCES[field.name]
     assert field.type == FieldDescriptor.TYPE_INT32, field.full_name
     return 7
 
@@ -382,9 +394,9 @@ def _message(name: str, descriptor: Descriptor, ids: Ids) -> Message:
             asset = "BTC" if name == "base_amount" else "NGN"
             return amount_pb2.Amount(value="0.01", asset=asset)
         case "google.protobuf.Duration":
-            five_seconds: Message = message_factory.GetMessageClass(descriptor)()
-            five_seconds.FromSeconds(5)  # type: ignore[attr-defined]
-            return five_seconds
+            duration: Message = message_factory.GetMessageClass(descriptor)()
+            duration.FromSeconds(1 if name == "wait" else 5)  # type: ignore[attr-defined]
+            return duration
         case "google.protobuf.Timestamp":
             moment: Message = message_factory.GetMessageClass(descriptor)()
             day = 3 if name == "end_time" else 2

@@ -148,6 +148,7 @@ class Client:
         self.liquidity_admin = self._bound(liquidity_grpc.LiquidityAdminServiceStub(channel))
         self.quotes = self._bound(quote_grpc.QuoteServiceStub(channel))
         self.trades = self._bound(trade_grpc.TradeServiceStub(channel))
+        self.events = self._bound(event_grpc.EventServiceStub(channel))
         self.event_admin = self._bound(event_grpc.EventAdminServiceStub(channel))
         self.trade_admin = self._bound(trade_grpc.TradeAdminServiceStub(channel))
         self.ledger = self._bound(ledger_grpc.LedgerServiceStub(channel))
