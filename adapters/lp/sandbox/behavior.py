@@ -6,7 +6,10 @@ from typing import Final
 
 
 class Behavior(StrEnum):
-    """One way to answer; all but `REFUSE_QUOTE` act on orders, `SLOW` acts on both."""
+    """One way to answer; all but `REFUSE_QUOTE` act on orders, `SLOW` on quotes too.
+
+    What withholds or ruins an answer does so with the pages of a listing as well.
+    """
 
     FILL = "fill"
     REJECT = "reject"
@@ -49,6 +52,19 @@ OTHER_PRICE_FAR_BPS: Final = 50
 
 ON_QUOTE: Final = frozenset({Behavior.SLOW, Behavior.REFUSE_QUOTE})
 ON_ORDER: Final = frozenset(Behavior) - {Behavior.REFUSE_QUOTE}
+
+ON_LISTING: Final = frozenset(
+    {
+        Behavior.SLOW,
+        Behavior.CUT_BEFORE_FILL,
+        Behavior.GARBAGE,
+        Behavior.SHORT_BODY,
+        Behavior.SERVER_ERROR,
+        Behavior.UNAVAILABLE,
+        Behavior.OVERLOADED,
+    }
+)
+"""What acts on a page of a listing, on which nothing is executed."""
 
 SPOILS_BEFORE: Final = frozenset(
     {Behavior.CUT_BEFORE_FILL, Behavior.UNAVAILABLE, Behavior.OVERLOADED}
