@@ -3,7 +3,7 @@
 What must be opened and closed is opened by the entry points and handed in as an object.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -26,7 +26,7 @@ from adapters.system.clock import SystemClock
 from adapters.system.ids import RandomIds
 from adapters.system.secrets import SystemSecrets
 from adapters.system.signer import Ed25519Signer
-from app.liquidity import connect_feeds, connect_lps
+from app.liquidity import connect_feeds, connect_listings, connect_lps
 from app.rpc.event import EventAdminServicer
 from app.rpc.interceptor import Interceptor
 from app.rpc.ledger import (
@@ -89,9 +89,11 @@ from app.usecase.quote.read_quotes import ReadQuotes
 from app.usecase.quote.shared_answers import SharedAnswers
 from app.usecase.quote.stream_quotes import StreamQuotes
 from app.usecase.reconciliation.assign_break import AssignBreak
+from app.usecase.reconciliation.fetch_statement import FetchStatement
 from app.usecase.reconciliation.import_statement import ImportStatement
 from app.usecase.reconciliation.read_breaks import ReadBreaks
 from app.usecase.reconciliation.reconcile_feed import ReconcileFeed
+from app.usecase.reconciliation.reconcile_listing import ReconcileListing
 from app.usecase.reconciliation.resolve_break import ApproveBreakResolution, ResolveBreak
 from app.usecase.sandbox.create_deposit import CreateDeposit
 from app.usecase.tenant.change_customer_state import ChangeCustomerState
@@ -114,10 +116,12 @@ from app.worker.trade_runner import SupervisedTrades
 from domain.ids import TenantId
 from domain.liquidity.circuit import CircuitRule
 from domain.reconciliation.matching import RULES
+from domain.reconciliation.period import LISTING_LAG
 from ports.chain import Signer
 from ports.clock import Clock, DatabaseClock
 from ports.liquidity import LiquidityProvider
 from ports.price_source import PriceSource
+from ports.reconciliation import StatementFeed, StatementListing
 
 LEASE: Final = timedelta(seconds=3)
 """A living process renews it; with the workers' rest it is below the 5 s of a takeover."""
@@ -149,6 +153,14 @@ def share_answers(
         name: SharedAnswers(lp, clock, database_clock, good_for=INDICATIVE_FOR, budget=budget)
         for name, lp in lps.items()
     }
+
+
+def without_feeds(
+    listings: Mapping[str, StatementListing], feeds: Sequence[StatementFeed]
+) -> Sequence[StatementListing]:
+    """Return those of which nothing is heard unless they are asked for a day."""
+    heard = {feed.source for feed in feeds}
+    return [listing for listing in listings.values() if listing.source not in heard]
 
 
 def as_durations(all_ms: tuple[int, ...]) -> tuple[timedelta, ...]:
@@ -268,6 +280,20 @@ class Container(containers.DeclarativeContainer):
     feeds = providers.Singleton(connect_feeds, settings.provided.lps, lp_sessions)
     reconcile_feed = providers.Singleton(
         ReconcileFeed, units_of_work, ids, directory, import_statement
+    )
+    listings = providers.Singleton(connect_listings, settings.provided.lps, lp_sessions, clock)
+    daily_listings = providers.Singleton(without_feeds, listings, feeds)
+    fetch_statement = providers.Singleton(
+        FetchStatement,
+        clock,
+        market,
+        directory,
+        import_statement,
+        listings,
+        providers.Object(LISTING_LAG),
+    )
+    reconcile_listing = providers.Singleton(
+        ReconcileListing, units_of_work, ids, directory, fetch_statement
     )
     expire_hold = providers.Singleton(ExpireHold, units_of_work, ids, announce)
 
@@ -402,6 +428,7 @@ class Container(containers.DeclarativeContainer):
     reconciliation_admin_servicer = providers.Singleton(
         ReconciliationAdminServicer,
         import_statement=import_statement,
+        fetch_statement=fetch_statement,
         read_breaks=read_breaks,
         assign_break=providers.Singleton(AssignBreak, units_of_work),
         resolve_break=providers.Singleton(ResolveBreak, once, ids, announce),
