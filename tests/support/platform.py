@@ -59,6 +59,14 @@ from tests.support.stack import PATIENT_QUOTE_BUDGET_MS
 BUY = side_pb2.SIDE_BUY
 SELL = side_pb2.SIDE_SELL
 
+VENUES: Final = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta")
+
+_OF_ADAPTER: Final[dict[str, dict[str, Any]]] = {
+    "sandbox": {"deduplicates_client_order_id": True},
+    "valr": {"tick_sizes": {"BTC-NGN": "1"}, "price_risk_bps": 5, "taker_fee_bps": 0},
+}
+"""What settings say beside what all of them do."""
+
 SIGNING_KEY: Final = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 """Its seed is the bytes 0 to 31."""
 
@@ -259,6 +267,7 @@ class Platform:
     operator: Client
     alpha: Venue
     beta: Venue
+    venues: tuple[Venue, ...]
     container: Container
     work_container: Container
     environment: Environment
@@ -324,19 +333,17 @@ async def a_platform(
     database_url: str,
     home: Path,
     *,
-    adapters: tuple[str, str] = ("sandbox", "sandbox"),
+    adapters: tuple[str, ...] = ("sandbox", "sandbox"),
     lp_quote_budget_ms: int = PATIENT_QUOTE_BUDGET_MS,
 ) -> AsyncIterator[Platform]:
-    """Run the platform on a migrated database; `adapters` are those of alpha and beta."""
+    """Run the platform on a migrated database; `adapters` are those of alpha, beta and so on."""
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10))
         )
         venues = [
             await stack.enter_async_context(_a_venue(session, home, name, position, adapter))
-            for position, (name, adapter) in enumerate(
-                zip(("alpha", "beta"), adapters, strict=True), start=1
-            )
+            for position, (name, adapter) in enumerate(zip(VENUES, adapters, strict=False), start=1)
         ]
         settings = Settings(
             database_url=database_url,
@@ -377,6 +384,7 @@ async def a_platform(
             operator=Client(channel, secret),
             alpha=venues[0],
             beta=venues[1],
+            venues=tuple(venues),
             container=container,
             work_container=work_container,
             environment=environment,
@@ -411,7 +419,7 @@ async def _a_venue(
             "status_is_authoritative": True,
             "visibility_window_ms": 200,
             "quote_safety_margin_ms": 1_000,
-            **({"deduplicates_client_order_id": True} if adapter == "sandbox" else {}),
+            **_OF_ADAPTER.get(adapter, {}),
             **ports.venue.face.credentials,
         }
         yield Venue(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from app.usecase.reconciliation.fetch_statement import FetchStatement
 from app.usecase.reconciliation.reconcile_feed import WORKER
@@ -29,16 +29,19 @@ class ReconcileListing:
     ids: IdSource
     directory: TenantDirectory
     fetch_statement: FetchStatement
-    _quiet_until: dict[str, float] = field(default_factory=dict)
+    _failures: dict[str, "_Failure"] = field(default_factory=dict)
 
     async def __call__(self, listing: StatementListing) -> bool:
         """Return whether a day was taken in, so that the next one may be due.
 
-        Raises what `FetchStatement` raises, `DatabaseBusy` or `DatabaseUnavailable`.
+        Raises what `FetchStatement.take_in` raises, `DatabaseBusy` or `DatabaseUnavailable`; the
+        same again while a source is left alone, as it still is what is waited for.
         """
         clock, name = self.fetch_statement.clock, listing.source.name
-        if clock.monotonic() < self._quiet_until.get(name, 0.0):
-            return False
+        failure = self._failures.pop(name, None)
+        if failure is not None and clock.monotonic() < failure.until:
+            self._failures[name] = failure
+            raise failure.error.with_traceback(None)
         async with self.units_of_work.begin(self.directory.house_id) as uow:
             state = await uow.reconciliation.state(listing.source)
         day = due_day(state.ends_at, now=clock.now(), lag=self.fetch_statement.lag)
@@ -48,7 +51,14 @@ class ReconcileListing:
             await self.fetch_statement.take_in(
                 listing, day, by=WORKER, correlation_id=str(self.ids.new(CallId))
             )
-        except DomainError:
-            self._quiet_until[name] = clock.monotonic() + PATIENCE.total_seconds()
+        except DomainError as error:
+            self._failures[name] = _Failure(error, clock.monotonic() + PATIENCE.total_seconds())
             raise
         return True
+
+
+class _Failure(NamedTuple):
+    """Why a source told nothing, and until when it is left alone for it."""
+
+    error: DomainError
+    until: float
