@@ -85,6 +85,7 @@ from app.usecase.quote.cancel_quote import CancelQuote
 from app.usecase.quote.create_quote import CreateQuote
 from app.usecase.quote.find_price import FindPrice
 from app.usecase.quote.get_indicative_quote import GetIndicativeQuote
+from app.usecase.quote.look_around import LookAround
 from app.usecase.quote.read_quotes import ReadQuotes
 from app.usecase.quote.shared_answers import SharedAnswers
 from app.usecase.quote.stream_quotes import StreamQuotes
@@ -120,7 +121,7 @@ from domain.reconciliation.period import LISTING_LAG
 from ports.chain import Signer
 from ports.clock import Clock, DatabaseClock
 from ports.liquidity import LiquidityProvider
-from ports.price_source import PriceSource
+from ports.price_source import IndicativeSource, PriceSource
 from ports.reconciliation import StatementFeed, StatementListing
 
 LEASE: Final = timedelta(seconds=3)
@@ -175,6 +176,9 @@ class Container(containers.DeclarativeContainer):
     house_id: providers.Dependency[TenantId] = providers.Dependency()
     lp_sessions: providers.Dependency[LpSessions] = providers.Dependency()
     actor: providers.Dependency[str] = providers.Dependency()
+    price_sources: providers.Dependency[Sequence[IndicativeSource]] = providers.Dependency(
+        default=()
+    )
 
     clock = providers.Singleton(SystemClock)
     ids = providers.Singleton(RandomIds, clock)
@@ -224,6 +228,7 @@ class Container(containers.DeclarativeContainer):
             providers.Singleton(OnlookersDesk, lp_desk),
             quote_budget,
         ),
+        providers.Singleton(LookAround, price_sources, database_clock, quote_budget),
     )
     late_looks = providers.Singleton(as_durations, settings.provided.late_looks_ms)
     execute_trade = providers.Singleton(

@@ -1,10 +1,11 @@
 """Connecting liquidity providers: from what a process is told of one to the adapter that trades."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from fractions import Fraction
 from typing import Any, assert_never
 
+from adapters.ccxt.prices import CcxtConfig
 from adapters.lp.b2c2.config import B2c2LpConfig
 from adapters.lp.b2c2.listing import B2c2Listing
 from adapters.lp.b2c2.provider import B2c2Lp
@@ -35,6 +36,7 @@ from app.settings import (
     BybitLpSettings,
     LpSettings,
     OkxLpSettings,
+    PriceSourceSettings,
     SandboxLpSettings,
     ValrLpSettings,
     VenueSettings,
@@ -118,6 +120,20 @@ def connect_listing(lp: LpSettings, sessions: LpSessions, clock: Clock) -> State
             return B2c2Listing(config, sessions)
         case other:
             assert_never(other)
+
+
+def ccxt_configs(sources: tuple[PriceSourceSettings, ...]) -> Sequence[CcxtConfig]:
+    """Return what the settings say of price sources."""
+    return [
+        CcxtConfig(
+            name=source.name,
+            exchange=source.exchange,
+            symbols=source.symbols,
+            margin_bps=source.margin_bps,
+            max_age=timedelta(milliseconds=source.max_age_ms),
+        )
+        for source in sources
+    ]
 
 
 def _config(lp: LpSettings) -> _Config:
