@@ -22,13 +22,14 @@ say = @printf '\033[2m·\033[0m %s\n'
 
 BENCHMARKS := trade quote prices stuck ledger statement books events start reconciliation
 
-.PHONY: help setup proto test golden check demo up lock chaos crash clean $(BENCHMARKS:%=bench-%)
+.PHONY: help setup proto test test-ccxt golden check demo up lock chaos crash clean $(BENCHMARKS:%=bench-%)
 
 help:
 	@printf '%s\n' \
 	  'make demo         set up, start the whole stack and watch a trade settle' \
 	  'make test         set up and run every test' \
-	  'make golden       rewrite the files that tests compare; then read the difference' \
+	  'make test-ccxt    run the price source against the real ccxt, which it installs beside' \
+  'make golden       rewrite the files that tests compare; then read the difference' \
 	  'make up           run the stack in the foreground until Ctrl-C' \
 	  'make crash        RUNS=10000 SEED=1: trade while processes die; CANARIES=1: planted bugs' \
 	  'make check        formatting, lint, types, layers, API lint and compatibility' \
@@ -74,6 +75,18 @@ test: setup proto
 
 golden: setup proto
 	@RELI_GOLDEN=write $(BIN)/python -m pytest -q tests/architecture tests/scenario
+
+# Beside the environment and not in it: nothing else needs the package, and it is big.
+build/ccxt/.ready: pyproject.toml requirements.txt
+	@mkdir -p build
+	@sed -n 's/^\([a-z][^ ]*==[^ ]*\).*/\1/p' requirements.txt > build/constraints.txt
+	@$(PYTHON) -m pip --disable-pip-version-check --quiet install --upgrade --target build/ccxt \
+	  --constraint build/constraints.txt \
+	  "$$($(PYTHON) -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["ccxt"][0])')"
+	@touch $@
+
+test-ccxt: setup build/ccxt/.ready
+	@PYTHONPATH=build/ccxt $(BIN)/python -m pytest tests/ccxt/check_the_package.py
 
 check: setup proto
 	$(say) 'ruff'

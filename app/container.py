@@ -3,7 +3,7 @@
 What must be opened and closed is opened by the entry points and handed in as an object.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -27,7 +27,7 @@ from adapters.system.clock import SystemClock
 from adapters.system.ids import RandomIds
 from adapters.system.secrets import SystemSecrets
 from adapters.system.signer import Ed25519Signer
-from app.liquidity import connect_feeds, connect_lps
+from app.liquidity import connect_feeds, connect_listings, connect_lps
 from app.rpc.event import EventAdminServicer, EventServicer
 from app.rpc.interceptor import Interceptor
 from app.rpc.ledger import (
@@ -88,13 +88,16 @@ from app.usecase.quote.cancel_quote import CancelQuote
 from app.usecase.quote.create_quote import CreateQuote
 from app.usecase.quote.find_price import FindPrice
 from app.usecase.quote.get_indicative_quote import GetIndicativeQuote
+from app.usecase.quote.look_around import LookAround
 from app.usecase.quote.read_quotes import ReadQuotes
 from app.usecase.quote.shared_answers import SharedAnswers
 from app.usecase.quote.stream_quotes import StreamQuotes
 from app.usecase.reconciliation.assign_break import AssignBreak
+from app.usecase.reconciliation.fetch_statement import FetchStatement
 from app.usecase.reconciliation.import_statement import ImportStatement
 from app.usecase.reconciliation.read_breaks import ReadBreaks
 from app.usecase.reconciliation.reconcile_feed import ReconcileFeed
+from app.usecase.reconciliation.reconcile_listing import ReconcileListing
 from app.usecase.reconciliation.resolve_break import ApproveBreakResolution, ResolveBreak
 from app.usecase.sandbox.create_deposit import CreateDeposit
 from app.usecase.tenant.change_customer_state import ChangeCustomerState
@@ -117,10 +120,12 @@ from app.worker.trade_runner import SupervisedTrades
 from domain.ids import TenantId
 from domain.liquidity.circuit import CircuitRule
 from domain.reconciliation.matching import RULES
+from domain.reconciliation.period import LISTING_LAG
 from ports.chain import Signer
 from ports.clock import Clock, DatabaseClock
 from ports.liquidity import LiquidityProvider
-from ports.price_source import PriceSource
+from ports.price_source import IndicativeSource, PriceSource
+from ports.reconciliation import StatementFeed, StatementListing
 
 LEASE: Final = timedelta(seconds=3)
 """A living process renews it; with the workers' rest it is below the 5 s of a takeover."""
@@ -156,6 +161,14 @@ def share_answers(
     }
 
 
+def without_feeds(
+    listings: Mapping[str, StatementListing], feeds: Sequence[StatementFeed]
+) -> Sequence[StatementListing]:
+    """Return those of which nothing is heard unless they are asked for a day."""
+    heard = {feed.source for feed in feeds}
+    return [listing for listing in listings.values() if listing.source not in heard]
+
+
 def as_durations(all_ms: tuple[int, ...]) -> tuple[timedelta, ...]:
     return tuple(timedelta(milliseconds=ms) for ms in all_ms)
 
@@ -168,6 +181,9 @@ class Container(containers.DeclarativeContainer):
     house_id: providers.Dependency[TenantId] = providers.Dependency()
     lp_sessions: providers.Dependency[LpSessions] = providers.Dependency()
     actor: providers.Dependency[str] = providers.Dependency()
+    price_sources: providers.Dependency[Sequence[IndicativeSource]] = providers.Dependency(
+        default=()
+    )
 
     clock = providers.Singleton(SystemClock)
     ids = providers.Singleton(RandomIds, clock)
@@ -217,6 +233,7 @@ class Container(containers.DeclarativeContainer):
             providers.Singleton(OnlookersDesk, lp_desk),
             quote_budget,
         ),
+        providers.Singleton(LookAround, price_sources, database_clock, quote_budget),
     )
     late_looks = providers.Singleton(as_durations, settings.provided.late_looks_ms)
     execute_trade = providers.Singleton(
@@ -273,6 +290,20 @@ class Container(containers.DeclarativeContainer):
     feeds = providers.Singleton(connect_feeds, settings.provided.lps, lp_sessions)
     reconcile_feed = providers.Singleton(
         ReconcileFeed, units_of_work, ids, directory, import_statement
+    )
+    listings = providers.Singleton(connect_listings, settings.provided.lps, lp_sessions, clock)
+    daily_listings = providers.Singleton(without_feeds, listings, feeds)
+    fetch_statement = providers.Singleton(
+        FetchStatement,
+        clock,
+        market,
+        directory,
+        import_statement,
+        listings,
+        providers.Object(LISTING_LAG),
+    )
+    reconcile_listing = providers.Singleton(
+        ReconcileListing, units_of_work, ids, directory, fetch_statement
     )
     expire_hold = providers.Singleton(ExpireHold, units_of_work, ids, announce)
 
@@ -422,6 +453,7 @@ class Container(containers.DeclarativeContainer):
     reconciliation_admin_servicer = providers.Singleton(
         ReconciliationAdminServicer,
         import_statement=import_statement,
+        fetch_statement=fetch_statement,
         read_breaks=read_breaks,
         assign_break=providers.Singleton(AssignBreak, units_of_work),
         resolve_break=providers.Singleton(ResolveBreak, once, ids, announce),

@@ -25,7 +25,11 @@ _log = logging.getLogger("reli.serve")
 async def serve(settings: Settings) -> None:
     """Serve until canceled, then stop taking calls and let those under way finish."""
     async with open_process(
-        settings, settings.app_database_url, actor="serve", pool_size=POOL_SIZE
+        settings,
+        settings.app_database_url,
+        actor="serve",
+        pool_size=POOL_SIZE,
+        price_sources=settings.price_sources,
     ) as process:
         container, environment = process.container, process.environment
         health = HealthServicer()

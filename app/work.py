@@ -120,7 +120,12 @@ async def work(settings: Settings) -> None:
             "reconciler",
             leases,
             clock,
-            Reconciler(container.feeds(), container.reconcile_feed()),
+            Reconciler(
+                container.feeds(),
+                container.reconcile_feed(),
+                container.daily_listings(),
+                container.reconcile_listing(),
+            ),
             lease_for=RECONCILER_LEASE,
         )
         partitions = PartitionMaker(PostgresPartitions(engine))

@@ -34,6 +34,7 @@ PUBLIC = {"GetSigningKeys": "GET /.well-known/jwks.json"}
 
 WITHOUT_TENANT = {
     "CreateTenant",
+    "FetchStatement",
     "ListLps",
     "SetInstrumentTradingState",
     "SetLpTradingState",

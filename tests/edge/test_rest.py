@@ -55,6 +55,7 @@ OPERATOR_PATHS: Final = [
     ("POST", "/v1/instruments/{instrument}:setTradingState"),
     ("GET", "/v1/lps"),
     ("POST", "/v1/lps/{lp}:setTradingState"),
+    ("POST", "/v1/lps/{lp}/statements:fetch"),
     ("POST", "/v1/tenants/{tenant_id}/apiKeys"),
     ("POST", "/v1/tenants/{tenant_id}/apiKeys/{api_key_id}:revoke"),
     ("POST", "/v1/ledger/entries"),

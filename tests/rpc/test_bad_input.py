@@ -91,6 +91,7 @@ STUCK: Final = "0.00007761"
 """An amount at which the primary venue cuts the line."""
 SPARE_INSTRUMENT: Final = "ETH-ZAR"
 SET_TENANT: Final = "TenantAdminService/SetTenantTradingState"
+FETCH: Final = "ReconciliationAdminService/FetchStatement"
 SET_LP: Final = "LiquidityAdminService/SetLpTradingState"
 SET_INSTRUMENT: Final = "MarketAdminService/SetInstrumentTradingState"
 FAR_WORSE: Final = "0.00007791"
@@ -590,6 +591,10 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
         "source": BANK,
         "format": "STATEMENT_FORMAT_CSV",
         "content": csv_statement(NOW - timedelta(hours=2), NOW),
+    },
+    "ReconciliationAdminService/FetchStatement": lambda w: {
+        "lp": "alpha",
+        "day": (datetime.now(UTC) - timedelta(days=1)).date().isoformat(),
     },
     "ReconciliationService/ListBreaks": lambda w: {},
     "ReconciliationAdminService/ListBreaks": lambda w: {"tenant_id": w.tenant_id},
@@ -1138,6 +1143,7 @@ TEXTS: Final = {
     ("ReconciliationAdminService/ResolveBreak", "note"): 500,
     **{(rpc, "reason"): 200 for rpc in (SET_TENANT, SET_LP, SET_INSTRUMENT)},
     (SET_LP, "lp"): 31,
+    (FETCH, "lp"): 31,
     (SET_INSTRUMENT, "instrument"): 33,
     ("LpSettlementAdminService/ProposeLpSettlement", "lp"): 64,
     ("LpSettlementAdminService/SettleLpSettlement", "evidence"): 500,
@@ -1600,6 +1606,15 @@ TENANT_CASES: Final = [
     case("halt the house", SET_TENANT, {"tenant_id": lambda w: w.house_id}, INVALID,
          "INVALID_ARGUMENT", "tenant_id"),
     case("an unknown LP", SET_LP, {"lp": "gamma"}, INVALID, "UNKNOWN_LP"),
+    case("an unknown LP", FETCH, {"lp": "gamma"}, INVALID, "UNKNOWN_LP"),
+    *(
+        case(f"day {day!r}", FETCH, {"day": day}, INVALID, "INVALID_ARGUMENT", "day")
+        for day in ("", "yesterday", "2026-02-30", "20260302", "2026-03-02T00:00:00Z")
+    ),
+    *(
+        case(f"day {day}", FETCH, {"day": day}, INVALID, "STATEMENT_TIME_OUT_OF_RANGE")
+        for day in ("1970-01-01", "9999-12-30")
+    ),
     case("no such instrument", SET_INSTRUMENT, {"instrument": "BTC-XYZ"}, MISSING,
          "INSTRUMENT_NOT_FOUND"),
     case("many LPs", TERMS, {"lp_order": ["x"] * 101}, INVALID, "INVALID_ARGUMENT", "lp_order"),

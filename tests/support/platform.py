@@ -59,6 +59,8 @@ from tests.support.stack import PATIENT_QUOTE_BUDGET_MS
 BUY = side_pb2.SIDE_BUY
 SELL = side_pb2.SIDE_SELL
 
+VENUES: Final = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta")
+
 SIGNING_KEY: Final = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 """Its seed is the bytes 0 to 31."""
 
@@ -260,6 +262,7 @@ class Platform:
     operator: Client
     alpha: Venue
     beta: Venue
+    venues: tuple[Venue, ...]
     container: Container
     work_container: Container
     environment: Environment
@@ -325,19 +328,17 @@ async def a_platform(
     database_url: str,
     home: Path,
     *,
-    adapters: tuple[str, str] = ("sandbox", "sandbox"),
+    adapters: tuple[str, ...] = ("sandbox", "sandbox"),
     lp_quote_budget_ms: int = PATIENT_QUOTE_BUDGET_MS,
 ) -> AsyncIterator[Platform]:
-    """Run the platform on a migrated database; `adapters` are those of alpha and beta."""
+    """Run the platform on a migrated database; `adapters` are those of alpha, beta and so on."""
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10))
         )
         venues = [
             await stack.enter_async_context(_a_venue(session, home, name, position, adapter))
-            for position, (name, adapter) in enumerate(
-                zip(("alpha", "beta"), adapters, strict=True), start=1
-            )
+            for position, (name, adapter) in enumerate(zip(VENUES, adapters, strict=False), start=1)
         ]
         settings = Settings(
             database_url=database_url,
@@ -378,6 +379,7 @@ async def a_platform(
             operator=Client(channel, secret),
             alpha=venues[0],
             beta=venues[1],
+            venues=tuple(venues),
             container=container,
             work_container=work_container,
             environment=environment,

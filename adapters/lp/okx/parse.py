@@ -3,18 +3,22 @@
 Source: OKX API guide v5, "Funding Account" and "Error Code"; docs/venues.md lists every field.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
 from adapters.lp.http import OK, Answer
+from adapters.lp.listing import Execution, Page, by_name, meant, newest_first, our_id, side_of
 from adapters.lp.okx.config import OkxLpConfig
 from adapters.lp.provider import Order
 from adapters.lp.reading import BadAnswer, Fields, NoPrice, unexpected, unreadable
 from domain.amount import AmountTooLarge
+from domain.asset import Asset
 from domain.ids import AttemptId, LpQuoteRequestId
 from domain.quote.pricing import AmountTooSmall
 from domain.trade.outcome import Filled, Rejected
 from ports.liquidity import LpQuote, LpQuoteRequest
+from ports.market import Catalogue
 
 NO_PRICE: Final = {
     "51001": "51001",  # no such instrument
@@ -71,6 +75,16 @@ def parse_history(answer: Answer, order: Order, config: OkxLpConfig) -> Filled |
     return _trade(_only(trades), answer, order, config) if trades else None
 
 
+def parse_page(answer: Answer, config: OkxLpConfig, catalogue: Catalogue) -> Page:
+    """Read a page of the history, or raise `BadAnswer` or `StatementAssetMismatch`."""
+    assets = by_name(catalogue.assets.values(), config.code_of)
+    trades = _data(_envelope(answer))
+    found = [_execution(trade, assets) for trade in trades]
+    return newest_first(
+        Page([one for one in found if one is not None], [one.unix_time("ts") for one in trades])
+    )
+
+
 def request_id_of(id: AttemptId | LpQuoteRequestId) -> str:
     """Return our id as OKX takes it: up to 32 letters and digits."""
     return id.uuid.hex
@@ -108,6 +122,27 @@ def _trade(fields: Fields, answer: Answer, order: Order, config: OkxLpConfig) ->
         quote=quote,
         venue_order_id=fields.identifier("tradeId"),
         evidence=answer.evidence,
+    )
+
+
+def _execution(fields: Fields, assets: Mapping[str, Asset]) -> Execution | None:
+    """Read a trade of the history, None if it was not executed."""
+    state = fields.text("state")
+    if state == "rejected":
+        return None
+    if state != "fullyFilled":
+        raise unreadable("unknown state")
+    order_id = fields.identifier("tradeId")
+    base = fields.amount("fillBaseSz", meant(assets, fields.text("baseCcy"), order_id))
+    quote = fields.amount("fillQuoteSz", meant(assets, fields.text("quoteCcy"), order_id))
+    fields.expect_price("fillPx", base, quote)
+    return Execution(
+        order_id=order_id,
+        client_order_id=our_id(fields.text("clTReqId")) or order_id,
+        side=side_of(fields.text("side")),
+        base=base,
+        quote=quote,
+        executed_at=fields.unix_time("ts"),
     )
 
 

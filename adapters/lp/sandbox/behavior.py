@@ -8,7 +8,8 @@ from typing import Final
 class Behavior(StrEnum):
     """One way to answer: to an order, or where its name says so to a request for a quote.
 
-    `SLOW` acts on both.
+    `SLOW` acts on both. What withholds or ruins an answer does so with the pages of a listing as
+    well.
     """
 
     FILL = "fill"
@@ -66,6 +67,19 @@ SPOILS_QUOTE: Final = frozenset({Behavior.STUCK_QUOTE, Behavior.DRIP_QUOTE})
 
 ON_QUOTE: Final = frozenset({Behavior.SLOW, Behavior.REFUSE_QUOTE}) | SPOILS_QUOTE
 ON_ORDER: Final = frozenset(Behavior) - {Behavior.REFUSE_QUOTE} - SPOILS_QUOTE
+
+ON_LISTING: Final = frozenset(
+    {
+        Behavior.SLOW,
+        Behavior.CUT_BEFORE_FILL,
+        Behavior.GARBAGE,
+        Behavior.SHORT_BODY,
+        Behavior.SERVER_ERROR,
+        Behavior.UNAVAILABLE,
+        Behavior.OVERLOADED,
+    }
+)
+"""What acts on a page of a listing, on which nothing is executed."""
 
 SPOILS_BEFORE: Final = frozenset(
     {Behavior.CUT_BEFORE_FILL, Behavior.UNAVAILABLE, Behavior.OVERLOADED, Behavior.STUCK}

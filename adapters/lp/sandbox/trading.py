@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from adapters.lp.sandbox.behavior import (
     FILL_DELAY_S,
+    ON_LISTING,
     ON_ORDER,
     ON_QUOTE,
     QUOTE_DELAY_S,
@@ -95,6 +96,15 @@ class Trading:
         if behavior in SPOILS_AFTER:
             raise Spoiled(behavior)
         return filled
+
+    async def listing(self, *, with_hidden: bool = False) -> list[BookedOrder]:
+        """Return the orders that the status knows, the newest first, or raise `Spoiled`."""
+        behavior = self.behavior.take(ON_LISTING, otherwise=Behavior.FILL)
+        if behavior is Behavior.SLOW:
+            await self.clock.sleep(QUOTE_DELAY_S)
+        elif behavior is not Behavior.FILL:
+            raise Spoiled(behavior)
+        return self.desk.orders(with_hidden=with_hidden)
 
     def find(self, client_order_id: str) -> BookedOrder | None:
         """Return what the status knows of an order, or raise `Working`."""
