@@ -109,11 +109,13 @@ class VenueListing(StatementListing, ABC, Generic[Config]):
             async for page in pages:
                 number += 1
                 for one in page:
+                    if not period.has(one.executed_at):
+                        continue
                     if told.setdefault(one.order_id, one) != one:
                         raise BadAnswer("LP_LISTING_CONTRADICTS", "one execution, told in two ways")
                 if number >= MAX_PAGES or len(told) > _MAX_EXECUTIONS:
                     raise BadAnswer("LP_LISTING_TOO_LONG", "more pages than a day has")
-        return [one for one in told.values() if period.has(one.executed_at)]
+        return list(told.values())
 
     def _unavailable(self, cause: str) -> LpUnavailable:
         name = self._source.name

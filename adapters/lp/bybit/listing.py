@@ -28,7 +28,7 @@ class BybitListing(VenueListing[BybitLpConfig]):
         seen: list[datetime] = []
         for index in count(1):
             answer = await self._client.convert_history(index)
-            page = parse_page(answer, self._config, catalogue)
+            page = parse_page(answer, period, self._config, catalogue)
             newest_first(Page((), [*seen[-1:], *page.times]))
             yield page.executions
             if not page.times or page.times[-1] < period.starts_at:

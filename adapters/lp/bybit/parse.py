@@ -5,6 +5,7 @@ lists every field.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
 from adapters.lp.bybit.config import BybitLpConfig
@@ -16,6 +17,7 @@ from adapters.lp.reading import BadAnswer, Fields, NoPrice, unexpected, unreadab
 from domain.amount import Amount, AmountTooLarge
 from domain.asset import Asset, Instrument
 from domain.quote.pricing import AmountTooSmall
+from domain.reconciliation.period import Period
 from domain.side import Side
 from domain.trade.outcome import Filled, Rejected
 from ports.liquidity import LpQuote, LpQuoteRequest, Working
@@ -106,24 +108,27 @@ def is_not_found(answer: Answer) -> bool:
     return _envelope(answer)[0] == _NO_SUCH_ORDER
 
 
-def parse_page(answer: Answer, config: BybitLpConfig, catalogue: Catalogue) -> Page:
-    """Read a page of the history, or raise `BadAnswer` or `StatementAssetMismatch`."""
+def parse_page(answer: Answer, period: Period, config: BybitLpConfig, catalogue: Catalogue) -> Page:
+    """Read what a page of the history has of a period.
+
+    Raises `BadAnswer` or `StatementAssetMismatch`.
+    """
     code, envelope = _envelope(answer)
     if code != _OK:
         raise BadAnswer(f"LP_CODE_{code}", "no answer to what was asked")
     assets = by_name(catalogue.assets.values(), config.code_of)
     listed = envelope.part("result").parts("list")
-    found = [_execution(one, config, assets) for one in listed]
-    return newest_first(
-        Page(
-            [one for one in found if one is not None],
-            [one.unix_time("createdAt") for one in listed],
-        )
-    )
+    times = [one.unix_time("createdAt") for one in listed]
+    found = [
+        _execution(one, at, config, assets)
+        for one, at in zip(listed, times, strict=True)
+        if period.has(at)
+    ]
+    return newest_first(Page([one for one in found if one is not None], times))
 
 
 def _execution(
-    fields: Fields, config: BybitLpConfig, assets: Mapping[str, Asset]
+    fields: Fields, at: datetime, config: BybitLpConfig, assets: Mapping[str, Asset]
 ) -> Execution | None:
     """Read a conversion, None if it was not executed."""
     state = fields.text("exchangeStatus")
@@ -143,7 +148,7 @@ def _execution(
         side=Side.SELL,
         base=base,
         quote=quote,
-        executed_at=fields.unix_time("createdAt"),
+        executed_at=at,
     )
 
 

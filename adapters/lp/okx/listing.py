@@ -26,7 +26,7 @@ class OkxListing(VenueListing[OkxLpConfig]):
         before = period.ends_at
         while True:
             answer = await self._client.list_history(before)
-            page = parse_page(answer, self._config, catalogue)
+            page = parse_page(answer, period, self._config, catalogue)
             if page.times and page.times[0] > before:
                 raise BadAnswer(WRONG_ECHO, "the history is not of before what was asked")
             yield page.executions

@@ -4,7 +4,7 @@ Source: OKX API guide v5, "Funding Account" and "Error Code"; docs/venues.md lis
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from adapters.lp.http import OK, Answer
@@ -16,6 +16,7 @@ from domain.amount import AmountTooLarge
 from domain.asset import Asset
 from domain.ids import AttemptId, LpQuoteRequestId
 from domain.quote.pricing import AmountTooSmall
+from domain.reconciliation.period import Period
 from domain.trade.outcome import Filled, Rejected
 from ports.liquidity import LpQuote, LpQuoteRequest
 from ports.market import Catalogue
@@ -75,14 +76,20 @@ def parse_history(answer: Answer, order: Order, config: OkxLpConfig) -> Filled |
     return _trade(_only(trades), answer, order, config) if trades else None
 
 
-def parse_page(answer: Answer, config: OkxLpConfig, catalogue: Catalogue) -> Page:
-    """Read a page of the history, or raise `BadAnswer` or `StatementAssetMismatch`."""
+def parse_page(answer: Answer, period: Period, config: OkxLpConfig, catalogue: Catalogue) -> Page:
+    """Read what a page of the history has of a period.
+
+    Raises `BadAnswer` or `StatementAssetMismatch`.
+    """
     assets = by_name(catalogue.assets.values(), config.code_of)
     trades = _data(_envelope(answer))
-    found = [_execution(trade, assets) for trade in trades]
-    return newest_first(
-        Page([one for one in found if one is not None], [one.unix_time("ts") for one in trades])
-    )
+    times = [trade.unix_time("ts") for trade in trades]
+    found = [
+        _execution(trade, at, assets)
+        for trade, at in zip(trades, times, strict=True)
+        if period.has(at)
+    ]
+    return newest_first(Page([one for one in found if one is not None], times))
 
 
 def request_id_of(id: AttemptId | LpQuoteRequestId) -> str:
@@ -125,7 +132,7 @@ def _trade(fields: Fields, answer: Answer, order: Order, config: OkxLpConfig) ->
     )
 
 
-def _execution(fields: Fields, assets: Mapping[str, Asset]) -> Execution | None:
+def _execution(fields: Fields, at: datetime, assets: Mapping[str, Asset]) -> Execution | None:
     """Read a trade of the history, None if it was not executed."""
     state = fields.text("state")
     if state == "rejected":
@@ -142,7 +149,7 @@ def _execution(fields: Fields, assets: Mapping[str, Asset]) -> Execution | None:
         side=side_of(fields.text("side")),
         base=base,
         quote=quote,
-        executed_at=fields.unix_time("ts"),
+        executed_at=at,
     )
 
 

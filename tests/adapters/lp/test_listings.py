@@ -167,22 +167,34 @@ def test_a_venues_code_of_an_asset_is_read_as_ours() -> None:
     assert one.base.asset == NGN
 
 
+BYBIT: Final = BybitLpConfig(**KEY)
+
+
+def converted(at: datetime, state: str = "failure") -> dict[str, str]:
+    return {"exchangeStatus": state, "createdAt": str(int(at.timestamp()) * 1_000)}
+
+
+def page_of(*listed: dict[str, str]) -> Answer:
+    return answer({"retCode": 0, "result": {"list": listed}})
+
+
 def test_a_history_that_does_not_begin_with_the_newest_is_no_listing() -> None:
-    def listed(created_ms: int) -> dict[str, str]:
-        return {
-            "exchangeTxId": str(created_ms),
-            "exchangeStatus": "failure",
-            "createdAt": str(created_ms),
-        }
+    early, late = converted(MORNING), converted(MORNING + timedelta(seconds=1))
 
-    def page(*created_ms: int) -> Answer:
-        return answer({"retCode": 0, "result": {"list": [listed(each) for each in created_ms]}})
-
-    config = BybitLpConfig(**KEY)
-    assert len(parse_bybit(page(3, 2, 2, 1), config, CATALOGUE).times) == 4
+    assert len(parse_bybit(page_of(late, late, early), DAY, BYBIT, CATALOGUE).times) == 3
     with pytest.raises(BadAnswer) as caught:
-        parse_bybit(page(1, 2), config, CATALOGUE)
+        parse_bybit(page_of(early, late), DAY, BYBIT, CATALOGUE)
     assert caught.value.reason == "LP_LISTING_UNORDERED"
+
+
+def test_what_is_not_decided_holds_up_its_own_day_alone() -> None:
+    before, after = DAY.starts_at - timedelta(seconds=1), DAY.ends_at
+
+    page = page_of(converted(after, "processing"), converted(before, "init"))
+    assert parse_bybit(page, DAY, BYBIT, CATALOGUE).executions == []
+    with pytest.raises(BadAnswer) as caught:
+        parse_bybit(page_of(converted(MORNING, "processing")), DAY, BYBIT, CATALOGUE)
+    assert caught.value.reason == WORKING
 
 
 ORDER: Final = an_id(AttemptId)
