@@ -99,8 +99,10 @@ from app.usecase.tenant.change_tenant_state import ChangeTenantState
 from app.usecase.tenant.create_api_key import CreateApiKey
 from app.usecase.tenant.create_customer import CreateCustomer
 from app.usecase.tenant.create_tenant import CreateTenant
+from app.usecase.tenant.note_key_uses import NoteKeyUses
 from app.usecase.tenant.read_tenants import ReadApiKeys, ReadCustomers, ReadTenants
 from app.usecase.tenant.revoke_api_key import RevokeApiKey
+from app.usecase.tenant.rotate_api_key import RotateApiKey
 from app.usecase.tenant.update_tenant import UpdateTenant
 from app.usecase.trade.execute_trade import ExecuteTrade
 from app.usecase.trade.list_stuck_trades import ListStuckTrades
@@ -126,6 +128,7 @@ ANSWER_WITHIN: Final = timedelta(seconds=2)
 PATIENCE: Final = timedelta(milliseconds=500)
 LIVE_TRADES: Final = 1_000
 REPORT_EVERY_S: Final = 1.0
+NOTE_USES_EVERY_S: Final = 5.0
 INDICATIVE_FOR: Final = timedelta(milliseconds=500)
 """How long an LP's answer is shared by all who only want to know a price."""
 LOOK_EVERY: Final = timedelta(seconds=1)
@@ -193,7 +196,9 @@ class Container(containers.DeclarativeContainer):
     read_tenants = providers.Singleton(ReadTenants, units_of_work, directory)
     update_tenant = providers.Singleton(UpdateTenant, once, announce, market, lp_names)
     create_api_key = providers.Singleton(CreateApiKey, once, ids, announce, secrets, directory)
+    rotate_api_key = providers.Singleton(RotateApiKey, once, ids, announce, secrets)
     revoke_api_key = providers.Singleton(RevokeApiKey, once, announce)
+    note_key_uses = providers.Singleton(NoteKeyUses, units_of_work, clock)
     tenant_settings = providers.Singleton(PostgresSettings, units_of_work, clock)
     quote_budget = providers.Singleton(timedelta, milliseconds=settings.provided.lp_quote_budget_ms)
     find_price = providers.Singleton(
@@ -272,7 +277,12 @@ class Container(containers.DeclarativeContainer):
     expire_hold = providers.Singleton(ExpireHold, units_of_work, ids, announce)
 
     interceptor = providers.Singleton(
-        Interceptor, credentials=credentials, secrets=secrets, ids=ids
+        Interceptor,
+        credentials=credentials,
+        secrets=secrets,
+        ids=ids,
+        remember_use=note_key_uses.provided.remember,
+        front_doors=settings.provided.front_doors,
     )
     tenant_servicer = providers.Singleton(
         TenantServicer, read_tenants=read_tenants, update_tenant=update_tenant
@@ -286,12 +296,14 @@ class Container(containers.DeclarativeContainer):
         change_tenant_state=providers.Singleton(ChangeTenantState, once, announce, directory),
         change_trading_state=change_trading_state,
         create_api_key=create_api_key,
+        rotate_api_key=rotate_api_key,
         revoke_api_key=revoke_api_key,
         read_tenants=read_tenants,
     )
     api_key_servicer = providers.Singleton(
         ApiKeyServicer,
         create_api_key=create_api_key,
+        rotate_api_key=rotate_api_key,
         revoke_api_key=revoke_api_key,
         read_api_keys=providers.Singleton(ReadApiKeys, units_of_work),
     )

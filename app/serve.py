@@ -8,7 +8,7 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1._async import HealthServicer
 
 from app.collector import settle_down
-from app.container import REPORT_EVERY_S
+from app.container import NOTE_USES_EVERY_S, REPORT_EVERY_S
 from app.process import open_process
 from app.rpc.server import add_servicers, make_server
 from app.settings import Settings
@@ -31,19 +31,22 @@ async def serve(settings: Settings) -> None:
         add_servicers(server, [*container.servicers(), health])
         port = server.add_insecure_port(f"{settings.grpc_host}:{settings.grpc_port}")
         await server.start()
-        reporting = asyncio.create_task(
-            run_for_ever(
-                "LP outcomes", container.clock(), container.report_outcomes(), rest_s=REPORT_EVERY_S
+        beside_the_calls = [
+            asyncio.create_task(run_for_ever(name, container.clock(), work, rest_s=rest_s))
+            for name, work, rest_s in (
+                ("LP outcomes", container.report_outcomes(), REPORT_EVERY_S),
+                ("key uses", container.note_key_uses(), NOTE_USES_EVERY_S),
             )
-        )
+        ]
         settle_down()
         await health.set("", health_pb2.HealthCheckResponse.SERVING)
         _log.info("serving gRPC on %s:%d", settings.grpc_host, port)
         try:
             await asyncio.Event().wait()
         finally:
-            reporting.cancel()
-            await asyncio.wait([reporting])  # what it had of the database is given back
+            for task in beside_the_calls:
+                task.cancel()
+            await asyncio.wait(beside_the_calls)  # what they had of the database is given back
             await health.enter_graceful_shutdown()
             container.interceptor().end_streams()
             await server.stop(GRACE_S)

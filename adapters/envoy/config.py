@@ -32,6 +32,14 @@ _BODY_METHODS: Final = frozenset({"PATCH", "POST", "PUT"})
 # Names that mean something behind the front door; nobody outside may say them.
 _INTERNAL_HEADER_PREFIXES: Final = ("x-envoy-", "x-forwarded-", "x-reli-")
 _INTERNAL_HEADERS: Final = ("forwarded", "x-real-ip", "x-request-id", "x-tenant-id")
+# Whom we saw at the other end; an API key may be good for some addresses only.
+_CLIENT_ADDRESS: Final = {
+    "header": {
+        "key": "x-reli-client-address",
+        "value": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%",
+    },
+    "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+}
 # The transport's remarks about the call we made of a REST request.
 _GRPC_RESPONSE_HEADERS: Final = ("grpc-accept-encoding", "grpc-message", "grpc-status")
 
@@ -149,7 +157,10 @@ def _manager(
         always_set_request_id_in_response=True,
         access_log=[_failures_log()],
         local_reply_config=local_reply_config(),
-        route_config={"virtual_hosts": [{"name": name, "domains": ["*"], "routes": routes}]},
+        route_config={
+            "virtual_hosts": [{"name": name, "domains": ["*"], "routes": routes}],
+            "request_headers_to_add": [_CLIENT_ADDRESS],
+        },
         http_filters=[*filters, {"name": "reli.router", "typed_config": router}],
     )
 

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import re
 from asyncio import FIRST_COMPLETED
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextvars import Context as ContextVars
 from contextvars import copy_context
 from functools import partial
@@ -31,6 +31,7 @@ from app.rpc.errors import (
     code_of,
     status_of,
 )
+from app.rpc.peer import client_address
 from app.rpc.stream import (
     LONGEST_STREAM_S,
     STOPPING,
@@ -43,12 +44,15 @@ from domain.errors import DomainError
 from domain.ids import CallId
 from domain.tenant.api_key import Scope
 from domain.tenant.errors import (
+    ApiKeyAddressRefused,
+    ApiKeyExpired,
     ApiKeyMissing,
     ApiKeyRevoked,
     ApiKeyUnknown,
     OperatorOnly,
     ScopeMissing,
 )
+from domain.tenant.ip_range import IpAddress, is_in_any
 from ports.ids import IdSource
 from ports.secrets import SecretSource
 from ports.tenant import Credential, CredentialStore
@@ -72,9 +76,17 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """
 
     def __init__(
-        self, *, credentials: CredentialStore, secrets: SecretSource, ids: IdSource
+        self,
+        *,
+        credentials: CredentialStore,
+        secrets: SecretSource,
+        ids: IdSource,
+        remember_use: Callable[[Credential], None],
+        front_doors: Collection[IpAddress],
     ) -> None:
         self._credentials = credentials
+        self._remember_use = remember_use
+        self._front_doors = front_doors
         self._secrets = secrets
         self._ids = ids
         self._wrapped: dict[str, Handler] = {}
@@ -230,12 +242,17 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
         async def authenticate(context: Context) -> None:
             metadata = dict(context.invocation_metadata())
-            CALLER.set(await self._caller(method, scope, metadata))
+            CALLER.set(await self._caller(method, scope, metadata, context))
 
         return authenticate
 
-    async def _caller(self, method: str, scope: Scope, metadata: dict[str, Any]) -> Caller:
+    async def _caller(
+        self, method: str, scope: Scope, metadata: dict[str, Any], context: Context
+    ) -> Caller:
         credential = await self._credential(metadata.get("authorization", ""))
+        if credential.allowed_ip_ranges:
+            self._require_address(credential, metadata, context)
+        self._remember_use(credential)
         if scope not in credential.scopes:
             if scope is Scope.OPERATOR:
                 raise OperatorOnly("only operator keys may call this method", method=method)
@@ -263,8 +280,21 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             raise ApiKeyUnknown("the API key is none of ours")
         if credential.is_revoked:
             raise ApiKeyRevoked("the API key was revoked", api_key_id=credential.api_key_id)
+        if credential.is_expired:
+            raise ApiKeyExpired("the API key has expired", api_key_id=credential.api_key_id)
         credential.tenant_state.require_active()
         return credential
+
+    def _require_address(
+        self, credential: Credential, metadata: dict[str, Any], context: Context
+    ) -> None:
+        address = client_address(context, metadata, self._front_doors)
+        if address is None or not is_in_any(address, credential.allowed_ip_ranges):
+            raise ApiKeyAddressRefused(
+                "the API key may not be used from this address",
+                api_key_id=credential.api_key_id,
+                address=address or "",
+            )
 
     async def _protected(
         self, call: Coroutine[Any, Any, Any], seconds: float, context: ContextVars | None = None

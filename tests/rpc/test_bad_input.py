@@ -110,6 +110,8 @@ class World:
     house_id: str
     slug: str
     key_id: str
+    revoked_key_id: str
+    aging_key_ids: Sequence[str]
     reader: Client
     minter: Client
     revoked: Client
@@ -209,11 +211,11 @@ async def a_world(platform: Platform) -> World:
     foreign_tenant_id, foreign = await platform.a_tenant()
     admin = platform.operator.tenant_admin
     tenant = (await admin.GetTenant(tenant_pb.GetTenantRequest(tenant_id=tenant_id))).tenant
-    key, revoked = [
+    key, revoked, *aging = [
         await admin.CreateTenantApiKey(
             tenant_pb.CreateTenantApiKeyRequest(tenant_id=tenant_id, name="spare")
         )
-        for _ in range(2)
+        for _ in range(4)
     ]
     await admin.RevokeTenantApiKey(
         tenant_pb.RevokeTenantApiKeyRequest(tenant_id=tenant_id, api_key_id=revoked.api_key.id)
@@ -231,6 +233,8 @@ async def a_world(platform: Platform) -> World:
         house_id=str(platform.environment.house_id),
         slug=tenant.slug,
         key_id=key.api_key.id,
+        revoked_key_id=revoked.api_key.id,
+        aging_key_ids=[one.api_key.id for one in aging],
         reader=await platform.a_client(tenant_id, [access_pb2.SCOPE_READ]),
         minter=await platform.a_client(
             tenant_id, [access_pb2.SCOPE_SANDBOX, access_pb2.SCOPE_KEYS]
@@ -497,6 +501,10 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
     "ApiKeyService/CreateApiKey": lambda w: {"name": "k", "scopes": [access_pb2.SCOPE_READ]},
     "ApiKeyService/ListApiKeys": lambda w: {},
     "ApiKeyService/RevokeApiKey": lambda w: {"api_key_id": w.key_id},
+    "ApiKeyService/RotateApiKey": lambda w: {
+        "api_key_id": w.aging_key_ids[0],
+        "overlap": timedelta(hours=1),
+    },
     "CustomerService/CreateCustomer": lambda w: {"external_id": "new"},
     "CustomerService/GetCustomer": lambda w: {"customer_id": w.customer_id},
     "CustomerService/ListCustomers": lambda w: {},
@@ -522,6 +530,11 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
     "TenantAdminService/RevokeTenantApiKey": lambda w: {
         "tenant_id": w.tenant_id,
         "api_key_id": w.key_id,
+    },
+    "TenantAdminService/RotateTenantApiKey": lambda w: {
+        "tenant_id": w.tenant_id,
+        "api_key_id": w.aging_key_ids[1],
+        "overlap": timedelta(hours=1),
     },
     "MarketService/ListAssets": lambda w: {},
     "MarketService/ListInstruments": lambda w: {},
@@ -1228,6 +1241,8 @@ TERMS: Final = "TenantAdminService/UpdateTenantTerms"
 CREATE: Final = "TenantAdminService/CreateTenant"
 KEY: Final = "ApiKeyService/CreateApiKey"
 TENANT_KEY: Final = "TenantAdminService/CreateTenantApiKey"
+ROTATE: Final = "ApiKeyService/RotateApiKey"
+ROTATE_TENANT_KEY: Final = "TenantAdminService/RotateTenantApiKey"
 
 
 def price_cases(rpc: str) -> list[Any]:
@@ -1615,6 +1630,43 @@ TENANT_CASES: Final = [
             ("with a balance", "Close", lambda w: w.customer_id, "BALANCE_NOT_ZERO"),
         )
     ),
+    *(
+        case(f"range {text!r}", rpc, {"allowed_ip_ranges": [text]}, INVALID, "INVALID_ARGUMENT",
+            "allowed_ip_ranges")
+        for rpc in (KEY, TENANT_KEY)
+        for text in ("", "home", "10.0.0.1/8", "10.0.0.0/33", "::ffff:10.0.0.0/104", "1" * 60_000)
+    ),
+    *(
+        case("33 ranges", rpc, {"allowed_ip_ranges": [f"10.{n}.0.0/17" for n in range(33)]},
+            INVALID, "INVALID_ARGUMENT", "allowed_ip_ranges")
+        for rpc in (KEY, TENANT_KEY)
+    ),
+    *(
+        case(f"expires {why}", rpc, {"expire_time": instant}, INVALID, "INVALID_ARGUMENT",
+            "expire_time")
+        for rpc in (KEY, TENANT_KEY, ROTATE, ROTATE_TENANT_KEY)
+        for why, instant in (
+            ("in the past", Timestamp(seconds=1_700_000_000)),
+            ("before all time", Timestamp(seconds=-1)),
+            ("never in our calendar", Timestamp(seconds=2**60)),
+        )
+    ),
+    *(
+        case(f"overlap {why}", rpc, {"overlap": overlap}, INVALID, "INVALID_ARGUMENT", "overlap")
+        for rpc in (ROTATE, ROTATE_TENANT_KEY)
+        for why, overlap in (
+            ("missing", None),
+            ("negative", Duration(seconds=-1)),
+            ("of more than a week", Duration(seconds=7 * 86_400, nanos=1_000)),
+            ("of no duration", Duration(seconds=1, nanos=2**31 - 1)),
+            ("of an age", Duration(seconds=2**62)),
+        )
+    ),
+    *(
+        case("revoked", rpc, {"api_key_id": lambda w: w.revoked_key_id}, REFUSED,
+            "API_KEY_NOT_LIVE")
+        for rpc in (ROTATE, ROTATE_TENANT_KEY)
+    ),
     case("no scope", KEY, {"scopes": []}, INVALID, "INVALID_ARGUMENT", "scopes"),
     *(
         case(f"scope {scope}", rpc, {"scopes": [1, scope]}, INVALID, "INVALID_ARGUMENT", "scopes")
@@ -1635,6 +1687,7 @@ TENANT_CASES: Final = [
             ("MarketAdminService/ListTradingStateChanges", "TENANT_NOT_FOUND"),
             (TENANT_KEY, "TENANT_NOT_FOUND"),
             ("TenantAdminService/RevokeTenantApiKey", "API_KEY_NOT_FOUND"),
+            (ROTATE_TENANT_KEY, "API_KEY_NOT_FOUND"),
             (ENTRY, "TENANT_NOT_FOUND"),
             (BATCH, "TENANT_NOT_FOUND"),
             (LOAD, "TENANT_NOT_FOUND"),
@@ -1652,12 +1705,10 @@ TENANT_CASES: Final = [
             ("TradeAdminService/GetTenantTradeReceipt", "TRADE_NOT_FOUND"),
         )
     ),
-    case(
-        "unknown",
-        "ApiKeyService/RevokeApiKey",
-        {"api_key_id": lambda w: an_id(ApiKeyId)},
-        MISSING,
-        "API_KEY_NOT_FOUND",
+    *(
+        case("unknown", f"ApiKeyService/{step}ApiKey", {"api_key_id": lambda w: an_id(ApiKeyId)},
+            MISSING, "API_KEY_NOT_FOUND")
+        for step in ("Revoke", "Rotate")
     ),
 ]  # fmt: skip
 

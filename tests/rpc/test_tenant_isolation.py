@@ -103,6 +103,7 @@ TEXTS: Final[Mapping[str, Callable[[], str]]] = {
     "description": lambda: "some words",
     "note": lambda: "some words",
     "day": lambda: "2026-03-02",
+    "allowed_ip_ranges": lambda: "127.0.0.0/8",
 }
 """A valid text for every field that is no id; a new field needs a line here."""
 
@@ -388,7 +389,8 @@ def _message(name: str, descriptor: Descriptor, ids: Ids) -> Message:
         case "google.protobuf.Timestamp":
             moment: Message = message_factory.GetMessageClass(descriptor)()
             day = 3 if name == "end_time" else 2
-            moment.FromJsonString(f"2026-03-0{day}T09:30:00Z")  # type: ignore[attr-defined]
+            year = 2100 if name == "expire_time" else 2026
+            moment.FromJsonString(f"{year}-03-0{day}T09:30:00Z")  # type: ignore[attr-defined]
             return moment
         case "google.protobuf.Struct":
             struct: Message = message_factory.GetMessageClass(descriptor)()

@@ -15,6 +15,7 @@ SCOPE: Final = Check(
 REFERENCES: Final = {
     ("account_lines", "account_id"): "accounts",
     ("accounts", "tenant_id"): "tenants",
+    ("api_keys", "rotated_from_id"): "api_keys",
     ("api_keys", "tenant_id"): "tenants",
     ("attempts", "trade_id"): "trades",
     ("break_resolutions", "break_id"): "breaks",
