@@ -27,6 +27,7 @@ from adapters.system.ids import RandomIds
 from adapters.system.secrets import SystemSecrets
 from adapters.system.signer import Ed25519Signer
 from app.liquidity import connect_feeds, connect_lps
+from app.rpc.audit import AuditServicer
 from app.rpc.event import EventAdminServicer
 from app.rpc.interceptor import Interceptor
 from app.rpc.ledger import (
@@ -47,6 +48,8 @@ from app.rpc.tenant import ApiKeyServicer, CustomerServicer, TenantAdminServicer
 from app.rpc.trade import TradeAdminServicer, TradeServicer
 from app.settings import Settings
 from app.usecase.announce import Announce
+from app.usecase.audit.list_audit_records import ListAuditRecords
+from app.usecase.audit_trail import AuditTrail
 from app.usecase.event.bury_event import BuryEvent
 from app.usecase.event.list_dead_letters import ListDeadLetters
 from app.usecase.event.replay_dead_letters import ReplayDeadLetters
@@ -183,7 +186,8 @@ class Container(containers.DeclarativeContainer):
     lp_board = providers.Singleton(PostgresLpBoard, engine, clock, lp_names)
     lp_desk = providers.Singleton(LpDesk, lp_board, clock, circuit_rule)
 
-    once = providers.Singleton(Once, units_of_work)
+    audit_trail = providers.Singleton(AuditTrail, ids)
+    once = providers.Singleton(Once, units_of_work, audit_trail)
     announce = providers.Singleton(Announce, ids)
     journal = providers.Singleton(
         PostgresJournal, database_clock, units_of_work, announce.provided.committed
@@ -265,6 +269,7 @@ class Container(containers.DeclarativeContainer):
         units_of_work,
         ids,
         announce,
+        audit_trail,
         market,
         directory,
         providers.Singleton(FileReader),
@@ -290,7 +295,7 @@ class Container(containers.DeclarativeContainer):
     tenant_admin_servicer = providers.Singleton(
         TenantAdminServicer,
         create_tenant=providers.Singleton(
-            CreateTenant, units_of_work, once, ids, announce, market, lp_names
+            CreateTenant, units_of_work, once, ids, announce, audit_trail, market, lp_names
         ),
         update_tenant=update_tenant,
         change_tenant_state=providers.Singleton(ChangeTenantState, once, announce, directory),
@@ -364,14 +369,16 @@ class Container(containers.DeclarativeContainer):
         market=market,
     )
     ledger_servicer = providers.Singleton(LedgerServicer, read_ledger=read_ledger)
-    create_entries = providers.Singleton(CreateEntries, journal, units_of_work, announce)
+    create_entries = providers.Singleton(
+        CreateEntries, journal, units_of_work, announce, audit_trail
+    )
     ledger_admin_servicer = providers.Singleton(
         LedgerAdminServicer,
-        create_entry=providers.Singleton(CreateEntry, journal, once, announce),
+        create_entry=providers.Singleton(CreateEntry, journal, once, announce, audit_trail),
         create_entries=create_entries,
         load_entries=providers.Singleton(LoadEntries, create_entries, clock),
         reverse_entry=providers.Singleton(ReverseEntry, once, ids, announce),
-        open_account=providers.Singleton(OpenAccount, units_of_work),
+        open_account=providers.Singleton(OpenAccount, units_of_work, audit_trail),
         set_overdraft_limit=providers.Singleton(SetOverdraftLimit, once),
         read_ledger=read_ledger,
         market=market,
@@ -415,7 +422,7 @@ class Container(containers.DeclarativeContainer):
         ReconciliationAdminServicer,
         import_statement=import_statement,
         read_breaks=read_breaks,
-        assign_break=providers.Singleton(AssignBreak, units_of_work),
+        assign_break=providers.Singleton(AssignBreak, units_of_work, audit_trail),
         resolve_break=providers.Singleton(ResolveBreak, once, ids, announce),
         approve_break_resolution=providers.Singleton(ApproveBreakResolution, once, ids, announce),
     )
@@ -434,6 +441,10 @@ class Container(containers.DeclarativeContainer):
         SandboxServicer,
         create_deposit=providers.Singleton(CreateDeposit, once, ids, announce),
         market=market,
+    )
+    audit_servicer = providers.Singleton(
+        AuditServicer,
+        list_audit_records=providers.Singleton(ListAuditRecords, units_of_work),
     )
     servicers = providers.List(
         tenant_servicer,
@@ -458,4 +469,5 @@ class Container(containers.DeclarativeContainer):
         reconciliation_admin_servicer,
         lp_settlement_admin_servicer,
         sandbox_servicer,
+        audit_servicer,
     )

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from domain.ids import TenantId
+from ports.audit_log import AuditLog
 from ports.chain import ChainStore
 from ports.close import DailyCloses
 from ports.consumer import Inbox
@@ -54,6 +55,8 @@ class UnitOfWork(Protocol):
     def requests(self) -> RequestLog: ...
     @property
     def outbox(self) -> Outbox: ...
+    @property
+    def audit_log(self) -> AuditLog: ...
     @property
     def deposits(self) -> DepositRepository: ...
     @property

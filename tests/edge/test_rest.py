@@ -335,6 +335,9 @@ async def _walk_through_the_office(operator: Partner, partner: Partner, tenant_i
     spare = await operator.post(f"{path}/apiKeys", {"name": "spare"})
     await operator.post(f"{path}/apiKeys/{spare['api_key']['id']}:rotate", {"overlap": "0s"})
     await operator.post(f"{path}/apiKeys/{spare['api_key']['id']}:revoke")
+    logged = (await partner.get("/v1/auditRecords?page_size=200"))["audit_records"]
+    assert re.fullmatch("[0-9a-f]{64}", logged[0]["after_sha256"])
+    assert {one["is_operator"] for one in logged} == {True, False}
     for step, state in (("suspend", "SUSPENDED"), ("activate", "ACTIVE"), ("close", "CLOSED")):
         stepped = await operator.post(f"{path}:{step}")
         assert stepped["tenant"]["state"] == f"TENANT_STATE_{state}"

@@ -72,8 +72,8 @@ FORBIDDEN: Final = grpc.StatusCode.PERMISSION_DENIED
 UNAUTHENTICATED: Final = grpc.StatusCode.UNAUTHENTICATED
 
 NOTHING: Final[Mapping[str, int]] = {}
-THE_REQUEST: Final = {"requests": 1}
-THE_REQUEST_AND_BOTH_IDS: Final = {"requests": 1, "burned_ids": 2}
+THE_REQUEST: Final = {"requests": 1, "audit_records": 1}
+THE_REQUEST_AND_BOTH_IDS: Final = {"requests": 1, "audit_records": 1, "burned_ids": 2}
 
 INNER_WORDS: Final = re.compile(
     r"Traceback|Error\b|Exception|<class|\.py\b|\bNone\b|asyncpg|sqlalchemy|core\.|constraint"
@@ -111,7 +111,7 @@ class World:
     slug: str
     key_id: str
     revoked_key_id: str
-    aging_key_ids: Sequence[str]
+    spare_key_ids: Sequence[str]
     reader: Client
     minter: Client
     revoked: Client
@@ -211,11 +211,11 @@ async def a_world(platform: Platform) -> World:
     foreign_tenant_id, foreign = await platform.a_tenant()
     admin = platform.operator.tenant_admin
     tenant = (await admin.GetTenant(tenant_pb.GetTenantRequest(tenant_id=tenant_id))).tenant
-    key, revoked, *aging = [
+    key, revoked, *spare = [
         await admin.CreateTenantApiKey(
             tenant_pb.CreateTenantApiKeyRequest(tenant_id=tenant_id, name="spare")
         )
-        for _ in range(4)
+        for _ in range(5)
     ]
     await admin.RevokeTenantApiKey(
         tenant_pb.RevokeTenantApiKeyRequest(tenant_id=tenant_id, api_key_id=revoked.api_key.id)
@@ -234,7 +234,7 @@ async def a_world(platform: Platform) -> World:
         slug=tenant.slug,
         key_id=key.api_key.id,
         revoked_key_id=revoked.api_key.id,
-        aging_key_ids=[one.api_key.id for one in aging],
+        spare_key_ids=[one.api_key.id for one in spare],
         reader=await platform.a_client(tenant_id, [access_pb2.SCOPE_READ]),
         minter=await platform.a_client(
             tenant_id, [access_pb2.SCOPE_SANDBOX, access_pb2.SCOPE_KEYS]
@@ -502,9 +502,10 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
     "ApiKeyService/ListApiKeys": lambda w: {},
     "ApiKeyService/RevokeApiKey": lambda w: {"api_key_id": w.key_id},
     "ApiKeyService/RotateApiKey": lambda w: {
-        "api_key_id": w.aging_key_ids[0],
+        "api_key_id": w.spare_key_ids[0],
         "overlap": timedelta(hours=1),
     },
+    "AuditService/ListAuditRecords": lambda w: {},
     "CustomerService/CreateCustomer": lambda w: {"external_id": "new"},
     "CustomerService/GetCustomer": lambda w: {"customer_id": w.customer_id},
     "CustomerService/ListCustomers": lambda w: {},
@@ -529,11 +530,11 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
     "TenantAdminService/CreateTenantApiKey": lambda w: {"tenant_id": w.tenant_id, "name": "k"},
     "TenantAdminService/RevokeTenantApiKey": lambda w: {
         "tenant_id": w.tenant_id,
-        "api_key_id": w.key_id,
+        "api_key_id": w.spare_key_ids[2],
     },
     "TenantAdminService/RotateTenantApiKey": lambda w: {
         "tenant_id": w.tenant_id,
-        "api_key_id": w.aging_key_ids[1],
+        "api_key_id": w.spare_key_ids[1],
         "overlap": timedelta(hours=1),
     },
     "MarketService/ListAssets": lambda w: {},
@@ -888,6 +889,7 @@ MAY_BE_EMPTY: Final = {
     ("TradeService/ListTrades", "customer_id"),
     ("TradeAdminService/ListStuckTrades", "tenant_id"),
     ("EventAdminService/ListDeadLetters", "tenant_id"),
+    ("AuditService/ListAuditRecords", "api_key_id"),
     ("SandboxService/CreateDeposit", "customer_id"),
     *(("LedgerAdminService/CreateEntry", f"transfers.0.{name}") for name in
       ("debit_account_id", "credit_account_id", "pending_id")),
@@ -2368,9 +2370,20 @@ async def test_a_key_cannot_give_what_it_does_not_have(world: World) -> None:
 
 
 async def test_the_unchanged_calls_succeed(platform: Platform) -> None:
-    """Without this, a case could be refused for what it does not mean to be wrong."""
+    """Without this, a case could be refused for what it does not mean to be wrong.
+
+    Of each that changes something the audit log has one record, and of no other any.
+    """
     fresh = await a_world(platform)
+    began_at = await platform.owner.fetchval("SELECT core.now()")
 
     assert GOOD.keys() == RPCS.keys()
     for name in RPCS:
         await fresh.call(name, changed(fresh, name, {}))
+
+    recorded = await platform.owner.fetch(
+        "SELECT method, refusal_reason FROM core.audit_records WHERE recorded_at >= $1", began_at
+    )
+    assert sorted(map(tuple, recorded)) == sorted(
+        (rpc.path.removeprefix("/"), "") for rpc in RPCS.values() if rpc.changes_something
+    )

@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from app.usecase.announce import Announce
+from app.usecase.audit_trail import Change
 from app.usecase.call import Call
 from app.usecase.once import Once
 from app.usecase.tenant.giving import require_may_give
@@ -58,7 +59,7 @@ class CreateApiKey:
         api_key_id = self.ids.new(ApiKeyId)
         secret = self.secrets.new_secret()
 
-        async def effect(uow: UnitOfWork) -> NewApiKey:
+        async def effect(uow: UnitOfWork) -> Change[NewApiKey]:
             await uow.tenants.get()
             now = await uow.now()
             require_future(expires_at, now=now)
@@ -76,7 +77,7 @@ class CreateApiKey:
             await self.announce(
                 uow, "api_key.created", api_key, correlation_id=call.correlation_id, now=now
             )
-            return NewApiKey(api_key, secret)
+            return Change(NewApiKey(api_key, secret), after=api_key)
 
         async def replay(uow: UnitOfWork, id: UUID) -> NewApiKey:
             return NewApiKey(await uow.api_keys.get(ApiKeyId(id)), "")

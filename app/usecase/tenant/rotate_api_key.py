@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from app.usecase.announce import Announce
+from app.usecase.audit_trail import Change
 from app.usecase.call import Call
 from app.usecase.once import Once
 from app.usecase.tenant.giving import require_may_give
@@ -50,7 +51,7 @@ class RotateApiKey:
         successor_id = self.ids.new(ApiKeyId)
         secret = self.secrets.new_secret()
 
-        async def effect(uow: UnitOfWork) -> RotatedApiKey:
+        async def effect(uow: UnitOfWork) -> Change[RotatedApiKey]:
             before = await uow.api_keys.get(api_key_id)
             require_may_give(call, before.scopes)
             now = await uow.now()
@@ -70,7 +71,8 @@ class RotateApiKey:
             await uow.api_keys.add(successor, secret_hash=self.secrets.hash(secret))
             for type, key in (("api_key.rotated", rotated), ("api_key.created", successor)):
                 await self.announce(uow, type, key, correlation_id=call.correlation_id, now=now)
-            return RotatedApiKey(rotated, successor, secret)
+            made = RotatedApiKey(rotated, successor, secret)
+            return Change(made, after=rotated, before=before)
 
         async def replay(uow: UnitOfWork, id: UUID) -> RotatedApiKey:
             successor = await uow.api_keys.get(ApiKeyId(id))
