@@ -108,6 +108,7 @@ class Credential:
 
     Attributes:
         allowed_ip_ranges: from where alone it may be used; empty where from anywhere.
+        methods: the RPCs that alone a service token may call; empty for every other key.
     """
 
     api_key_id: ApiKeyId
@@ -117,6 +118,7 @@ class Credential:
     is_revoked: bool
     is_expired: bool = False
     allowed_ip_ranges: tuple[IpRange, ...] = ()
+    methods: frozenset[str] = frozenset()
 
 
 class CredentialStore(Protocol):

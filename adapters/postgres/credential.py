@@ -64,6 +64,7 @@ def _credential(row: Any) -> Credential:
         is_revoked=row["is_revoked"],
         is_expired=_has_expired(row["expires_in"]),
         allowed_ip_ranges=tuple(map(ip_network, row["allowed_ip_ranges"])),
+        methods=frozenset(row["methods"]),
     )
 
 

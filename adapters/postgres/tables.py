@@ -69,4 +69,5 @@ API_KEYS: Final = Table(
     Column("allowed_ip_ranges", ARRAY(Text)),
     Column("last_used_at", DateTime(timezone=True)),
     Column("rotated_from_id", UUID(as_uuid=True)),
+    Column("methods", ARRAY(Text)),
 )

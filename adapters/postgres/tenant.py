@@ -229,6 +229,7 @@ class PostgresApiKeys(ApiKeyRepository):
                 expires_at=api_key.expires_at,
                 allowed_ip_ranges=[str(one) for one in api_key.allowed_ip_ranges],
                 rotated_from_id=api_key.rotated_from_id and api_key.rotated_from_id.uuid,
+                methods=list(api_key.methods),
             )
         )
 
@@ -406,4 +407,5 @@ def _api_key(row: Any) -> ApiKey:
         allowed_ip_ranges=tuple(map(ip_network, row.allowed_ip_ranges)),
         last_used_at=row.last_used_at,
         rotated_from_id=None if row.rotated_from_id is None else ApiKeyId(row.rotated_from_id),
+        methods=tuple(row.methods),
     )

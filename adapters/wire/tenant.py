@@ -73,6 +73,7 @@ def api_key_message(api_key: ApiKey) -> tenant_pb2.ApiKey:
         allowed_ip_ranges=map(str, api_key.allowed_ip_ranges),
         last_use_time=time_message(api_key.last_used_at),
         rotated_from_api_key_id=str(api_key.rotated_from_id or ""),
+        methods=api_key.methods,
     )
 
 

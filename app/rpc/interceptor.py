@@ -16,10 +16,9 @@ from functools import partial
 from typing import Any, Final
 
 import grpc
-from google.protobuf.descriptor_pool import Default
 from google.protobuf.message import DecodeError
 
-from adapters.wire.tenant import SCOPE_OF
+from app.rpc.access import is_public, scope_of
 from app.rpc.caller import CALLER, Caller
 from app.rpc.context import Context, Handler
 from app.rpc.errors import (
@@ -31,7 +30,7 @@ from app.rpc.errors import (
     code_of,
     status_of,
 )
-from app.rpc.peer import client_address
+from app.rpc.peer import came_from_outside, client_address
 from app.rpc.stream import (
     LONGEST_STREAM_S,
     STOPPING,
@@ -46,6 +45,8 @@ from domain.tenant.api_key import Scope
 from domain.tenant.errors import (
     ApiKeyAddressRefused,
     ApiKeyExpired,
+    ApiKeyInternalOnly,
+    ApiKeyMethodRefused,
     ApiKeyMissing,
     ApiKeyRevoked,
     ApiKeyUnknown,
@@ -56,7 +57,6 @@ from domain.tenant.ip_range import IpAddress, is_in_any
 from ports.ids import IdSource
 from ports.secrets import SecretSource
 from ports.tenant import Credential, CredentialStore
-from reli.auth.v1 import access_pb2
 
 DEFAULT_DEADLINE_S: Final = 5.0
 STANDING_S: Final = 0.5
@@ -252,6 +252,8 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         credential = await self._credential(metadata.get("authorization", ""))
         if credential.allowed_ip_ranges:
             self._require_address(credential, metadata, context)
+        if credential.methods:
+            _require_service(credential, method, metadata)
         self._remember_use(credential)
         if scope not in credential.scopes:
             if scope is Scope.OPERATOR:
@@ -325,19 +327,14 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             task.exception()  # taken note of, so that a call given up leaves no warning behind
 
 
-def scope_of(method: str) -> Scope:
-    """Return the scope that a method's option names; a method without one cannot be served."""
-    return SCOPE_OF[_options(method).Extensions[access_pb2.scope]]
-
-
-def is_public(method: str) -> bool:
-    """Say whether everybody may call a method."""
-    return bool(_options(method).Extensions[access_pb2.is_public])
-
-
-def _options(method: str) -> Any:
-    service, _, name = method.rpartition("/")
-    return Default().FindServiceByName(service).FindMethodByName(name).GetOptions()
+def _require_service(credential: Credential, method: str, metadata: dict[str, Any]) -> None:
+    """Let a service token call its own methods, and nothing through the partners' front door."""
+    if came_from_outside(metadata):
+        raise ApiKeyInternalOnly(
+            "a service token is good inside only", api_key_id=credential.api_key_id
+        )
+    if method not in credential.methods:
+        raise ApiKeyMethodRefused("the method is none of the service token's", method=method)
 
 
 async def _let_in(_context: Context) -> None:

@@ -1,4 +1,4 @@
-"""From which address a call comes."""
+"""From where a call comes."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, Final
@@ -9,6 +9,18 @@ from domain.tenant.ip_range import IpAddress, read_ip_address
 
 CLIENT_ADDRESS: Final = "x-reli-client-address"
 """Where the front door tells whom it saw. It takes the name from whoever else says it."""
+
+LISTENER: Final = "x-reli-listener"
+"""Where the front door tells which of its listeners took the call."""
+PUBLIC: Final = "public"
+
+
+def came_from_outside(metadata: Mapping[str, Any]) -> bool:
+    """Say whether the call came through the front door for partners.
+
+    Who comes past it is inside, and who comes through it cannot keep it from saying so.
+    """
+    return metadata.get(LISTENER) == PUBLIC
 
 
 def client_address(

@@ -21,6 +21,7 @@ from adapters.wire.tenant import (
     tenant_message,
 )
 from adapters.wire.trading_state import read_trading_state, trading_state_change_message
+from app.rpc.access import find_scope
 from app.rpc.caller import current_caller
 from app.rpc.context import Context
 from app.rpc.request import call_of, named_tenant, next_token, page_of, reason_of, text_of
@@ -52,6 +53,7 @@ from reli.tenant.v1.tenant_service_pb2_grpc import (
 
 MAX_DISPLAY_NAME: Final = 100
 MAX_KEY_NAME: Final = 64
+MAX_METHODS: Final = 64
 MAX_EXTERNAL_ID: Final = 64
 MAX_BRANDING_BYTES: Final = 8_192
 MAX_BRANDING_DEPTH: Final = 16
@@ -59,6 +61,12 @@ MAX_BRANDING_DEPTH: Final = 16
 MAX_LIST: Final = 100
 SLUG: Final = r"[a-z0-9][a-z0-9-]{0,38}[a-z0-9]"
 PRINTABLE: Final = r"[\x20-\x7e]+"
+
+MAKE_KEYS: Final = {
+    *(f"reli.tenant.v1.ApiKeyService/{step}ApiKey" for step in ("Create", "Rotate")),
+    *(f"reli.tenant.v1.TenantAdminService/{step}TenantApiKey" for step in ("Create", "Rotate")),
+}
+"""What would give a service token a key that may do more than itself."""
 
 
 class TenantServicer(TenantServiceServicer):
@@ -342,6 +350,7 @@ class TenantAdminServicer(TenantAdminServiceServicer):
             scopes=read_scopes(request.scopes),
             expires_at=read_optional_time(request, "expire_time"),
             allowed_ip_ranges=read_ip_ranges(request.allowed_ip_ranges, field="allowed_ip_ranges"),
+            methods=_methods(request),
         )
         return pb.CreateTenantApiKeyResponse(
             api_key=api_key_message(made.api_key), secret=made.secret
@@ -387,6 +396,20 @@ def _customer_id(
     | pb.CloseCustomerRequest,
 ) -> CustomerId:
     return CustomerId.parse(request.customer_id, field="customer_id")
+
+
+def _methods(request: pb.CreateTenantApiKeyRequest) -> tuple[str, ...]:
+    """Return the methods of a service token in the order of their names."""
+    if len(request.methods) > MAX_METHODS:
+        raise InvalidArgument(f"at most {MAX_METHODS} methods", field="methods")
+    scopes = read_scopes(request.scopes)
+    for method in request.methods:
+        if method in MAKE_KEYS or find_scope(method) not in scopes:
+            raise InvalidArgument(
+                "methods must be full names of methods whose scopes are given, and make no keys",
+                field="methods",
+            )
+    return tuple(sorted(set(request.methods)))
 
 
 def _overlap(request: pb.RotateApiKeyRequest | pb.RotateTenantApiKeyRequest) -> timedelta:

@@ -46,6 +46,8 @@ class ApiKey:
     allowed_ip_ranges: from where alone it may be used; empty where from anywhere.
     last_used_at: up to a minute behind.
     rotated_from_id: the key that this one succeeds.
+    methods: full names of the RPCs that alone it may call, which makes it a service token; empty
+        where it may call all that its scopes allow.
     """
 
     id: ApiKeyId
@@ -59,6 +61,7 @@ class ApiKey:
     allowed_ip_ranges: tuple[IpRange, ...] = ()
     last_used_at: datetime | None = None
     rotated_from_id: ApiKeyId | None = None
+    methods: tuple[str, ...] = ()
 
     def revoke(self, *, now: datetime) -> "ApiKey":
         """Return the revoked key; revoking twice keeps the first instant."""

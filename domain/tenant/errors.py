@@ -115,6 +115,20 @@ class ApiKeyAddressRefused(DomainError):
     reason = "API_KEY_ADDRESS_REFUSED"
 
 
+class ApiKeyMethodRefused(DomainError):
+    """The key is a service token, and the method is none of its methods."""
+
+    kind = Kind.FORBIDDEN
+    reason = "API_KEY_METHOD_REFUSED"
+
+
+class ApiKeyInternalOnly(DomainError):
+    """The key is a service token, and the call came through the front door for partners."""
+
+    kind = Kind.FORBIDDEN
+    reason = "API_KEY_INTERNAL_ONLY"
+
+
 class ApiKeyNotLive(DomainError):
     """The key was revoked or has expired, so it cannot be rotated."""
 

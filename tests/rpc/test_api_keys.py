@@ -225,6 +225,40 @@ async def test_a_successor_is_known_to_every_process_at_once(platform: Platform)
             await Client(channel, rotated.secret).create_customer()
 
 
+GET_TENANT: Final = "reli.tenant.v1.TenantAdminService/GetTenant"
+
+
+async def test_a_service_token_may_call_its_own_methods_and_no_other(platform: Platform) -> None:
+    tenant_id, _ = await platform.a_tenant()
+    made = await _service_token(platform, [GET_TENANT])
+    admin = Client(platform.channel, made.secret).tenant_admin
+
+    found = await admin.GetTenant(pb.GetTenantRequest(tenant_id=tenant_id))
+    refusal = await _refusal(admin.SuspendTenant(pb.SuspendTenantRequest(tenant_id=tenant_id)))
+
+    assert found.tenant.id == tenant_id
+    assert list(made.api_key.methods) == [GET_TENANT]
+    assert (refusal.code, refusal.reason) == (
+        grpc.StatusCode.PERMISSION_DENIED,
+        "API_KEY_METHOD_REFUSED",
+    )
+    assert refusal.metadata["method"] == "reli.tenant.v1.TenantAdminService/SuspendTenant"
+
+
+async def test_a_rotated_service_token_may_call_no_more(platform: Platform) -> None:
+    made = await _service_token(platform, [GET_TENANT])
+    house_id = str(platform.environment.house_id)
+
+    rotated = await platform.operator.tenant_admin.RotateTenantApiKey(
+        _rotation(pb.RotateTenantApiKeyRequest(tenant_id=house_id, api_key_id=made.api_key.id))
+    )
+
+    assert list(rotated.api_key.methods) == [GET_TENANT]
+    client = Client(platform.channel, rotated.secret)
+    refusal = await _refusal(client.tenant_admin.ListTenants(pb.ListTenantsRequest()))
+    assert refusal.reason == "API_KEY_METHOD_REFUSED"
+
+
 class ClockInHand(SystemClock):
     """A clock that goes on when it is told to."""
 
@@ -320,6 +354,18 @@ async def _create(
     if expires_in is not None:
         request.expire_time.FromDatetime(datetime.now(UTC) + expires_in)
     made: pb.CreateApiKeyResponse = await client.api_keys.CreateApiKey(request)
+    return made
+
+
+async def _service_token(platform: Platform, methods: list[str]) -> pb.CreateTenantApiKeyResponse:
+    made: pb.CreateTenantApiKeyResponse = await platform.operator.tenant_admin.CreateTenantApiKey(
+        pb.CreateTenantApiKeyRequest(
+            tenant_id=str(platform.environment.house_id),
+            name="a service",
+            scopes=[access_pb2.SCOPE_OPERATOR],
+            methods=methods,
+        )
+    )
     return made
 
 

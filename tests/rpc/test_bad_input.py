@@ -1243,6 +1243,8 @@ TERMS: Final = "TenantAdminService/UpdateTenantTerms"
 CREATE: Final = "TenantAdminService/CreateTenant"
 KEY: Final = "ApiKeyService/CreateApiKey"
 TENANT_KEY: Final = "TenantAdminService/CreateTenantApiKey"
+GET_TENANT: Final = "reli.tenant.v1.TenantService/GetCurrentTenant"
+SUSPEND: Final = "TenantAdminService/SuspendTenant"
 ROTATE: Final = "ApiKeyService/RotateApiKey"
 ROTATE_TENANT_KEY: Final = "TenantAdminService/RotateTenantApiKey"
 
@@ -1642,6 +1644,23 @@ TENANT_CASES: Final = [
         case("33 ranges", rpc, {"allowed_ip_ranges": [f"10.{n}.0.0/17" for n in range(33)]},
             INVALID, "INVALID_ARGUMENT", "allowed_ip_ranges")
         for rpc in (KEY, TENANT_KEY)
+    ),
+    *(
+        case(f"method {methods[-1][:60]!r}", TENANT_KEY, {"tenant_id": tenant,
+            "scopes": [scope], "methods": methods}, INVALID, "INVALID_ARGUMENT", "methods")
+        for tenant, scope, methods in (
+            (lambda w: w.tenant_id, access_pb2.SCOPE_READ, [GET_TENANT]),
+            (lambda w: w.house_id, access_pb2.SCOPE_READ, ["reli.tenant.v1." + SUSPEND]),
+            *(
+                (lambda w: w.house_id, access_pb2.SCOPE_OPERATOR, [name])
+                for name in (
+                    *("", "GetTenant", "/" + GET_TENANT, GET_TENANT, "x" * 60_000, "a\0b/c"),
+                    *("grpc.health.v1.Health/Check", "reli.tenant.v1." + TENANT_KEY),
+                    "reli.tenant.v1." + ROTATE_TENANT_KEY,
+                )
+            ),
+            (lambda w: w.house_id, access_pb2.SCOPE_READ, [GET_TENANT] * 65),
+        )
     ),
     *(
         case(f"expires {why}", rpc, {"expire_time": instant}, INVALID, "INVALID_ARGUMENT",

@@ -15,7 +15,7 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 
-from app.rpc.interceptor import is_public, scope_of
+from app.rpc.access import is_public, scope_of
 from app.rpc.server import services
 from domain.ids import (
     AccountId,
@@ -103,6 +103,7 @@ TEXTS: Final[Mapping[str, Callable[[], str]]] = {
     "display_name": lambda: "a name",
     "description": lambda: "some words",
     "note": lambda: "some words",
+    "methods": lambda: "reli.tenant.v1.TenantAdminService/GetTenant",
     "subject": str,
     "day": lambda: "2026-03-02",
     "allowed_ip_ranges": lambda: "127.0.0.0/8",

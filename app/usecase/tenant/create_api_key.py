@@ -45,13 +45,17 @@ class CreateApiKey:
         scopes: tuple[Scope, ...],
         expires_at: datetime | None,
         allowed_ip_ranges: tuple[IpRange, ...],
+        methods: tuple[str, ...] = (),
     ) -> NewApiKey:
-        """Create a key of the tenant of `call`; no scopes means all that it may have.
+        """Create a key of the tenant of `call`; no scopes means all that it may have, and methods
+        make it a service token.
 
         Raises `ScopeMissing` for a scope that the calling key cannot give.
         """
         if Scope.OPERATOR in scopes and call.tenant_id != self.directory.house_id:
             raise InvalidArgument("only keys of the house can operate", field="scopes")
+        if methods and call.tenant_id != self.directory.house_id:
+            raise InvalidArgument("only the house has service tokens", field="methods")
         require_may_give(call, scopes)
         if not scopes:
             is_house = call.tenant_id == self.directory.house_id
@@ -72,6 +76,7 @@ class CreateApiKey:
                 created_at=now,
                 expires_at=expires_at,
                 allowed_ip_ranges=allowed_ip_ranges,
+                methods=methods,
             )
             await uow.api_keys.add(api_key, secret_hash=self.secrets.hash(secret))
             await self.announce(

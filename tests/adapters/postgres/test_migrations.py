@@ -38,7 +38,7 @@ DELETE FROM core.leases WHERE name = 'audit log';
 DROP FUNCTION core.find_api_key(bytea);
 CREATE FUNCTION core.find_api_key(wanted bytea) RETURNS boolean LANGUAGE sql RETURN true;
 ALTER TABLE core.api_keys DROP COLUMN expires_at, DROP COLUMN allowed_ip_ranges,
-    DROP COLUMN last_used_at, DROP COLUMN rotated_from_id;
+    DROP COLUMN last_used_at, DROP COLUMN rotated_from_id, DROP COLUMN methods;
 """
 
 

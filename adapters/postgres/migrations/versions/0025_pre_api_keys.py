@@ -1,4 +1,4 @@
-"""Keys that expire, are rotated and are used from some addresses only."""
+"""Keys that expire, are rotated, are used from some addresses only, or call some methods only."""
 
 from adapters.postgres.migrations.sql import run_sql_beside
 

@@ -1,4 +1,4 @@
-"""A key that is good for some addresses only, through the real Envoy."""
+"""Keys that are good for some addresses, or inside only, through the real Envoy."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from app.stack.stack import ReadyStack
+from reli.auth.v1 import access_pb2
 from reli.tenant.v1 import tenant_service_pb2 as pb
 from tests.support.platform import Client, new_request_id, refusal_of
 
@@ -84,6 +85,44 @@ async def test_a_server_itself_goes_by_the_other_end_of_the_connection(
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await elsewhere.tenants.GetCurrentTenant(pb.GetCurrentTenantRequest())
         assert refusal_of(caught.value).reason == "API_KEY_ADDRESS_REFUSED"
+
+
+async def test_a_service_token_is_good_inside_only(running_stack: ReadyStack) -> None:
+    method = "reli.tenant.v1.TenantAdminService/ListTenants"
+    async with grpc.aio.insecure_channel(running_stack.grpc_target) as channel:
+        admin = Client(channel, running_stack.operator_key).tenant_admin
+        house = await Client(channel, running_stack.operator_key).tenants.GetCurrentTenant(
+            pb.GetCurrentTenantRequest()
+        )
+        made = await admin.CreateTenantApiKey(
+            pb.CreateTenantApiKeyRequest(
+                tenant_id=house.tenant.id,
+                name="a service",
+                scopes=[access_pb2.SCOPE_OPERATOR],
+                methods=[method],
+            )
+        )
+    for target in (running_stack.grpc_target, *running_stack.serve_targets):
+        async with grpc.aio.insecure_channel(target) as channel:
+            inside = Client(channel, made.secret).tenant_admin
+            await inside.ListTenants(pb.ListTenantsRequest(page_size=1))
+
+    for headers in ({}, {"x-reli-listener": "internal"}):
+        asked = {"authorization": f"Bearer {made.secret}", **headers}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{running_stack.rest_url}/v1/tenants", headers=asked) as response,
+        ):
+            body = await response.json()
+        assert (response.status, body["details"][0]["reason"]) == (403, "API_KEY_INTERNAL_ONLY")
+        public = running_stack.rest_url.removeprefix("http://")
+        async with grpc.aio.insecure_channel(public) as channel:
+            outside = Client(channel, made.secret).tenant_admin
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await outside.ListTenants(
+                    pb.ListTenantsRequest(page_size=1), metadata=tuple(headers.items())
+                )
+        assert refusal_of(caught.value).reason == "API_KEY_INTERNAL_ONLY"
 
 
 async def _get(
