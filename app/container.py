@@ -28,6 +28,7 @@ from adapters.system.ids import RandomIds
 from adapters.system.secrets import SystemSecrets
 from adapters.system.signer import Ed25519Signer
 from app.liquidity import connect_feeds, connect_listings, connect_lps
+from app.rpc.audit import AuditServicer
 from app.rpc.event import EventAdminServicer, EventServicer
 from app.rpc.interceptor import Interceptor
 from app.rpc.ledger import (
@@ -48,6 +49,8 @@ from app.rpc.tenant import ApiKeyServicer, CustomerServicer, TenantAdminServicer
 from app.rpc.trade import TradeAdminServicer, TradeServicer
 from app.settings import Settings
 from app.usecase.announce import Announce
+from app.usecase.audit.list_audit_records import ListAuditRecords
+from app.usecase.audit_trail import AuditTrail
 from app.usecase.event.bury_event import BuryEvent
 from app.usecase.event.list_dead_letters import ListDeadLetters
 from app.usecase.event.read_events import ReadEvents
@@ -105,8 +108,10 @@ from app.usecase.tenant.change_tenant_state import ChangeTenantState
 from app.usecase.tenant.create_api_key import CreateApiKey
 from app.usecase.tenant.create_customer import CreateCustomer
 from app.usecase.tenant.create_tenant import CreateTenant
+from app.usecase.tenant.note_key_uses import NoteKeyUses
 from app.usecase.tenant.read_tenants import ReadApiKeys, ReadCustomers, ReadTenants
 from app.usecase.tenant.revoke_api_key import RevokeApiKey
+from app.usecase.tenant.rotate_api_key import RotateApiKey
 from app.usecase.tenant.update_tenant import UpdateTenant
 from app.usecase.trade.execute_trade import ExecuteTrade
 from app.usecase.trade.list_stuck_trades import ListStuckTrades
@@ -134,6 +139,7 @@ ANSWER_WITHIN: Final = timedelta(seconds=2)
 PATIENCE: Final = timedelta(milliseconds=500)
 LIVE_TRADES: Final = 1_000
 REPORT_EVERY_S: Final = 1.0
+NOTE_USES_EVERY_S: Final = 5.0
 INDICATIVE_FOR: Final = timedelta(milliseconds=500)
 """How long an LP's answer is shared by all who only want to know a price."""
 LOOK_EVERY: Final = timedelta(seconds=1)
@@ -201,7 +207,8 @@ class Container(containers.DeclarativeContainer):
     lp_board = providers.Singleton(PostgresLpBoard, engine, clock, lp_names)
     lp_desk = providers.Singleton(LpDesk, lp_board, clock, circuit_rule)
 
-    once = providers.Singleton(Once, units_of_work)
+    audit_trail = providers.Singleton(AuditTrail, ids)
+    once = providers.Singleton(Once, units_of_work, audit_trail)
     announce = providers.Singleton(Announce, ids)
     journal = providers.Singleton(
         PostgresJournal, database_clock, units_of_work, announce.provided.committed
@@ -214,7 +221,9 @@ class Container(containers.DeclarativeContainer):
     read_tenants = providers.Singleton(ReadTenants, units_of_work, directory)
     update_tenant = providers.Singleton(UpdateTenant, once, announce, market, lp_names)
     create_api_key = providers.Singleton(CreateApiKey, once, ids, announce, secrets, directory)
+    rotate_api_key = providers.Singleton(RotateApiKey, once, ids, announce, secrets)
     revoke_api_key = providers.Singleton(RevokeApiKey, once, announce)
+    note_key_uses = providers.Singleton(NoteKeyUses, units_of_work, clock)
     tenant_settings = providers.Singleton(PostgresSettings, units_of_work, clock)
     quote_budget = providers.Singleton(timedelta, milliseconds=settings.provided.lp_quote_budget_ms)
     find_price = providers.Singleton(
@@ -282,6 +291,7 @@ class Container(containers.DeclarativeContainer):
         units_of_work,
         ids,
         announce,
+        audit_trail,
         market,
         directory,
         providers.Singleton(FileReader),
@@ -308,7 +318,12 @@ class Container(containers.DeclarativeContainer):
     expire_hold = providers.Singleton(ExpireHold, units_of_work, ids, announce)
 
     interceptor = providers.Singleton(
-        Interceptor, credentials=credentials, secrets=secrets, ids=ids
+        Interceptor,
+        credentials=credentials,
+        secrets=secrets,
+        ids=ids,
+        remember_use=note_key_uses.provided.remember,
+        front_doors=settings.provided.front_doors,
     )
     tenant_servicer = providers.Singleton(
         TenantServicer, read_tenants=read_tenants, update_tenant=update_tenant
@@ -316,18 +331,20 @@ class Container(containers.DeclarativeContainer):
     tenant_admin_servicer = providers.Singleton(
         TenantAdminServicer,
         create_tenant=providers.Singleton(
-            CreateTenant, units_of_work, once, ids, announce, market, lp_names
+            CreateTenant, units_of_work, once, ids, announce, audit_trail, market, lp_names
         ),
         update_tenant=update_tenant,
         change_tenant_state=providers.Singleton(ChangeTenantState, once, announce, directory),
         change_trading_state=change_trading_state,
         create_api_key=create_api_key,
+        rotate_api_key=rotate_api_key,
         revoke_api_key=revoke_api_key,
         read_tenants=read_tenants,
     )
     api_key_servicer = providers.Singleton(
         ApiKeyServicer,
         create_api_key=create_api_key,
+        rotate_api_key=rotate_api_key,
         revoke_api_key=revoke_api_key,
         read_api_keys=providers.Singleton(ReadApiKeys, units_of_work),
     )
@@ -388,14 +405,16 @@ class Container(containers.DeclarativeContainer):
         market=market,
     )
     ledger_servicer = providers.Singleton(LedgerServicer, read_ledger=read_ledger)
-    create_entries = providers.Singleton(CreateEntries, journal, units_of_work, announce)
+    create_entries = providers.Singleton(
+        CreateEntries, journal, units_of_work, announce, audit_trail
+    )
     ledger_admin_servicer = providers.Singleton(
         LedgerAdminServicer,
-        create_entry=providers.Singleton(CreateEntry, journal, once, announce),
+        create_entry=providers.Singleton(CreateEntry, journal, once, announce, audit_trail),
         create_entries=create_entries,
         load_entries=providers.Singleton(LoadEntries, create_entries, clock),
         reverse_entry=providers.Singleton(ReverseEntry, once, ids, announce),
-        open_account=providers.Singleton(OpenAccount, units_of_work),
+        open_account=providers.Singleton(OpenAccount, units_of_work, audit_trail),
         set_overdraft_limit=providers.Singleton(SetOverdraftLimit, once),
         read_ledger=read_ledger,
         market=market,
@@ -455,7 +474,7 @@ class Container(containers.DeclarativeContainer):
         import_statement=import_statement,
         fetch_statement=fetch_statement,
         read_breaks=read_breaks,
-        assign_break=providers.Singleton(AssignBreak, units_of_work),
+        assign_break=providers.Singleton(AssignBreak, units_of_work, audit_trail),
         resolve_break=providers.Singleton(ResolveBreak, once, ids, announce),
         approve_break_resolution=providers.Singleton(ApproveBreakResolution, once, ids, announce),
     )
@@ -474,6 +493,10 @@ class Container(containers.DeclarativeContainer):
         SandboxServicer,
         create_deposit=providers.Singleton(CreateDeposit, once, ids, announce),
         market=market,
+    )
+    audit_servicer = providers.Singleton(
+        AuditServicer,
+        list_audit_records=providers.Singleton(ListAuditRecords, units_of_work),
     )
     servicers = providers.List(
         tenant_servicer,
@@ -499,4 +522,5 @@ class Container(containers.DeclarativeContainer):
         reconciliation_admin_servicer,
         lp_settlement_admin_servicer,
         sandbox_servicer,
+        audit_servicer,
     )

@@ -8,7 +8,7 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1._async import HealthServicer
 
 from app.collector import settle_down
-from app.container import REPORT_EVERY_S
+from app.container import NOTE_USES_EVERY_S, REPORT_EVERY_S
 from app.process import open_process
 from app.rpc.server import add_servicers, make_server
 from app.settings import Settings
@@ -38,11 +38,12 @@ async def serve(settings: Settings) -> None:
         port = server.add_insecure_port(f"{settings.grpc_host}:{settings.grpc_port}")
         await server.start()
         clock = container.clock()
-        loops = [
+        beside_the_calls = [
             asyncio.create_task(run_for_ever(name, clock, work, rest_s=rest_s))
             for name, work, rest_s in (
                 ("LP outcomes", container.report_outcomes(), REPORT_EVERY_S),
                 ("event wakes", container.event_wakes().listen, LISTEN_AGAIN_S),
+                ("key uses", container.note_key_uses(), NOTE_USES_EVERY_S),
             )
         ]
         settle_down()
@@ -51,9 +52,9 @@ async def serve(settings: Settings) -> None:
         try:
             await asyncio.Event().wait()
         finally:
-            for loop in loops:
-                loop.cancel()
-            await asyncio.wait(loops)  # what they had of the database is given back
+            for task in beside_the_calls:
+                task.cancel()
+            await asyncio.wait(beside_the_calls)  # what they had of the database is given back
             await health.enter_graceful_shutdown()
             container.interceptor().end_streams()
             await server.stop(GRACE_S)

@@ -1,9 +1,18 @@
 """Everything a Reli process is told from outside, read once from `RELI_…` variables."""
 
 from datetime import timedelta
+from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    IPvAnyAddress,
+    Tag,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.database_url import APP_ROLE, WORK_ROLE, role_url
@@ -179,6 +188,8 @@ class Settings(BaseSettings):
 
     grpc_host: str = "127.0.0.1"
     grpc_port: Annotated[int, Field(ge=0, le=65_535)] = 50_051
+    front_doors: tuple[IPvAnyAddress, ...] = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
+    """Where Envoy runs: from there alone a call's header is believed about whom Envoy saw."""
 
     lps: tuple[LpSettings, ...] = ()
     price_sources: Annotated[tuple[PriceSourceSettings, ...], Field(max_length=10)] = ()

@@ -9,6 +9,7 @@ from typing import Final
 
 from adapters.nats.bus import NatsBus
 from adapters.nats.connection import NatsConnection
+from adapters.postgres.audit_log import PostgresAuditNumberer
 from adapters.postgres.chain import PostgresChainer
 from adapters.postgres.close import PostgresBooksToClose
 from adapters.postgres.consumer import PostgresEventFeed
@@ -69,6 +70,13 @@ async def work(settings: Settings) -> None:
             leases,
             clock,
             EventSequencer(PostgresSequencer(engine)),
+            lease_for=LEASE,
+        )
+        numberer = Leased(
+            "audit log",
+            leases,
+            clock,
+            EventSequencer(PostgresAuditNumberer(engine)),
             lease_for=LEASE,
         )
         relay = Leased(
@@ -136,6 +144,7 @@ async def work(settings: Settings) -> None:
             async with asyncio.TaskGroup() as group:
                 group.create_task(run("trades", clock, trades, rest_s=0.2))
                 group.create_task(run("sequencer", clock, sequencer, rest_s=0.03))
+                group.create_task(run("audit log", clock, numberer, rest_s=0.5))
                 group.create_task(run("relay", clock, relay, rest_s=0.1))
                 group.create_task(run("chainer", clock, chainer, rest_s=0.2))
                 group.create_task(run("closer", clock, closer, rest_s=60))

@@ -35,6 +35,7 @@ EVENT_TYPES: Final[Mapping[str, str]] = {
     "tenant.suspended": "The operator suspended the tenant: its keys are refused.",
     "tenant.closed": "The operator closed the tenant, for ever.",
     "api_key.created": "A key was created; its secret is in no event.",
+    "api_key.rotated": "A key has got a successor, and ends when their overlap does.",
     "api_key.revoked": "A key was revoked.",
     "customer.created": "A customer was created.",
     "customer.active": "The suspended customer may trade again.",

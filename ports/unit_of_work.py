@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from domain.ids import TenantId
+from ports.audit_log import AuditLog
 from ports.chain import ChainStore
 from ports.close import DailyCloses
 from ports.consumer import Inbox
@@ -57,6 +58,8 @@ class UnitOfWork(Protocol):
     def outbox(self) -> Outbox: ...
     @property
     def event_log(self) -> EventLog: ...
+    @property
+    def audit_log(self) -> AuditLog: ...
     @property
     def deposits(self) -> DepositRepository: ...
     @property

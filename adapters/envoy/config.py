@@ -32,6 +32,8 @@ _BODY_METHODS: Final = frozenset({"PATCH", "POST", "PUT"})
 # Names that mean something behind the front door; nobody outside may say them.
 _INTERNAL_HEADER_PREFIXES: Final = ("x-envoy-", "x-forwarded-", "x-reli-")
 _INTERNAL_HEADERS: Final = ("forwarded", "x-real-ip", "x-request-id", "x-tenant-id")
+# Whom we saw at the other end; an API key may be good for some addresses only.
+_CLIENT_ADDRESS: Final = "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"
 # The transport's remarks about the call we made of a REST request.
 _GRPC_RESPONSE_HEADERS: Final = ("grpc-accept-encoding", "grpc-message", "grpc-status")
 
@@ -149,9 +151,23 @@ def _manager(
         always_set_request_id_in_response=True,
         access_log=[_failures_log()],
         local_reply_config=local_reply_config(),
-        route_config={"virtual_hosts": [{"name": name, "domains": ["*"], "routes": routes}]},
+        route_config={
+            "virtual_hosts": [{"name": name, "domains": ["*"], "routes": routes}],
+            "request_headers_to_add": [
+                _told("x-reli-client-address", _CLIENT_ADDRESS),
+                _told("x-reli-listener", name),
+            ],
+        },
         http_filters=[*filters, {"name": "reli.router", "typed_config": router}],
     )
+
+
+def _told(name: str, value: str) -> dict[str, Any]:
+    """Tell what only we know, whatever the caller said under that name."""
+    return {
+        "header": {"key": name, "value": value},
+        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+    }
 
 
 def _grpc_route(match: dict[str, str], longest: str) -> dict[str, Any]:
@@ -164,12 +180,11 @@ def _grpc_route(match: dict[str, str], longest: str) -> dict[str, Any]:
 
 
 def _rest_route(path: RestPath, timeout_ms: int) -> dict[str, Any]:
-    deadline = {"key": "grpc-timeout", "value": f"{timeout_ms + _DEADLINE_MARGIN_MS}m"}
     return {
         "match": _path_match(path, _is_method(path), _HAS_JSON_OR_NO_BODY),
         "route": _to_cluster(timeout=f"{timeout_ms / 1000:g}s"),
         "request_headers_to_add": [
-            {"header": deadline, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+            _told("grpc-timeout", f"{timeout_ms + _DEADLINE_MARGIN_MS}m"),
         ],
         "typed_per_filter_config": {
             _TIDY_RESPONSE: _switched_on(),

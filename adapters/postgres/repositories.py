@@ -3,6 +3,7 @@
 from datetime import datetime
 from functools import cached_property
 
+from adapters.postgres.audit_log import PostgresAuditLog
 from adapters.postgres.chain import PostgresChain
 from adapters.postgres.close import PostgresDailyCloses
 from adapters.postgres.consumer import PostgresInbox
@@ -82,6 +83,10 @@ class PostgresUnitOfWork(UnitOfWork):
     @cached_property
     def event_log(self) -> PostgresEventLog:
         return PostgresEventLog(self._scope)
+
+    @cached_property
+    def audit_log(self) -> PostgresAuditLog:
+        return PostgresAuditLog(self._scope)
 
     @cached_property
     def deposits(self) -> PostgresDeposits:

@@ -9,17 +9,16 @@ import asyncio
 import logging
 import re
 from asyncio import FIRST_COMPLETED
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextvars import Context as ContextVars
 from contextvars import copy_context
 from functools import partial
 from typing import Any, Final
 
 import grpc
-from google.protobuf.descriptor_pool import Default
 from google.protobuf.message import DecodeError
 
-from adapters.wire.tenant import SCOPE_OF
+from app.rpc.access import is_public, scope_of
 from app.rpc.caller import CALLER, Caller
 from app.rpc.context import Context, Handler
 from app.rpc.errors import (
@@ -31,6 +30,7 @@ from app.rpc.errors import (
     code_of,
     status_of,
 )
+from app.rpc.peer import came_from_outside, client_address
 from app.rpc.stream import (
     LONGEST_STREAM_S,
     STOPPING,
@@ -43,16 +43,20 @@ from domain.errors import DomainError
 from domain.ids import CallId
 from domain.tenant.api_key import Scope
 from domain.tenant.errors import (
+    ApiKeyAddressRefused,
+    ApiKeyExpired,
+    ApiKeyInternalOnly,
+    ApiKeyMethodRefused,
     ApiKeyMissing,
     ApiKeyRevoked,
     ApiKeyUnknown,
     OperatorOnly,
     ScopeMissing,
 )
+from domain.tenant.ip_range import IpAddress, is_in_any
 from ports.ids import IdSource
 from ports.secrets import SecretSource
 from ports.tenant import Credential, CredentialStore
-from reli.auth.v1 import access_pb2
 
 DEFAULT_DEADLINE_S: Final = 5.0
 STANDING_S: Final = 0.5
@@ -72,9 +76,17 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """
 
     def __init__(
-        self, *, credentials: CredentialStore, secrets: SecretSource, ids: IdSource
+        self,
+        *,
+        credentials: CredentialStore,
+        secrets: SecretSource,
+        ids: IdSource,
+        remember_use: Callable[[Credential], None],
+        front_doors: Collection[IpAddress],
     ) -> None:
         self._credentials = credentials
+        self._remember_use = remember_use
+        self._front_doors = front_doors
         self._secrets = secrets
         self._ids = ids
         self._wrapped: dict[str, Handler] = {}
@@ -230,12 +242,19 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
         async def authenticate(context: Context) -> None:
             metadata = dict(context.invocation_metadata())
-            CALLER.set(await self._caller(method, scope, metadata))
+            CALLER.set(await self._caller(method, scope, metadata, context))
 
         return authenticate
 
-    async def _caller(self, method: str, scope: Scope, metadata: dict[str, Any]) -> Caller:
+    async def _caller(
+        self, method: str, scope: Scope, metadata: dict[str, Any], context: Context
+    ) -> Caller:
         credential = await self._credential(metadata.get("authorization", ""))
+        if credential.allowed_ip_ranges:
+            self._require_address(credential, metadata, context)
+        if credential.methods:
+            _require_service(credential, method, metadata)
+        self._remember_use(credential)
         if scope not in credential.scopes:
             if scope is Scope.OPERATOR:
                 raise OperatorOnly("only operator keys may call this method", method=method)
@@ -263,8 +282,21 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             raise ApiKeyUnknown("the API key is none of ours")
         if credential.is_revoked:
             raise ApiKeyRevoked("the API key was revoked", api_key_id=credential.api_key_id)
+        if credential.is_expired:
+            raise ApiKeyExpired("the API key has expired", api_key_id=credential.api_key_id)
         credential.tenant_state.require_active()
         return credential
+
+    def _require_address(
+        self, credential: Credential, metadata: dict[str, Any], context: Context
+    ) -> None:
+        address = client_address(context, metadata, self._front_doors)
+        if address is None or not is_in_any(address, credential.allowed_ip_ranges):
+            raise ApiKeyAddressRefused(
+                "the API key may not be used from this address",
+                api_key_id=credential.api_key_id,
+                address=address or "",
+            )
 
     async def _protected(
         self, call: Coroutine[Any, Any, Any], seconds: float, context: ContextVars | None = None
@@ -295,19 +327,14 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             task.exception()  # taken note of, so that a call given up leaves no warning behind
 
 
-def scope_of(method: str) -> Scope:
-    """Return the scope that a method's option names; a method without one cannot be served."""
-    return SCOPE_OF[_options(method).Extensions[access_pb2.scope]]
-
-
-def is_public(method: str) -> bool:
-    """Say whether everybody may call a method."""
-    return bool(_options(method).Extensions[access_pb2.is_public])
-
-
-def _options(method: str) -> Any:
-    service, _, name = method.rpartition("/")
-    return Default().FindServiceByName(service).FindMethodByName(name).GetOptions()
+def _require_service(credential: Credential, method: str, metadata: dict[str, Any]) -> None:
+    """Let a service token call its own methods, and nothing through the partners' front door."""
+    if came_from_outside(metadata):
+        raise ApiKeyInternalOnly(
+            "a service token is good inside only", api_key_id=credential.api_key_id
+        )
+    if method not in credential.methods:
+        raise ApiKeyMethodRefused("the method is none of the service token's", method=method)
 
 
 async def _let_in(_context: Context) -> None:

@@ -76,9 +76,9 @@ class ReconciliationAdminServicer(ReconciliationAdminServiceServicer):
     async def ImportStatement(
         self, request: pb.ImportStatementRequest, context: Context
     ) -> pb.ImportStatementResponse:
-        call = call_without_id()
+        call = call_without_id().on(named_tenant(request))
         statement = await self._import_statement(
-            named_tenant(request),
+            call.tenant_id,
             StatementFile(
                 source=Source(
                     read_source_kind(request.source.kind),
@@ -89,6 +89,7 @@ class ReconciliationAdminServicer(ReconciliationAdminServiceServicer):
             ),
             by=str(call.api_key_id),
             correlation_id=call.correlation_id,
+            call=call,
         )
         return pb.ImportStatementResponse(statement=statement_message(statement))
 
@@ -117,7 +118,7 @@ class ReconciliationAdminServicer(ReconciliationAdminServiceServicer):
         self, request: pb.AssignBreakRequest, context: Context
     ) -> pb.AssignBreakResponse:
         found, now = await self._assign_break(
-            named_tenant(request),
+            call_without_id().on(named_tenant(request)),
             _break_id(request),
             owner=text_of(request.owner, field="owner", maximum=MAX_OWNER),
             note=optional_text_of(request.note, field="note", maximum=MAX_NOTE),

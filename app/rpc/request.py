@@ -39,6 +39,7 @@ def call_without_id() -> Call:
         tenant_id=caller.tenant_id,
         api_key_id=caller.api_key_id,
         scopes=caller.scopes,
+        method=caller.rpc,
         correlation_id=caller.correlation_id,
     )
 

@@ -9,6 +9,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from app.rpc.interceptor import Interceptor
+from reli.audit.v1 import audit_service_pb2, audit_service_pb2_grpc
 from reli.event.v1 import event_service_pb2, event_service_pb2_grpc
 from reli.ledger.v1 import (
     checkpoint_service_pb2,
@@ -87,6 +88,7 @@ _ADD: Final[Mapping[str, Callable[[Any, grpc.aio.Server], None]]] = {
         reconciliation_service_pb2_grpc.add_ReconciliationAdminServiceServicer_to_server
     ),
     "SandboxServicer": sandbox_service_pb2_grpc.add_SandboxServiceServicer_to_server,
+    "AuditServicer": audit_service_pb2_grpc.add_AuditServiceServicer_to_server,
 }
 
 
@@ -107,6 +109,7 @@ def services() -> Sequence[ServiceDescriptor]:
             reconciliation_service_pb2,
             lp_settlement_service_pb2,
             sandbox_service_pb2,
+            audit_service_pb2,
         )
         for service in file.DESCRIPTOR.services_by_name.values()
     ]

@@ -19,6 +19,7 @@ from adapters.postgres.trade import PostgresTradeQueue
 from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from app.container import ANSWER_WITHIN, LEASE, LIVE_TRADES, PATIENCE
 from app.usecase.announce import Announce
+from app.usecase.audit_trail import AuditTrail
 from app.usecase.call import Call
 from app.usecase.event.bury_event import BuryEvent
 from app.usecase.house.mirror_trades import CONSUMER as HOUSE_BOOK
@@ -156,7 +157,8 @@ def _parts(around: Surroundings, actor: Actor, random: Random, *, engine: Any) -
     )
     look_late = LookLate(units, ids, announce, lps, actor.name, LATE_LOOKS)
     runner = SupervisedTrades(execute, units, clock, lease_for=LEASE, places=LIVE_TRADES)
-    return _Parts(clock, ids, units, announce, Once(units), lps, desk, runner, look_late)
+    once = Once(units, AuditTrail(ids))
+    return _Parts(clock, ids, units, announce, once, lps, desk, runner, look_late)
 
 
 def start_server(around: Surroundings, actor: Actor, random: Random) -> Server:

@@ -132,6 +132,7 @@ class Market:
                     tenant_id=self.tenant_id,
                     api_key_id=self.api_key_id,
                     scopes=frozenset(TENANT_SCOPES),
+                    method=rpc,
                     correlation_id=str(self.ids.new(CallId)),
                     key=key,
                 )

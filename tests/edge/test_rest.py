@@ -58,6 +58,7 @@ OPERATOR_PATHS: Final = [
     ("POST", "/v1/lps/{lp}/statements:fetch"),
     ("POST", "/v1/tenants/{tenant_id}/apiKeys"),
     ("POST", "/v1/tenants/{tenant_id}/apiKeys/{api_key_id}:revoke"),
+    ("POST", "/v1/tenants/{tenant_id}/apiKeys/{api_key_id}:rotate"),
     ("POST", "/v1/ledger/entries"),
     ("GET", "/v1/ledger/entries/{entry_id}"),
     ("POST", "/v1/ledger/entries/{entry_id}:reverse"),
@@ -319,6 +320,10 @@ async def _walk_through_the_office(operator: Partner, partner: Partner, tenant_i
     listed = (await partner.get("/v1/apiKeys"))["api_keys"]
     assert [one["name"] for one in listed] == ["reader", "first"]
     assert "secret" not in json.dumps(listed)
+    rotation = {"overlap": "3600s", "expire_time": "2100-01-01T00:00:00Z"}
+    rotated = await partner.post(f"/v1/apiKeys/{key['api_key']['id']}:rotate", rotation)
+    assert rotated["api_key"]["expire_time"] == "2100-01-01T00:00:00Z"
+    assert RFC_3339.fullmatch(rotated["rotated_api_key"]["expire_time"])
     revoked = await partner.post(f"/v1/apiKeys/{key['api_key']['id']}:revoke")
     assert RFC_3339.fullmatch(revoked["api_key"]["revoke_time"])
 
@@ -330,7 +335,11 @@ async def _walk_through_the_office(operator: Partner, partner: Partner, tenant_i
     other = await operator.post("/v1/tenants", {"slug": new_request_id(), "display_name": "B"})
     path = f"/v1/tenants/{other['tenant']['id']}"
     spare = await operator.post(f"{path}/apiKeys", {"name": "spare"})
+    await operator.post(f"{path}/apiKeys/{spare['api_key']['id']}:rotate", {"overlap": "0s"})
     await operator.post(f"{path}/apiKeys/{spare['api_key']['id']}:revoke")
+    logged = (await partner.get("/v1/auditRecords?page_size=200"))["audit_records"]
+    assert re.fullmatch("[0-9a-f]{64}", logged[0]["after_sha256"])
+    assert {one["is_operator"] for one in logged} == {True, False}
     for step, state in (("suspend", "SUSPENDED"), ("activate", "ACTIVE"), ("close", "CLOSED")):
         stepped = await operator.post(f"{path}:{step}")
         assert stepped["tenant"]["state"] == f"TENANT_STATE_{state}"

@@ -75,8 +75,8 @@ FORBIDDEN: Final = grpc.StatusCode.PERMISSION_DENIED
 UNAUTHENTICATED: Final = grpc.StatusCode.UNAUTHENTICATED
 
 NOTHING: Final[Mapping[str, int]] = {}
-THE_REQUEST: Final = {"requests": 1}
-THE_REQUEST_AND_BOTH_IDS: Final = {"requests": 1, "burned_ids": 2}
+THE_REQUEST: Final = {"requests": 1, "audit_records": 1}
+THE_REQUEST_AND_BOTH_IDS: Final = {"requests": 1, "audit_records": 1, "burned_ids": 2}
 
 INNER_WORDS: Final = re.compile(
     r"Traceback|Error\b|Exception|<class|\.py\b|\bNone\b|asyncpg|sqlalchemy|core\.|constraint"
@@ -114,6 +114,8 @@ class World:
     house_id: str
     slug: str
     key_id: str
+    revoked_key_id: str
+    spare_key_ids: Sequence[str]
     reader: Client
     minter: Client
     revoked: Client
@@ -215,11 +217,11 @@ async def a_world(platform: Platform) -> World:
     foreign_tenant_id, foreign = await platform.a_tenant()
     admin = platform.operator.tenant_admin
     tenant = (await admin.GetTenant(tenant_pb.GetTenantRequest(tenant_id=tenant_id))).tenant
-    key, revoked = [
+    key, revoked, *spare = [
         await admin.CreateTenantApiKey(
             tenant_pb.CreateTenantApiKeyRequest(tenant_id=tenant_id, name="spare")
         )
-        for _ in range(2)
+        for _ in range(5)
     ]
     await admin.RevokeTenantApiKey(
         tenant_pb.RevokeTenantApiKeyRequest(tenant_id=tenant_id, api_key_id=revoked.api_key.id)
@@ -237,6 +239,8 @@ async def a_world(platform: Platform) -> World:
         house_id=str(platform.environment.house_id),
         slug=tenant.slug,
         key_id=key.api_key.id,
+        revoked_key_id=revoked.api_key.id,
+        spare_key_ids=[one.api_key.id for one in spare],
         reader=await platform.a_client(tenant_id, [access_pb2.SCOPE_READ]),
         minter=await platform.a_client(
             tenant_id, [access_pb2.SCOPE_SANDBOX, access_pb2.SCOPE_KEYS]
@@ -508,6 +512,11 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
     "ApiKeyService/CreateApiKey": lambda w: {"name": "k", "scopes": [access_pb2.SCOPE_READ]},
     "ApiKeyService/ListApiKeys": lambda w: {},
     "ApiKeyService/RevokeApiKey": lambda w: {"api_key_id": w.key_id},
+    "ApiKeyService/RotateApiKey": lambda w: {
+        "api_key_id": w.spare_key_ids[0],
+        "overlap": timedelta(hours=1),
+    },
+    "AuditService/ListAuditRecords": lambda w: {},
     "CustomerService/CreateCustomer": lambda w: {"external_id": "new"},
     "CustomerService/GetCustomer": lambda w: {"customer_id": w.customer_id},
     "CustomerService/ListCustomers": lambda w: {},
@@ -532,7 +541,12 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
     "TenantAdminService/CreateTenantApiKey": lambda w: {"tenant_id": w.tenant_id, "name": "k"},
     "TenantAdminService/RevokeTenantApiKey": lambda w: {
         "tenant_id": w.tenant_id,
-        "api_key_id": w.key_id,
+        "api_key_id": w.spare_key_ids[2],
+    },
+    "TenantAdminService/RotateTenantApiKey": lambda w: {
+        "tenant_id": w.tenant_id,
+        "api_key_id": w.spare_key_ids[1],
+        "overlap": timedelta(hours=1),
     },
     "MarketService/ListAssets": lambda w: {},
     "MarketService/ListInstruments": lambda w: {},
@@ -894,6 +908,7 @@ MAY_BE_EMPTY: Final = {
     ("TradeService/ListTrades", "customer_id"),
     ("TradeAdminService/ListStuckTrades", "tenant_id"),
     ("EventAdminService/ListDeadLetters", "tenant_id"),
+    ("AuditService/ListAuditRecords", "api_key_id"),
     ("SandboxService/CreateDeposit", "customer_id"),
     *(("LedgerAdminService/CreateEntry", f"transfers.0.{name}") for name in
       ("debit_account_id", "credit_account_id", "pending_id")),
@@ -1250,6 +1265,10 @@ TERMS: Final = "TenantAdminService/UpdateTenantTerms"
 CREATE: Final = "TenantAdminService/CreateTenant"
 KEY: Final = "ApiKeyService/CreateApiKey"
 TENANT_KEY: Final = "TenantAdminService/CreateTenantApiKey"
+GET_TENANT: Final = "reli.tenant.v1.TenantService/GetCurrentTenant"
+SUSPEND: Final = "TenantAdminService/SuspendTenant"
+ROTATE: Final = "ApiKeyService/RotateApiKey"
+ROTATE_TENANT_KEY: Final = "TenantAdminService/RotateTenantApiKey"
 
 
 def price_cases(rpc: str) -> list[Any]:
@@ -1646,6 +1665,60 @@ TENANT_CASES: Final = [
             ("with a balance", "Close", lambda w: w.customer_id, "BALANCE_NOT_ZERO"),
         )
     ),
+    *(
+        case(f"range {text!r}", rpc, {"allowed_ip_ranges": [text]}, INVALID, "INVALID_ARGUMENT",
+            "allowed_ip_ranges")
+        for rpc in (KEY, TENANT_KEY)
+        for text in ("", "home", "10.0.0.1/8", "10.0.0.0/33", "::ffff:10.0.0.0/104", "1" * 60_000)
+    ),
+    *(
+        case("33 ranges", rpc, {"allowed_ip_ranges": [f"10.{n}.0.0/17" for n in range(33)]},
+            INVALID, "INVALID_ARGUMENT", "allowed_ip_ranges")
+        for rpc in (KEY, TENANT_KEY)
+    ),
+    *(
+        case(f"method {methods[-1][:60]!r}", TENANT_KEY, {"tenant_id": tenant,
+            "scopes": [scope], "methods": methods}, INVALID, "INVALID_ARGUMENT", "methods")
+        for tenant, scope, methods in (
+            (lambda w: w.tenant_id, access_pb2.SCOPE_READ, [GET_TENANT]),
+            (lambda w: w.house_id, access_pb2.SCOPE_READ, ["reli.tenant.v1." + SUSPEND]),
+            *(
+                (lambda w: w.house_id, access_pb2.SCOPE_OPERATOR, [name])
+                for name in (
+                    *("", "GetTenant", "/" + GET_TENANT, GET_TENANT, "x" * 60_000, "a\0b/c"),
+                    *("grpc.health.v1.Health/Check", "reli.tenant.v1." + TENANT_KEY),
+                    "reli.tenant.v1." + ROTATE_TENANT_KEY,
+                )
+            ),
+            (lambda w: w.house_id, access_pb2.SCOPE_READ, [GET_TENANT] * 65),
+        )
+    ),
+    *(
+        case(f"expires {why}", rpc, {"expire_time": instant}, INVALID, "INVALID_ARGUMENT",
+            "expire_time")
+        for rpc in (KEY, TENANT_KEY, ROTATE, ROTATE_TENANT_KEY)
+        for why, instant in (
+            ("in the past", Timestamp(seconds=1_700_000_000)),
+            ("before all time", Timestamp(seconds=-1)),
+            ("never in our calendar", Timestamp(seconds=2**60)),
+        )
+    ),
+    *(
+        case(f"overlap {why}", rpc, {"overlap": overlap}, INVALID, "INVALID_ARGUMENT", "overlap")
+        for rpc in (ROTATE, ROTATE_TENANT_KEY)
+        for why, overlap in (
+            ("missing", None),
+            ("negative", Duration(seconds=-1)),
+            ("of more than a week", Duration(seconds=7 * 86_400, nanos=1_000)),
+            ("of no duration", Duration(seconds=1, nanos=2**31 - 1)),
+            ("of an age", Duration(seconds=2**62)),
+        )
+    ),
+    *(
+        case("revoked", rpc, {"api_key_id": lambda w: w.revoked_key_id}, REFUSED,
+            "API_KEY_NOT_LIVE")
+        for rpc in (ROTATE, ROTATE_TENANT_KEY)
+    ),
     case("no scope", KEY, {"scopes": []}, INVALID, "INVALID_ARGUMENT", "scopes"),
     *(
         case(f"scope {scope}", rpc, {"scopes": [1, scope]}, INVALID, "INVALID_ARGUMENT", "scopes")
@@ -1666,6 +1739,7 @@ TENANT_CASES: Final = [
             ("MarketAdminService/ListTradingStateChanges", "TENANT_NOT_FOUND"),
             (TENANT_KEY, "TENANT_NOT_FOUND"),
             ("TenantAdminService/RevokeTenantApiKey", "API_KEY_NOT_FOUND"),
+            (ROTATE_TENANT_KEY, "API_KEY_NOT_FOUND"),
             (ENTRY, "TENANT_NOT_FOUND"),
             (BATCH, "TENANT_NOT_FOUND"),
             (LOAD, "TENANT_NOT_FOUND"),
@@ -1683,12 +1757,10 @@ TENANT_CASES: Final = [
             ("TradeAdminService/GetTenantTradeReceipt", "TRADE_NOT_FOUND"),
         )
     ),
-    case(
-        "unknown",
-        "ApiKeyService/RevokeApiKey",
-        {"api_key_id": lambda w: an_id(ApiKeyId)},
-        MISSING,
-        "API_KEY_NOT_FOUND",
+    *(
+        case("unknown", f"ApiKeyService/{step}ApiKey", {"api_key_id": lambda w: an_id(ApiKeyId)},
+            MISSING, "API_KEY_NOT_FOUND")
+        for step in ("Revoke", "Rotate")
     ),
 ]  # fmt: skip
 
@@ -2380,9 +2452,20 @@ async def test_a_key_cannot_give_what_it_does_not_have(world: World) -> None:
 
 
 async def test_the_unchanged_calls_succeed(platform: Platform) -> None:
-    """Without this, a case could be refused for what it does not mean to be wrong."""
+    """Without this, a case could be refused for what it does not mean to be wrong.
+
+    Of each that changes something the audit log has one record, and of no other any.
+    """
     fresh = await a_world(platform)
+    began_at = await platform.owner.fetchval("SELECT core.now()")
 
     assert GOOD.keys() == RPCS.keys()
     for name in RPCS:
         await fresh.call(name, changed(fresh, name, {}))
+
+    recorded = await platform.owner.fetch(
+        "SELECT method, refusal_reason FROM core.audit_records WHERE recorded_at >= $1", began_at
+    )
+    assert sorted(map(tuple, recorded)) == sorted(
+        (rpc.path.removeprefix("/"), "") for rpc in RPCS.values() if rpc.changes_something
+    )

@@ -96,7 +96,11 @@ class Served:
 async def served() -> AsyncIterator[Served]:
     keys, servicer = AnyKey(), TradeServicer()
     interceptor = Interceptor(
-        credentials=keys, secrets=SystemSecrets(), ids=RandomIds(SystemClock())
+        credentials=keys,
+        secrets=SystemSecrets(),
+        ids=RandomIds(SystemClock()),
+        remember_use=lambda _: None,
+        front_doors=(),
     )
     server = make_server(interceptor, with_reflection=False)
     trade_grpc.add_TradeServiceServicer_to_server(servicer, server)

@@ -113,9 +113,13 @@ async def a_busy_tenant(platform: Platform) -> BusyTenant:
     )
     key = await client.api_keys.CreateApiKey(
         tenant_pb.CreateApiKeyRequest(
-            name=canary, scopes=[access_pb2.SCOPE_READ], request_id=canary
+            name=canary,
+            scopes=[access_pb2.SCOPE_READ, access_pb2.SCOPE_CUSTOMERS],
+            request_id=canary,
         )
     )
+    for _ in range(2):  # so that there is a next page of what this key did
+        await Client(platform.channel, key.secret).create_customer()
     accounts = await client.ledger.ListAccounts(ledger_pb.ListAccountsRequest())
     ids = {a.kind: a.id for a in accounts.accounts if a.asset == "NGN"}
     await chain_books(platform)

@@ -33,6 +33,7 @@ from app.rpc.server import add_servicers, make_server
 from app.settings import LpSettings, Settings
 from app.worker.late_check_worker import LateCheckWorker
 from app.worker.trade_worker import TradeWorker
+from reli.audit.v1 import audit_service_pb2_grpc as audit_grpc
 from reli.auth.v1 import access_pb2
 from reli.event.v1 import event_service_pb2_grpc as event_grpc
 from reli.ledger.v1 import checkpoint_service_pb2_grpc as checkpoint_grpc
@@ -145,6 +146,7 @@ class Client:
         self.api_keys = self._bound(tenant_grpc.ApiKeyServiceStub(channel))
         self.customers = self._bound(tenant_grpc.CustomerServiceStub(channel))
         self.tenant_admin = self._bound(tenant_grpc.TenantAdminServiceStub(channel))
+        self.audit = self._bound(audit_grpc.AuditServiceStub(channel))
         self.market = self._bound(market_grpc.MarketServiceStub(channel))
         self.market_admin = self._bound(market_grpc.MarketAdminServiceStub(channel))
         self.liquidity_admin = self._bound(liquidity_grpc.LiquidityAdminServiceStub(channel))

@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from adapters.postgres.audit import (
+    audit_log,
     chain,
     close,
     event,
@@ -49,6 +50,7 @@ PROBES: Final = (
     *receipt.PROBES,
     *request.PROBES,
     *event.PROBES,
+    *audit_log.PROBES,
     *chain.PROBES,
     *liability.PROBES,
     *close.PROBES,
