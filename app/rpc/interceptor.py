@@ -31,6 +31,7 @@ from app.rpc.errors import (
     code_of,
     status_of,
 )
+from app.rpc.rest import RestForm, RestRequest
 from app.rpc.stream import (
     LONGEST_STREAM_S,
     STOPPING,
@@ -120,9 +121,11 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         read = _read_stream if is_stream else _read
         longest_s = LONGEST_STREAM_S if is_stream else DEFAULT_DEADLINE_S
         authenticate = self._authenticator(method)
+        form = RestForm.of(method)
 
         async def call(content: Any, context: Context) -> Any:
             await authenticate(context)
+            _require_understood(form, context)
             return await servicer(read(handler.request_deserializer, content), context)
 
         async def answer(content: Any, context: Context) -> Any:
@@ -147,6 +150,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     def _wrap_stream_of_responses(self, method: str, handler: Handler) -> Handler:
         servicer: Any = handler.unary_stream
         authenticate = self._authenticator(method)
+        form = RestForm.of(method)
         farewell = farewell_of(method)
 
         async def answer(content: Any, context: Context) -> AsyncIterator[Any]:
@@ -157,6 +161,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             has_begun = False
             try:
                 await self._protected(authenticate(context), deadline.left_s, shared)
+                _require_understood(form, context)
                 caller = shared.get(CALLER)
                 stream = self._streams.enter(caller.tenant_id if caller else None)
                 context.add_done_callback(lambda _: stream.leave())
@@ -312,6 +317,13 @@ def _options(method: str) -> Any:
 
 async def _let_in(_context: Context) -> None:
     """Ask nobody who he is."""
+
+
+def _require_understood(form: RestForm, context: Context) -> None:
+    """Raise a refusal if a call came over REST and something of it was not understood."""
+    request = RestRequest.of(dict(context.invocation_metadata()))
+    if request is not None:
+        form.require_understood(request)
 
 
 async def _next(responses: AsyncIterator[Any]) -> Any:
