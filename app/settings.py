@@ -29,6 +29,11 @@ TickSize = Annotated[str, Field(pattern=r"^(0\.[0-9]{0,17}[1-9]|[1-9][0-9]{0,17}
 VenueCode = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
 
 
+Origin = Annotated[
+    str, Field(pattern=r"^https?://[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?$")
+]
+
+
 class BaseLpSettings(BaseModel):
     """How one liquidity provider is reached, and what its API promises."""
 
@@ -162,6 +167,9 @@ class Settings(BaseSettings):
 
     grpc_host: str = "127.0.0.1"
     grpc_port: Annotated[int, Field(ge=0, le=65_535)] = 50_051
+
+    cors_origins: Annotated[tuple[Origin, ...], Field(max_length=100)] = ()
+    """The pages that may call from a browser; Envoy lets them, so it is `up` that reads this."""
 
     lps: tuple[LpSettings, ...] = ()
     late_looks_ms: Annotated[tuple[Milliseconds, ...], Field(min_length=1, max_length=10)] = tuple(

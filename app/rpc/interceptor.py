@@ -40,6 +40,7 @@ from app.rpc.stream import (
     StreamDeadline,
     farewell_of,
 )
+from app.rpc.trace_context import trace_id_of
 from domain.errors import DomainError
 from domain.ids import CallId
 from domain.tenant.api_key import Scope
@@ -136,7 +137,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             except DomainError as error:
                 refusal = error
             except Exception as error:
-                refusal = self._internal(method, error)
+                refusal = self._internal(method, error, context)
             return await _abort(context, refusal)
 
         # Without a deserializer of grpc's own, whose failure would reach the client as it is.
@@ -178,7 +179,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             except DomainError as error:
                 refusal = error
             except Exception as error:
-                refusal = self._internal(method, error)
+                refusal = self._internal(method, error, context)
             if farewell is not None and has_begun:
                 yield farewell(refusal)
             else:
@@ -245,16 +246,13 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             if scope is Scope.OPERATOR:
                 raise OperatorOnly("only operator keys may call this method", method=method)
             raise ScopeMissing(f"the key needs the scope {scope}", scope=scope, method=method)
-        correlation_id = metadata.get("x-request-id", "")
-        if not _CORRELATION_ID.fullmatch(correlation_id):
-            correlation_id = str(self._ids.new(CallId))
         return Caller(
             tenant_id=credential.tenant_id,
             api_key_id=credential.api_key_id,
             scopes=credential.scopes,
             rpc=method,
             idempotency_key=metadata.get("idempotency-key", ""),
-            correlation_id=correlation_id,
+            correlation_id=_correlation_id(metadata) or str(self._ids.new(CallId)),
         )
 
     async def _credential(self, authorization: str) -> Credential:
@@ -289,9 +287,17 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         task.add_done_callback(self._forget)
         return task
 
-    def _internal(self, method: str, error: Exception) -> DomainError:
+    def _internal(self, method: str, error: Exception, context: Context) -> DomainError:
         incident = str(self._ids.new(CallId))
-        _log.error("%s failed, incident %s", method, incident, exc_info=error)
+        metadata = dict(context.invocation_metadata())
+        _log.error(
+            "%s failed, incident %s, request %s, trace %s",
+            method,
+            incident,
+            _correlation_id(metadata) or "unnamed",
+            trace_id_of(metadata) or "unnamed",
+            exc_info=error,
+        )
         return Internal("something went wrong on our side", incident=incident)
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
@@ -317,6 +323,12 @@ def _options(method: str) -> Any:
 
 async def _let_in(_context: Context) -> None:
     """Ask nobody who he is."""
+
+
+def _correlation_id(metadata: dict[str, Any]) -> str:
+    """Return by what Envoy, its log and the caller know the call; empty without a valid one."""
+    correlation_id: str = metadata.get("x-request-id", "")
+    return correlation_id if _CORRELATION_ID.fullmatch(correlation_id) else ""
 
 
 def _require_understood(form: RestForm, context: Context) -> None:

@@ -2,18 +2,22 @@
 
 import os
 import signal
+import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
-import grpc.aio
+import grpc
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from app.stack.process import StackFailure
 from app.stack.stack import ReadyStack, Stack, StackOptions
+from reli.market.v1.market_service_pb2 import ListAssetsRequest
+from reli.market.v1.market_service_pb2_grpc import MarketServiceStub
 from tests.support.stack import reli_up, running, scratch_home, wait_until_up
 
 
@@ -58,6 +62,25 @@ async def test_it_answers_over_rest_and_grpc(running_stack: ReadyStack) -> None:
     async with grpc.aio.insecure_channel(running_stack.grpc_target) as channel:
         health = await HealthStub(channel).Check(HealthCheckRequest())
         assert health.status == HealthCheckResponse.SERVING
+
+
+async def test_it_answers_encrypted_to_who_trusts_its_certificate(
+    running_stack: ReadyStack,
+) -> None:
+    trusting = ssl.create_default_context(cafile=running_stack.tls_certificate)
+    key = {"authorization": f"Bearer {running_stack.operator_key}"}
+    async with (
+        aiohttp.ClientSession(running_stack.tls_url, headers=key) as rest,
+        rest.get("/v1/assets", ssl=trusting) as response,
+    ):
+        assert response.status == 200
+
+    target = running_stack.tls_url.removeprefix("https://")
+    credentials = grpc.ssl_channel_credentials(Path(running_stack.tls_certificate).read_bytes())
+    async with grpc.aio.secure_channel(target, credentials) as channel:
+        stub: Any = MarketServiceStub(channel)
+        assets = await stub.ListAssets(ListAssetsRequest(), metadata=[*key.items()])
+        assert assets.assets
 
 
 def test_nothing_survives_it_and_nothing_is_lost() -> None:
