@@ -20,7 +20,7 @@ BASE ?= main
 PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check --quiet
 say = @printf '\033[2m·\033[0m %s\n'
 
-.PHONY: help setup proto test golden check demo up lock bench-trade bench-quote bench-prices bench-ledger bench-start bench-reconciliation bench-statement bench-books chaos crash clean
+.PHONY: help setup proto test golden check demo up lock bench-trade bench-quote bench-prices bench-ledger bench-start bench-reconciliation bench-statement bench-books chaos crash fuzz clean
 
 help:
 	@printf '%s\n' \
@@ -40,6 +40,7 @@ help:
 	  'make bench-start  measure how long a start takes and how much memory it holds' \
 	  'make bench-reconciliation  measure how long it takes to match 100,000 lines' \
 	  'make chaos        kill and cut the real processes under load; MINUTES=10 SEED=… CUSTOMERS=200' \
+	  'make fuzz         send bytes of all sorts to the raw gRPC edge; MINUTES=10 SEED=…' \
 	  'make lock         pin the newest dependencies that pyproject.toml allows' \
 	  'make clean        remove everything that make made, the local stack included'
 
@@ -103,6 +104,9 @@ CUSTOMERS ?= 200
 chaos: setup proto
 	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) --customers $(CUSTOMERS) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON))
+
+fuzz: setup proto
+	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 # pip-tools lives apart: its own needs must not decide what the product is pinned to.
 lock:

@@ -138,7 +138,8 @@ def _public_manager(api: PublicApi, edge: Edge, *, is_tls: bool = False) -> dict
 
 def _internal_manager(edge: Edge) -> dict[str, Any]:
     """For our own processes and tools: every service, streams of any length."""
-    everything = {"match": {"prefix": "/", "grpc": {}}, "route": _to_cluster(timeout="0s")}
+    match = {"prefix": "/", "grpc": {}, "headers": [_IS_POST]}
+    everything = {"match": match, "route": _to_cluster(timeout="0s")}
     return _manager("internal", edge, [everything], [], _failures_log())
 
 
@@ -185,7 +186,7 @@ def _manager(
 def _grpc_route(match: dict[str, str], longest: str) -> dict[str, Any]:
     cap = {"max_stream_duration": longest, "grpc_timeout_header_max": longest}
     return {
-        "match": {**match, "grpc": {}},
+        "match": {**match, "grpc": {}, "headers": [_IS_POST]},
         "route": _to_cluster(timeout="0s") | {"max_stream_duration": cap},
         "typed_per_filter_config": {_TRANSCODER: _SWITCHED_OFF},
     }
@@ -258,6 +259,7 @@ _TWO_HOSTS_ROUTE: Final = {
     "direct_response": {"status": 400, "body": {"inline_string": "more than one host"}},
     "typed_per_filter_config": {_TRANSCODER: _SWITCHED_OFF},
 }
+_IS_POST: Final = {"name": ":method", "string_match": {"exact": "POST"}}
 _HAS_JSON_OR_NO_BODY: Final = {
     "name": "content-type",
     "treat_missing_header_as_empty": True,

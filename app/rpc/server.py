@@ -44,6 +44,9 @@ OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_metadata_size", MAX_METADATA_BYTES),
     ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+    # Envoy's connections carry everybody's calls. A header that cannot be read would stay in their
+    # tables, and whoever says its name after that would be refused for it (grpc/grpc#34721).
+    ("grpc.http2.hpack_table_size.decoder", 0),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),

@@ -360,6 +360,42 @@ async def test_a_request_that_two_servers_could_read_differently_is_refused(
     assert app.calls == []
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"])
+async def test_grpc_is_posted(edge: EnvoyServer, app: StandInApp, method: str) -> None:
+    for port in (edge.edge.rest_port, edge.edge.grpc_port):
+        async with (
+            aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
+            session.request(
+                method, PUBLIC_METHOD, headers={"content-type": "application/grpc"}
+            ) as response,
+        ):
+            assert response.headers["grpc-status"] == "12"  # UNIMPLEMENTED
+    assert app.calls == []
+
+
+async def test_what_one_caller_says_badly_is_not_held_against_the_next(
+    edge: EnvoyServer, app: StandInApp
+) -> None:
+    target = edge.rest_url.removeprefix("http://")
+    async with http2(edge) as connection:
+        for _ in range(16):
+            connection.begin(
+                ("content-type", "application/grpc"),
+                ("x-trace-bin", "%%%"),
+                ("grpc-timeout", "soon"),
+                end=True,
+                path=PUBLIC_METHOD,
+            )
+        await connection.flush()
+        await connection.events(lambda event: isinstance(event, h2.events.StreamEnded))
+
+    for number in range(40):  # on connections of their own, over which Envoy spreads the calls
+        async with grpc.aio.insecure_channel(target) as channel:
+            unary: Any = channel.unary_unary
+            timeout = 3 + number / 7
+            await unary(PUBLIC_METHOD)(b"", timeout=timeout, metadata=(("x-trace-bin", b"a"),))
+
+
 FORBIDDEN_IN_HTTP2: Final = [
     ("transfer-encoding", "chunked"),
     ("connection", "close"),
