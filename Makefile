@@ -106,7 +106,7 @@ chaos: setup proto
 	  $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON))
 
 fuzz: setup proto
-	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.wire_fuzz --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 # pip-tools lives apart: its own needs must not decide what the product is pinned to.
 lock:

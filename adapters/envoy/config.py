@@ -4,13 +4,15 @@ Every route is named. What is not on the list does not exist for the outside.
 """
 
 import base64
-import re
 from dataclasses import dataclass
 from typing import Any, Final
 
+from adapters.envoy.access_log import access_log, failures_log, trace_id_filter
+from adapters.envoy.cors import cors_filter, cors_policy, preflight_match
 from adapters.envoy.public_api import PublicApi, RestPath
 from adapters.envoy.refusals import local_reply_config
 from adapters.envoy.tls import Tls, transport_socket
+from adapters.envoy.typed import typed
 
 _LOOPBACK: Final = "127.0.0.1"
 _CLUSTER: Final = "reli"
@@ -20,7 +22,6 @@ _ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
 _HEADERS_KIB_MAX: Final = 16
 _HEAP_BYTES_MAX: Final = 1024 * 1024 * 1024
 _STAY_ENCRYPTED_S: Final = 365 * 24 * 3_600
-_PATH_CHARACTERS_LOGGED: Final = 256
 
 # The app's deadline for a REST call is a little later than Envoy's: the caller then hears our
 # envelope and not gRPC's bare "Deadline Exceeded".
@@ -40,16 +41,13 @@ _INTERNAL_HEADERS: Final = ("forwarded", "x-real-ip", "x-request-id", "x-tenant-
 # The transport's remarks about the call we made of a REST request.
 _GRPC_RESPONSE_HEADERS: Final = ("grpc-accept-encoding", "grpc-message", "grpc-status")
 
-_TYPES: Final = "type.googleapis.com/envoy."
 _TRANSCODER: Final = "reli.transcoder"
 _BODY_LIMIT: Final = "reli.body_limit"
 _BODY_AS_SENT: Final = "reli.body_as_sent"
 _TIDY_RESPONSE: Final = "reli.tidy_response"
 _SAFE_ANSWER: Final = "reli.safe_answer"
-_CORS: Final = "reli.cors"
-_TRACE: Final = "reli.trace"
-_SWITCHED_ON: Final = {"@type": f"{_TYPES}config.route.v3.FilterConfig", "config": {}}
-_SWITCHED_OFF: Final = {"@type": f"{_TYPES}config.route.v3.FilterConfig", "disabled": True}
+_SWITCHED_ON: Final = typed("config.route.v3.FilterConfig", config={})
+_SWITCHED_OFF: Final = typed("config.route.v3.FilterConfig", disabled=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +105,7 @@ _RUNTIME: Final = {
 def _public_manager(api: PublicApi, edge: Edge, *, is_tls: bool = False) -> dict[str, Any]:
     routes: list[dict[str, Any]] = [
         _TWO_HOSTS_ROUTE,
-        *([_preflight_route(edge.cors_origins)] if edge.cors_origins else []),
+        *([_preflight_route(edge)] if edge.cors_origins else []),
         *(_grpc_route({"path": stream}, f"{_STREAM_MS_MAX // 1000}s") for stream in api.streams),
         *(_grpc_route({"prefix": f"/{name}/"}, _GRPC_TIMEOUT_MAX) for name in api.services),
         # In this order, so that a path that fits two templates is refused only if neither takes it.
@@ -121,18 +119,18 @@ def _public_manager(api: PublicApi, edge: Edge, *, is_tls: bool = False) -> dict
         *(_wrong_method_route(path) for path in api.paths),
     ]
     filters: list[dict[str, Any]] = [
-        *([{"name": _CORS, "typed_config": _cors()}] if edge.cors_origins else []),
-        {"name": "reli.trace_id", "typed_config": _trace_id()},
+        *([cors_filter()] if edge.cors_origins else []),
+        trace_id_filter(),
         {"name": _SAFE_ANSWER, "typed_config": _safe_answer(is_tls)},
         {"name": _TIDY_RESPONSE, "disabled": True, "typed_config": _tidy_response()},
         {"name": _BODY_LIMIT, "disabled": True, "typed_config": _body_limit()},
         {"name": _BODY_AS_SENT, "disabled": True, "typed_config": _body_as_sent()},
         {"name": _TRANSCODER, "typed_config": _transcoder(api, edge.descriptor_set)},
     ]
-    manager = _manager("public", edge, routes, filters, _access_log())
+    manager = _manager("public", edge, routes, filters, access_log())
     if edge.cors_origins:
         [host] = manager["route_config"]["virtual_hosts"]
-        host["typed_per_filter_config"] = {_CORS: _cors_policy(edge.cors_origins)}
+        host["typed_per_filter_config"] = cors_policy(edge.cors_origins)
     return manager | {"request_timeout": _duration(edge.request_within_ms)}
 
 
@@ -140,7 +138,7 @@ def _internal_manager(edge: Edge) -> dict[str, Any]:
     """For our own processes and tools: every service, streams of any length."""
     match = {"prefix": "/", "grpc": {}, "headers": [_IS_POST]}
     everything = {"match": match, "route": _to_cluster(timeout="0s")}
-    return _manager("internal", edge, [everything], [], _failures_log())
+    return _manager("internal", edge, [everything], [], failures_log())
 
 
 def _manager(
@@ -148,10 +146,10 @@ def _manager(
     edge: Edge,
     routes: list[dict[str, Any]],
     filters: list[dict[str, Any]],
-    access_log: dict[str, Any],
+    log: dict[str, Any],
 ) -> dict[str, Any]:
-    router = _typed("extensions.filters.http.router.v3.Router", suppress_envoy_headers=True)
-    return _typed(
+    router = typed("extensions.filters.http.router.v3.Router", suppress_envoy_headers=True)
+    return typed(
         "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix=name,
         server_name="reli",
@@ -176,7 +174,7 @@ def _manager(
             {"name": "reli.strip_internal_headers", "typed_config": _strip_internal_headers()}
         ],
         always_set_request_id_in_response=True,
-        access_log=[access_log],
+        access_log=[log],
         local_reply_config=local_reply_config(),
         route_config={"virtual_hosts": [{"name": name, "domains": ["*"], "routes": routes}]},
         http_filters=[*filters, {"name": "reli.router", "typed_config": router}],
@@ -218,18 +216,8 @@ def _live_route(path: RestPath, api: PublicApi, descriptor_set: bytes) -> dict[s
     }
 
 
-def _preflight_route(origins: tuple[str, ...]) -> dict[str, Any]:
-    """Let a listed page's browser ask whether it may; the filter answers, so nobody else is asked.
-
-    It answers only where a request would be forwarded, and passes on what it does not like.
-    """
-    listed = "|".join(re.escape(origin) for origin in origins)
-    headers = [
-        {"name": ":method", "string_match": {"exact": "OPTIONS"}},
-        {"name": "origin", "string_match": {"safe_regex": {"regex": listed}}},
-        {"name": "access-control-request-method", "string_match": {"safe_regex": {"regex": ".+"}}},
-    ]
-    return {"match": {"prefix": "/", "headers": headers}, "route": _to_cluster(timeout="1s")}
+def _preflight_route(edge: Edge) -> dict[str, Any]:
+    return {"match": preflight_match(edge.cors_origins), "route": _to_cluster(timeout="1s")}
 
 
 def _wrong_media_type_route(path: RestPath) -> dict[str, Any]:
@@ -290,7 +278,7 @@ def _to_cluster(*, timeout: str) -> dict[str, Any]:
 
 
 def _transcoder(api: PublicApi, descriptor_set: bytes, **print_options: bool) -> dict[str, Any]:
-    return _typed(
+    return typed(
         "extensions.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder",
         proto_descriptor_bin=base64.b64encode(descriptor_set).decode(),
         services=list(api.services),
@@ -313,7 +301,7 @@ def _transcoder(api: PublicApi, descriptor_set: bytes, **print_options: bool) ->
 
 def _body_limit() -> dict[str, Any]:
     # The transcoder's own limit counts what it still holds of a body, not the body.
-    return _typed("extensions.filters.http.buffer.v3.Buffer", max_request_bytes=_BODY_BYTES_MAX)
+    return typed("extensions.filters.http.buffer.v3.Buffer", max_request_bytes=_BODY_BYTES_MAX)
 
 
 # The transcoder drops what it does not know, so the app is shown what was sent: see decision 0030.
@@ -330,7 +318,7 @@ end
 
 
 def _body_as_sent() -> dict[str, Any]:
-    return _typed(
+    return typed(
         "extensions.filters.http.lua.v3.Lua",
         default_source_code={"inline_string": _SHOW_BODY_AS_SENT},
     )
@@ -339,22 +327,6 @@ def _body_as_sent() -> dict[str, Any]:
 def _tidy_response() -> dict[str, Any]:
     removals = [{"remove": name} for name in _GRPC_RESPONSE_HEADERS]
     return _response_headers(removals)
-
-
-def _trace_id() -> dict[str, Any]:
-    """Note the caller's trace for the access log; anything else in its header may be secret."""
-    note = {
-        "metadata_namespace": _TRACE,
-        "key": "id",
-        "regex_value_rewrite": {
-            "pattern": {"regex": "^(?:00-([0-9a-f]{32})-.*|.*)$"},
-            "substitution": "\\1",
-        },
-    }
-    return _typed(
-        "extensions.filters.http.header_to_metadata.v3.Config",
-        request_rules=[{"header": "traceparent", "on_header_present": note}],
-    )
 
 
 def _safe_answer(is_tls: bool) -> dict[str, Any]:
@@ -376,30 +348,14 @@ def _safe_answer(is_tls: bool) -> dict[str, Any]:
 
 
 def _response_headers(mutations: list[dict[str, Any]]) -> dict[str, Any]:
-    return _typed(
+    return typed(
         "extensions.filters.http.header_mutation.v3.HeaderMutation",
         mutations={"response_mutations": mutations},
     )
 
 
-def _cors() -> dict[str, Any]:
-    return _typed("extensions.filters.http.cors.v3.Cors")
-
-
-def _cors_policy(origins: tuple[str, ...]) -> dict[str, Any]:
-    """Let pages of these origins call us; they send a key, so no cookie ever counts."""
-    return _typed(
-        "extensions.filters.http.cors.v3.CorsPolicy",
-        allow_origin_string_match=[{"exact": origin} for origin in origins],
-        allow_methods="GET, POST, PUT, PATCH, DELETE",
-        allow_headers="authorization, content-type, idempotency-key, traceparent, tracestate",
-        expose_headers="x-request-id, retry-after",
-        max_age="600",
-    )
-
-
 def _strip_internal_headers() -> dict[str, Any]:
-    return _typed(
+    return typed(
         "extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
         mutations=[
             *({"remove": name} for name in _INTERNAL_HEADERS),
@@ -411,51 +367,14 @@ def _strip_internal_headers() -> dict[str, Any]:
     )
 
 
-def _failures_log() -> dict[str, Any]:
-    """One line for each call that we failed."""
-    least = {"default_value": 500, "runtime_key": "reli.access_log.status_min"}
-    only = {"status_code_filter": {"comparison": {"op": "GE", "value": least}}}
-    return _access_log() | {"filter": only}
-
-
-def _access_log() -> dict[str, Any]:
-    """One line for each call, without headers of the caller's, queries and bodies: they may be
-    secret.
-    """
-    fields = {
-        "time": "%START_TIME%",
-        "request_id": "%REQ(X-REQUEST-ID)%",
-        "trace_id": f"%DYNAMIC_METADATA({_TRACE}:id)%",
-        "peer": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
-        "protocol": "%PROTOCOL%",
-        "tls": "%DOWNSTREAM_TLS_VERSION%",
-        "method": "%REQ(X-ENVOY-ORIGINAL-METHOD?:METHOD)%",
-        "path": f"%PATH(NQ:ORIG_OR_PATH):{_PATH_CHARACTERS_LOGGED}%",
-        "status": "%RESPONSE_CODE%",
-        "grpc_status": "%GRPC_STATUS%",
-        "why": "%RESPONSE_CODE_DETAILS%",
-        "flags": "%RESPONSE_FLAGS%",
-        "received_bytes": "%BYTES_RECEIVED%",
-        "sent_bytes": "%BYTES_SENT%",
-        "duration_ms": "%DURATION%",
-    }
-    return {
-        "name": "reli.access",
-        "typed_config": _typed(
-            "extensions.access_loggers.stream.v3.StdoutAccessLog",
-            log_format={"json_format": fields},
-        ),
-    }
-
-
 def _overload_manager(edge: Edge) -> dict[str, Any]:
     """Refuse what is new before memory or connections run out."""
     monitors = {
-        "global_downstream_max_connections": _typed(
+        "global_downstream_max_connections": typed(
             "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
             max_active_downstream_connections=edge.connections_max,
         ),
-        "fixed_heap": _typed(
+        "fixed_heap": typed(
             "extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig",
             max_heap_size_bytes=_HEAP_BYTES_MAX,
         ),
@@ -499,7 +418,7 @@ def _cluster(ports: tuple[int, ...]) -> dict[str, Any]:
             "endpoints": [{"lb_endpoints": endpoints}],
         },
         "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": _typed(
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": typed(
                 "extensions.upstreams.http.v3.HttpProtocolOptions",
                 explicit_http_config={"http2_protocol_options": http2},
             )
@@ -543,7 +462,3 @@ def _duration(milliseconds: int) -> str:
 
 def _address(port: int) -> dict[str, Any]:
     return {"socket_address": {"address": _LOOPBACK, "port_value": port}}
-
-
-def _typed(name: str, **fields: Any) -> dict[str, Any]:
-    return {"@type": _TYPES + name, **fields}

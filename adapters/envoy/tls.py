@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from adapters.envoy.typed import typed
+
 # What TLS 1.2 may still use: forward secrecy and authenticated encryption. TLS 1.3 has no others.
 _CIPHERS: Final = tuple(
     f"ECDHE-{key}-{cipher}"
@@ -39,11 +41,10 @@ def transport_socket(tls: Tls) -> dict[str, Any]:
         ],
         "alpn_protocols": ["h2", "http/1.1"],
     }
-    name = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
     return {
         "name": "envoy.transport_sockets.tls",
-        "typed_config": {
-            "@type": f"type.googleapis.com/{name}",
-            "common_tls_context": context,
-        },
+        "typed_config": typed(
+            "extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            common_tls_context=context,
+        ),
     }

@@ -1,10 +1,10 @@
 """Whatever comes over the wire, the servers stay up and answer the next call."""
 
 from app.stack.stack import ReadyStack
-from tests.fuzz.attacks import ATTACKS
-from tests.fuzz.run import fuzz
+from tests.wire_fuzz.attacks import ATTACKS
+from tests.wire_fuzz.run import fuzz
 
-SECONDS = 8.0
+SECONDS = 6.0
 SEED = 7
 
 

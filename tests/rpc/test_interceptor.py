@@ -180,6 +180,13 @@ async def test_a_bug_of_ours_is_found_by_the_callers_trace(
     assert record.getMessage().endswith(f"request request-7, trace {logged}")
 
 
+async def test_a_rest_request_that_the_edge_does_not_show_is_not_served(served: Served) -> None:
+    refused = await served.refused(metadata=(*KEY, ("x-envoy-original-path", "/v1/trades/a")))
+
+    assert refusal_of(refused).reason == "INTERNAL"
+    assert not served.servicer.began.is_set()
+
+
 async def test_a_failing_look_up_of_the_key_shows_nothing_either(served: Served) -> None:
     served.keys.failure = RuntimeError(SECRET)
 

@@ -7,8 +7,8 @@ from secrets import randbelow
 
 from rich.console import Console
 
-from tests.fuzz.run import fuzz
 from tests.support.stack import running_reli
+from tests.wire_fuzz.run import fuzz
 
 
 def main() -> int:

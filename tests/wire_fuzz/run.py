@@ -15,7 +15,7 @@ from app.stack.ports import LOOPBACK
 from app.stack.stack import ReadyStack
 from reli.market.v1 import market_service_pb2 as market_pb
 from reli.market.v1 import market_service_pb2_grpc as market_grpc
-from tests.fuzz.attacks import attack, seeds
+from tests.wire_fuzz.attacks import attack, seeds
 
 ANSWERED_WITHIN_S: Final = 10.0
 ROUND: Final = 6
