@@ -291,9 +291,10 @@ def _transcoder(api: PublicApi, descriptor_set: bytes, **print_options: bool) ->
             "preserve_proto_field_names": True,
             **print_options,
         },
+        # The app refuses what is ignored here, and can say what may be meant.
+        ignore_unknown_query_parameters=True,
         request_validation_options={
             "reject_unknown_method": True,
-            "reject_unknown_query_parameters": True,
             "reject_binding_body_field_collisions": True,
         },
     )

@@ -291,7 +291,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         incident = str(self._ids.new(CallId))
         metadata = dict(context.invocation_metadata())
         _log.error(
-            "%s failed, incident %s, request %s, trace %s",
+            "%s failed, incident %s, correlation id %s, trace %s",
             method,
             incident,
             _correlation_id(metadata) or "unnamed",

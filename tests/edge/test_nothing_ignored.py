@@ -88,6 +88,20 @@ async def test_a_query_that_says_a_thing_twice_is_refused(
     assert await refused(rest, "GET", path) == ("DUPLICATE_FIELD", field)
 
 
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/v1/customers?page_sise=1", "page_sise"),
+        (f"/v1/indicativeQuotes?{PRICE}&base_amount.valeu=1", "base_amount.valeu"),
+        (f"/v1/indicativeQuotes:stream?{PRICE}&limit=1", "limit"),
+    ],
+)
+async def test_a_query_that_is_not_wholly_understood_is_refused(
+    rest: aiohttp.ClientSession, path: str, field: str
+) -> None:
+    assert await refused(rest, "GET", path) == ("UNKNOWN_FIELD", field)
+
+
 async def test_a_body_where_none_is_read_is_refused(rest: aiohttp.ClientSession) -> None:
     assert await refused(rest, "GET", "/v1/customers", '{"page_size": 1}') == (
         "MALFORMED_REQUEST",

@@ -177,7 +177,7 @@ async def test_a_bug_of_ours_is_found_by_the_callers_trace(
     await served.refused(metadata=sent)
 
     [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert record.getMessage().endswith(f"request request-7, trace {logged}")
+    assert record.getMessage().endswith(f"correlation id request-7, trace {logged}")
 
 
 async def test_a_rest_request_that_the_edge_does_not_show_is_not_served(served: Served) -> None:

@@ -3,6 +3,8 @@
 import os
 import signal
 import ssl
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,6 +83,23 @@ async def test_it_answers_encrypted_to_who_trusts_its_certificate(
         stub: Any = MarketServiceStub(channel)
         assets = await stub.ListAssets(ListAssetsRequest(), metadata=[*key.items()])
         assert assets.assets
+
+
+@pytest.mark.parametrize(
+    "origins", ['["javascript:alert(1)"]', '["*"]', '["https://app.example/path"]', "https://a"]
+)
+def test_only_origins_can_be_listed_for_browsers(origins: str, tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-P", "-m", "app", "up", "--home", str(tmp_path)],
+        env={"PATH": "/usr/bin", "RELI_CORS_ORIGINS": origins},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode == 2
+    assert "cors_origins" in ended.stderr.lower()
 
 
 def test_nothing_survives_it_and_nothing_is_lost() -> None:
