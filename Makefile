@@ -22,7 +22,7 @@ say = @printf '\033[2m·\033[0m %s\n'
 
 BENCHMARKS := trade quote prices stuck ledger statement books events start reconciliation
 
-.PHONY: help setup proto test test-ccxt golden check demo up lock chaos crash clean $(BENCHMARKS:%=bench-%)
+.PHONY: help setup proto test test-ccxt golden check demo up lock chaos crash fuzz clean $(BENCHMARKS:%=bench-%)
 
 help:
 	@printf '%s\n' \
@@ -45,6 +45,7 @@ help:
 	  'make bench-start  measure how long a start takes and how much memory it holds' \
 	  'make bench-reconciliation  measure how long it takes to match 100,000 lines' \
 	  'make chaos        kill and cut the real processes under load; MINUTES=10 SEED=… CUSTOMERS=200 VENUES="okx valr"' \
+	  'make fuzz         send bytes of all sorts to the raw gRPC edge; MINUTES=10 SEED=…' \
 	  'make lock         pin the newest dependencies that pyproject.toml allows' \
 	  'make clean        remove everything that make made, the local stack included'
 
@@ -120,6 +121,9 @@ CUSTOMERS ?= 200
 chaos: setup proto
 	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) --customers $(CUSTOMERS) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON))
+
+fuzz: setup proto
+	@$(BIN)/python -m tests.wire_fuzz --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 # pip-tools lives apart: its own needs must not decide what the product is pinned to.
 lock:

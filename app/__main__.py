@@ -89,6 +89,8 @@ def up(
         database_url=os.environ.get("RELI_DATABASE_URL") or None,
         nats_url=os.environ.get("RELI_NATS_URL") or None,
         venues=_venues(venue) if venue else DEFAULT_VENUES,
+        # Only who needs them has the settings loaded.
+        cors_origins=_settings().cors_origins if "RELI_CORS_ORIGINS" in os.environ else (),
     )
     _on_stop_signals(_stop)
     try:
@@ -338,6 +340,7 @@ def _announce(ready: "ReadyStack", *, as_json: bool) -> None:
         f"\n[bold]Reli is up.[/] Ctrl-C stops it.\n\n"
         f"  REST          {ready.rest_url}\n"
         f"  gRPC          {ready.grpc_target}\n"
+        f"  both by TLS   {ready.tls_url}\n"
         f"  operator key  {ready.operator_key}\n"
     )
 

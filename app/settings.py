@@ -39,6 +39,11 @@ SymbolCode = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,20}/[A-Z0-9]{1,20}$")]
 VenueCode = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
 
 
+Origin = Annotated[
+    str, Field(pattern=r"^https?://[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?$")
+]
+
+
 class BaseLpSettings(BaseModel):
     """How one liquidity provider is reached, and what its API promises."""
 
@@ -190,6 +195,9 @@ class Settings(BaseSettings):
     grpc_port: Annotated[int, Field(ge=0, le=65_535)] = 50_051
     front_doors: tuple[IPvAnyAddress, ...] = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
     """Where Envoy runs: from there alone a call's header is believed about whom Envoy saw."""
+
+    cors_origins: Annotated[tuple[Origin, ...], Field(max_length=100)] = ()
+    """The pages that may call from a browser; Envoy lets them, so it is `up` that reads this."""
 
     lps: tuple[LpSettings, ...] = ()
     price_sources: Annotated[tuple[PriceSourceSettings, ...], Field(max_length=10)] = ()

@@ -31,6 +31,7 @@ from app.rpc.errors import (
     status_of,
 )
 from app.rpc.peer import came_from_outside, client_address
+from app.rpc.rest import RestForm, RestRequest
 from app.rpc.stream import (
     LONGEST_STREAM_S,
     STOPPING,
@@ -39,6 +40,7 @@ from app.rpc.stream import (
     StreamDeadline,
     farewell_of,
 )
+from app.rpc.trace_context import trace_id_of
 from domain.errors import DomainError
 from domain.ids import CallId
 from domain.tenant.api_key import Scope
@@ -132,9 +134,11 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         read = _read_stream if is_stream else _read
         longest_s = LONGEST_STREAM_S if is_stream else DEFAULT_DEADLINE_S
         authenticate = self._authenticator(method)
+        form = RestForm.of(method)
 
         async def call(content: Any, context: Context) -> Any:
             await authenticate(context)
+            _require_understood(form, context)
             return await servicer(read(handler.request_deserializer, content), context)
 
         async def answer(content: Any, context: Context) -> Any:
@@ -145,7 +149,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             except DomainError as error:
                 refusal = error
             except Exception as error:
-                refusal = self._internal(method, error)
+                refusal = self._internal(method, error, context)
             return await _abort(context, refusal)
 
         # Without a deserializer of grpc's own, whose failure would reach the client as it is.
@@ -159,6 +163,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     def _wrap_stream_of_responses(self, method: str, handler: Handler) -> Handler:
         servicer: Any = handler.unary_stream
         authenticate = self._authenticator(method)
+        form = RestForm.of(method)
         farewell = farewell_of(method)
 
         async def answer(content: Any, context: Context) -> AsyncIterator[Any]:
@@ -169,6 +174,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             has_begun = False
             try:
                 await self._protected(authenticate(context), deadline.left_s, shared)
+                _require_understood(form, context)
                 caller = shared.get(CALLER)
                 stream = self._streams.enter(caller.tenant_id if caller else None)
                 context.add_done_callback(lambda _: stream.leave())
@@ -185,7 +191,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             except DomainError as error:
                 refusal = error
             except Exception as error:
-                refusal = self._internal(method, error)
+                refusal = self._internal(method, error, context)
             if farewell is not None and has_begun:
                 yield farewell(refusal)
             else:
@@ -259,16 +265,13 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             if scope is Scope.OPERATOR:
                 raise OperatorOnly("only operator keys may call this method", method=method)
             raise ScopeMissing(f"the key needs the scope {scope}", scope=scope, method=method)
-        correlation_id = metadata.get("x-request-id", "")
-        if not _CORRELATION_ID.fullmatch(correlation_id):
-            correlation_id = str(self._ids.new(CallId))
         return Caller(
             tenant_id=credential.tenant_id,
             api_key_id=credential.api_key_id,
             scopes=credential.scopes,
             rpc=method,
             idempotency_key=metadata.get("idempotency-key", ""),
-            correlation_id=correlation_id,
+            correlation_id=_correlation_id(metadata) or str(self._ids.new(CallId)),
         )
 
     async def _credential(self, authorization: str) -> Credential:
@@ -316,9 +319,17 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         task.add_done_callback(self._forget)
         return task
 
-    def _internal(self, method: str, error: Exception) -> DomainError:
+    def _internal(self, method: str, error: Exception, context: Context) -> DomainError:
         incident = str(self._ids.new(CallId))
-        _log.error("%s failed, incident %s", method, incident, exc_info=error)
+        metadata = dict(context.invocation_metadata())
+        _log.error(
+            "%s failed, incident %s, correlation id %s, trace %s",
+            method,
+            incident,
+            _correlation_id(metadata) or "unnamed",
+            trace_id_of(metadata) or "unnamed",
+            exc_info=error,
+        )
         return Internal("something went wrong on our side", incident=incident)
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
@@ -339,6 +350,19 @@ def _require_service(credential: Credential, method: str, metadata: dict[str, An
 
 async def _let_in(_context: Context) -> None:
     """Ask nobody who he is."""
+
+
+def _correlation_id(metadata: dict[str, Any]) -> str:
+    """Return by what Envoy, its log and the caller know the call; empty without a valid one."""
+    correlation_id: str = metadata.get("x-request-id", "")
+    return correlation_id if _CORRELATION_ID.fullmatch(correlation_id) else ""
+
+
+def _require_understood(form: RestForm, context: Context) -> None:
+    """Raise a refusal if a call came over REST and something of it was not understood."""
+    request = RestRequest.of(dict(context.invocation_metadata()))
+    if request is not None:
+        form.require_understood(request)
 
 
 async def _next(responses: AsyncIterator[Any]) -> Any:

@@ -37,13 +37,17 @@ from reli.trade.v1 import trade_service_pb2, trade_service_pb2_grpc
 
 MAX_MESSAGE_BYTES: Final = 4 << 20
 """A batch of entries; the front door lets less through."""
-MAX_METADATA_BYTES: Final = 32 << 10
-"""More than the front door lets through: what it refuses itself, it refuses with a reason."""
+MAX_METADATA_BYTES: Final = 128 << 10
+"""The largest REST body beside its call, and more headers than the front door lets through: what it
+refuses itself, it refuses with a reason."""
 
 OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_metadata_size", MAX_METADATA_BYTES),
     ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+    # Envoy's connections carry everybody's calls. A header that cannot be read would stay in their
+    # tables, and whoever says its name after that would be refused for it (grpc/grpc#34721).
+    ("grpc.http2.hpack_table_size.decoder", 0),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),

@@ -16,7 +16,9 @@ from typing import Final, Self
 
 from adapters.envoy.config import Edge
 from adapters.envoy.descriptor import descriptor_set_path
+from adapters.envoy.tls import Tls
 from app.database_url import APP_ROLE, WORK_ROLE, role_url
+from app.stack.certificate import ensure_certificate
 from app.stack.envoy import EnvoyServer
 from app.stack.nats import NatsServer
 from app.stack.ports import LOOPBACK, Ports, accepts_connections
@@ -55,6 +57,8 @@ class StackOptions:
     nats_url: str | None = None
     venues: Mapping[str, str] = field(default_factory=lambda: DEFAULT_VENUES)
     """The sandbox's, each with its wire format: the first has the best price."""
+    cors_origins: tuple[str, ...] = ()
+    """The pages that may call from a browser, such as `https://app.example`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +67,10 @@ class ReadyStack:
 
     rest_url: str
     grpc_target: str
+    tls_url: str
+    """REST and gRPC as `rest_url` has them, encrypted."""
+    tls_certificate: str
+    """The file of the certificate that a client of `tls_url` has to trust."""
     serve_targets: tuple[str, ...]
     """Where each server itself listens for gRPC, for callers inside who pass no front door."""
     database_url: str
@@ -150,8 +158,9 @@ class Stack:
 
     def start(self) -> ReadyStack:
         """Start every part; raises `StackFailure`, naming the one that would not."""
-        # With a base, REST answers on it and gRPC on the next port.
-        rest_port, grpc_port, admin_port = (self._ports.take() for _ in range(3))
+        # With a base, REST answers on it, gRPC on the next port and both with TLS on the third.
+        rest_port, grpc_port, tls_port, admin_port = (self._ports.take() for _ in range(4))
+        certificate, key = ensure_certificate(self._home / "tls")
 
         # What needs nobody else loads while the schema is brought up to date.
         database_url, socket_url, wait_for_postgres = self._start_postgres()
@@ -177,6 +186,8 @@ class Stack:
                 admin_port=admin_port,
                 upstream_ports=serve_ports,
                 descriptor_set=descriptor_set_path().read_bytes(),
+                tls=Tls(port=tls_port, certificate=certificate, key=key),
+                cors_origins=self._options.cors_origins,
             ),
             log=self._log("envoy"),
         )
@@ -184,6 +195,8 @@ class Stack:
         return ReadyStack(
             rest_url=envoy.rest_url,
             grpc_target=envoy.grpc_target,
+            tls_url=f"https://{LOOPBACK}:{tls_port}",
+            tls_certificate=str(certificate),
             serve_targets=tuple(f"{LOOPBACK}:{port}" for port in serve_ports),
             database_url=database_url,
             nats_url=nats_url,
