@@ -20,13 +20,16 @@ BASE ?= main
 PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check --quiet
 say = @printf '\033[2m·\033[0m %s\n'
 
-.PHONY: help setup proto test golden check demo up lock bench-trade bench-quote bench-prices bench-ledger bench-start bench-reconciliation bench-statement bench-books chaos crash schemathesis clean
+BENCHMARKS := trade quote prices stuck ledger statement books events start reconciliation
+
+.PHONY: help setup proto test test-ccxt golden check demo up lock chaos crash fuzz schemathesis clean $(BENCHMARKS:%=bench-%)
 
 help:
 	@printf '%s\n' \
 	  'make demo         set up, start the whole stack and watch a trade settle' \
 	  'make test         set up and run every test' \
-	  'make golden       rewrite the files that tests compare; then read the difference' \
+	  'make test-ccxt    run the price source against the real ccxt, which it installs beside' \
+  'make golden       rewrite the files that tests compare; then read the difference' \
 	  'make up           run the stack in the foreground until Ctrl-C' \
 	  'make crash        RUNS=10000 SEED=1: trade while processes die; CANARIES=1: planted bugs' \
 	  'make check        formatting, lint, types, layers, API lint and compatibility' \
@@ -34,13 +37,16 @@ help:
 	  'make bench-trade  measure quote, accept and settle through the front door' \
 	  'make bench-quote  measure what a quote takes beyond its slowest LP' \
 	  'make bench-prices measure how many prices a second are told, indicative and firm' \
+	  'make bench-stuck  measure what a stuck venue costs the tenants that do not trade there' \
 	  'make bench-ledger measure how many transfers a second the books take, beside TPC-B' \
 	  'make bench-statement  measure what a statement of a million lines takes, time and memory' \
 	  'make bench-books  measure how far checkpoints are behind, and how long a million entries take to check' \
+	  'make bench-events measure how long after its commit an event is seen, and what idle streams cost' \
 	  'make bench-start  measure how long a start takes and how much memory it holds' \
 	  'make bench-reconciliation  measure how long it takes to match 100,000 lines' \
-	  'make chaos        kill and cut the real processes under load; MINUTES=10 SEED=… CUSTOMERS=200' \
-	  'make schemathesis CASES=20000 SEED=…: fuzz the REST face by its own document' \
+	  'make chaos        kill and cut the real processes under load; MINUTES=10 SEED=… CUSTOMERS=200 VENUES="okx valr"' \
+	  'make fuzz         send bytes of all sorts to the raw gRPC edge; MINUTES=10 SEED=…' \
+	  'make schemathesis CASES=20000 SEED=…: send over REST what its own document allows, and forbids' \
 	  'make lock         pin the newest dependencies that pyproject.toml allows' \
 	  'make clean        remove everything that make made, the local stack included'
 
@@ -72,6 +78,18 @@ test: setup proto
 golden: setup proto
 	@RELI_GOLDEN=write $(BIN)/python -m pytest -q tests/architecture tests/scenario
 
+# Beside the environment and not in it: nothing else needs the package, and it is big.
+build/ccxt/.ready: pyproject.toml requirements.txt
+	@mkdir -p build
+	@sed -n 's/^\([a-z][^ ]*==[^ ]*\).*/\1/p' requirements.txt > build/constraints.txt
+	@$(PYTHON) -m pip --disable-pip-version-check --quiet install --upgrade --target build/ccxt \
+	  --constraint build/constraints.txt \
+	  "$$($(PYTHON) -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["ccxt"][0])')"
+	@touch $@
+
+test-ccxt: setup build/ccxt/.ready
+	@PYTHONPATH=build/ccxt $(BIN)/python -m pytest tests/ccxt/check_the_package.py
+
 check: setup proto
 	$(say) 'ruff'
 	@$(BIN)/ruff format --check --quiet .
@@ -96,7 +114,7 @@ crash: setup proto
 	  $(if $(RUN),--run $(RUN)) $(if $(CANARY),--canary $(CANARY)) $(if $(CANARIES),--canaries) \
 	  $(if $(TRACE),--trace $(TRACE))
 
-bench-trade bench-quote bench-prices bench-ledger bench-start bench-reconciliation bench-statement bench-books: bench-%: setup proto
+$(BENCHMARKS:%=bench-%): bench-%: setup proto
 	@$(BIN)/python -m benchmarks.$*
 
 MINUTES ?= 10
@@ -104,6 +122,9 @@ CUSTOMERS ?= 200
 chaos: setup proto
 	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) --customers $(CUSTOMERS) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON))
+
+fuzz: setup proto
+	@$(BIN)/python -m tests.wire_fuzz --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 schemathesis: setup proto
 	@$(BIN)/python -m tests.fuzz $(if $(CASES),--cases $(CASES)) $(if $(SEED),--seed $(SEED))

@@ -1,9 +1,10 @@
 """The `reli` command."""
 
+import json
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -60,6 +61,13 @@ def up(
     ] = None,
     serve: Annotated[int, typer.Option(min=1, max=32, help="How many gRPC servers.")] = 1,
     work: Annotated[int, typer.Option(min=0, max=32, help="How many workers.")] = 1,
+    venue: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A sandbox venue and its wire format, such as okx=okx. May be repeated; the first "
+            "has the best price. Without it alpha and beta, of the sandbox's own format.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print what the ready file says, nothing else.")
     ] = False,
@@ -67,7 +75,7 @@ def up(
     """Run the whole stack until Ctrl-C."""
     from app.stack.process import StackFailure
     from app.stack.ready_file import ReadyFile
-    from app.stack.stack import Stack, StackOptions
+    from app.stack.stack import DEFAULT_VENUES, Stack, StackOptions
 
     def show_progress(part: str, seconds: float) -> None:
         if not as_json:
@@ -80,6 +88,9 @@ def up(
         work_processes=work,
         database_url=os.environ.get("RELI_DATABASE_URL") or None,
         nats_url=os.environ.get("RELI_NATS_URL") or None,
+        venues=_venues(venue) if venue else DEFAULT_VENUES,
+        # Only who needs them has the settings loaded.
+        cors_origins=_settings().cors_origins if "RELI_CORS_ORIGINS" in os.environ else (),
     )
     _on_stop_signals(_stop)
     try:
@@ -193,8 +204,9 @@ def venues(
             f"[green]✓[/] {ports.venue.name:<10} http://127.0.0.1:{ports.public}  "
             f"[dim]admin http://127.0.0.1:{ports.admin}[/]"
         )
-        for field, value in ports.venue.face.credentials.items():
-            screen.print(f"  [dim]{field:<16} {escape(value)}[/]")
+        for field, value in ports.venue.face.settings.items():
+            text = value if isinstance(value, str) else json.dumps(value)
+            screen.print(f"  [dim]{field:<28} {escape(text)}[/]")
 
     _run(lambda: run_venues(chosen, port_base=port_base, data_dir=data, on_ready=announce))
 
@@ -345,8 +357,21 @@ def _announce(ready: "ReadyStack", *, as_json: bool) -> None:
         f"  REST          {ready.rest_url}\n"
         f"  docs          {ready.rest_url}/docs\n"
         f"  gRPC          {ready.grpc_target}\n"
+        f"  both by TLS   {ready.tls_url}\n"
         f"  operator key  {ready.operator_key}\n"
     )
+
+
+def _venues(texts: Sequence[str]) -> Mapping[str, str]:
+    """Read the wire formats of venues, such as `okx=okx`, by name."""
+    from adapters.lp.sandbox.venue import FACES, NAME
+
+    venues = dict(text.partition("=")[::2] for text in texts)
+    if len(venues) != len(texts) or not all(map(NAME.fullmatch, venues)):
+        raise _Misconfigured("--venue must be NAME=FORMAT, each name once, such as okx=okx")
+    if unknown := [name for name in venues.values() if name not in FACES]:
+        raise _Misconfigured(f"{unknown[0] or 'no format'} is none of {', '.join(FACES)}")
+    return venues
 
 
 def _settings(*needed: str) -> "Settings":

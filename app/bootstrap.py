@@ -13,10 +13,9 @@ from adapters.system.ids import RandomIds
 from adapters.system.secrets import SystemSecrets
 from app.settings import Settings
 from domain.ids import ApiKeyId
-from domain.tenant.api_key import ApiKey, Scope
+from domain.tenant.api_key import ApiKey, Scope, hint_of
 
 KEY_NAME = "first operator"
-HINT_LENGTH = 10
 
 
 async def ensure_operator_key(settings: Settings, key_file: Path) -> str:
@@ -37,7 +36,7 @@ async def ensure_operator_key(settings: Settings, key_file: Path) -> str:
                     id=RandomIds(clock).new(ApiKeyId),
                     tenant_id=environment.house_id,
                     name=KEY_NAME,
-                    hint=secret[:HINT_LENGTH],
+                    hint=hint_of(secret),
                     scopes=tuple(Scope),
                     created_at=await uow.now(),
                 ),

@@ -3,7 +3,7 @@
 What must be opened and closed is opened by the entry points and handed in as an object.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -14,6 +14,7 @@ from adapters.lp.http import LpSessions
 from adapters.postgres.chain import PostgresSigningKeys
 from adapters.postgres.clock import PostgresClock
 from adapters.postgres.credential import PostgresCredentials
+from adapters.postgres.event_wakes import PostgresEventWakes
 from adapters.postgres.journal import PostgresJournal
 from adapters.postgres.ledger import AccountIdCache
 from adapters.postgres.liquidity import PostgresLpBoard
@@ -21,13 +22,14 @@ from adapters.postgres.market import PostgresMarket
 from adapters.postgres.settings import PostgresSettings
 from adapters.postgres.tenant import PostgresTenantDirectory
 from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
-from adapters.statement.reader import FileReader
+from adapters.statement_in.reader import FileReader
 from adapters.system.clock import SystemClock
 from adapters.system.ids import RandomIds
 from adapters.system.secrets import SystemSecrets
 from adapters.system.signer import Ed25519Signer
-from app.liquidity import connect_feeds, connect_lps
-from app.rpc.event import EventAdminServicer
+from app.liquidity import connect_feeds, connect_listings, connect_lps
+from app.rpc.audit import AuditServicer
+from app.rpc.event import EventAdminServicer, EventServicer
 from app.rpc.interceptor import Interceptor
 from app.rpc.ledger import (
     CheckpointAdminServicer,
@@ -47,10 +49,14 @@ from app.rpc.tenant import ApiKeyServicer, CustomerServicer, TenantAdminServicer
 from app.rpc.trade import TradeAdminServicer, TradeServicer
 from app.settings import Settings
 from app.usecase.announce import Announce
+from app.usecase.audit.list_audit_records import ListAuditRecords
+from app.usecase.audit_trail import AuditTrail
 from app.usecase.event.bury_event import BuryEvent
 from app.usecase.event.list_dead_letters import ListDeadLetters
+from app.usecase.event.read_events import ReadEvents
 from app.usecase.event.replay_dead_letters import ReplayDeadLetters
 from app.usecase.event.request_replay import RequestReplay
+from app.usecase.event.stream_events import StreamEvents
 from app.usecase.house.mirror_trades import CONSUMER, MirrorTrades
 from app.usecase.ledger.close_books import CloseBooks, ReadCloses
 from app.usecase.ledger.create_entries import CreateEntries
@@ -85,13 +91,16 @@ from app.usecase.quote.cancel_quote import CancelQuote
 from app.usecase.quote.create_quote import CreateQuote
 from app.usecase.quote.find_price import FindPrice
 from app.usecase.quote.get_indicative_quote import GetIndicativeQuote
+from app.usecase.quote.look_around import LookAround
 from app.usecase.quote.read_quotes import ReadQuotes
 from app.usecase.quote.shared_answers import SharedAnswers
 from app.usecase.quote.stream_quotes import StreamQuotes
 from app.usecase.reconciliation.assign_break import AssignBreak
+from app.usecase.reconciliation.fetch_statement import FetchStatement
 from app.usecase.reconciliation.import_statement import ImportStatement
 from app.usecase.reconciliation.read_breaks import ReadBreaks
 from app.usecase.reconciliation.reconcile_feed import ReconcileFeed
+from app.usecase.reconciliation.reconcile_listing import ReconcileListing
 from app.usecase.reconciliation.resolve_break import ApproveBreakResolution, ResolveBreak
 from app.usecase.sandbox.create_deposit import CreateDeposit
 from app.usecase.tenant.change_customer_state import ChangeCustomerState
@@ -99,8 +108,10 @@ from app.usecase.tenant.change_tenant_state import ChangeTenantState
 from app.usecase.tenant.create_api_key import CreateApiKey
 from app.usecase.tenant.create_customer import CreateCustomer
 from app.usecase.tenant.create_tenant import CreateTenant
+from app.usecase.tenant.note_key_uses import NoteKeyUses
 from app.usecase.tenant.read_tenants import ReadApiKeys, ReadCustomers, ReadTenants
 from app.usecase.tenant.revoke_api_key import RevokeApiKey
+from app.usecase.tenant.rotate_api_key import RotateApiKey
 from app.usecase.tenant.update_tenant import UpdateTenant
 from app.usecase.trade.execute_trade import ExecuteTrade
 from app.usecase.trade.list_stuck_trades import ListStuckTrades
@@ -114,10 +125,12 @@ from app.worker.trade_runner import SupervisedTrades
 from domain.ids import TenantId
 from domain.liquidity.circuit import CircuitRule
 from domain.reconciliation.matching import RULES
+from domain.reconciliation.period import LISTING_LAG
 from ports.chain import Signer
 from ports.clock import Clock, DatabaseClock
 from ports.liquidity import LiquidityProvider
-from ports.price_source import PriceSource
+from ports.price_source import IndicativeSource, PriceSource
+from ports.reconciliation import StatementFeed, StatementListing
 
 LEASE: Final = timedelta(seconds=3)
 """A living process renews it; with the workers' rest it is below the 5 s of a takeover."""
@@ -126,11 +139,14 @@ ANSWER_WITHIN: Final = timedelta(seconds=2)
 PATIENCE: Final = timedelta(milliseconds=500)
 LIVE_TRADES: Final = 1_000
 REPORT_EVERY_S: Final = 1.0
+NOTE_USES_EVERY_S: Final = 5.0
 INDICATIVE_FOR: Final = timedelta(milliseconds=500)
 """How long an LP's answer is shared by all who only want to know a price."""
 LOOK_EVERY: Final = timedelta(seconds=1)
 BEAT_EVERY: Final = timedelta(seconds=5)
-"""What a stream of prices does at most so often, and at least so often."""
+"""What a stream of prices does at most so often, and a stream of anything at least so often."""
+READER_PATIENCE: Final = timedelta(seconds=20)
+"""Less than what the front door gives a stream without a sign of life."""
 
 
 def signer_of(seed: str) -> Signer | None:
@@ -151,6 +167,14 @@ def share_answers(
     }
 
 
+def without_feeds(
+    listings: Mapping[str, StatementListing], feeds: Sequence[StatementFeed]
+) -> Sequence[StatementListing]:
+    """Return those of which nothing is heard unless they are asked for a day."""
+    heard = {feed.source for feed in feeds}
+    return [listing for listing in listings.values() if listing.source not in heard]
+
+
 def as_durations(all_ms: tuple[int, ...]) -> tuple[timedelta, ...]:
     return tuple(timedelta(milliseconds=ms) for ms in all_ms)
 
@@ -163,6 +187,9 @@ class Container(containers.DeclarativeContainer):
     house_id: providers.Dependency[TenantId] = providers.Dependency()
     lp_sessions: providers.Dependency[LpSessions] = providers.Dependency()
     actor: providers.Dependency[str] = providers.Dependency()
+    price_sources: providers.Dependency[Sequence[IndicativeSource]] = providers.Dependency(
+        default=()
+    )
 
     clock = providers.Singleton(SystemClock)
     ids = providers.Singleton(RandomIds, clock)
@@ -180,7 +207,8 @@ class Container(containers.DeclarativeContainer):
     lp_board = providers.Singleton(PostgresLpBoard, engine, clock, lp_names)
     lp_desk = providers.Singleton(LpDesk, lp_board, clock, circuit_rule)
 
-    once = providers.Singleton(Once, units_of_work)
+    audit_trail = providers.Singleton(AuditTrail, ids)
+    once = providers.Singleton(Once, units_of_work, audit_trail)
     announce = providers.Singleton(Announce, ids)
     journal = providers.Singleton(
         PostgresJournal, database_clock, units_of_work, announce.provided.committed
@@ -193,7 +221,9 @@ class Container(containers.DeclarativeContainer):
     read_tenants = providers.Singleton(ReadTenants, units_of_work, directory)
     update_tenant = providers.Singleton(UpdateTenant, once, announce, market, lp_names)
     create_api_key = providers.Singleton(CreateApiKey, once, ids, announce, secrets, directory)
+    rotate_api_key = providers.Singleton(RotateApiKey, once, ids, announce, secrets)
     revoke_api_key = providers.Singleton(RevokeApiKey, once, announce)
+    note_key_uses = providers.Singleton(NoteKeyUses, units_of_work, clock)
     tenant_settings = providers.Singleton(PostgresSettings, units_of_work, clock)
     quote_budget = providers.Singleton(timedelta, milliseconds=settings.provided.lp_quote_budget_ms)
     find_price = providers.Singleton(
@@ -212,6 +242,7 @@ class Container(containers.DeclarativeContainer):
             providers.Singleton(OnlookersDesk, lp_desk),
             quote_budget,
         ),
+        providers.Singleton(LookAround, price_sources, database_clock, quote_budget),
     )
     late_looks = providers.Singleton(as_durations, settings.provided.late_looks_ms)
     execute_trade = providers.Singleton(
@@ -260,6 +291,7 @@ class Container(containers.DeclarativeContainer):
         units_of_work,
         ids,
         announce,
+        audit_trail,
         market,
         directory,
         providers.Singleton(FileReader),
@@ -269,10 +301,29 @@ class Container(containers.DeclarativeContainer):
     reconcile_feed = providers.Singleton(
         ReconcileFeed, units_of_work, ids, directory, import_statement
     )
+    listings = providers.Singleton(connect_listings, settings.provided.lps, lp_sessions, clock)
+    daily_listings = providers.Singleton(without_feeds, listings, feeds)
+    fetch_statement = providers.Singleton(
+        FetchStatement,
+        clock,
+        market,
+        directory,
+        import_statement,
+        listings,
+        providers.Object(LISTING_LAG),
+    )
+    reconcile_listing = providers.Singleton(
+        ReconcileListing, units_of_work, ids, directory, fetch_statement
+    )
     expire_hold = providers.Singleton(ExpireHold, units_of_work, ids, announce)
 
     interceptor = providers.Singleton(
-        Interceptor, credentials=credentials, secrets=secrets, ids=ids
+        Interceptor,
+        credentials=credentials,
+        secrets=secrets,
+        ids=ids,
+        remember_use=note_key_uses.provided.remember,
+        front_doors=settings.provided.front_doors,
     )
     tenant_servicer = providers.Singleton(
         TenantServicer, read_tenants=read_tenants, update_tenant=update_tenant
@@ -280,18 +331,20 @@ class Container(containers.DeclarativeContainer):
     tenant_admin_servicer = providers.Singleton(
         TenantAdminServicer,
         create_tenant=providers.Singleton(
-            CreateTenant, units_of_work, once, ids, announce, market, lp_names
+            CreateTenant, units_of_work, once, ids, announce, audit_trail, market, lp_names
         ),
         update_tenant=update_tenant,
         change_tenant_state=providers.Singleton(ChangeTenantState, once, announce, directory),
         change_trading_state=change_trading_state,
         create_api_key=create_api_key,
+        rotate_api_key=rotate_api_key,
         revoke_api_key=revoke_api_key,
         read_tenants=read_tenants,
     )
     api_key_servicer = providers.Singleton(
         ApiKeyServicer,
         create_api_key=create_api_key,
+        rotate_api_key=rotate_api_key,
         revoke_api_key=revoke_api_key,
         read_api_keys=providers.Singleton(ReadApiKeys, units_of_work),
     )
@@ -352,14 +405,16 @@ class Container(containers.DeclarativeContainer):
         market=market,
     )
     ledger_servicer = providers.Singleton(LedgerServicer, read_ledger=read_ledger)
-    create_entries = providers.Singleton(CreateEntries, journal, units_of_work, announce)
+    create_entries = providers.Singleton(
+        CreateEntries, journal, units_of_work, announce, audit_trail
+    )
     ledger_admin_servicer = providers.Singleton(
         LedgerAdminServicer,
-        create_entry=providers.Singleton(CreateEntry, journal, once, announce),
+        create_entry=providers.Singleton(CreateEntry, journal, once, announce, audit_trail),
         create_entries=create_entries,
         load_entries=providers.Singleton(LoadEntries, create_entries, clock),
         reverse_entry=providers.Singleton(ReverseEntry, once, ids, announce),
-        open_account=providers.Singleton(OpenAccount, units_of_work),
+        open_account=providers.Singleton(OpenAccount, units_of_work, audit_trail),
         set_overdraft_limit=providers.Singleton(SetOverdraftLimit, once),
         read_ledger=read_ledger,
         market=market,
@@ -392,6 +447,21 @@ class Container(containers.DeclarativeContainer):
     statement_admin_servicer = providers.Singleton(
         StatementAdminServicer, read_statement=read_statement, read_closes=read_closes
     )
+    event_wakes = providers.Singleton(PostgresEventWakes, engine)
+    read_events = providers.Singleton(ReadEvents, units_of_work, event_wakes, clock)
+    event_servicer = providers.Singleton(
+        EventServicer,
+        read_events=read_events,
+        stream_events=providers.Singleton(
+            StreamEvents,
+            read_events,
+            event_wakes,
+            clock,
+            database_clock,
+            beat_every=BEAT_EVERY,
+            patience=READER_PATIENCE,
+        ),
+    )
     event_admin_servicer = providers.Singleton(
         EventAdminServicer,
         list_dead_letters=providers.Singleton(ListDeadLetters, units_of_work, directory),
@@ -402,8 +472,9 @@ class Container(containers.DeclarativeContainer):
     reconciliation_admin_servicer = providers.Singleton(
         ReconciliationAdminServicer,
         import_statement=import_statement,
+        fetch_statement=fetch_statement,
         read_breaks=read_breaks,
-        assign_break=providers.Singleton(AssignBreak, units_of_work),
+        assign_break=providers.Singleton(AssignBreak, units_of_work, audit_trail),
         resolve_break=providers.Singleton(ResolveBreak, once, ids, announce),
         approve_break_resolution=providers.Singleton(ApproveBreakResolution, once, ids, announce),
     )
@@ -423,6 +494,10 @@ class Container(containers.DeclarativeContainer):
         create_deposit=providers.Singleton(CreateDeposit, once, ids, announce),
         market=market,
     )
+    audit_servicer = providers.Singleton(
+        AuditServicer,
+        list_audit_records=providers.Singleton(ListAuditRecords, units_of_work),
+    )
     servicers = providers.List(
         tenant_servicer,
         tenant_admin_servicer,
@@ -441,9 +516,11 @@ class Container(containers.DeclarativeContainer):
         signing_key_servicer,
         statement_servicer,
         statement_admin_servicer,
+        event_servicer,
         event_admin_servicer,
         reconciliation_servicer,
         reconciliation_admin_servicer,
         lp_settlement_admin_servicer,
         sandbox_servicer,
+        audit_servicer,
     )

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from dependency_injector import providers
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.ccxt.prices import open_ccxt_prices
 from adapters.lp.http import open_lp_sessions
 from adapters.postgres.engine import make_engine
 from adapters.postgres.environment import Environment, await_environment
 from adapters.system.clock import SystemClock
 from app.container import Container
-from app.settings import Settings
+from app.liquidity import ccxt_configs
+from app.settings import PriceSourceSettings, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +28,17 @@ class Process:
 
 @asynccontextmanager
 async def open_process(
-    settings: Settings, database_url: str, *, actor: str, pool_size: int
+    settings: Settings,
+    database_url: str,
+    *,
+    actor: str,
+    pool_size: int,
+    price_sources: tuple[PriceSourceSettings, ...] = (),
 ) -> AsyncIterator[Process]:
-    """Open what a process needs; waits for a database that is not there yet."""
+    """Open what a process needs; waits for a database that is not there yet.
+
+    Only who is asked for prices that nobody promises needs price sources.
+    """
     async with AsyncExitStack() as stack:
         engine = make_engine(database_url, pool_size=pool_size, name=f"reli {actor}")
         stack.push_async_callback(engine.dispose)
@@ -39,5 +49,10 @@ async def open_process(
             house_id=providers.Object(environment.house_id),
             lp_sessions=providers.Object(await stack.enter_async_context(open_lp_sessions())),
             actor=providers.Object(actor),
+            price_sources=providers.Object(
+                await stack.enter_async_context(
+                    open_ccxt_prices(ccxt_configs(price_sources), SystemClock())
+                )
+            ),
         )
         yield Process(engine, environment, container)

@@ -8,14 +8,16 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1._async import HealthServicer
 
 from app.collector import settle_down
-from app.container import REPORT_EVERY_S
+from app.container import NOTE_USES_EVERY_S, REPORT_EVERY_S
 from app.process import open_process
 from app.rpc.server import add_servicers, make_server
 from app.settings import Settings
 from app.worker.loop import run_for_ever
 
-POOL_SIZE: Final = 16
+POOL_SIZE: Final = 17
+"""One of them only listens."""
 GRACE_S: Final = 5.0
+LISTEN_AGAIN_S: Final = 0.5
 
 _log = logging.getLogger("reli.serve")
 
@@ -23,7 +25,11 @@ _log = logging.getLogger("reli.serve")
 async def serve(settings: Settings) -> None:
     """Serve until canceled, then stop taking calls and let those under way finish."""
     async with open_process(
-        settings, settings.app_database_url, actor="serve", pool_size=POOL_SIZE
+        settings,
+        settings.app_database_url,
+        actor="serve",
+        pool_size=POOL_SIZE,
+        price_sources=settings.price_sources,
     ) as process:
         container, environment = process.container, process.environment
         health = HealthServicer()
@@ -31,19 +37,24 @@ async def serve(settings: Settings) -> None:
         add_servicers(server, [*container.servicers(), health])
         port = server.add_insecure_port(f"{settings.grpc_host}:{settings.grpc_port}")
         await server.start()
-        reporting = asyncio.create_task(
-            run_for_ever(
-                "LP outcomes", container.clock(), container.report_outcomes(), rest_s=REPORT_EVERY_S
+        clock = container.clock()
+        beside_the_calls = [
+            asyncio.create_task(run_for_ever(name, clock, work, rest_s=rest_s))
+            for name, work, rest_s in (
+                ("LP outcomes", container.report_outcomes(), REPORT_EVERY_S),
+                ("event wakes", container.event_wakes().listen, LISTEN_AGAIN_S),
+                ("key uses", container.note_key_uses(), NOTE_USES_EVERY_S),
             )
-        )
+        ]
         settle_down()
         await health.set("", health_pb2.HealthCheckResponse.SERVING)
         _log.info("serving gRPC on %s:%d", settings.grpc_host, port)
         try:
             await asyncio.Event().wait()
         finally:
-            reporting.cancel()
-            await asyncio.wait([reporting])  # what it had of the database is given back
+            for task in beside_the_calls:
+                task.cancel()
+            await asyncio.wait(beside_the_calls)  # what they had of the database is given back
             await health.enter_graceful_shutdown()
             container.interceptor().end_streams()
             await server.stop(GRACE_S)

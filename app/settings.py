@@ -1,9 +1,18 @@
 """Everything a Reli process is told from outside, read once from `RELI_…` variables."""
 
 from datetime import timedelta
+from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    IPvAnyAddress,
+    Tag,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.database_url import APP_ROLE, WORK_ROLE, role_url
@@ -26,7 +35,13 @@ Base64 = Annotated[
 AssetCode = Annotated[str, Field(pattern=r"^[A-Z0-9.]{1,20}$")]
 InstrumentCode = Annotated[str, Field(pattern=r"^[A-Z0-9.]{1,20}-[A-Z0-9.]{1,20}$")]
 TickSize = Annotated[str, Field(pattern=r"^(0\.[0-9]{0,17}[1-9]|[1-9][0-9]{0,17})$")]
+SymbolCode = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,20}/[A-Z0-9]{1,20}$")]
 VenueCode = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
+
+
+Origin = Annotated[
+    str, Field(pattern=r"^https?://[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?$")
+]
 
 
 class BaseLpSettings(BaseModel):
@@ -122,6 +137,22 @@ class B2c2LpSettings(VenueSettings):
     """The venue's name by instrument, where it is not the two assets' codes and `.SPOT`."""
 
 
+class PriceSourceSettings(BaseModel):
+    """Where prices are looked up that nobody promises; it needs the extra `reli[ccxt]`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+    exchange: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{0,30}$")]
+    """ccxt's id of it."""
+    symbols: Annotated[dict[InstrumentCode, SymbolCode], Field(min_length=1, max_length=100)]
+    """ccxt's symbol by instrument; others are not priced there."""
+    margin_bps: Annotated[int, Field(ge=0, le=1_000)]
+    """What is put on the book's price, such as the exchange's fee."""
+    max_age_ms: Annotated[int, Field(ge=1, le=60_000)] = 5_000
+    """How old a book may be, where the exchange says of when it is."""
+
+
 def _adapter(values: Any) -> Any:
     if isinstance(values, BaseLpSettings):
         return getattr(values, "adapter", None)
@@ -162,8 +193,15 @@ class Settings(BaseSettings):
 
     grpc_host: str = "127.0.0.1"
     grpc_port: Annotated[int, Field(ge=0, le=65_535)] = 50_051
+    front_doors: tuple[IPvAnyAddress, ...] = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
+    """Where Envoy runs: from there alone a call's header is believed about whom Envoy saw."""
+
+    cors_origins: Annotated[tuple[Origin, ...], Field(max_length=100)] = ()
+    """The pages that may call from a browser; Envoy lets them, so it is `up` that reads this."""
 
     lps: tuple[LpSettings, ...] = ()
+    price_sources: Annotated[tuple[PriceSourceSettings, ...], Field(max_length=10)] = ()
+    """Asked by who only wants to look, where no liquidity provider gives a price."""
     late_looks_ms: Annotated[tuple[Milliseconds, ...], Field(min_length=1, max_length=10)] = tuple(
         after // timedelta(milliseconds=1) for after in LATE_LOOKS
     )
@@ -195,7 +233,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
-        names = [lp.name for lp in self.lps]
+        names = [one.name for one in (*self.lps, *self.price_sources)]
         if len(names) != len(set(names)):
-            raise ValueError("two liquidity providers share a name")
+            raise ValueError("two liquidity providers or price sources share a name")
         return self

@@ -9,6 +9,7 @@ from typing import Final
 
 from adapters.nats.bus import NatsBus
 from adapters.nats.connection import NatsConnection
+from adapters.postgres.audit_log import PostgresAuditNumberer
 from adapters.postgres.chain import PostgresChainer
 from adapters.postgres.close import PostgresBooksToClose
 from adapters.postgres.consumer import PostgresEventFeed
@@ -71,6 +72,13 @@ async def work(settings: Settings) -> None:
             EventSequencer(PostgresSequencer(engine)),
             lease_for=LEASE,
         )
+        numberer = Leased(
+            "audit log",
+            leases,
+            clock,
+            EventSequencer(PostgresAuditNumberer(engine)),
+            lease_for=LEASE,
+        )
         relay = Leased(
             "relay",
             leases,
@@ -120,7 +128,12 @@ async def work(settings: Settings) -> None:
             "reconciler",
             leases,
             clock,
-            Reconciler(container.feeds(), container.reconcile_feed()),
+            Reconciler(
+                container.feeds(),
+                container.reconcile_feed(),
+                container.daily_listings(),
+                container.reconcile_listing(),
+            ),
             lease_for=RECONCILER_LEASE,
         )
         partitions = PartitionMaker(PostgresPartitions(engine))
@@ -130,7 +143,8 @@ async def work(settings: Settings) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(run("trades", clock, trades, rest_s=0.2))
-                group.create_task(run("sequencer", clock, sequencer, rest_s=0.1))
+                group.create_task(run("sequencer", clock, sequencer, rest_s=0.03))
+                group.create_task(run("audit log", clock, numberer, rest_s=0.5))
                 group.create_task(run("relay", clock, relay, rest_s=0.1))
                 group.create_task(run("chainer", clock, chainer, rest_s=0.2))
                 group.create_task(run("closer", clock, closer, rest_s=60))

@@ -16,7 +16,7 @@ import aiohttp
 import asyncpg
 
 from app.stack.process import StackFailure
-from app.stack.stack import ReadyStack, Stack, StackOptions
+from app.stack.stack import OWN, ReadyStack, Stack, StackOptions
 from benchmarks import machine
 from benchmarks.client import Client, Failed, Json, Trader
 from benchmarks.wire import CALL_TIMEOUT_S
@@ -52,7 +52,10 @@ def running_stack(*, serve: int = 1, work: int = 1, venues: int = 2) -> Iterator
     with TemporaryDirectory(prefix="reli-bench-") as directory:
         home = Path(directory, "home")
         options = StackOptions(
-            home=home, serve_processes=serve, work_processes=work, venues=VENUES[:venues]
+            home=home,
+            serve_processes=serve,
+            work_processes=work,
+            venues=dict.fromkeys(VENUES[:venues], OWN),
         )
         with Stack(options) as stack:
             try:

@@ -281,3 +281,8 @@ class BreakResolutionId(TypedId):
 class LpSettlementId(TypedId):
     prefix = "lpsettlement"
     __slots__ = ()
+
+
+class AuditRecordId(TypedId):
+    prefix = "auditrecord"
+    __slots__ = ()

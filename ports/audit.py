@@ -74,7 +74,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """One execution as the venue's own book has it; both amounts are in the venue's words."""
+    """One execution as the venue's own book has it; both amounts are in the venue's words.
+
+    Attributes:
+        client_order_id: what the venue knows the order by; see `order_keys`.
+    """
 
     order_id: str
     client_order_id: str
@@ -98,6 +102,7 @@ class AuditedAttempt:
     """An attempt with what its execution must look like.
 
     Attributes:
+        lp_reference: the LP's quote that was executed.
         filled: what we believe the LP took or paid; None unless the attempt is filled.
         late_fill: what a break says of it; None unless one was raised for the attempt.
     """
@@ -105,11 +110,17 @@ class AuditedAttempt:
     tenant_id: TenantId
     id: AttemptId
     state: AttemptState
+    lp_reference: str
     venue_order_id: str
     side: Side
     base: Amount
     filled: Amount | None
     late_fill: AuditedLateFill | None
+
+
+def order_keys(id: AttemptId, lp_reference: str) -> tuple[str, ...]:
+    """Return all that a venue may know an order by: our id as it takes it, or its own quote."""
+    return str(id), str(id.uuid), id.uuid.hex, lp_reference
 
 
 class Probe(Protocol):

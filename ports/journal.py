@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final, Protocol
 from uuid import UUID
 
+from domain.audit_record import NewAuditRecord
 from domain.ids import TenantId
 from domain.ledger.entry import Entry
 from ports.request import RequestKey
@@ -27,14 +28,15 @@ class Journal(Protocol):
         *,
         correlation_id: str,
         request: tuple[RequestKey, UUID] | None = None,
+        audit_record: NewAuditRecord | None = None,
     ) -> datetime | None:
         """Commit all of the entries, told in the outbox, and return when they were recorded.
 
         Returns None where nothing was done because `LedgerStore` has to look: an entry that is not
         plain (`is_plain`), an id or a request that is known, an account that does not exist, funds
-        that were not seen. What it then says holds; this says nothing. `request` is recorded with
-        the entries. Raises `DatabaseBusy` or `DatabaseUnavailable`; after the latter nobody knows,
-        and the ids make it safe to ask again.
+        that were not seen. What it then says holds; this says nothing. `request` and
+        `audit_record` are recorded with the entries. Raises `DatabaseBusy` or
+        `DatabaseUnavailable`; after the latter nobody knows, and the ids make it safe to ask again.
         """
         ...
 

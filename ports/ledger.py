@@ -101,6 +101,10 @@ class LedgerStore(Protocol):
         """Return those transfers that exist."""
         ...
 
+    async def find_account(self, key: AccountKey) -> Account | None:
+        """Return the account of that name, if there is one."""
+        ...
+
     async def get_account(self, account_id: AccountId, *, lock: bool = False) -> Account:
         """Return an account, or raise `AccountNotFound`."""
         ...

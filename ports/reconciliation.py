@@ -11,6 +11,7 @@ from domain.ledger.account import AccountKind
 from domain.ledger.entry import EntrySource
 from domain.reconciliation.break_ import Break
 from domain.reconciliation.matching import Line, MatchRule
+from domain.reconciliation.period import Period
 from domain.reconciliation.resolution import BreakResolution
 from domain.reconciliation.statement import (
     ParsedStatement,
@@ -19,6 +20,7 @@ from domain.reconciliation.statement import (
     Statement,
     StatementFormat,
 )
+from ports.market import Catalogue
 from ports.page import Page, PageRequest
 
 MIRROR: Final = {SourceKind.LP: AccountKind.LP, SourceKind.RAIL: AccountKind.EXTERNAL}
@@ -53,7 +55,7 @@ class FetchedStatement(NamedTuple):
 
 
 class StatementFeed(Protocol):
-    """A source that can be asked for its statements."""
+    """A source that numbers what it executed for us, and tells what came after a number."""
 
     @property
     def source(self) -> Source: ...
@@ -62,6 +64,22 @@ class StatementFeed(Protocol):
         """Return the statement, as JSON, that goes on where the source stood at position `after`.
 
         An empty or unknown position means from the beginning. Raises `LpUnavailable`.
+        """
+        ...
+
+
+class StatementListing(Protocol):
+    """A source that lists what it executed for us in a period."""
+
+    @property
+    def source(self) -> Source: ...
+
+    async def fetch(self, period: Period, catalogue: Catalogue) -> bytes:
+        """Return the statement of the period, as JSON, whole.
+
+        A listing of which anything is missing, contradicts itself or cannot be read is none: a
+        statement with a hole would be a break. Raises `LpUnavailable`, or `StatementAssetMismatch`
+        where it tells of an asset that is not in the catalogue.
         """
         ...
 

@@ -1,6 +1,8 @@
 """Where tenants, customers and keys are kept."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from domain.ids import ApiKeyId, CustomerId, TenantId
@@ -8,6 +10,7 @@ from domain.party import Party
 from domain.tenant.acting import Acting
 from domain.tenant.api_key import ApiKey, Scope
 from domain.tenant.customer import Customer
+from domain.tenant.ip_range import IpRange
 from domain.tenant.tenant import Tenant, TenantState
 from ports.page import Page, PageRequest
 
@@ -75,12 +78,23 @@ class ApiKeyRepository(Protocol):
         """Return the key, locked until commit, or raise `ApiKeyNotFound`."""
         ...
 
+    async def find_twin(self, api_key: ApiKey, *, now: datetime) -> ApiKeyId | None:
+        """Return the key that this one was rotated to or from, if that one lives."""
+        ...
+
     async def add(self, api_key: ApiKey, *, secret_hash: bytes) -> None:
         """Store a new key by the hash of its secret."""
         ...
 
     async def save(self, api_key: ApiKey) -> None:
-        """Store a revocation."""
+        """Store when the key was revoked and when it expires."""
+        ...
+
+    async def note_uses(self, api_key_ids: Sequence[ApiKeyId]) -> None:
+        """Note that the keys were used just now, unless that was noted within the last minute.
+
+        A key whose row somebody else has locked is left out.
+        """
         ...
 
     async def list(self, page: PageRequest) -> Page[ApiKey]:
@@ -90,20 +104,29 @@ class ApiKeyRepository(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
-    """What a secret stands for, read before any tenant is known."""
+    """What a secret stands for, read before any tenant is known.
+
+    Attributes:
+        allowed_ip_ranges: from where alone it may be used; empty where from anywhere.
+        methods: the RPCs that alone a service token may call; empty for every other key.
+    """
 
     api_key_id: ApiKeyId
     tenant_id: TenantId
     tenant_state: TenantState
     scopes: frozenset[Scope]
     is_revoked: bool
+    is_expired: bool = False
+    allowed_ip_ranges: tuple[IpRange, ...] = ()
+    methods: frozenset[str] = frozenset()
 
 
 class CredentialStore(Protocol):
     """The one place that is asked before the tenant is known."""
 
     async def find(self, secret_hash: bytes) -> Credential | None:
-        """Return what the secret stands for, at most half a second old."""
+        """Return what the secret stands for, at most half a second old, and never older than the
+        instant at which it expires."""
         ...
 
 

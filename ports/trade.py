@@ -107,11 +107,11 @@ class TradeQueue(Protocol):
 class TradeRunner(Protocol):
     """Runs trades apart from the call that accepted them, so that no cancellation reaches them."""
 
-    def reserve(self) -> None:
-        """Take a place for one more trade, or raise `TooManyLiveTrades`."""
+    def reserve(self, tenant_id: TenantId) -> None:
+        """Take a place for one more trade of a tenant, or raise `TooManyLiveTrades`."""
         ...
 
-    def give_back(self) -> None:
+    def give_back(self, tenant_id: TenantId) -> None:
         """Return a place that was taken and not used."""
         ...
 

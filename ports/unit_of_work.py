@@ -6,10 +6,12 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from domain.ids import TenantId
+from ports.audit_log import AuditLog
 from ports.chain import ChainStore
 from ports.close import DailyCloses
 from ports.consumer import Inbox
 from ports.dead_letter import DeadLetterRepository
+from ports.event_log import EventLog
 from ports.late_check import LateChecks
 from ports.ledger import LedgerStore
 from ports.liability import LiabilityStore
@@ -54,6 +56,10 @@ class UnitOfWork(Protocol):
     def requests(self) -> RequestLog: ...
     @property
     def outbox(self) -> Outbox: ...
+    @property
+    def event_log(self) -> EventLog: ...
+    @property
+    def audit_log(self) -> AuditLog: ...
     @property
     def deposits(self) -> DepositRepository: ...
     @property

@@ -7,9 +7,13 @@ import base64
 from dataclasses import dataclass
 from typing import Any, Final
 
+from adapters.envoy.access_log import access_log, failures_log, trace_id_filter
+from adapters.envoy.cors import cors_filter, cors_policy, preflight_match
 from adapters.envoy.documents import DOCUMENT_BYTES_MAX, Document, document_routes
 from adapters.envoy.public_api import PublicApi, RestPath
 from adapters.envoy.refusals import local_reply_config
+from adapters.envoy.tls import Tls, transport_socket
+from adapters.envoy.typed import typed
 
 _LOOPBACK: Final = "127.0.0.1"
 _CLUSTER: Final = "reli"
@@ -17,6 +21,8 @@ _CLUSTER: Final = "reli"
 _BODY_BYTES_MAX: Final = 64 * 1024
 _ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
 _HEADERS_KIB_MAX: Final = 16
+_HEAP_BYTES_MAX: Final = 1024 * 1024 * 1024
+_STAY_ENCRYPTED_S: Final = 365 * 24 * 3_600
 
 # The app's deadline for a REST call is a little later than Envoy's: the caller then hears our
 # envelope and not gRPC's bare "Deadline Exceeded".
@@ -36,18 +42,32 @@ _INTERNAL_HEADERS: Final = ("forwarded", "x-real-ip", "x-request-id", "x-tenant-
 # HTTP allows more in a header's name than gRPC does, and reads nothing into it; gRPC decodes what
 # these hold. The app's transport would fail the call before our code sees it.
 _NOT_FOR_GRPC: Final = r".*[^0-9a-z:._-].*|.+-bin|grpc-previous-rpc-attempts"
+# Whom we saw at the other end; an API key may be good for some addresses only.
+_CLIENT_ADDRESS: Final = "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"
 # The transport's remarks about the call we made of a REST request.
 _GRPC_RESPONSE_HEADERS: Final = ("grpc-accept-encoding", "grpc-message", "grpc-status")
 
-_TYPES: Final = "type.googleapis.com/envoy."
 _TRANSCODER: Final = "reli.transcoder"
 _BODY_LIMIT: Final = "reli.body_limit"
+_BODY_AS_SENT: Final = "reli.body_as_sent"
 _TIDY_RESPONSE: Final = "reli.tidy_response"
+_SAFE_ANSWER: Final = "reli.safe_answer"
+_SWITCHED_ON: Final = typed("config.route.v3.FilterConfig", config={})
+_SWITCHED_OFF: Final = typed("config.route.v3.FilterConfig", disabled=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
-    """Where Envoy listens and what lies behind it; everything on the loopback interface."""
+    """Where Envoy listens and what lies behind it; everything on the loopback interface.
+
+    Attributes:
+        tls: where the same API is served encrypted, if anywhere.
+        cors_origins: the pages that may call from a browser, such as `https://app.example`.
+        headers_within_ms: how long the headers of a request, or a TLS handshake, may take.
+        request_within_ms: how long a whole request may take, whatever it is: against clients that
+            trickle.
+        connections_max: of all listeners together.
+    """
 
     rest_port: int
     grpc_port: int
@@ -56,6 +76,11 @@ class Edge:
     descriptor_set: bytes
     documents: tuple[Document, ...] = ()
     rest_timeout_ms: int = 5_000
+    tls: Tls | None = None
+    cors_origins: tuple[str, ...] = ()
+    headers_within_ms: int = 5_000
+    request_within_ms: int = 10_000
+    connections_max: int = 10_000
 
 
 def bootstrap(edge: Edge) -> dict[str, Any]:
@@ -66,22 +91,12 @@ def bootstrap(edge: Edge) -> dict[str, Any]:
         "static_resources": {
             "listeners": [
                 _listener("public", edge.rest_port, _public_manager(api, edge)),
-                _listener("internal", edge.grpc_port, _internal_manager()),
+                *([_tls_listener(api, edge, edge.tls)] if edge.tls else []),
+                _listener("internal", edge.grpc_port, _internal_manager(edge)),
             ],
             "clusters": [_cluster(edge.upstream_ports)],
         },
-        "overload_manager": {
-            "resource_monitors": [
-                {
-                    "name": "envoy.resource_monitors.global_downstream_max_connections",
-                    "typed_config": _typed(
-                        "extensions.resource_monitors.downstream_connections.v3"
-                        ".DownstreamConnectionsConfig",
-                        max_active_downstream_connections=10_000,
-                    ),
-                }
-            ]
-        },
+        "overload_manager": _overload_manager(edge),
         "layered_runtime": {"layers": [{"name": "static", "static_layer": _RUNTIME}]},
     }
 
@@ -94,10 +109,12 @@ _RUNTIME: Final = {
 }
 
 
-def _public_manager(api: PublicApi, edge: Edge) -> dict[str, Any]:
+def _public_manager(api: PublicApi, edge: Edge, *, is_tls: bool = False) -> dict[str, Any]:
     routes: list[dict[str, Any]] = [
+        _TWO_HOSTS_ROUTE,
+        *([_preflight_route(edge)] if edge.cors_origins else []),
         *(
-            route | {"typed_per_filter_config": {_TRANSCODER: _switched_off()}}
+            route | {"typed_per_filter_config": {_TRANSCODER: _SWITCHED_OFF}}
             for route in document_routes(edge.documents)
         ),
         *(_grpc_route({"path": stream}, f"{_STREAM_MS_MAX // 1000}s") for stream in api.streams),
@@ -113,25 +130,37 @@ def _public_manager(api: PublicApi, edge: Edge) -> dict[str, Any]:
         *(_wrong_method_route(path) for path in api.paths),
     ]
     filters: list[dict[str, Any]] = [
+        *([cors_filter()] if edge.cors_origins else []),
+        trace_id_filter(),
+        {"name": _SAFE_ANSWER, "typed_config": _safe_answer(is_tls)},
         {"name": _TIDY_RESPONSE, "disabled": True, "typed_config": _tidy_response()},
         {"name": _BODY_LIMIT, "disabled": True, "typed_config": _body_limit()},
+        {"name": _BODY_AS_SENT, "disabled": True, "typed_config": _body_as_sent()},
         {"name": _TRANSCODER, "typed_config": _transcoder(api, edge.descriptor_set)},
     ]
-    # How long a request may take to arrive, whatever it is: against clients that trickle.
-    return _manager("public", routes, filters) | {"request_timeout": "10s"}
+    manager = _manager("public", edge, routes, filters, access_log())
+    if edge.cors_origins:
+        [host] = manager["route_config"]["virtual_hosts"]
+        host["typed_per_filter_config"] = cors_policy(edge.cors_origins)
+    return manager | {"request_timeout": _duration(edge.request_within_ms)}
 
 
-def _internal_manager() -> dict[str, Any]:
+def _internal_manager(edge: Edge) -> dict[str, Any]:
     """For our own processes and tools: every service, streams of any length."""
-    everything = {"match": {"prefix": "/", "grpc": {}}, "route": _to_cluster(timeout="0s")}
-    return _manager("internal", [everything], [])
+    match = {"prefix": "/", "grpc": {}, "headers": [_IS_POST]}
+    everything = {"match": match, "route": _to_cluster(timeout="0s")}
+    return _manager("internal", edge, [everything], [], failures_log())
 
 
 def _manager(
-    name: str, routes: list[dict[str, Any]], filters: list[dict[str, Any]]
+    name: str,
+    edge: Edge,
+    routes: list[dict[str, Any]],
+    filters: list[dict[str, Any]],
+    log: dict[str, Any],
 ) -> dict[str, Any]:
-    router = _typed("extensions.filters.http.router.v3.Router", suppress_envoy_headers=True)
-    return _typed(
+    router = typed("extensions.filters.http.router.v3.Router", suppress_envoy_headers=True)
+    return typed(
         "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix=name,
         server_name="reli",
@@ -145,7 +174,7 @@ def _manager(
             "idle_timeout": "300s",
         },
         max_request_headers_kb=_HEADERS_KIB_MAX,
-        request_headers_timeout="5s",
+        request_headers_timeout=_duration(edge.headers_within_ms),
         stream_idle_timeout="300s",
         http2_protocol_options={
             "max_concurrent_streams": 100,
@@ -156,36 +185,48 @@ def _manager(
             {"name": "reli.strip_internal_headers", "typed_config": _strip_internal_headers()}
         ],
         always_set_request_id_in_response=True,
-        access_log=[_failures_log()],
+        access_log=[log],
         local_reply_config=local_reply_config(),
         route_config={
             "virtual_hosts": [{"name": name, "domains": ["*"], "routes": routes}],
             "max_direct_response_body_size_bytes": DOCUMENT_BYTES_MAX,
+            "request_headers_to_add": [
+                _told("x-reli-client-address", _CLIENT_ADDRESS),
+                _told("x-reli-listener", name),
+            ],
         },
         http_filters=[*filters, {"name": "reli.router", "typed_config": router}],
     )
 
 
+def _told(name: str, value: str) -> dict[str, Any]:
+    """Tell what only we know, whatever the caller said under that name."""
+    return {
+        "header": {"key": name, "value": value},
+        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+    }
+
+
 def _grpc_route(match: dict[str, str], longest: str) -> dict[str, Any]:
     cap = {"max_stream_duration": longest, "grpc_timeout_header_max": longest}
     return {
-        "match": {**match, "grpc": {}},
+        "match": {**match, "grpc": {}, "headers": [_IS_POST]},
         "route": _to_cluster(timeout="0s") | {"max_stream_duration": cap},
-        "typed_per_filter_config": {_TRANSCODER: _switched_off()},
+        "typed_per_filter_config": {_TRANSCODER: _SWITCHED_OFF},
     }
 
 
 def _rest_route(path: RestPath, timeout_ms: int) -> dict[str, Any]:
-    deadline = {"key": "grpc-timeout", "value": f"{timeout_ms + _DEADLINE_MARGIN_MS}m"}
     return {
         "match": _path_match(path, _is_method(path), _HAS_JSON_OR_NO_BODY),
-        "route": _to_cluster(timeout=f"{timeout_ms / 1000:g}s"),
+        "route": _to_cluster(timeout=_duration(timeout_ms)),
         "request_headers_to_add": [
-            {"header": deadline, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+            _told("grpc-timeout", f"{timeout_ms + _DEADLINE_MARGIN_MS}m"),
         ],
         "typed_per_filter_config": {
-            _TIDY_RESPONSE: _switched_on(),
-            _BODY_LIMIT: _switched_on(),
+            _TIDY_RESPONSE: _SWITCHED_ON,
+            _BODY_LIMIT: _SWITCHED_ON,
+            _BODY_AS_SENT: _SWITCHED_ON,
         },
     }
 
@@ -193,20 +234,22 @@ def _rest_route(path: RestPath, timeout_ms: int) -> dict[str, Any]:
 def _live_route(path: RestPath, api: PublicApi, descriptor_set: bytes) -> dict[str, Any]:
     """Answer with server-sent events, each as soon as it is there."""
     route = _rest_route(path, _STREAM_MS_MAX)
-    fresh = {"key": "cache-control", "value": "no-store"}
     return route | {
         "route": route["route"] | {"idle_timeout": _LIVE_IDLE},
-        "response_headers_to_add": [{"header": fresh}],
         "typed_per_filter_config": route["typed_per_filter_config"]
         | {_TRANSCODER: _transcoder(api, descriptor_set, stream_sse_style_delimited=True)},
     }
+
+
+def _preflight_route(edge: Edge) -> dict[str, Any]:
+    return {"match": preflight_match(edge.cors_origins), "route": _to_cluster(timeout="1s")}
 
 
 def _wrong_media_type_route(path: RestPath) -> dict[str, Any]:
     return {
         "match": _path_match(path, _is_method(path), _IS_NOT_GRPC),
         "direct_response": {"status": 415},
-        "typed_per_filter_config": {_TRANSCODER: _switched_off()},
+        "typed_per_filter_config": {_TRANSCODER: _SWITCHED_OFF},
     }
 
 
@@ -216,10 +259,20 @@ def _wrong_method_route(path: RestPath) -> dict[str, Any]:
         "match": _path_match(path, _IS_NOT_GRPC),
         "direct_response": {"status": 405},
         "response_headers_to_add": [{"header": allow}],
-        "typed_per_filter_config": {_TRANSCODER: _switched_off()},
+        "typed_per_filter_config": {_TRANSCODER: _SWITCHED_OFF},
     }
 
 
+# Envoy makes one of several hosts, and nobody could say which of them was called.
+_TWO_HOSTS_ROUTE: Final = {
+    "match": {
+        "prefix": "/",
+        "headers": [{"name": ":authority", "string_match": {"contains": ","}}],
+    },
+    "direct_response": {"status": 400, "body": {"inline_string": "more than one host"}},
+    "typed_per_filter_config": {_TRANSCODER: _SWITCHED_OFF},
+}
+_IS_POST: Final = {"name": ":method", "string_match": {"exact": "POST"}}
 _HAS_JSON_OR_NO_BODY: Final = {
     "name": "content-type",
     "treat_missing_header_as_empty": True,
@@ -250,7 +303,7 @@ def _to_cluster(*, timeout: str) -> dict[str, Any]:
 
 
 def _transcoder(api: PublicApi, descriptor_set: bytes, **print_options: bool) -> dict[str, Any]:
-    return _typed(
+    return typed(
         "extensions.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder",
         proto_descriptor_bin=base64.b64encode(descriptor_set).decode(),
         services=list(api.services),
@@ -263,9 +316,10 @@ def _transcoder(api: PublicApi, descriptor_set: bytes, **print_options: bool) ->
             "preserve_proto_field_names": True,
             **print_options,
         },
+        # The app refuses what is ignored here, and can say what may be meant.
+        ignore_unknown_query_parameters=True,
         request_validation_options={
             "reject_unknown_method": True,
-            "reject_unknown_query_parameters": True,
             "reject_binding_body_field_collisions": True,
         },
     )
@@ -273,19 +327,61 @@ def _transcoder(api: PublicApi, descriptor_set: bytes, **print_options: bool) ->
 
 def _body_limit() -> dict[str, Any]:
     # The transcoder's own limit counts what it still holds of a body, not the body.
-    return _typed("extensions.filters.http.buffer.v3.Buffer", max_request_bytes=_BODY_BYTES_MAX)
+    return typed("extensions.filters.http.buffer.v3.Buffer", max_request_bytes=_BODY_BYTES_MAX)
+
+
+# The transcoder drops what it does not know, so the app is shown what was sent: see decision 0030.
+# The app refuses a REST call without this header, so a script that fails lets nothing through.
+_SHOW_BODY_AS_SENT: Final = """
+function envoy_on_request(handle)
+  local body = handle:body()
+  local sent = body and body:getBytes(0, body:length()) or ""
+  local headers = handle:headers()
+  headers:replace("x-reli-body-bin", handle:base64Escape(sent))
+  headers:replace("x-reli-authority", headers:get(":authority"))
+end
+"""
+
+
+def _body_as_sent() -> dict[str, Any]:
+    return typed(
+        "extensions.filters.http.lua.v3.Lua",
+        default_source_code={"inline_string": _SHOW_BODY_AS_SENT},
+    )
 
 
 def _tidy_response() -> dict[str, Any]:
     removals = [{"remove": name} for name in _GRPC_RESPONSE_HEADERS]
-    return _typed(
+    return _response_headers(removals)
+
+
+def _safe_answer(is_tls: bool) -> dict[str, Any]:
+    """An answer is one caller's alone and never a page; who came encrypted is to stay so."""
+    headers = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+    if is_tls:
+        headers["strict-transport-security"] = f"max-age={_STAY_ENCRYPTED_S}"
+    return _response_headers(
+        [
+            {
+                "append": {
+                    "header": {"key": key, "value": value},
+                    "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+                }
+            }
+            for key, value in headers.items()
+        ]
+    )
+
+
+def _response_headers(mutations: list[dict[str, Any]]) -> dict[str, Any]:
+    return typed(
         "extensions.filters.http.header_mutation.v3.HeaderMutation",
-        mutations={"response_mutations": removals},
+        mutations={"response_mutations": mutations},
     )
 
 
 def _strip_internal_headers() -> dict[str, Any]:
-    return _typed(
+    return typed(
         "extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
         mutations=[
             *({"remove": name} for name in _INTERNAL_HEADERS),
@@ -298,26 +394,36 @@ def _strip_internal_headers() -> dict[str, Any]:
     )
 
 
-def _failures_log() -> dict[str, Any]:
-    """One line for each call that we failed; neither headers nor queries, they may be secret."""
-    fields = {
-        "time": "%START_TIME%",
-        "request_id": "%REQ(X-REQUEST-ID)%",
-        "method": "%REQ(X-ENVOY-ORIGINAL-METHOD?:METHOD)%",
-        "path": "%PATH(NQ:ORIG_OR_PATH)%",
-        "status": "%RESPONSE_CODE%",
-        "why": "%RESPONSE_CODE_DETAILS%",
-        "flags": "%RESPONSE_FLAGS%",
-        "duration_ms": "%DURATION%",
-    }
-    least = {"default_value": 500, "runtime_key": "reli.access_log.status_min"}
-    return {
-        "name": "reli.failures",
-        "filter": {"status_code_filter": {"comparison": {"op": "GE", "value": least}}},
-        "typed_config": _typed(
-            "extensions.access_loggers.stream.v3.StdoutAccessLog",
-            log_format={"json_format": fields},
+def _overload_manager(edge: Edge) -> dict[str, Any]:
+    """Refuse what is new before memory or connections run out."""
+    monitors = {
+        "global_downstream_max_connections": typed(
+            "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+            max_active_downstream_connections=edge.connections_max,
         ),
+        "fixed_heap": typed(
+            "extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig",
+            max_heap_size_bytes=_HEAP_BYTES_MAX,
+        ),
+    }
+    actions = {"shrink_heap": 0.9, "disable_http_keepalive": 0.92, "stop_accepting_requests": 0.95}
+    return {
+        "resource_monitors": [
+            {"name": f"envoy.resource_monitors.{name}", "typed_config": config}
+            for name, config in monitors.items()
+        ],
+        "actions": [
+            {
+                "name": f"envoy.overload_actions.{name}",
+                "triggers": [
+                    {
+                        "name": "envoy.resource_monitors.fixed_heap",
+                        "threshold": {"value": share},
+                    }
+                ],
+            }
+            for name, share in actions.items()
+        ],
     }
 
 
@@ -339,7 +445,7 @@ def _cluster(ports: tuple[int, ...]) -> dict[str, Any]:
             "endpoints": [{"lb_endpoints": endpoints}],
         },
         "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": _typed(
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": typed(
                 "extensions.upstreams.http.v3.HttpProtocolOptions",
                 explicit_http_config={"http2_protocol_options": http2},
             )
@@ -369,17 +475,17 @@ def _listener(name: str, port: int, manager: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _tls_listener(api: PublicApi, edge: Edge, tls: Tls) -> dict[str, Any]:
+    listener = _listener("public_tls", tls.port, _public_manager(api, edge, is_tls=True))
+    [chain] = listener["filter_chains"]
+    chain["transport_socket"] = transport_socket(tls)
+    chain["transport_socket_connect_timeout"] = _duration(edge.headers_within_ms)
+    return listener
+
+
+def _duration(milliseconds: int) -> str:
+    return f"{milliseconds / 1000:g}s"
+
+
 def _address(port: int) -> dict[str, Any]:
     return {"socket_address": {"address": _LOOPBACK, "port_value": port}}
-
-
-def _switched_off() -> dict[str, Any]:
-    return _typed("config.route.v3.FilterConfig", disabled=True)
-
-
-def _switched_on() -> dict[str, Any]:
-    return _typed("config.route.v3.FilterConfig", config={})
-
-
-def _typed(name: str, **fields: Any) -> dict[str, Any]:
-    return {"@type": _TYPES + name, **fields}

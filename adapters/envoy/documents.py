@@ -8,8 +8,6 @@ from typing import Any, Final
 DOCUMENT_BYTES_MAX: Final = 8 * 1024 * 1024
 
 _HEADERS: Final = {
-    "cache-control": "public, max-age=300",
-    "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     # Everything comes from here, whatever the page's scripts would like. They write styles.
     "content-security-policy": (

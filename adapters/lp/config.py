@@ -19,6 +19,7 @@ class LpConfig:
     quote_timeout, status_timeout: of a whole call.
     connect_timeout, execute_timeout: of an execution; the second counts from its start and
         ends in an unknown outcome.
+    listing_timeout: of one page of what was executed.
     asset_codes: the venue's code of an asset, where it is not ours.
     """
 
@@ -34,6 +35,7 @@ class LpConfig:
     connect_timeout: timedelta = timedelta(seconds=2)
     execute_timeout: timedelta = timedelta(seconds=10)
     status_timeout: timedelta = timedelta(seconds=2)
+    listing_timeout: timedelta = timedelta(seconds=10)
     asset_codes: Mapping[str, str] = field(default_factory=dict)
 
     @property

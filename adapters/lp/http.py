@@ -14,6 +14,8 @@ from yarl import URL
 from adapters.lp.config import LpConfig
 
 MAX_ANSWER_BYTES: Final = 64 * 1024
+MAX_PAGE_BYTES: Final = 1 << 20
+"""Of one page of a listing."""
 MAX_EVIDENCE: Final = 500
 FRESH_S: Final = 1.0
 
@@ -121,6 +123,7 @@ class Connection:
         self._secrets = config.secrets
         self._quote_timeout = aiohttp.ClientTimeout(config.quote_timeout.total_seconds())
         self._status_timeout = aiohttp.ClientTimeout(config.status_timeout.total_seconds())
+        self._listing_timeout = aiohttp.ClientTimeout(config.listing_timeout.total_seconds())
         self._execute_timeout = aiohttp.ClientTimeout(
             config.execute_timeout.total_seconds(),
             sock_connect=config.connect_timeout.total_seconds(),
@@ -138,8 +141,19 @@ class Connection:
         """Send what asks for the state of an order."""
         return await self._send(self._sessions.pooled, call, self._status_timeout)
 
+    async def listing(self, call: Call) -> Answer:
+        """Send what asks for a page of what was executed."""
+        return await self._send(
+            self._sessions.pooled, call, self._listing_timeout, most=MAX_PAGE_BYTES
+        )
+
     async def _send(
-        self, session: aiohttp.ClientSession, call: Call, timeout: aiohttp.ClientTimeout
+        self,
+        session: aiohttp.ClientSession,
+        call: Call,
+        timeout: aiohttp.ClientTimeout,
+        *,
+        most: int = MAX_ANSWER_BYTES,
     ) -> Answer:
         headers = dict(call.headers)
         if call.body is not None:
@@ -155,7 +169,7 @@ class Connection:
                 timeout=timeout,
             ) as response:
                 date = _date(response.headers.get("Date"))
-                return Answer(response.status, await _read(response), date, self._secrets)
+                return Answer(response.status, await _read(response, most), date, self._secrets)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NotConnected(_name_of(error)) from error
         except TimeoutError as error:
@@ -184,14 +198,12 @@ def json_body(fields: Mapping[str, object]) -> bytes:
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
-        if len(body) > MAX_ANSWER_BYTES:
-            raise NoAnswer(
-                "LP_ANSWER_TOO_LARGE", f"HTTP {response.status}, more than {MAX_ANSWER_BYTES} bytes"
-            )
+        if len(body) > most:
+            raise NoAnswer("LP_ANSWER_TOO_LARGE", f"HTTP {response.status}, more than {most} bytes")
     return bytes(body)
 
 

@@ -66,18 +66,15 @@ class Fields:
     @classmethod
     def of(cls, answer: Answer) -> "Fields":
         """Read an answer that is one JSON object; nothing in it becomes a float."""
-        try:
-            values = json.loads(
-                answer.body,
-                parse_float=Decimal,
-                parse_constant=_no_constant,
-                object_pairs_hook=_each_once,
-            )
-        except (ValueError, RecursionError, ArithmeticError) as error:
-            raise unreadable("no JSON") from error
+        values = _read(answer)
         if not isinstance(values, dict):
             raise unreadable("no JSON object")
         return cls(values)
+
+    @classmethod
+    def all_of(cls, answer: Answer) -> list["Fields"]:
+        """Read an answer that is a list of JSON objects, likewise."""
+        return _objects(_read(answer), "the answer")
 
     def has(self, field: str) -> bool:
         return self._values.get(field) is not None
@@ -104,10 +101,20 @@ class Fields:
         return Fields(value)
 
     def parts(self, field: str) -> list["Fields"]:
+        return _objects(self._values.get(field), field)
+
+    def flag(self, field: str) -> bool:
         value = self._values.get(field)
-        if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
-            raise unreadable(f"{field} is missing or no list of objects")
-        return [Fields(one) for one in value]
+        if not isinstance(value, bool):
+            raise unreadable(f"{field} is missing or neither true nor false")
+        return value
+
+    def count(self, field: str) -> int:
+        """Read a whole number, zero or more."""
+        value = self._values.get(field)
+        if type(value) is not int or value < 0:
+            raise unreadable(f"{field} is missing or no count")
+        return value
 
     def expect(self, **expected: str) -> None:
         """Raise unless the venue repeats what it was asked."""
@@ -184,6 +191,24 @@ class Fields:
             return _EPOCH + timedelta(milliseconds=self.milliseconds(field))
         except OverflowError as error:
             raise unreadable(f"{field} is no time") from error
+
+
+def _read(answer: Answer) -> object:
+    try:
+        return json.loads(
+            answer.body,
+            parse_float=Decimal,
+            parse_constant=_no_constant,
+            object_pairs_hook=_each_once,
+        )
+    except (ValueError, RecursionError, ArithmeticError) as error:
+        raise unreadable("no JSON") from error
+
+
+def _objects(value: object, field: str) -> list[Fields]:
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise unreadable(f"{field} is missing or no list of objects")
+    return [Fields(one) for one in value]
 
 
 def _no_constant(name: str) -> None:

@@ -147,6 +147,8 @@ class Schemas:
         }
         if required:
             schema["required"] = required
+        if is_input:
+            schema["additionalProperties"] = False
         groups = _alternatives(fields)
         if groups:
             schema["dependentSchemas"] = dict(rule for one in groups for rule in _exclusions(one))

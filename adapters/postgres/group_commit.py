@@ -21,6 +21,7 @@ from functools import cached_property
 from typing import Any, Final
 from uuid import UUID
 
+from adapters.postgres.audit_log import PostgresAuditLog, new_audit_records
 from adapters.postgres.ledger import (
     AccountIdCache,
     PostgresLedger,
@@ -45,6 +46,7 @@ from adapters.postgres.trade import (
     new_trades,
 )
 from adapters.postgres.write import Write, add_rows, write_rows
+from domain.audit_record import NewAuditRecord
 from domain.errors import DomainError
 from domain.event import Event
 from domain.ids import AccountId, QuoteId, TenantId, TradeId
@@ -107,6 +109,7 @@ class _Writes:
     new_trades: list[tuple[Trade, timedelta]] = field(default_factory=list)
     trades: list[tuple[Trade, TradeLease, datetime | None]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    audit_records: list[NewAuditRecord] = field(default_factory=list)
     acting: list[Party] = field(default_factory=list)
 
     def add(self, other: "_Writes") -> None:
@@ -116,6 +119,7 @@ class _Writes:
         self.new_trades += other.new_trades
         self.trades += other.trades
         self.events += other.events
+        self.audit_records += other.audit_records
         self.acting += other.acting
 
     def all(self) -> Sequence[Write]:
@@ -126,6 +130,7 @@ class _Writes:
             (new_trades, self.new_trades),
             (changed_trades, self.trades),
             (new_events, self.events),
+            (new_audit_records, self.audit_records),
             (active_parties, self.acting),
         )
         return [kind(rows) for kind, rows in kinds if rows]
@@ -467,6 +472,11 @@ class _Outbox(_Shared, PostgresOutbox):
         self._member.writes.events += events
 
 
+class _AuditLog(_Shared, PostgresAuditLog):
+    async def add(self, *records: NewAuditRecord) -> None:
+        self._member.writes.audit_records += records
+
+
 class _SharedUnitOfWork(PostgresUnitOfWork):
     """A member's view of its group: what has a form for many is done so, the rest is not."""
 
@@ -493,6 +503,10 @@ class _SharedUnitOfWork(PostgresUnitOfWork):
     @cached_property
     def outbox(self) -> _Outbox:
         return _Outbox(self._member, self._scope)
+
+    @cached_property
+    def audit_log(self) -> _AuditLog:
+        return _AuditLog(self._member, self._scope)
 
     @cached_property
     def ledger(self) -> _Ledger:

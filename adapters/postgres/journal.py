@@ -17,6 +17,7 @@ from uuid import UUID
 
 import asyncpg
 
+from adapters.postgres.audit_log import new_audit_records
 from adapters.postgres.ledger import (
     LONG_AGO,
     EntryRows,
@@ -29,6 +30,7 @@ from adapters.postgres.outbox import new_events
 from adapters.postgres.request import new_requests
 from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from adapters.postgres.write import Write, add_rows
+from domain.audit_record import NewAuditRecord
 from domain.errors import DomainError
 from domain.event import Event
 from domain.ids import TenantId
@@ -69,6 +71,7 @@ class _Submission:
     entries: Sequence[Entry]
     correlation_id: str
     request: tuple[RequestKey, UUID] | None
+    audit_record: NewAuditRecord | None
     recorded_at: "asyncio.Future[datetime | None]"
     transfers: int
 
@@ -126,6 +129,7 @@ class PostgresJournal(Journal):
         *,
         correlation_id: str,
         request: tuple[RequestKey, UUID] | None = None,
+        audit_record: NewAuditRecord | None = None,
     ) -> datetime | None:
         if not all(map(is_plain, entries)):
             return None
@@ -133,6 +137,7 @@ class PostgresJournal(Journal):
             entries,
             correlation_id,
             request,
+            audit_record,
             asyncio.get_running_loop().create_future(),
             sum(len(entry.transfers) for entry in entries),
         )
@@ -277,6 +282,8 @@ class PostgresJournal(Journal):
         ]
         if requests := [submission.request for submission in submissions if submission.request]:
             writes.append(new_requests(requests))
+        if records := [one.audit_record for one in submissions if one.audit_record]:
+            writes.append(new_audit_records(records))
         async with self._units_of_work.lend() as driver:
             try:
                 await add_rows(driver, tenant_id, writes)

@@ -434,6 +434,10 @@ class PostgresLedger(LedgerStore):
         )
         return {transfer.id: transfer for transfer in map(self._transfer, rows)}
 
+    async def find_account(self, key: AccountKey) -> Account | None:
+        found = await find_accounts(self._scope, [key])
+        return await self.get_account(found[key]) if found else None
+
     async def get_account(self, account_id: AccountId, *, lock: bool = False) -> Account:
         query = "SELECT * FROM core.accounts WHERE tenant_id = $1 AND id = $2"
         row = await self._scope.driver.fetchrow(

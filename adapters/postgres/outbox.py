@@ -31,6 +31,9 @@ _SLACK: Final = timedelta(hours=1)
 """Far longer than any event waits for its commit: of two events whose ids are further apart, the
 older one has the lower sequence."""
 
+WAKE_CHANNEL: Final = "reli_events"
+"""On which the sequencer names each tenant that has new events, with the commit that shows them."""
+
 _log = logging.getLogger("reli.outbox")
 
 _ADD = """
@@ -40,6 +43,8 @@ events AS (
     FROM unnest($2::uuid[], $3::text[], $4::text[], $5::bytea[]) AS e (id, type, subject, payload)
 )
 """
+
+_HAS_UNSTAMPED = "SELECT EXISTS (SELECT FROM core.outbox WHERE sequence IS NULL)"
 
 _STAMP = """
 WITH batch AS (
@@ -56,10 +61,15 @@ WITH batch AS (
     SELECT tenant_id, events FROM counts ORDER BY tenant_id
     ON CONFLICT (tenant_id) DO UPDATE SET last = h.last + EXCLUDED.last
     RETURNING tenant_id, last
+), stamped AS (
+    UPDATE core.outbox AS o SET sequence = heads.last - counts.events + batch.position
+    FROM batch JOIN counts USING (tenant_id) JOIN heads USING (tenant_id)
+    WHERE o.tenant_id = batch.tenant_id AND o.id = batch.id AND o.sequence IS NULL
+    RETURNING o.tenant_id
+), woken AS MATERIALIZED (
+    SELECT pg_notify($2, tenant_id::text) FROM heads
 )
-UPDATE core.outbox AS o SET sequence = heads.last - counts.events + batch.position
-FROM batch JOIN counts USING (tenant_id) JOIN heads USING (tenant_id)
-WHERE o.tenant_id = batch.tenant_id AND o.id = batch.id AND o.sequence IS NULL
+SELECT (SELECT count(*) FROM stamped) AS stamped, (SELECT count(*) FROM woken) AS woken
 """
 
 _UNPUBLISHED = """
@@ -131,11 +141,18 @@ class PostgresSequencer(Sequencer):
         self._engine = engine
 
     async def stamp(self, lease: Lease, *, limit: int) -> int:
-        async with borrowed_driver(self._engine) as driver, driver.transaction():
+        async with borrowed_driver(self._engine) as driver:
+            # Asked many times a second, and mostly for nothing: that is to write nothing either.
+            if not await driver.fetchval(_HAS_UNSTAMPED):
+                return 0
+            return await self._stamp(driver, lease, limit)
+
+    async def _stamp(self, driver: Any, lease: Lease, limit: int) -> int:
+        async with driver.transaction():
             if not await hold(driver, lease):
                 return 0
-            status: str = await driver.execute(_STAMP, limit)
-        return _rows(status)
+            stamped: int = await driver.fetchval(_STAMP, limit, WAKE_CHANNEL)
+        return stamped
 
 
 class PostgresOutboxReader(OutboxReader):
@@ -159,7 +176,7 @@ class PostgresOutboxReader(OutboxReader):
         async with borrowed_driver(self._engine) as driver, driver.transaction():
             if not await hold(driver, lease):
                 return 0
-            events = [_event(row) for row in await driver.fetch(_UNPUBLISHED, limit)]
+            events = [stamped_event(row) for row in await driver.fetch(_UNPUBLISHED, limit)]
             published, failure = await _publish(bus, events)
             latest = {event.tenant_id.uuid: event.sequence for event in published}
             if latest:
@@ -180,11 +197,8 @@ class PostgresOutboxReader(OutboxReader):
         return True
 
 
-def _rows(status: str) -> int:
-    return int(status.rpartition(" ")[2])
-
-
-def _event(row: Any) -> StampedEvent:
+def stamped_event(row: Any) -> StampedEvent:
+    """Return the event of a row, as every view of the log shows it."""
     return StampedEvent(
         id=EventId(row["id"]),
         tenant_id=TenantId(row["tenant_id"]),

@@ -3,10 +3,12 @@
 from datetime import datetime
 from functools import cached_property
 
+from adapters.postgres.audit_log import PostgresAuditLog
 from adapters.postgres.chain import PostgresChain
 from adapters.postgres.close import PostgresDailyCloses
 from adapters.postgres.consumer import PostgresInbox
 from adapters.postgres.dead_letter import PostgresDeadLetters
+from adapters.postgres.event_log import PostgresEventLog
 from adapters.postgres.late_check import PostgresLateChecks
 from adapters.postgres.ledger import AccountIdCache, PostgresLedger
 from adapters.postgres.liability import PostgresLiabilities
@@ -77,6 +79,14 @@ class PostgresUnitOfWork(UnitOfWork):
     @cached_property
     def outbox(self) -> PostgresOutbox:
         return PostgresOutbox(self._scope)
+
+    @cached_property
+    def event_log(self) -> PostgresEventLog:
+        return PostgresEventLog(self._scope)
+
+    @cached_property
+    def audit_log(self) -> PostgresAuditLog:
+        return PostgresAuditLog(self._scope)
 
     @cached_property
     def deposits(self) -> PostgresDeposits:

@@ -65,4 +65,9 @@ API_KEYS: Final = Table(
     Column("scopes", ARRAY(Text)),
     Column("created_at", DateTime(timezone=True)),
     Column("revoked_at", DateTime(timezone=True)),
+    Column("expires_at", DateTime(timezone=True)),
+    Column("allowed_ip_ranges", ARRAY(Text)),
+    Column("last_used_at", DateTime(timezone=True)),
+    Column("rotated_from_id", UUID(as_uuid=True)),
+    Column("methods", ARRAY(Text)),
 )

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
+from ipaddress import ip_network
 from typing import Any
 from uuid import UUID
 
@@ -60,6 +62,26 @@ FROM core.tenants AS t LEFT JOIN (
     ORDER BY id FOR KEY SHARE SKIP LOCKED
 ) AS c ON true
 WHERE t.tenant_id = $1
+"""
+
+# A successor is found by the key that it was rotated from; a tenant has few keys.
+_FIND_TWIN = """
+SELECT id FROM core.api_keys
+WHERE tenant_id = $1 AND (id = $3 OR rotated_from_id = $2)
+    AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $4)
+ORDER BY id LIMIT 1
+"""
+
+# What is noted already, by this process or another, is left as it is.
+_NOTE_USES = """
+UPDATE core.api_keys AS k SET last_used_at = core.now()
+FROM (
+    SELECT id FROM core.api_keys
+    WHERE tenant_id = $1 AND id = ANY($2)
+        AND (last_used_at IS NULL OR last_used_at <= core.now() - interval '1 minute')
+    ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+) AS used
+WHERE k.tenant_id = $1 AND k.id = used.id
 """
 
 
@@ -187,6 +209,13 @@ class PostgresApiKeys(ApiKeyRepository):
             raise ApiKeyNotFound("no such key", api_key_id=api_key_id)
         return _api_key(row)
 
+    async def find_twin(self, api_key: ApiKey, *, now: datetime) -> ApiKeyId | None:
+        rotated_from = api_key.rotated_from_id and api_key.rotated_from_id.uuid
+        found = await self._scope.driver.fetchval(
+            _FIND_TWIN, self._scope.tenant, api_key.id.uuid, rotated_from, now
+        )
+        return None if found is None else ApiKeyId(found)
+
     async def add(self, api_key: ApiKey, *, secret_hash: bytes) -> None:
         await self._scope.connection.execute(
             insert(API_KEYS).values(
@@ -197,6 +226,10 @@ class PostgresApiKeys(ApiKeyRepository):
                 secret_hash=secret_hash,
                 scopes=list(api_key.scopes),
                 created_at=api_key.created_at,
+                expires_at=api_key.expires_at,
+                allowed_ip_ranges=[str(one) for one in api_key.allowed_ip_ranges],
+                rotated_from_id=api_key.rotated_from_id and api_key.rotated_from_id.uuid,
+                methods=list(api_key.methods),
             )
         )
 
@@ -204,7 +237,12 @@ class PostgresApiKeys(ApiKeyRepository):
         await self._scope.connection.execute(
             update(API_KEYS)
             .where(API_KEYS.c.tenant_id == self._scope.tenant, API_KEYS.c.id == api_key.id.uuid)
-            .values(revoked_at=api_key.revoked_at)
+            .values(revoked_at=api_key.revoked_at, expires_at=api_key.expires_at)
+        )
+
+    async def note_uses(self, api_key_ids: Sequence[ApiKeyId]) -> None:
+        await self._scope.driver.execute(
+            _NOTE_USES, self._scope.tenant, [id.uuid for id in api_key_ids]
         )
 
     async def list(self, page: PageRequest) -> Page[ApiKey]:
@@ -365,4 +403,9 @@ def _api_key(row: Any) -> ApiKey:
         scopes=tuple(KeyScope(scope) for scope in row.scopes),
         created_at=row.created_at,
         revoked_at=row.revoked_at,
+        expires_at=row.expires_at,
+        allowed_ip_ranges=tuple(map(ip_network, row.allowed_ip_ranges)),
+        last_used_at=row.last_used_at,
+        rotated_from_id=None if row.rotated_from_id is None else ApiKeyId(row.rotated_from_id),
+        methods=tuple(row.methods),
     )

@@ -1,6 +1,6 @@
 """Trades, their attempts and transitions, and the queue of those that need work."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -74,6 +74,8 @@ LEFT JOIN core.attempts AS a ON a.tenant_id = t.tenant_id AND a.trade_id = t.id
 
 _SELECT = _select()
 
+_LOCK = "SELECT FROM core.trades WHERE tenant_id = $1 AND id = $2 FOR UPDATE"
+
 _GET = _SELECT + "WHERE t.tenant_id = $1 AND t.id = $2 ORDER BY a.number"
 
 _GET_ALL = _SELECT + "WHERE t.tenant_id = $1 AND t.id = ANY($2) ORDER BY t.id, a.number"
@@ -94,7 +96,8 @@ WHERE t.tenant_id = $1 AND t.id = ANY(ARRAY(
 ORDER BY t.id DESC, a.number
 """
 
-# Attempts are read as they were when the statement began: whoever holds the lease has written them.
+# Attempts are read as they were when the statement began: whoever holds the lease has written them,
+# but for the notes of late fills, and an attempt that one is about takes no more steps.
 _LOCK_FREE = f"""
 WITH free AS MATERIALIZED (
     SELECT * FROM core.trades WHERE tenant_id = $1 AND id = ANY($2)
@@ -262,9 +265,11 @@ class PostgresTrades(TradeRepository):
         self._scope = scope
 
     async def get(self, trade_id: TradeId, *, lock: bool = False) -> Trade:
-        rows = await self._scope.driver.fetch(
-            f"{_GET} FOR UPDATE OF t" if lock else _GET, self._scope.tenant, trade_id.uuid
-        )
+        if lock:
+            # Apart: a statement that waits for a row then sees it as it is by now, and the rows
+            # that it joins as they were before.
+            await self._scope.driver.execute(_LOCK, self._scope.tenant, trade_id.uuid)
+        rows = await self._scope.driver.fetch(_GET, self._scope.tenant, trade_id.uuid)
         if not rows:
             raise TradeNotFound("no such trade", trade_id=trade_id)
         return _trade(self._scope, rows)
@@ -486,7 +491,7 @@ def changed_trades(saved: Sequence[tuple[Trade, TradeLease, datetime | None]]) -
         [trade.ended_at for trade in trades],
         [lease.token for _, lease, _ in saved],
         [due_at for _, _, due_at in saved],
-        *_steps([(trade, trade.version + 1) for trade in trades]),
+        *_steps([(trade, trade.version + 1) for trade in trades], stored=_touched),
     )
     return Write(_SAVE, arguments, found=_SAVED, check=check)
 
@@ -510,12 +515,31 @@ def as_stored(trade: Trade) -> Trade:
     return replace(trade, version=trade.version + 1, transitions=())
 
 
-def _steps(trades: Sequence[tuple[Trade, int]]) -> tuple[Any, ...]:
-    """Return the parameters of the attempts that the new steps touched, and of the steps.
+def _stepped(trade: Trade) -> Sequence[Attempt]:
+    """Return the attempts that took a step."""
+    numbers = {step.attempt for step in trade.transitions}
+    return [attempt for attempt in trade.attempts if attempt.number in numbers]
+
+
+def _touched(trade: Trade) -> Sequence[Attempt]:
+    """Return the attempts that whoever works on the trade may have changed."""
+    stepped = _stepped(trade)
+    if trade.attempts and trade.attempt.state is AttemptState.UNKNOWN:
+        # Another check without an answer is no step.
+        return [*(attempt for attempt in stepped if attempt is not trade.attempt), trade.attempt]
+    return stepped
+
+
+def _steps(
+    trades: Sequence[tuple[Trade, int]],
+    *,
+    stored: Callable[[Trade], Sequence[Attempt]] = _stepped,
+) -> tuple[Any, ...]:
+    """Return the parameters of the attempts to be stored, and of the new steps.
 
     With each trade comes the version that it is stored as.
     """
-    attempts = [(trade.id.uuid, attempt) for trade, _ in trades for attempt in _touched(trade)]
+    attempts = [(trade.id.uuid, attempt) for trade, _ in trades for attempt in stored(trade)]
     steps = [
         (trade, version, ordinal, step)
         for trade, version in trades
@@ -547,13 +571,6 @@ def _steps(trades: Sequence[tuple[Trade, int]]) -> tuple[Any, ...]:
         [step.evidence for _, _, _, step in steps],
         [trade.correlation_id for trade, _, _, _ in steps],
     )
-
-
-def _touched(trade: Trade) -> Sequence[Attempt]:
-    numbers = {step.attempt for step in trade.transitions}
-    if trade.attempts and trade.attempt.state is AttemptState.UNKNOWN:
-        numbers.add(trade.attempt.number)  # another check without an answer is no step
-    return [attempt for attempt in trade.attempts if attempt.number in numbers]
 
 
 def _by_trade(rows: Sequence[Any]) -> Iterator[tuple[UUID, list[Any]]]:

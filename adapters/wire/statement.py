@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Final
 
-from adapters.statement_file.camt_053 import Camt053Statement
-from adapters.statement_file.csv_file import CsvStatement
-from adapters.statement_file.file import Balances, Chunks, StatementFile
+from adapters.statement_out.camt_053 import Camt053Statement
+from adapters.statement_out.csv_file import CsvStatement
+from adapters.statement_out.file import Balances, Chunks, StatementFile
 from adapters.wire.amount import amount_message, time_message
 from adapters.wire.enum import enum_values, read_enum
 from adapters.wire.ledger import account_kind_message

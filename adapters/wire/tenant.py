@@ -69,6 +69,11 @@ def api_key_message(api_key: ApiKey) -> tenant_pb2.ApiKey:
         scopes=[_SCOPE[scope] for scope in api_key.scopes],
         create_time=time_message(api_key.created_at),
         revoke_time=time_message(api_key.revoked_at),
+        expire_time=time_message(api_key.expires_at),
+        allowed_ip_ranges=map(str, api_key.allowed_ip_ranges),
+        last_use_time=time_message(api_key.last_used_at),
+        rotated_from_api_key_id=str(api_key.rotated_from_id or ""),
+        methods=api_key.methods,
     )
 
 
@@ -86,15 +91,28 @@ def duration_message(milliseconds: int) -> Duration:
 
 def read_milliseconds(message: Duration, *, field: str) -> int:
     """Return a positive duration in whole milliseconds, or raise `InvalidArgument`."""
-    is_normal = abs(message.nanos) < 10**9 and abs(message.seconds) <= 10**6
-    length = (
-        timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)
-        if is_normal
-        else timedelta()
-    )
-    if length < timedelta(milliseconds=1):
+    length = _length_of(message)
+    if length is None or length < timedelta(milliseconds=1):
         raise InvalidArgument(f"{field} must be a positive duration", field=field)
     return length // timedelta(milliseconds=1)
+
+
+def read_duration(message: Duration, *, field: str, longest: timedelta) -> timedelta:
+    """Return a duration from zero to `longest`, in whole microseconds, or raise
+    `InvalidArgument`."""
+    length = _length_of(message)
+    if length is None or not timedelta() <= length <= longest:
+        raise InvalidArgument(
+            f"{field} must be 0 s to {longest.total_seconds():.0f} s", field=field
+        )
+    return length
+
+
+def _length_of(message: Duration) -> timedelta | None:
+    """Return how long that is, or None for what is no duration of less than twelve days."""
+    if abs(message.nanos) >= 10**9 or abs(message.seconds) > 10**6:
+        return None
+    return timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)
 
 
 def read_branding(message: Struct) -> dict[str, object]:

@@ -1,17 +1,17 @@
 """A bench: one adapter, its local venue, a wire between them, and a clock that rules move."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import datetime, timedelta
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 from adapters.lp.http import open_lp_sessions
 from adapters.lp.sandbox.behavior import Behavior
 from adapters.lp.sandbox.book import BookedOrder, OrderStatus
-from adapters.lp.sandbox.desk import VenueQuote
+from adapters.lp.sandbox.desk import Refused, VenueQuote
 from adapters.lp.sandbox.venue import Venue, open_venue
 from adapters.system.ids import RandomIds
 from app.certify.clock import BenchClock
@@ -20,6 +20,7 @@ from app.certify.wire import Wire, open_wire
 from domain.amount import Amount
 from domain.asset import Asset, Instrument
 from domain.ids import AttemptId, LpQuoteRequestId
+from domain.reconciliation.period import Period
 from domain.side import Side
 from ports.liquidity import (
     ExecutionOutcome,
@@ -29,10 +30,17 @@ from ports.liquidity import (
     LpQuoteRequest,
     LpStatus,
 )
+from ports.market import Catalogue
+from ports.reconciliation import StatementListing
 
 BTC: Final = Asset("BTC", 8)
 NGN: Final = Asset("NGN", 2)
 BTC_NGN: Final = Instrument(BTC, NGN)
+CATALOGUE: Final = Catalogue(
+    assets={asset.code: asset for asset in (BTC, NGN, Asset("ETH", 18), Asset("KES", 2))},
+    names={},
+    instruments={BTC_NGN.code: BTC_NGN},
+)
 SIZE: Final = Amount.parse("0.02", BTC)
 QUOTE_SIZE: Final = Amount.parse("3000000.00", NGN)
 """What is asked for where no amount of the base is priced."""
@@ -56,12 +64,19 @@ class Role(StrEnum):
     """Signs with a secret that is not the venue's."""
 
 
-Plant = Callable[[Role, LiquidityProvider], LiquidityProvider]
-"""Puts something between a rule and the adapter, to see whether the rule notices."""
+@dataclass(frozen=True, slots=True)
+class Plant:
+    """Puts something between a rule and the adapter, to see whether the rule notices.
+
+    Attributes:
+        lp, listing: what stands in the place of one of either, for who plays a role.
+    """
+
+    lp: Callable[[Role, LiquidityProvider], LiquidityProvider] = lambda role, lp: lp
+    listing: Callable[[Role, StatementListing], StatementListing] = lambda role, listing: listing
 
 
-def nothing_planted(role: Role, lp: LiquidityProvider) -> LiquidityProvider:
-    return lp
+NOTHING_PLANTED: Final = Plant()
 
 
 class Bench:
@@ -75,6 +90,7 @@ class Bench:
         self,
         subject: Subject,
         providers: dict[Role, LiquidityProvider],
+        listings: dict[Role, StatementListing],
         venue: Venue,
         wire: Wire,
         clock: BenchClock,
@@ -84,6 +100,7 @@ class Bench:
         self.wire = wire
         self.clock = clock
         self._providers = providers
+        self._listings = listings
         self._ids = RandomIds(clock)
         self._references: dict[AttemptId, str] = {}
 
@@ -97,6 +114,14 @@ class Bench:
 
     def as_(self, role: Role) -> LiquidityProvider:
         return self._providers[role]
+
+    async def statement(self, day: Period | None = None, *, role: Role = Role.USUAL) -> bytes:
+        """Return the statement of a day, by default of today."""
+        return await self._listings[role].fetch(day or self.today(), CATALOGUE)
+
+    def today(self) -> Period:
+        start = datetime.combine(self.clock.now().date(), time(), UTC)
+        return Period(start, start + timedelta(days=1))
 
     def an_attempt(self) -> AttemptId:
         return self._ids.new(AttemptId)
@@ -145,6 +170,27 @@ class Bench:
             side=side,
             lp_quote_expires_at=quote.expires_at,
         )
+
+    def trade(self, side: Side = Side.BUY, *, is_rejected: bool = False) -> None:
+        """Have the venue execute an order, or reject it, that no adapter has to send."""
+        desk, attempt = self.venue.trading.desk, self.an_attempt()
+        quote = desk.price(
+            client_quote_id="",
+            base=BTC.code,
+            quote=NGN.code,
+            side=side,
+            text=SIZE.value,
+            is_base=True,
+        )
+        self._references[attempt] = quote.id
+        behavior = Behavior.REJECT if is_rejected else Behavior.FILL
+        with suppress(Refused):
+            desk.take(quote, self.key_of(attempt), behavior)
+            desk.fill(quote, self.key_of(attempt), behavior, late_ms=0)
+
+    def booked(self) -> list[BookedOrder]:
+        """Return all that the venue really executed."""
+        return [one for one in self.venue.book if one.order.status is OrderStatus.FILLED]
 
     def behave(self, behavior: Behavior) -> None:
         """Have the venue misbehave from now on."""
@@ -198,7 +244,7 @@ class Bench:
 
 @asynccontextmanager
 async def open_bench(
-    subject: Subject, data_dir: Path, plant: Plant = nothing_planted
+    subject: Subject, data_dir: Path, plant: Plant = NOTHING_PLANTED
 ) -> AsyncIterator[Bench]:
     """Set everything up on free ports."""
     clock = BenchClock()
@@ -217,15 +263,20 @@ async def open_bench(
         )
         wire, url = await stack.enter_async_context(open_wire(ports.public))
         sessions = await stack.enter_async_context(open_lp_sessions())
-        connect = partial(
-            subject.connect, sessions=sessions, clock=clock, quote_safety_margin=MARGIN
-        )
-        providers = {
-            Role.USUAL: connect(url),
-            Role.IMPATIENT: connect(url, execute_timeout=IMPATIENCE),
-            Role.CUT_OFF: connect(_NOWHERE),
-            Role.STRANGER: connect(url, **subject.wrong_secret),
+        roles: dict[Role, dict[str, object]] = {
+            Role.USUAL: {"url": url},
+            Role.IMPATIENT: {"url": url, "execute_timeout": IMPATIENCE},
+            Role.CUT_OFF: {"url": _NOWHERE},
+            Role.STRANGER: {"url": url, **subject.wrong_secret},
         }
-        planted = {role: plant(role, lp) for role, lp in providers.items()}
-        yield Bench(subject, planted, ports.venue, wire, clock)
+        at = {"sessions": sessions, "clock": clock, "quote_safety_margin": MARGIN}
+        providers = {
+            role: plant.lp(role, subject.connect(**known, **at)) for role, known in roles.items()
+        }
+        listings = {
+            role: plant.listing(role, subject.list_by(**known, **at))
+            for role, known in roles.items()
+            if subject.list_by is not None
+        }
+        yield Bench(subject, providers, listings, ports.venue, wire, clock)
         clock.release()

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from app.certify.bench import Plant, nothing_planted, open_bench
+from app.certify.bench import NOTHING_PLANTED, Plant, open_bench
 from app.certify.rules import RULES
 from app.certify.rules.rule import Broken, Rule
 from app.certify.subject import Subject
@@ -35,14 +35,14 @@ class Finding:
 
 
 async def certify(
-    subject: Subject, rules: Sequence[Rule] = RULES, plant: Plant = nothing_planted
+    subject: Subject, rules: Sequence[Rule] = RULES, plant: Plant = NOTHING_PLANTED
 ) -> AsyncIterator[Finding]:
     """Yield what became of each rule, as soon as it is known."""
     for rule in rules:
         yield await judge(subject, rule, plant)
 
 
-async def judge(subject: Subject, rule: Rule, plant: Plant = nothing_planted) -> Finding:
+async def judge(subject: Subject, rule: Rule, plant: Plant = NOTHING_PLANTED) -> Finding:
     """Return what became of one rule; a rule that cannot be played to its end is broken."""
     if reason := rule.beside(subject):
         return Finding(rule, Grade.BESIDE, reason, 0)

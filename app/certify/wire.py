@@ -18,6 +18,7 @@ class Wire:
 
     Attributes:
         body: of the venue's latest answer.
+        heard: all its answers, in their order, since they were cleared.
     """
 
     def __init__(self, port: int) -> None:
@@ -25,25 +26,40 @@ class Wire:
         self._latest = b""
         self._answers: dict[bytes, bytes] = {}
         self.body = b""
+        self.heard: list[bytes] = []
+        self._passing = self._said = self._times = 0
         self._say: Say | None = None
         self._open: set[asyncio.Task[None]] = set()
 
     @contextmanager
-    def saying(self, say: Say) -> Iterator[None]:
-        """Answer in the venue's place; nothing reaches it meanwhile."""
-        self._say = say
+    def saying(self, say: Say, *, after: int = 0, times: int = 1 << 30) -> Iterator[None]:
+        """Answer in the venue's place, once so many requests have reached it, and so often."""
+        self._say, self._passing, self._said = say, after, 0
+        self._times = times
         try:
             yield
         finally:
             self._say = None
 
+    @property
+    def said(self) -> int:
+        """How often something was said in the venue's place, the latest time."""
+        return self._said
+
+    def _takes_over(self) -> Say | None:
+        """Return what to say to a request in the venue's place, if anything."""
+        if self._say is None or self._said >= self._times:
+            return None
+        if self._passing:
+            self._passing -= 1
+            return None
+        self._said += 1
+        return self._say
+
     def answering(self, body: bytes) -> Say:
         """Return how to repeat the venue's latest answers, the very latest with another body."""
         genuine, latest = dict(self._answers), self._latest
-        lines = genuine[latest].partition(_END)[0].split(b"\r\n")
-        kept = [line for line in lines if not line.lower().startswith(b"content-length:")]
-        head = b"\r\n".join([*kept, b"Content-Length: %d" % len(body)])
-        genuine[latest] = head + _END + body
+        genuine[latest] = with_body(genuine[latest], body)
 
         async def say(head: bytes, writer: asyncio.StreamWriter) -> None:
             writer.write(genuine[_method(head)])
@@ -57,8 +73,8 @@ class Wire:
         try:
             head = await reader.readuntil(_END)
             request = head + await reader.readexactly(_length(head))
-            if self._say is not None:
-                await self._say(head, writer)
+            if say := self._takes_over():
+                await say(head, writer)
             else:
                 writer.write(await self._forward(request))
             await writer.drain()
@@ -80,7 +96,8 @@ class Wire:
         if answer:
             self._latest = _method(request)
             self._answers[self._latest] = answer
-            self.body = answer.partition(_END)[2]
+            self.body = body_of(answer)
+            self.heard.append(answer)
         return answer
 
     async def stop(self) -> None:
@@ -98,6 +115,17 @@ async def open_wire(port: int) -> AsyncIterator[tuple[Wire, str]]:
     async with server:
         yield wire, f"http://{HOST}:{server.sockets[0].getsockname()[1]}"
         await wire.stop()
+
+
+def body_of(answer: bytes) -> bytes:
+    return answer.partition(_END)[2]
+
+
+def with_body(answer: bytes, body: bytes) -> bytes:
+    """Return an answer with another body."""
+    lines = answer.partition(_END)[0].split(b"\r\n")
+    kept = [line for line in lines if not line.lower().startswith(b"content-length:")]
+    return b"\r\n".join([*kept, b"Content-Length: %d" % len(body)]) + _END + body
 
 
 def raw(answer: bytes) -> Say:

@@ -9,17 +9,16 @@ import asyncio
 import logging
 import re
 from asyncio import FIRST_COMPLETED
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
 from contextvars import Context as ContextVars
 from contextvars import copy_context
 from functools import partial
 from typing import Any, Final
 
 import grpc
-from google.protobuf.descriptor_pool import Default
 from google.protobuf.message import DecodeError
 
-from adapters.wire.tenant import SCOPE_OF
+from app.rpc.access import is_public, scope_of
 from app.rpc.caller import CALLER, Caller
 from app.rpc.context import Context, Handler
 from app.rpc.errors import (
@@ -31,6 +30,8 @@ from app.rpc.errors import (
     code_of,
     status_of,
 )
+from app.rpc.peer import came_from_outside, client_address
+from app.rpc.rest import RestForm, RestRequest
 from app.rpc.stream import (
     LONGEST_STREAM_S,
     STOPPING,
@@ -39,21 +40,26 @@ from app.rpc.stream import (
     StreamDeadline,
     farewell_of,
 )
+from app.rpc.trace_context import trace_id_of
 from domain.errors import DomainError
 from domain.ids import CallId
 from domain.tenant.api_key import Scope
 from domain.tenant.errors import (
+    ApiKeyAddressRefused,
+    ApiKeyExpired,
+    ApiKeyInternalOnly,
+    ApiKeyMethodRefused,
     ApiKeyMissing,
     ApiKeyRevoked,
     ApiKeyUnknown,
     OperatorOnly,
     ScopeMissing,
 )
+from domain.tenant.ip_range import IpAddress, is_in_any
 from ports.ids import IdSource
 from ports.request import RequestIdMismatch
 from ports.secrets import SecretSource
 from ports.tenant import Credential, CredentialStore
-from reli.auth.v1 import access_pb2
 
 DEFAULT_DEADLINE_S: Final = 5.0
 STANDING_S: Final = 0.5
@@ -73,9 +79,17 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """
 
     def __init__(
-        self, *, credentials: CredentialStore, secrets: SecretSource, ids: IdSource
+        self,
+        *,
+        credentials: CredentialStore,
+        secrets: SecretSource,
+        ids: IdSource,
+        remember_use: Callable[[Credential], None],
+        front_doors: Collection[IpAddress],
     ) -> None:
         self._credentials = credentials
+        self._remember_use = remember_use
+        self._front_doors = front_doors
         self._secrets = secrets
         self._ids = ids
         self._wrapped: dict[str, Handler] = {}
@@ -121,9 +135,11 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         read = _read_stream if is_stream else _read
         longest_s = LONGEST_STREAM_S if is_stream else DEFAULT_DEADLINE_S
         authenticate = self._authenticator(method)
+        form = RestForm.of(method)
 
         async def call(content: Any, context: Context) -> Any:
             await authenticate(context)
+            _require_understood(form, context)
             return await servicer(read(handler.request_deserializer, content), context)
 
         async def answer(content: Any, context: Context) -> Any:
@@ -134,7 +150,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             except DomainError as error:
                 refusal = error
             except Exception as error:
-                refusal = self._internal(method, error)
+                refusal = self._internal(method, error, context)
             return await _abort(context, refusal)
 
         # Without a deserializer of grpc's own, whose failure would reach the client as it is.
@@ -148,6 +164,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     def _wrap_stream_of_responses(self, method: str, handler: Handler) -> Handler:
         servicer: Any = handler.unary_stream
         authenticate = self._authenticator(method)
+        form = RestForm.of(method)
         farewell = farewell_of(method)
 
         async def answer(content: Any, context: Context) -> AsyncIterator[Any]:
@@ -158,6 +175,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             has_begun = False
             try:
                 await self._protected(authenticate(context), deadline.left_s, shared)
+                _require_understood(form, context)
                 caller = shared.get(CALLER)
                 stream = self._streams.enter(caller.tenant_id if caller else None)
                 context.add_done_callback(lambda _: stream.leave())
@@ -174,7 +192,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             except DomainError as error:
                 refusal = error
             except Exception as error:
-                refusal = self._internal(method, error)
+                refusal = self._internal(method, error, context)
             if farewell is not None and has_begun:
                 yield farewell(refusal)
             else:
@@ -230,27 +248,31 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         scope = scope_of(method)
 
         async def authenticate(context: Context) -> None:
-            CALLER.set(await self._caller(method, scope, context.invocation_metadata()))
+            CALLER.set(await self._caller(method, scope, context.invocation_metadata(), context))
 
         return authenticate
 
-    async def _caller(self, method: str, scope: Scope, sent: Sequence[tuple[str, Any]]) -> Caller:
+    async def _caller(
+        self, method: str, scope: Scope, sent: Sequence[tuple[str, Any]], context: Context
+    ) -> Caller:
         metadata = dict(sent)
         credential = await self._credential(metadata.get("authorization", ""))
+        if credential.allowed_ip_ranges:
+            self._require_address(credential, metadata, context)
+        if credential.methods:
+            _require_service(credential, method, metadata)
+        self._remember_use(credential)
         if scope not in credential.scopes:
             if scope is Scope.OPERATOR:
                 raise OperatorOnly("only operator keys may call this method", method=method)
             raise ScopeMissing(f"the key needs the scope {scope}", scope=scope, method=method)
-        correlation_id = metadata.get("x-request-id", "")
-        if not _CORRELATION_ID.fullmatch(correlation_id):
-            correlation_id = str(self._ids.new(CallId))
         return Caller(
             tenant_id=credential.tenant_id,
             api_key_id=credential.api_key_id,
             scopes=credential.scopes,
             rpc=method,
             idempotency_key=_idempotency_key(sent),
-            correlation_id=correlation_id,
+            correlation_id=_correlation_id(metadata) or str(self._ids.new(CallId)),
         )
 
     async def _credential(self, authorization: str) -> Credential:
@@ -264,8 +286,21 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             raise ApiKeyUnknown("the API key is none of ours")
         if credential.is_revoked:
             raise ApiKeyRevoked("the API key was revoked", api_key_id=credential.api_key_id)
+        if credential.is_expired:
+            raise ApiKeyExpired("the API key has expired", api_key_id=credential.api_key_id)
         credential.tenant_state.require_active()
         return credential
+
+    def _require_address(
+        self, credential: Credential, metadata: dict[str, Any], context: Context
+    ) -> None:
+        address = client_address(context, metadata, self._front_doors)
+        if address is None or not is_in_any(address, credential.allowed_ip_ranges):
+            raise ApiKeyAddressRefused(
+                "the API key may not be used from this address",
+                api_key_id=credential.api_key_id,
+                address=address or "",
+            )
 
     async def _protected(
         self, call: Coroutine[Any, Any, Any], seconds: float, context: ContextVars | None = None
@@ -285,9 +320,17 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         task.add_done_callback(self._forget)
         return task
 
-    def _internal(self, method: str, error: Exception) -> DomainError:
+    def _internal(self, method: str, error: Exception, context: Context) -> DomainError:
         incident = str(self._ids.new(CallId))
-        _log.error("%s failed, incident %s", method, incident, exc_info=error)
+        metadata = dict(context.invocation_metadata())
+        _log.error(
+            "%s failed, incident %s, correlation id %s, trace %s",
+            method,
+            incident,
+            _correlation_id(metadata) or "unnamed",
+            trace_id_of(metadata) or "unnamed",
+            exc_info=error,
+        )
         return Internal("something went wrong on our side", incident=incident)
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
@@ -296,19 +339,14 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             task.exception()  # taken note of, so that a call given up leaves no warning behind
 
 
-def scope_of(method: str) -> Scope:
-    """Return the scope that a method's option names; a method without one cannot be served."""
-    return SCOPE_OF[_options(method).Extensions[access_pb2.scope]]
-
-
-def is_public(method: str) -> bool:
-    """Say whether everybody may call a method."""
-    return bool(_options(method).Extensions[access_pb2.is_public])
-
-
-def _options(method: str) -> Any:
-    service, _, name = method.rpartition("/")
-    return Default().FindServiceByName(service).FindMethodByName(name).GetOptions()
+def _require_service(credential: Credential, method: str, metadata: dict[str, Any]) -> None:
+    """Let a service token call its own methods, and nothing through the partners' front door."""
+    if came_from_outside(metadata):
+        raise ApiKeyInternalOnly(
+            "a service token is good inside only", api_key_id=credential.api_key_id
+        )
+    if method not in credential.methods:
+        raise ApiKeyMethodRefused("the method is none of the service token's", method=method)
 
 
 def _idempotency_key(sent: Sequence[tuple[str, Any]]) -> str:
@@ -321,6 +359,19 @@ def _idempotency_key(sent: Sequence[tuple[str, Any]]) -> str:
 
 async def _let_in(_context: Context) -> None:
     """Ask nobody who he is."""
+
+
+def _correlation_id(metadata: dict[str, Any]) -> str:
+    """Return by what Envoy, its log and the caller know the call; empty without a valid one."""
+    correlation_id: str = metadata.get("x-request-id", "")
+    return correlation_id if _CORRELATION_ID.fullmatch(correlation_id) else ""
+
+
+def _require_understood(form: RestForm, context: Context) -> None:
+    """Raise a refusal if a call came over REST and something of it was not understood."""
+    request = RestRequest.of(dict(context.invocation_metadata()))
+    if request is not None:
+        form.require_understood(request)
 
 
 async def _next(responses: AsyncIterator[Any]) -> Any:

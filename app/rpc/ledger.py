@@ -243,7 +243,7 @@ class LedgerAdminServicer(LedgerAdminServiceServicer):
             asset=read_asset(request.asset, assets, field="asset"),
             owner=optional_text_of(request.owner, field="owner", maximum=MAX_OWNER),
         )
-        account = await self._open_account(named_tenant(request), key)
+        account = await self._open_account(call_without_id().on(named_tenant(request)), key)
         return pb.OpenAccountResponse(account=account_message(account))
 
     async def SetOverdraftLimit(

@@ -18,6 +18,7 @@ from app.rpc.request import (
     text_of,
 )
 from app.usecase.reconciliation.assign_break import AssignBreak
+from app.usecase.reconciliation.fetch_statement import FetchStatement
 from app.usecase.reconciliation.import_statement import ImportStatement, StatementFile
 from app.usecase.reconciliation.read_breaks import ReadBreaks
 from app.usecase.reconciliation.resolve_break import (
@@ -27,6 +28,7 @@ from app.usecase.reconciliation.resolve_break import (
 )
 from domain.errors import InvalidArgument
 from domain.ids import AccountId, BreakId, BreakResolutionId, EntryId
+from domain.ledger.close import read_day
 from domain.reconciliation.statement import Source
 from reli.reconciliation.v1 import reconciliation_service_pb2 as pb
 from reli.reconciliation.v1.reconciliation_service_pb2_grpc import (
@@ -34,6 +36,7 @@ from reli.reconciliation.v1.reconciliation_service_pb2_grpc import (
     ReconciliationServiceServicer,
 )
 
+MAX_LP = 31
 MAX_OWNER = 64
 MAX_NOTE = 500
 
@@ -57,12 +60,14 @@ class ReconciliationAdminServicer(ReconciliationAdminServiceServicer):
         self,
         *,
         import_statement: ImportStatement,
+        fetch_statement: FetchStatement,
         read_breaks: ReadBreaks,
         assign_break: AssignBreak,
         resolve_break: ResolveBreak,
         approve_break_resolution: ApproveBreakResolution,
     ) -> None:
         self._import_statement = import_statement
+        self._fetch_statement = fetch_statement
         self._read_breaks = read_breaks
         self._assign_break = assign_break
         self._resolve_break = resolve_break
@@ -71,9 +76,9 @@ class ReconciliationAdminServicer(ReconciliationAdminServiceServicer):
     async def ImportStatement(
         self, request: pb.ImportStatementRequest, context: Context
     ) -> pb.ImportStatementResponse:
-        call = call_without_id()
+        call = call_without_id().on(named_tenant(request))
         statement = await self._import_statement(
-            named_tenant(request),
+            call.tenant_id,
             StatementFile(
                 source=Source(
                     read_source_kind(request.source.kind),
@@ -84,8 +89,21 @@ class ReconciliationAdminServicer(ReconciliationAdminServiceServicer):
             ),
             by=str(call.api_key_id),
             correlation_id=call.correlation_id,
+            call=call,
         )
         return pb.ImportStatementResponse(statement=statement_message(statement))
+
+    async def FetchStatement(
+        self, request: pb.FetchStatementRequest, context: Context
+    ) -> pb.FetchStatementResponse:
+        call = call_without_id()
+        statement = await self._fetch_statement(
+            text_of(request.lp, field="lp", maximum=MAX_LP),
+            read_day(request.day),
+            by=str(call.api_key_id),
+            correlation_id=call.correlation_id,
+        )
+        return pb.FetchStatementResponse(statement=statement_message(statement))
 
     async def ListBreaks(
         self, request: pb.ListBreaksRequest, context: Context
@@ -100,7 +118,7 @@ class ReconciliationAdminServicer(ReconciliationAdminServiceServicer):
         self, request: pb.AssignBreakRequest, context: Context
     ) -> pb.AssignBreakResponse:
         found, now = await self._assign_break(
-            named_tenant(request),
+            call_without_id().on(named_tenant(request)),
             _break_id(request),
             owner=text_of(request.owner, field="owner", maximum=MAX_OWNER),
             note=optional_text_of(request.note, field="note", maximum=MAX_NOTE),

@@ -39,6 +39,7 @@ def call_without_id() -> Call:
         tenant_id=caller.tenant_id,
         api_key_id=caller.api_key_id,
         scopes=caller.scopes,
+        method=caller.rpc,
         correlation_id=caller.correlation_id,
     )
 
@@ -82,11 +83,17 @@ def _request_key(request: Any) -> RequestKey | None:
 
 def page_of(request: Any, *, by: type = UUID) -> PageRequest:
     """Return the page asked for; `by` says what the method's tokens hold, a UUID or an int."""
-    size = request.page_size
+    size = page_size_of(request)
+    before = _read_token(request.page_token, by) if request.page_token else None
+    return PageRequest(size=size, before=before)
+
+
+def page_size_of(request: Any) -> int:
+    """Return how many items are asked for."""
+    size: int = request.page_size
     if not 0 <= size <= MAX_PAGE_SIZE:
         raise InvalidArgument(f"page_size must be 1 to {MAX_PAGE_SIZE}", field="page_size")
-    before = _read_token(request.page_token, by) if request.page_token else None
-    return PageRequest(size=size or DEFAULT_PAGE_SIZE, before=before)
+    return size or DEFAULT_PAGE_SIZE
 
 
 def next_token(page: Page[Any]) -> str:

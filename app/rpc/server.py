@@ -9,6 +9,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from app.rpc.interceptor import Interceptor
+from reli.audit.v1 import audit_service_pb2, audit_service_pb2_grpc
 from reli.event.v1 import event_service_pb2, event_service_pb2_grpc
 from reli.ledger.v1 import (
     checkpoint_service_pb2,
@@ -36,13 +37,17 @@ from reli.trade.v1 import trade_service_pb2, trade_service_pb2_grpc
 
 MAX_MESSAGE_BYTES: Final = 4 << 20
 """A batch of entries; the front door lets less through."""
-MAX_METADATA_BYTES: Final = 32 << 10
-"""More than the front door lets through: what it refuses itself, it refuses with a reason."""
+MAX_METADATA_BYTES: Final = 128 << 10
+"""The largest REST body beside its call, and more headers than the front door lets through: what it
+refuses itself, it refuses with a reason."""
 
 OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_metadata_size", MAX_METADATA_BYTES),
     ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+    # Envoy's connections carry everybody's calls. A header that cannot be read would stay in their
+    # tables, and whoever says its name after that would be refused for it (grpc/grpc#34721).
+    ("grpc.http2.hpack_table_size.decoder", 0),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -78,6 +83,7 @@ _ADD: Final[Mapping[str, Callable[[Any, grpc.aio.Server], None]]] = {
     "LpSettlementAdminServicer": (
         lp_settlement_service_pb2_grpc.add_LpSettlementAdminServiceServicer_to_server
     ),
+    "EventServicer": event_service_pb2_grpc.add_EventServiceServicer_to_server,
     "EventAdminServicer": event_service_pb2_grpc.add_EventAdminServiceServicer_to_server,
     "ReconciliationServicer": (
         reconciliation_service_pb2_grpc.add_ReconciliationServiceServicer_to_server
@@ -86,6 +92,7 @@ _ADD: Final[Mapping[str, Callable[[Any, grpc.aio.Server], None]]] = {
         reconciliation_service_pb2_grpc.add_ReconciliationAdminServiceServicer_to_server
     ),
     "SandboxServicer": sandbox_service_pb2_grpc.add_SandboxServiceServicer_to_server,
+    "AuditServicer": audit_service_pb2_grpc.add_AuditServiceServicer_to_server,
 }
 
 
@@ -106,6 +113,7 @@ def services() -> Sequence[ServiceDescriptor]:
             reconciliation_service_pb2,
             lp_settlement_service_pb2,
             sandbox_service_pb2,
+            audit_service_pb2,
         )
         for service in file.DESCRIPTOR.services_by_name.values()
     ]

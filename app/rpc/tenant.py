@@ -3,21 +3,25 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Final
 
 from google.protobuf.json_format import Error as JsonError
 from google.protobuf.struct_pb2 import Struct
 
+from adapters.wire.amount import read_optional_time
 from adapters.wire.routing import read_routing_rule
 from adapters.wire.tenant import (
     api_key_message,
     customer_message,
     read_branding,
+    read_duration,
     read_milliseconds,
     read_scopes,
     tenant_message,
 )
 from adapters.wire.trading_state import read_trading_state, trading_state_change_message
+from app.rpc.access import find_scope
 from app.rpc.caller import current_caller
 from app.rpc.context import Context
 from app.rpc.request import call_of, named_tenant, next_token, page_of, reason_of, text_of
@@ -29,11 +33,14 @@ from app.usecase.tenant.create_customer import CreateCustomer
 from app.usecase.tenant.create_tenant import CreateTenant
 from app.usecase.tenant.read_tenants import ReadApiKeys, ReadCustomers, ReadTenants
 from app.usecase.tenant.revoke_api_key import RevokeApiKey
+from app.usecase.tenant.rotate_api_key import RotateApiKey
 from app.usecase.tenant.update_tenant import UpdateTenant
 from domain.errors import InvalidArgument
 from domain.ids import ApiKeyId, CustomerId
 from domain.routing import RoutingRule
+from domain.tenant.api_key import MAX_OVERLAP
 from domain.tenant.customer import CustomerAction
+from domain.tenant.ip_range import read_ip_ranges
 from domain.tenant.tenant import Tenant, TenantAction, TenantSettings
 from reli.tenant.v1 import tenant_pb2
 from reli.tenant.v1 import tenant_service_pb2 as pb
@@ -46,6 +53,7 @@ from reli.tenant.v1.tenant_service_pb2_grpc import (
 
 MAX_DISPLAY_NAME: Final = 100
 MAX_KEY_NAME: Final = 64
+MAX_METHODS: Final = 64
 MAX_EXTERNAL_ID: Final = 64
 MAX_BRANDING_BYTES: Final = 8_192
 MAX_BRANDING_DEPTH: Final = 16
@@ -53,6 +61,12 @@ MAX_BRANDING_DEPTH: Final = 16
 MAX_LIST: Final = 100
 SLUG: Final = r"[a-z0-9][a-z0-9-]{0,38}[a-z0-9]"
 PRINTABLE: Final = r"[\x20-\x7e]+"
+
+MAKE_KEYS: Final = {
+    *(f"reli.tenant.v1.ApiKeyService/{step}ApiKey" for step in ("Create", "Rotate")),
+    *(f"reli.tenant.v1.TenantAdminService/{step}TenantApiKey" for step in ("Create", "Rotate")),
+}
+"""What would give a service token a key that may do more than itself."""
 
 
 class TenantServicer(TenantServiceServicer):
@@ -104,10 +118,12 @@ class ApiKeyServicer(ApiKeyServiceServicer):
         self,
         *,
         create_api_key: CreateApiKey,
+        rotate_api_key: RotateApiKey,
         revoke_api_key: RevokeApiKey,
         read_api_keys: ReadApiKeys,
     ) -> None:
         self._create_api_key = create_api_key
+        self._rotate_api_key = rotate_api_key
         self._revoke_api_key = revoke_api_key
         self._read_api_keys = read_api_keys
 
@@ -120,6 +136,8 @@ class ApiKeyServicer(ApiKeyServiceServicer):
             call_of(request),
             name=text_of(request.name, field="name", maximum=MAX_KEY_NAME),
             scopes=read_scopes(request.scopes),
+            expires_at=read_optional_time(request, "expire_time"),
+            allowed_ip_ranges=read_ip_ranges(request.allowed_ip_ranges, field="allowed_ip_ranges"),
         )
         return pb.CreateApiKeyResponse(api_key=api_key_message(made.api_key), secret=made.secret)
 
@@ -139,6 +157,21 @@ class ApiKeyServicer(ApiKeyServiceServicer):
             call_of(request), ApiKeyId.parse(request.api_key_id, field="api_key_id")
         )
         return pb.RevokeApiKeyResponse(api_key=api_key_message(api_key))
+
+    async def RotateApiKey(
+        self, request: pb.RotateApiKeyRequest, context: Context
+    ) -> pb.RotateApiKeyResponse:
+        made = await self._rotate_api_key(
+            call_of(request),
+            ApiKeyId.parse(request.api_key_id, field="api_key_id"),
+            overlap=_overlap(request),
+            expires_at=read_optional_time(request, "expire_time"),
+        )
+        return pb.RotateApiKeyResponse(
+            api_key=api_key_message(made.successor),
+            secret=made.secret,
+            rotated_api_key=api_key_message(made.rotated),
+        )
 
 
 class CustomerServicer(CustomerServiceServicer):
@@ -221,6 +254,7 @@ class TenantAdminServicer(TenantAdminServiceServicer):
         change_tenant_state: ChangeTenantState,
         change_trading_state: ChangeTradingState,
         create_api_key: CreateApiKey,
+        rotate_api_key: RotateApiKey,
         revoke_api_key: RevokeApiKey,
         read_tenants: ReadTenants,
     ) -> None:
@@ -229,6 +263,7 @@ class TenantAdminServicer(TenantAdminServiceServicer):
         self._change_tenant_state = change_tenant_state
         self._change_trading_state = change_trading_state
         self._create_api_key = create_api_key
+        self._rotate_api_key = rotate_api_key
         self._revoke_api_key = revoke_api_key
         self._read_tenants = read_tenants
 
@@ -313,6 +348,9 @@ class TenantAdminServicer(TenantAdminServiceServicer):
             call_of(request).on(named_tenant(request)),
             name=text_of(request.name, field="name", maximum=MAX_KEY_NAME),
             scopes=read_scopes(request.scopes),
+            expires_at=read_optional_time(request, "expire_time"),
+            allowed_ip_ranges=read_ip_ranges(request.allowed_ip_ranges, field="allowed_ip_ranges"),
+            methods=_methods(request),
         )
         return pb.CreateTenantApiKeyResponse(
             api_key=api_key_message(made.api_key), secret=made.secret
@@ -326,6 +364,21 @@ class TenantAdminServicer(TenantAdminServiceServicer):
             ApiKeyId.parse(request.api_key_id, field="api_key_id"),
         )
         return pb.RevokeTenantApiKeyResponse(api_key=api_key_message(api_key))
+
+    async def RotateTenantApiKey(
+        self, request: pb.RotateTenantApiKeyRequest, context: Context
+    ) -> pb.RotateTenantApiKeyResponse:
+        made = await self._rotate_api_key(
+            call_of(request).on(named_tenant(request)),
+            ApiKeyId.parse(request.api_key_id, field="api_key_id"),
+            overlap=_overlap(request),
+            expires_at=read_optional_time(request, "expire_time"),
+        )
+        return pb.RotateTenantApiKeyResponse(
+            api_key=api_key_message(made.successor),
+            secret=made.secret,
+            rotated_api_key=api_key_message(made.rotated),
+        )
 
     async def _change(
         self,
@@ -343,6 +396,26 @@ def _customer_id(
     | pb.CloseCustomerRequest,
 ) -> CustomerId:
     return CustomerId.parse(request.customer_id, field="customer_id")
+
+
+def _methods(request: pb.CreateTenantApiKeyRequest) -> tuple[str, ...]:
+    """Return the methods of a service token in the order of their names."""
+    if len(request.methods) > MAX_METHODS:
+        raise InvalidArgument(f"at most {MAX_METHODS} methods", field="methods")
+    scopes = read_scopes(request.scopes)
+    for method in request.methods:
+        if method in MAKE_KEYS or find_scope(method) not in scopes:
+            raise InvalidArgument(
+                "methods must be full names of methods whose scopes are given, and make no keys",
+                field="methods",
+            )
+    return tuple(sorted(set(request.methods)))
+
+
+def _overlap(request: pb.RotateApiKeyRequest | pb.RotateTenantApiKeyRequest) -> timedelta:
+    if not request.HasField("overlap"):
+        raise InvalidArgument("overlap is required", field="overlap")
+    return read_duration(request.overlap, field="overlap", longest=MAX_OVERLAP)
 
 
 def _branding(message: Struct) -> dict[str, object]:

@@ -42,6 +42,7 @@ class EnvoyServer:
                 # No successor takes over its sockets, and several stacks can share a machine.
                 "--disable-hot-restart",
                 *["--concurrency", "2", "--log-level", "warning"],
+                *["--file-flush-interval-msec", "1000"],
             ],
             log=self.log,
         )

@@ -9,15 +9,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from adapters.envoy.config import Edge
 from adapters.envoy.descriptor import commented_set_path, descriptor_set_path
+from adapters.envoy.tls import Tls
 from adapters.openapi.site import write_site
 from app.database_url import APP_ROLE, WORK_ROLE, role_url
+from app.stack.certificate import ensure_certificate
 from app.stack.envoy import EnvoyServer
 from app.stack.nats import NatsServer
 from app.stack.ports import LOOPBACK, Ports, accepts_connections
@@ -37,6 +39,12 @@ _NOT_INHERITED = frozenset(
 )
 
 
+OWN: Final = "sandbox"
+"""The wire format of the sandbox's own."""
+
+DEFAULT_VENUES: Final[Mapping[str, str]] = {"alpha": OWN, "beta": OWN}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackOptions:
     """What a stack consists of and where it keeps its state."""
@@ -48,8 +56,10 @@ class StackOptions:
     database_url: str | None = None
     """Somebody else's server; without one we run our own."""
     nats_url: str | None = None
-    venues: tuple[str, ...] = ("alpha", "beta")
-    """The sandbox's: the first has the best price, the others are asked when it refuses."""
+    venues: Mapping[str, str] = field(default_factory=lambda: DEFAULT_VENUES)
+    """The sandbox's, each with its wire format: the first has the best price."""
+    cors_origins: tuple[str, ...] = ()
+    """The pages that may call from a browser, such as `https://app.example`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +68,10 @@ class ReadyStack:
 
     rest_url: str
     grpc_target: str
+    tls_url: str
+    """REST and gRPC as `rest_url` has them, encrypted."""
+    tls_certificate: str
+    """The file of the certificate that a client of `tls_url` has to trust."""
     serve_targets: tuple[str, ...]
     """Where each server itself listens for gRPC, for callers inside who pass no front door."""
     database_url: str
@@ -75,6 +89,7 @@ class _Venue:
     """One of the sandbox's liquidity providers."""
 
     name: str
+    wire_format: str
     position: int
     port: int
     admin_port: int
@@ -87,19 +102,25 @@ class _Venue:
         return [
             *["sandbox-venue", "--name", self.name, "--position", str(self.position)],
             *["--port", str(self.port), "--admin-port", str(self.admin_port)],
-            *["--data", str(data)],
+            *["--data", str(data), "--face", self.wire_format],
         ]
 
     def settings(self) -> dict[str, object]:
-        """What the app is told about it; see `SandboxLpSettings`."""
-        return {
+        """What the app is told about it; see `LpSettings`."""
+        common = {
             "name": self.name,
+            "adapter": self.wire_format,
             "url": f"http://{LOOPBACK}:{self.port}",
-            "deduplicates_client_order_id": True,
             "status_is_authoritative": True,
             "visibility_window_ms": 500,
             "quote_safety_margin_ms": 250,
         }
+        if self.wire_format == OWN:
+            return common | {"deduplicates_client_order_id": True}
+        # Imported only where there is one: the process that supervises a stack stays small.
+        from adapters.lp.sandbox.venue import FACES
+
+        return {**common, **FACES[self.wire_format].settings}
 
 
 class Stack:
@@ -138,8 +159,9 @@ class Stack:
 
     def start(self) -> ReadyStack:
         """Start every part; raises `StackFailure`, naming the one that would not."""
-        # With a base, REST answers on it and gRPC on the next port.
-        rest_port, grpc_port, admin_port = (self._ports.take() for _ in range(3))
+        # With a base, REST answers on it, gRPC on the next port and both with TLS on the third.
+        rest_port, grpc_port, tls_port, admin_port = (self._ports.take() for _ in range(4))
+        certificate, key = ensure_certificate(self._home / "tls")
 
         # What needs nobody else loads while the schema is brought up to date.
         database_url, socket_url, wait_for_postgres = self._start_postgres()
@@ -166,6 +188,8 @@ class Stack:
                 upstream_ports=serve_ports,
                 descriptor_set=descriptor_set_path().read_bytes(),
                 documents=write_site(self._home / "docs", commented_set_path().read_bytes()),
+                tls=Tls(port=tls_port, certificate=certificate, key=key),
+                cors_origins=self._options.cors_origins,
             ),
             log=self._log("envoy"),
         )
@@ -173,6 +197,8 @@ class Stack:
         return ReadyStack(
             rest_url=envoy.rest_url,
             grpc_target=envoy.grpc_target,
+            tls_url=f"https://{LOOPBACK}:{tls_port}",
+            tls_certificate=str(certificate),
             serve_targets=tuple(f"{LOOPBACK}:{port}" for port in serve_ports),
             database_url=database_url,
             nats_url=nats_url,
@@ -218,11 +244,12 @@ class Stack:
         venues = [
             _Venue(
                 name=name,
+                wire_format=wire_format,
                 position=position,
                 port=self._ports.take(),
                 admin_port=self._ports.take(),
             )
-            for position, name in enumerate(self._options.venues, start=1)
+            for position, (name, wire_format) in enumerate(self._options.venues.items(), start=1)
         ]
         launched = []
         for venue in venues:

@@ -12,12 +12,14 @@ class Call:
     """Attributes:
     tenant_id: the tenant whose rows are meant: the key's own, or the one an operator names.
     key: None when the caller gave no request id.
+    method: full name of the RPC.
     correlation_id: ties all effects of the call together.
     """
 
     tenant_id: TenantId
     api_key_id: ApiKeyId
     scopes: frozenset[Scope]
+    method: str
     correlation_id: str
     key: RequestKey | None = None
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 from uuid import UUID
 
+from app.usecase.audit_trail import AuditTrail, Change
 from app.usecase.call import Call
 from domain.errors import DomainError, Kind, all_errors
 from domain.ids import TypedId
@@ -23,16 +24,18 @@ class Once:
     """Runs an effect in one unit of work, at most once for each request id.
 
     The request row is written first and in the effect's own transaction, so a second request of
-    the same id waits for the first and then finds its outcome.
+    the same id waits for the first and then finds its outcome. Who did what to which thing is
+    recorded in the same transaction, a final refusal in the one that keeps it.
     """
 
     units_of_work: UnitOfWorkFactory
+    audit_trail: AuditTrail
 
     async def __call__(
         self,
         call: Call,
         resource_id: TypedId,
-        effect: Callable[[UnitOfWork], Awaitable[Result]],
+        effect: Callable[[UnitOfWork], Awaitable[Change[Result]]],
         replay: Callable[[UnitOfWork, UUID], Awaitable[Result]],
         on_refusal: Callable[[UnitOfWork, DomainError], Awaitable[None]] | None = None,
         *,
@@ -49,7 +52,10 @@ class Once:
                 known = await uow.requests.claim(call.key, resource_id.uuid)
                 if known is not None:
                     return await _outcome(uow, known, replay)
-            return await effect(uow)
+            change = await effect(uow)
+            if change.after is not None:
+                await uow.audit_log.add(self.audit_trail.record(call, change.after, change.before))
+            return change.result
 
         try:
             if in_company:
@@ -67,6 +73,7 @@ class Once:
                         return await _outcome(uow, first, replay)
                 if on_refusal is not None:
                     await on_refusal(uow, refusal)
+                await uow.audit_log.add(self.audit_trail.refusal(call, refusal))
             raise
 
 

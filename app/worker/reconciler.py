@@ -1,12 +1,14 @@
 """Reconciles continuously what can be asked for its statements."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from app.usecase.reconciliation.reconcile_feed import ReconcileFeed
+from app.usecase.reconciliation.reconcile_listing import ReconcileListing
 from domain.errors import DomainError
 from ports.lease import Lease
-from ports.reconciliation import StatementFeed
+from ports.reconciliation import StatementFeed, StatementListing
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +21,19 @@ class Reconciler:
 
     feeds: Sequence[StatementFeed]
     reconcile_feed: ReconcileFeed
+    listings: Sequence[StatementListing]
+    reconcile_listing: ReconcileListing
 
     async def __call__(self, _lease: Lease) -> bool:
+        asking: list[Callable[[], Awaitable[bool]]] = [
+            *(partial(self.reconcile_feed, feed) for feed in self.feeds),
+            *(partial(self.reconcile_listing, listing) for listing in self.listings),
+        ]
         has_more = False
         failure: DomainError | None = None
-        for feed in self.feeds:
+        for ask in asking:
             try:
-                has_more |= await self.reconcile_feed(feed)
+                has_more |= await ask()
             except DomainError as error:
                 failure = error
         if failure is not None:

@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from app.usecase.trade.execute_trade import ExecuteTrade
 from domain.errors import DomainError
+from domain.ids import TenantId
 from domain.trade.errors import StaleLease, TooManyLiveTrades
 from domain.trade.trade import Trade
 from ports.clock import Clock
@@ -25,6 +28,9 @@ class SupervisedTrades(TradeRunner):
 
     The lease of a running trade is renewed for as long as this process lives and is awake; of a
     dead or frozen one it runs out, and a worker takes the trade over.
+
+    One tenant accepts no more trades when its own take half of the places: those of a venue that
+    does not answer are long under way, and other tenants are not to wait for that.
     """
 
     def __init__(
@@ -41,26 +47,35 @@ class SupervisedTrades(TradeRunner):
         self._clock = clock
         self._lease_for = lease_for
         self._places = places
-        self._taken = 0
+        self._taken: Counter[TenantId] = Counter()
         self._running: set[asyncio.Task[Any]] = set()
 
     @property
     def free_places(self) -> int:
-        return self._places - self._taken
+        return self._places - self._taken.total()
 
-    def reserve(self) -> None:
-        if self._taken >= self._places:
+    def reserve(self, tenant_id: TenantId) -> None:
+        if self.free_places <= 0:
             raise TooManyLiveTrades("this server runs as many trades as it may; try again")
-        self._taken += 1
+        if self._taken[tenant_id] >= max(self._places // 2, 1):
+            raise TooManyLiveTrades("this server runs as many of your trades as it may; try again")
+        self._taken[tenant_id] += 1
 
-    def give_back(self) -> None:
-        self._taken -= 1
+    def give_back(self, tenant_id: TenantId) -> None:
+        self._taken[tenant_id] -= 1
+        if not self._taken[tenant_id]:
+            del self._taken[tenant_id]
+
+    def take_over(self, lease: TradeLease) -> None:
+        """Start a trade that was accepted elsewhere, whoever's it is."""
+        self._taken[lease.tenant_id] += 1
+        self.start(lease)
 
     def start(self, lease: TradeLease, accepted: Trade | None = None) -> Awaitable[Trade | None]:
         running = self._run(lease, accepted)
         task = asyncio.get_running_loop().create_task(running, name=str(lease.trade_id))
         self._running.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(partial(self._ended, lease.tenant_id))
         return asyncio.shield(task)
 
     async def drain(self) -> None:
@@ -99,6 +114,6 @@ class SupervisedTrades(TradeRunner):
             _log.warning("%s: lease not renewed: %s", lease.trade_id, error.message)
         return True
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
+    def _ended(self, tenant_id: TenantId, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
-        self._taken -= 1
+        self.give_back(tenant_id)

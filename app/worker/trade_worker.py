@@ -23,6 +23,5 @@ class TradeWorker:
             return False
         leases = await self.queue.claim(limit=limit, lease_for=self.lease_for)
         for lease in leases:
-            self.runner.reserve()
-            self.runner.start(lease)
+            self.runner.take_over(lease)
         return len(leases) == limit

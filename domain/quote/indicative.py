@@ -13,7 +13,7 @@ from domain.waterfall import Waterfall
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndicativeQuote:
     """Attributes:
-    lp: the LP whose answer was priced.
+    lp: the LP whose answer was priced, or the price source where no LP gave one.
     priced_at: the database's clock when its answer was there.
     """
 

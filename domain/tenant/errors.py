@@ -101,6 +101,48 @@ class ApiKeyRevoked(DomainError):
     reason = "API_KEY_REVOKED"
 
 
+class ApiKeyExpired(DomainError):
+    """The key has expired."""
+
+    kind = Kind.UNAUTHENTICATED
+    reason = "API_KEY_EXPIRED"
+
+
+class ApiKeyAddressRefused(DomainError):
+    """The call comes from an address that is in none of the key's ranges."""
+
+    kind = Kind.FORBIDDEN
+    reason = "API_KEY_ADDRESS_REFUSED"
+
+
+class ApiKeyMethodRefused(DomainError):
+    """The key is a service token, and the method is none of its methods."""
+
+    kind = Kind.FORBIDDEN
+    reason = "API_KEY_METHOD_REFUSED"
+
+
+class ApiKeyInternalOnly(DomainError):
+    """The key is a service token, and the call came through the front door for partners."""
+
+    kind = Kind.FORBIDDEN
+    reason = "API_KEY_INTERNAL_ONLY"
+
+
+class ApiKeyNotLive(DomainError):
+    """The key was revoked or has expired, so it cannot be rotated."""
+
+    kind = Kind.REFUSED
+    reason = "API_KEY_NOT_LIVE"
+
+
+class ApiKeyBeingRotated(DomainError):
+    """The key and the one that it was rotated to or from both live."""
+
+    kind = Kind.REFUSED
+    reason = "API_KEY_BEING_ROTATED"
+
+
 class ScopeMissing(DomainError):
     """The key does not carry the scope that the method needs."""
 

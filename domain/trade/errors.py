@@ -11,7 +11,10 @@ class TradeNotFound(DomainError):
 
 
 class TooManyLiveTrades(DomainError):
-    """This process already runs as many trades as it may; nothing was accepted."""
+    """This process already runs as many trades as it may, or as many of this tenant.
+
+    Nothing was accepted.
+    """
 
     kind = Kind.EXHAUSTED
     reason = "TOO_MANY_LIVE_TRADES"

@@ -16,6 +16,7 @@ from adapters.envoy.descriptor import descriptor_set_path
 from adapters.envoy.documents import Document
 from adapters.envoy.public_api import PublicApi, RestPath
 from adapters.envoy.refusals import REFUSALS, local_reply_config
+from adapters.envoy.tls import Tls
 
 DESCRIPTOR_SET = descriptor_set_path().read_bytes()
 EDGE = Edge(
@@ -27,6 +28,9 @@ EDGE = Edge(
 )
 
 
+ENCRYPTED = replace(EDGE, tls=Tls(port=6, certificate=Path("/a.pem"), key=Path("/b.pem")))
+
+
 def nodes(tree: Any, key: str) -> Iterator[Any]:
     """Find every value under `key`, however deep."""
     children = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ()
@@ -34,6 +38,16 @@ def nodes(tree: Any, key: str) -> Iterator[Any]:
         yield tree[key]
     for child in children:
         yield from nodes(child, key)
+
+
+def managers(edge: Edge = ENCRYPTED) -> dict[str, dict[str, Any]]:
+    """Return what manages the connections of each listener, by the listener's name."""
+    found = {}
+    for listener in bootstrap(edge)["static_resources"]["listeners"]:
+        [chain] = listener["filter_chains"]
+        [manager] = chain["filters"]
+        found[listener["name"]] = manager["typed_config"]
+    return found
 
 
 def public_routes(edge: Edge = EDGE) -> list[dict[str, Any]]:
@@ -65,7 +79,7 @@ def test_nothing_is_tried_twice() -> None:
 
 
 def test_the_public_listener_has_no_catch_all() -> None:
-    matches = [route["match"] for route in public_routes()]
+    matches = [route["match"] for route in public_routes() if "route" in route]
 
     for match in matches:
         if "prefix" in match:
@@ -135,6 +149,130 @@ def test_an_internal_header_is_stripped_on_every_listener(header: str) -> None:
 
         assert header in removed
         assert set(prefixes) == {"x-envoy-", "x-forwarded-", "x-reli-"}
+
+
+def test_the_caller_is_known_by_the_address_that_envoy_saw() -> None:
+    for manager in managers().values():
+        assert manager["use_remote_address"] is True
+        assert "xff_num_trusted_hops" not in manager
+
+
+def test_paths_are_tidied_before_anything_is_decided() -> None:
+    for manager in managers().values():
+        assert manager["normalize_path"] is True
+        assert manager["merge_slashes"] is True
+        assert manager["path_with_escaped_slashes_action"] == "REJECT_REQUEST"
+        options = manager["common_http_protocol_options"]
+        assert options["headers_with_underscores_action"] == "REJECT_REQUEST"
+
+
+def test_every_connection_is_bounded() -> None:
+    for listener in bootstrap(ENCRYPTED)["static_resources"]["listeners"]:
+        assert listener["per_connection_buffer_limit_bytes"] == 32 * 1024
+    for manager in managers().values():
+        assert manager["http2_protocol_options"] == {
+            "max_concurrent_streams": 100,
+            "initial_stream_window_size": 64 * 1024,
+            "initial_connection_window_size": 1024 * 1024,
+        }
+        assert manager["max_request_headers_kb"] == 16
+        assert manager["common_http_protocol_options"]["max_headers_count"] == 64
+        assert manager["common_http_protocol_options"]["idle_timeout"] == "300s"
+        assert manager["stream_idle_timeout"] == "300s"
+        assert manager["request_headers_timeout"] == "5s"
+    for name in ("public", "public_tls"):
+        assert managers()[name]["request_timeout"] == "10s"
+
+
+def test_all_connections_together_are_bounded() -> None:
+    overload = bootstrap(EDGE)["overload_manager"]
+    limits = {one["name"].rpartition(".")[2]: one for one in overload["resource_monitors"]}
+    [connections] = nodes(limits["global_downstream_max_connections"], "typed_config")
+    [heap] = nodes(limits["fixed_heap"], "typed_config")
+
+    assert connections["max_active_downstream_connections"] == 10_000
+    assert heap["max_heap_size_bytes"] == 2**30
+    assert "envoy.overload_actions.stop_accepting_requests" in {
+        action["name"] for action in overload["actions"]
+    }
+
+
+def test_streams_that_are_reset_at_once_are_counted() -> None:
+    [layer] = nodes(bootstrap(EDGE), "static_layer")
+
+    assert layer == {
+        "overload.premature_reset_total_stream_count": 500,
+        "overload.premature_reset_min_stream_lifetime_seconds": 1,
+        "http.max_requests_per_io_cycle": 10,
+    }
+
+
+def test_bodies_and_answers_are_bounded() -> None:
+    assert set(nodes(bootstrap(ENCRYPTED), "max_request_bytes")) == {64 * 1024}
+    assert set(nodes(bootstrap(ENCRYPTED), "max_response_body_size")) == {4 * 1024 * 1024}
+    for route in public_routes():
+        if "safe_regex" in route["match"] and "route" in route:
+            assert route["typed_per_filter_config"]["reli.body_limit"]["config"] == {}
+
+
+def test_no_filter_sends_a_request_to_another_route_than_was_chosen() -> None:
+    assert not list(nodes(bootstrap(ENCRYPTED), "clear_route_cache"))
+    assert set(nodes(bootstrap(ENCRYPTED), "match_incoming_request_route")) == {True}
+
+
+def test_what_the_transcoder_would_drop_is_shown_on_every_rest_route() -> None:
+    for name in ("public", "public_tls"):
+        filters = [one["name"] for one in managers()[name]["http_filters"]]
+
+        assert filters.index("reli.body_limit") < filters.index("reli.body_as_sent")
+        assert filters.index("reli.body_as_sent") < filters.index("reli.transcoder")
+    for route in public_routes():
+        if "safe_regex" in route["match"] and "route" in route:
+            assert route["typed_per_filter_config"]["reli.body_as_sent"]["config"] == {}
+    for options in nodes(bootstrap(ENCRYPTED), "request_validation_options"):
+        assert set(options.values()) == {True}
+
+
+def test_the_encrypted_listener_serves_what_the_other_one_serves() -> None:
+    plain, encrypted = managers()["public"], managers()["public_tls"]
+    differing = {key for key in plain if plain[key] != encrypted[key]}
+
+    assert plain.keys() == encrypted.keys()
+    assert differing == {"http_filters"}  # which asks callers to stay encrypted
+    assert "strict-transport-security" in json.dumps(encrypted)
+    assert "strict-transport-security" not in json.dumps(plain)
+
+
+def test_encryption_is_modern() -> None:
+    [context] = nodes(bootstrap(ENCRYPTED), "common_tls_context")
+    parameters = context["tls_params"]
+
+    assert parameters["tls_minimum_protocol_version"] == "TLSv1_2"
+    assert parameters["tls_maximum_protocol_version"] == "TLSv1_3"
+    assert context["alpn_protocols"] == ["h2", "http/1.1"]
+    for cipher in parameters["cipher_suites"]:
+        assert re.fullmatch(r"ECDHE-(ECDSA|RSA)-(AES(128|256)-GCM-.+|CHACHA20-POLY1305)", cipher)
+    assert list(nodes(bootstrap(ENCRYPTED), "transport_socket_connect_timeout")) == ["5s"]
+
+
+def test_every_public_call_is_logged_and_nothing_that_may_be_secret() -> None:
+    for name, manager in managers().items():
+        [log] = manager["access_log"]
+        [fields] = nodes(log, "json_format")
+
+        assert ("filter" in log) == (name == "internal")
+        assert {"request_id", "method", "path", "status", "peer", "duration_ms"} <= fields.keys()
+        said = {header for text in fields.values() for header in re.findall(r"REQ\(([^)]+)", text)}
+        assert said == {"X-REQUEST-ID", "X-ENVOY-ORIGINAL-METHOD?:METHOD"}
+        assert "NQ" in fields["path"]
+
+
+def test_no_page_may_call_unless_it_is_listed() -> None:
+    assert "cors" not in json.dumps(bootstrap(EDGE))
+
+    [policy] = nodes(bootstrap(replace(EDGE, cors_origins=("https://a.example",))), "reli.cors")
+    assert policy["allow_origin_string_match"] == [{"exact": "https://a.example"}]
+    assert "allow_credentials" not in policy
 
 
 @pytest.mark.parametrize("foreign", ["x-a!b", "x|y", "trace-bin", "grpc-previous-rpc-attempts"])

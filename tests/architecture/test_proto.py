@@ -20,8 +20,12 @@ STREAMS_OF_RESPONSES = {
     "ExportTenantBooks",
     "GetStatement",
     "GetTenantStatement",
+    "StreamEvents",
     "StreamQuotes",
 }
+
+LOGS = {"ListEvents"}
+"""Read on from a sequence, which stands for ever and in every view, and not from a page's token."""
 
 PATHS = PublicApi.read(descriptor_set_path().read_bytes()).paths
 
@@ -30,6 +34,7 @@ PUBLIC = {"GetSigningKeys": "GET /.well-known/jwks.json"}
 
 WITHOUT_TENANT = {
     "CreateTenant",
+    "FetchStatement",
     "ListLps",
     "SetInstrumentTradingState",
     "SetLpTradingState",
@@ -40,7 +45,7 @@ WITHOUT_TENANT = {
 """What is of the house alone, or of all."""
 ADMIN = [rpc for rpc in RPCS if rpc.service.endswith("AdminService")]
 TENANT = [rpc for rpc in RPCS if not rpc.service.endswith("AdminService")]
-LISTS = [rpc for rpc in RPCS if rpc.method.name.startswith("List")]
+LISTS = [rpc for rpc in RPCS if rpc.method.name.startswith("List") and rpc.method.name not in LOGS]
 READS = [rpc for rpc in RPCS if rpc.method.name.startswith(("Get", "List", "Stream"))]
 LIVE = {rpc.method.name for rpc in RPCS if rpc.method.name.startswith("Stream")}
 

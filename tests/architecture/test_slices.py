@@ -9,8 +9,8 @@ from tests.support.golden import ROOT
 from tests.support.protos import SERVICES
 
 SLICES = sorted({path.parents[1].name for path in (ROOT / "proto/reli").rglob("*_service.proto")})
-# What the others offer is not the books' own: events, reference data and play money have no
-# domain folder.
+# What the others offer is not the books' own: the audit log, events, reference data and play money
+# have no domain folder.
 WITH_A_DOMAIN = ["ledger", "liquidity", "quote", "reconciliation", "tenant", "trade"]
 
 RIM = ["app/rpc/{}.py", "adapters/wire/{}.py", "proto/reli/{}/v1"]
@@ -26,6 +26,7 @@ FLOORS = [
 
 def test_the_slices_are_those_with_a_service() -> None:
     assert SLICES == [
+        "audit",
         "event",
         "ledger",
         "liquidity",

@@ -10,6 +10,8 @@ from secrets import randbelow
 import uvloop
 from rich.console import Console
 
+from adapters.lp.sandbox.venue import FACES
+from app.stack.stack import DEFAULT_VENUES
 from tests.chaos.run import Options, run
 
 
@@ -20,6 +22,13 @@ def main() -> int:
     parser.add_argument("--customers", type=int, default=200)
     parser.add_argument("--rate", type=float, default=40, help="actions a second, of all together")
     parser.add_argument("--only", default="", help="only such faults, as in 'kill postgres'")
+    parser.add_argument(
+        "--venues",
+        nargs="+",
+        choices=sorted(FACES),
+        metavar="FORMAT",
+        help=f"a venue of each wire format, of {', '.join(FACES)}; without it, two of our own",
+    )
     parser.add_argument("--json", type=Path, help="also write the report here")
     parser.add_argument("--home", type=Path, help="keep the stack's state and logs here")
     arguments = parser.parse_args()
@@ -36,8 +45,10 @@ def main() -> int:
             seconds=arguments.minutes * 60,
             home=arguments.home or Path(scratch),
             customers=arguments.customers,
+            tenants=max(4, len(arguments.venues or ())),
             actions_per_s=arguments.rate,
             only=arguments.only,
+            venues={name: name for name in arguments.venues or ()} or DEFAULT_VENUES,
         )
         say(f"seed {seed}")
         report = uvloop.run(run(options, say))

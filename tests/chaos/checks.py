@@ -20,6 +20,7 @@ from adapters.nats.bus import STREAM, SUBJECT_ROOT
 from app.audit.run import audit
 from app.usecase.house.mirror_trades import CONSUMER
 from domain.ids import AttemptId, DepositId, EventId, QuoteId, TenantId, TradeId
+from ports.audit import order_keys
 from tests.chaos.history import DepositRecord, History, TradeRecord
 
 QUIET_WITHIN_S: Final = 60.0
@@ -71,7 +72,9 @@ FROM core.attempts WHERE sent_at IS NOT NULL
 """
 
 _QUOTES: Final = """
-SELECT count(*) FILTER (WHERE verdict NOT IN ('used', 'outbid')), count(*) FROM core.lp_answers
+SELECT count(*) FILTER (WHERE verdict IN ('failed', 'refused', 'too_late', 'unusable')),
+    count(*) FILTER (WHERE verdict NOT IN ('not_asked', 'outranked'))
+FROM core.lp_answers
 """
 
 _TRADES: Final = """
@@ -108,6 +111,7 @@ class Settled:
 
     Attributes:
         states: trades by state, as the database has them.
+        executions: by venue.
         late_fills: breaks of late fills, by the state of their trades.
         duplicates: messages on the bus beyond the first of their id.
     orders, quotes: how many the venues answered badly or not at all, of how many.
@@ -118,7 +122,7 @@ class Settled:
     events: int = 0
     messages: int = 0
     duplicates: int = 0
-    executions: int = 0
+    executions: Counter[str] = field(default_factory=Counter)
     orders: tuple[int, int] = (0, 0)
     quotes: tuple[int, int] = (0, 0)
     audit_checks: int = 0
@@ -302,8 +306,9 @@ async def _check_executions(
 ) -> None:
     """Count each trade's executions in the venues' own books."""
     trades = {
-        str(AttemptId(row["id"])): (TenantId(row["tenant_id"]), TradeId(row["trade_id"]))
-        for row in await connection.fetch("SELECT tenant_id, id, trade_id FROM core.attempts")
+        (row["lp"], key): (TenantId(row["tenant_id"]), TradeId(row["trade_id"]))
+        for row in await connection.fetch("SELECT * FROM core.attempts")
+        for key in order_keys(AttemptId(row["id"]), row["lp_reference"])
     }
     executions: dict[tuple[TenantId, TradeId], list[str]] = defaultdict(list)
     async with aiohttp.ClientSession() as session:
@@ -311,8 +316,8 @@ async def _check_executions(
             async with session.get(f"{url}/v1/book") as response:
                 book = await response.json()
             for one in book["executions"]:
-                found.executions += 1
-                trade = trades.get(one["client_order_id"])
+                found.executions[name] += 1
+                trade = trades.get((name, one["client_order_id"]))
                 if trade is None:
                     history.violate("execution", "", one["order_id"], f"{name}: nobody's order")
                 else:

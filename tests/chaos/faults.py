@@ -26,7 +26,6 @@ WIPE: Final = "wipe"
 PROXY_FAULTS: Final = ("cut", "cut after", "delay", "blackhole")
 
 _GROUPS: Final = ("serve", "work", POSTGRES, NATS, ENVOY)
-_PROXIED: Final = (POSTGRES, NATS, "alpha", "beta")
 
 # Shuffled and dealt again and again: a short run sees most of it, a long one all of it evenly.
 _DECK: Final = (
@@ -134,7 +133,7 @@ class Faults:
             self._deck = self.random.sample(deck, len(deck))
         kind, group = self._deck.pop()
         if group == "proxy":
-            return kind, f"proxy of {self.random.choice(_PROXIED)}"
+            return kind, f"proxy of {self.random.choice([*self.proxies])}"
         return kind, self.random.choice(self.stack.named(group))
 
     async def _fire(self, kind: str, target: str) -> None:

@@ -23,6 +23,7 @@ ZERO: Final = Decimal(0)
 _FAULTY_DIGITS: Final = "2345678"
 _FAULTY_SHARE: Final = 0.27
 """With what the admin port does, three answers in ten are faulty."""
+_PLAIN_SHARE: Final = 0.2
 
 # Refused by its own trade, or a quote that was acknowledged and then is not there: never.
 _EXPECTED_REFUSALS: Final = frozenset({"INSUFFICIENT_FUNDS", "QUOTE_CANCELED", "QUOTE_EXPIRED"})
@@ -365,7 +366,12 @@ class Customer:
         return await self.market.decide(method, path, self.key, body, is_write=body is not None)
 
     def _size(self) -> Decimal:
-        """Return an amount whose digits tell the venues how to behave."""
+        """Return an amount whose digits tell the venues how to behave.
+
+        Now and then it has so few that every venue trades it.
+        """
+        if self.random.random() < _PLAIN_SHARE:
+            return Decimal(f"0.000{self.random.randint(1, 9)}")
         digits = "".join(
             self.random.choice(_FAULTY_DIGITS) if self.random.random() < _FAULTY_SHARE else "1"
             for _ in range(2)

@@ -58,7 +58,7 @@ class Report:
                 "replays": self.history.replays,
                 "balances_compared": self.history.balances_compared,
                 "venue_answers": {"orders": self.found.orders, "quotes": self.found.quotes},
-                "executions": self.found.executions,
+                "executions": dict(self.found.executions),
                 "late_fills": dict(self.found.late_fills),
                 "events": self.found.events,
                 "messages": self.found.messages,
@@ -116,7 +116,7 @@ class Report:
         yield "trades by state", _counts(found.states)
         yield "orders answered badly", _share(found.orders)
         yield "quotes answered badly", _share(found.quotes)
-        yield "executions at the venues", f"{found.executions:,}"
+        yield "executions at the venues", _counts(found.executions)
         yield "filled late, by state", _counts(found.late_fills) or "none"
         yield (
             "events, messages, twice",

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from random import Random
@@ -12,7 +13,7 @@ from typing import Final
 
 import aiohttp
 
-from app.stack.stack import ReadyStack, StackOptions
+from app.stack.stack import DEFAULT_VENUES, ReadyStack, StackOptions
 from tests.chaos.checks import Aftermath, check, read_logs, until_quiet
 from tests.chaos.faults import Faults, Say, Supervisor, misbehave
 from tests.chaos.history import History
@@ -24,12 +25,14 @@ from tests.chaos.stack import ChaosStack
 
 SETUP_AT_ONCE: Final = 8
 DECIDE_WITHIN_S: Final = 40.0
+_PRIMARY_BACKUP: Final = {"instrument": "BTC-NGN", "rule": "ROUTING_RULE_PRIMARY_BACKUP"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """Attributes:
     actions_per_s: how much all customers together do, while nothing fails.
+    venues: their wire formats by name; each is the primary of one tenant in turn.
     """
 
     seed: int
@@ -41,6 +44,7 @@ class Options:
     work: int = 2
     actions_per_s: float = 40.0
     only: str = ""
+    venues: Mapping[str, str] = field(default_factory=lambda: DEFAULT_VENUES)
 
 
 async def run(
@@ -56,7 +60,10 @@ async def run(
     proxies: dict[str, Proxy] = {}
     front = fronting(proxies)
     stack_options = StackOptions(
-        home=options.home, serve_processes=options.serve, work_processes=options.work
+        home=options.home,
+        serve_processes=options.serve,
+        work_processes=options.work,
+        venues=options.venues,
     )
     async with AsyncExitStack() as stack:
         parts = stack.enter_context(ChaosStack(stack_options, front=front))
@@ -141,6 +148,11 @@ async def _make_customers(market: Market, ready: ReadyStack, options: Options) -
             "POST", f"/v1/tenants/{tenant_id}/apiKeys", operator, {"name": "chaos"}, is_write=False
         )
         tenants.append((tenant_id, key.body["secret"]))
+        names = deque(options.venues)
+        names.rotate(-number)
+        terms = {"lp_order": [*names], "routings": [_PRIMARY_BACKUP]}
+        path = f"/v1/tenants/{tenant_id}/terms"
+        await market.decide("PATCH", path, operator, terms, is_write=False)
     at_once = asyncio.Semaphore(SETUP_AT_ONCE)
 
     async def make(number: int) -> Customer:

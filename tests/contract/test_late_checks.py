@@ -19,6 +19,7 @@ from domain.errors import VersionConflict
 from domain.ids import AttemptId, BreakId, TenantId, TradeId
 from domain.reconciliation.break_ import Break, BreakKind, LateFill
 from domain.reconciliation.errors import BreakNotFound
+from domain.trade.attempt import AttemptState
 from domain.trade.errors import StaleLease
 from domain.trade.late_check import LATE_LOOKS, LateCheck, plan_late_check
 from domain.trade.outcome import Filled
@@ -192,6 +193,52 @@ async def test_a_late_fill_is_noted_in_the_history_with_a_version_of_its_own(rig
     with pytest.raises(VersionConflict):
         async with rig.begin() as uow:
             await uow.late_checks.note_fill(noted)
+
+
+async def test_noting_a_late_fill_leaves_the_other_attempts_as_they_are(rig: Rig) -> None:
+    trade = await rig.an_absent_trade()
+    fill = Filled(
+        base=trade.base_amount,
+        quote=trade.waterfall.lp,
+        venue_order_id="alpha-7",
+        evidence="status: filled",
+    )
+    first, second = trade.attempts
+    out_of_date = replace(trade, attempts=(first, replace(second, state=AttemptState.UNKNOWN)))
+
+    async with rig.begin() as uow:
+        await uow.late_checks.note_fill(out_of_date.fill_late(1, fill, actor="work"))
+
+    assert (await rig.trade(trade.id)).attempts == trade.attempts
+
+
+async def test_who_waits_for_a_trade_sees_what_became_of_its_attempts_meanwhile(rig: Rig) -> None:
+    trade = await rig.an_absent_trade()
+
+    async def read() -> Trade:
+        async with rig.begin() as uow:
+            return await uow.trades.get(trade.id, lock=True)
+
+    connection = await asyncpg.connect(rig.platform.settings.database_url)
+    try:
+        async with connection.transaction():
+            await connection.execute(
+                "UPDATE core.trades SET version = version + 1 WHERE id = $1", trade.id.uuid
+            )
+            await connection.execute(
+                "UPDATE core.attempts SET reason = 'meanwhile' WHERE trade_id = $1", trade.id.uuid
+            )
+            reading = asyncio.create_task(read())
+            while not await connection.fetchval(  # noqa: ASYNC110 - nobody tells that one waits
+                "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
+            ):
+                await asyncio.sleep(0.01)
+        found = await reading
+    finally:
+        await connection.close()
+
+    assert found.version == trade.version + 1
+    assert {attempt.reason for attempt in found.attempts} == {"meanwhile"}
 
 
 async def test_a_break_is_read_as_it_was_stored(rig: Rig) -> None:

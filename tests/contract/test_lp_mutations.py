@@ -8,25 +8,30 @@ cannot notice it, and only the others are played with it.
 """
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import aiohttp
 import pytest
 
 from adapters.lp import http, signing
+from adapters.lp.listing import MAX_PAGES
 from adapters.lp.okx.config import OkxLpConfig
 from adapters.lp.reading import WRONG_ECHO
-from app.certify.bench import Plant, Role, nothing_planted
+from app.certify.bench import NOTHING_PLANTED, Plant, Role
 from app.certify.certify import Grade, judge
 from app.certify.rules import RULES
 from app.certify.rules.rule import Rule
 from app.certify.subject import SUBJECTS, Subject
 from domain.amount import Amount, TooManyDigits
 from domain.quote.pricing import AmountTooSmall
+from domain.reconciliation.period import Period
+from domain.reconciliation.statement import Source, SourceKind
 from domain.side import Side
 from domain.trade.outcome import ORDER_NOT_FOUND, Absent, Filled, NotSent, Rejected, Unknown
 from ports.liquidity import (
@@ -39,10 +44,14 @@ from ports.liquidity import (
     LpStatus,
     LpUnavailable,
 )
+from ports.market import Catalogue
+from ports.reconciliation import StatementListing
 
 Told = TypeVar("Told")
 Quoting = Callable[[LpQuoteRequest, Awaitable[LpQuote]], Awaitable[LpQuote]]
 Executing = Callable[[dict[str, Any], Awaitable[ExecutionOutcome]], Awaitable[ExecutionOutcome]]
+Fetch = Callable[[], Awaitable[bytes]]
+Listing = Callable[[Period, Fetch], Awaitable[bytes]]
 Looking = Callable[[dict[str, Any], Awaitable[LpStatus]], Awaitable[LpStatus]]
 
 
@@ -77,6 +86,21 @@ class Mutant(LiquidityProvider):
 
     async def get_status(self, **order: Any) -> LpStatus:
         return await self.looking(order, self.inner.get_status(**order))
+
+
+@dataclass
+class MutantListing(StatementListing):
+    """A listing with something in the way of its statements."""
+
+    inner: StatementListing
+    listing: Listing
+
+    @property
+    def source(self) -> Source:
+        return self.inner.source
+
+    async def fetch(self, period: Period, catalogue: Catalogue) -> bytes:
+        return await self.listing(period, partial(self.inner.fetch, period, catalogue))
 
 
 @dataclass(frozen=True)
@@ -131,6 +155,46 @@ class Recorder(LiquidityProvider):
         return told
 
 
+@dataclass
+class ListingRecorder(StatementListing):
+    """A listing of which all is kept that it is asked and tells."""
+
+    inner: StatementListing
+    role: Role
+    calls: list[Call] = field(repr=False)
+
+    @property
+    def source(self) -> Source:
+        return self.inner.source
+
+    async def fetch(self, period: Period, catalogue: Catalogue) -> bytes:
+        try:
+            told = await self.inner.fetch(period, catalogue)
+        except BaseException as error:
+            self.calls.append(Call(self.role, "fetch", (period, catalogue), error))
+            raise
+        self.calls.append(Call(self.role, "fetch", (period, catalogue), told))
+        return told
+
+
+class ReplayedListing(StatementListing):
+    """Tells again what was told at one call, if it is asked the same."""
+
+    call: Call
+
+    @property
+    def source(self) -> Source:
+        return Source(SourceKind.LP, "replayed")
+
+    async def fetch(self, period: Period, catalogue: Catalogue) -> bytes:
+        if (period, catalogue) != self.call.asked:
+            raise AssertionError("something else is asked")
+        if isinstance(self.call.told, BaseException):
+            raise self.call.told
+        told: bytes = self.call.told
+        return told
+
+
 class Replayed(LiquidityProvider):
     """Tells again what was told at one call, if it is asked the same."""
 
@@ -165,9 +229,11 @@ class Replayed(LiquidityProvider):
         return self.call.told
 
 
-async def ask_again(lp: LiquidityProvider, call: Call) -> object:
+async def ask_again(lp: LiquidityProvider, listing: StatementListing, call: Call) -> object:
     """Return what an adapter tells or raises when it is asked the same."""
     try:
+        if call.method == "fetch":
+            return await listing.fetch(*call.asked)
         if call.method == "capabilities":
             return lp.capabilities
         if call.method == "request_quote":
@@ -184,7 +250,7 @@ class Mutation:
     patched: replaces code of the adapter as long as its block lasts.
     """
 
-    plant: Plant = nothing_planted
+    plant: Plant = NOTHING_PLANTED
     patched: Callable[[], AbstractContextManager[None]] = nullcontext
     subject: str = "okx"
 
@@ -194,11 +260,12 @@ class Mutation:
             # What is patched is about clocks, credentials and slowness. Hostile answers are of the
             # true time, repeat no credential and come at once.
             return not rule.id.endswith("-hostile")
-        replayed = Replayed()
-        lps = {role: self.plant(role, replayed) for role in Role}
+        replayed, replayed_listing = Replayed(), ReplayedListing()
+        lps = {role: self.plant.lp(role, replayed) for role in Role}
+        listings = {role: self.plant.listing(role, replayed_listing) for role in Role}
         for call in calls:
-            replayed.call = call
-            if await ask_again(lps[call.role], call) != call.told:
+            replayed.call = replayed_listing.call = call
+            if await ask_again(lps[call.role], listings[call.role], call) != call.told:
                 return True
         return False
 
@@ -211,7 +278,16 @@ def of(role: Role = Role.USUAL, *, subject: str = "okx", **mutated: Any) -> Muta
             Mutant(lp, **{name: make() for name, make in mutated.items()}) if each is role else lp
         )
 
-    return Mutation(plant, subject=subject)
+    return Mutation(Plant(lp=plant), subject=subject)
+
+
+def of_listing(listing: Callable[[], Listing], role: Role = Role.USUAL) -> Mutation:
+    """Mutate the statements that who plays a role is told."""
+
+    def plant(each: Role, inner: StatementListing) -> StatementListing:
+        return MutantListing(inner, listing()) if each is role else inner
+
+    return Mutation(Plant(listing=plant))
 
 
 def one_more(amount: Amount) -> Amount:
@@ -468,6 +544,146 @@ def unprintable(said: Any, order: dict[str, Any]) -> Any:
     return replace(said, evidence=f"{said.evidence}\n")
 
 
+# Statements
+
+A_TRADE: Final = {
+    "order_id": "nobody-s",
+    "client_order_id": "nobody-s",
+    "side": "buy",
+    "base_asset": "BTC",
+    "base_amount": "0.02",
+    "quote_asset": "NGN",
+    "quote_amount": "1.00",
+    "execute_time": "2026-03-02T09:30:00Z",
+}
+
+
+def written(document: dict[str, Any]) -> bytes:
+    return json.dumps(document).encode()
+
+
+def statement_of(period: Period, *trades: dict[str, Any]) -> bytes:
+    return written(
+        {
+            "source": "okx",
+            "start_time": period.starts_at.isoformat(),
+            "end_time": period.ends_at.isoformat(),
+            "balances": [],
+            "trades": trades,
+        }
+    )
+
+
+def says(change: Callable[[dict[str, Any]], object]) -> Callable[[], Listing]:
+    """Change what a statement says, in place."""
+
+    def made() -> Listing:
+        async def listing(period: Period, fetch: Fetch) -> bytes:
+            document = json.loads(await fetch())
+            change(document)
+            return written(document)
+
+        return listing
+
+    return made
+
+
+def more_for_sales(document: dict[str, Any]) -> None:
+    for trade in document["trades"]:
+        if trade["side"] == "sell":
+            trade["quote_amount"] = f"{trade['quote_amount']}".replace(".00", ".09")
+
+
+def another_order_id(document: dict[str, Any]) -> None:
+    for trade in document["trades"]:
+        trade["order_id"] = trade["order_id"][::-1]
+
+
+def one_page_only(document: dict[str, Any]) -> None:
+    del document["trades"][:-100]
+
+
+def nothing_of_the_last_second(document: dict[str, Any]) -> None:
+    trades = document["trades"]
+    document["trades"] = [one for one in trades if "T23:59:59" not in one["execute_time"]]
+
+
+def the_rejected_order_too(document: dict[str, Any]) -> None:
+    if [trade["execute_time"] for trade in document["trades"]] == ["2026-03-02T09:30:01Z"]:
+        document["trades"].append(A_TRADE)
+
+
+def other_bytes_each_time() -> Listing:
+    told = 0
+
+    async def listing(period: Period, fetch: Fetch) -> bytes:
+        nonlocal told
+        told += 1
+        return await fetch() + told * b" "
+
+    return listing
+
+
+def refused(error: LpUnavailable, mark: str) -> bool:
+    """Tell a refusal by its cause and by what was wrong."""
+    return mark in f"{error.metadata['cause']}: {error.__cause__}"
+
+
+def tells_anyway(
+    mark: str, *trades: dict[str, Any], told_before: bool | None = None
+) -> Callable[[], Listing]:
+    """Make a statement of what is none; only after one that was, or only before any."""
+
+    def made() -> Listing:
+        has_told = False
+
+        async def listing(period: Period, fetch: Fetch) -> bytes:
+            nonlocal has_told
+            try:
+                content = await fetch()
+            except LpUnavailable as error:
+                if not refused(error, mark) or told_before is (not has_told):
+                    raise
+                return statement_of(period, *trades)
+            has_told = True
+            return content
+
+        return listing
+
+    return made
+
+
+def adds_pages_up() -> Listing:
+    """Tell what was on both of two pages twice."""
+
+    async def listing(period: Period, fetch: Fetch) -> bytes:
+        try:
+            return await fetch()
+        except LpUnavailable as error:
+            if not refused(error, WRONG_ECHO):
+                raise
+        try:
+            document = json.loads(await fetch())
+        except LpUnavailable as error:
+            raise LpUnavailable("not even at the second try", cause=WRONG_ECHO) from error
+        return written({**document, "trades": 2 * document["trades"]})
+
+    return listing
+
+
+def never_gives_up() -> Listing:
+    async def listing(period: Period, fetch: Fetch) -> bytes:
+        for _ in range(MAX_PAGES):
+            try:
+                return await fetch()
+            except LpUnavailable as error:
+                if not refused(error, WRONG_ECHO):
+                    raise
+        raise LpUnavailable("no statement", cause="LP_TOO_OFTEN")
+
+    return listing
+
+
 # Patches
 
 
@@ -495,9 +711,9 @@ def hides_nothing() -> Iterator[None]:
 def timed_out_in_the_body(error: Callable[[], Exception]) -> AbstractContextManager[None]:
     read = http._read
 
-    async def reading(response: aiohttp.ClientResponse) -> bytes:
+    async def reading(response: aiohttp.ClientResponse, most: int) -> bytes:
         try:
-            return await read(response)
+            return await read(response, most)
         except TimeoutError:
             raise error() from None
 
@@ -569,6 +785,20 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
     "status-hostile": of(looking=answers(absent, where=unknown("fillBaseSz is missing"))),
     "status-echo": of(looking=believes_any_fill),
     "evidence-storable": of(looking=answers(unprintable, where=is_a(Filled))),
+    "statement-told": of_listing(says(more_for_sales)),
+    "statement-keyed": of_listing(says(another_order_id)),
+    "statement-complete": of_listing(says(one_page_only)),
+    "statement-once": of_listing(adds_pages_up),
+    "statement-of-its-day": of_listing(says(nothing_of_the_last_second)),
+    "statement-of-executions": of_listing(says(the_rejected_order_too)),
+    "statement-same": of_listing(other_bytes_each_time),
+    "statement-unreachable": of_listing(tells_anyway("LP_UNREACHABLE"), Role.CUT_OFF),
+    "statement-wrong-secret": of_listing(tells_anyway("LP_HTTP_401"), Role.STRANGER),
+    "statement-failures": of_listing(tells_anyway("LP_HTTP_503", told_before=False)),
+    "statement-whole": of_listing(tells_anyway("LP_HTTP_503", told_before=True)),
+    "statement-bounded": of_listing(never_gives_up),
+    "statement-hostile": of_listing(tells_anyway("fillBaseSz is missing", A_TRADE)),
+    "statement-multiplies": of_listing(tells_anyway("do not multiply", A_TRADE)),
 }
 
 
@@ -587,7 +817,14 @@ async def records() -> Mapping[str, Mapping[Rule, Sequence[Call]]]:
 
 async def recorded(subject: Subject, rule: Rule) -> Sequence[Call]:
     calls: list[Call] = []
-    finding = await judge(subject, rule, lambda role, lp: Recorder(lp, role, calls))
+    finding = await judge(
+        subject,
+        rule,
+        Plant(
+            lp=lambda role, lp: Recorder(lp, role, calls),
+            listing=lambda role, listing: ListingRecorder(listing, role, calls),
+        ),
+    )
     assert finding.grade is not Grade.BROKEN, finding.detail
     assert calls or finding.grade is Grade.BESIDE
     return calls

@@ -11,6 +11,7 @@ from domain.ids import AttemptId, BreakId, TenantId, TradeId
 from tests.crash.database import Row, Snapshot
 from tests.crash.ports import Stream
 from tests.crash.venue import Execution, Venue
+from tests.crash.wire import WireVenue
 from tests.crash.workload import ACCEPT, Heard
 
 ENDED: Final = frozenset({"settled", "rejected"})
@@ -25,7 +26,7 @@ class Evidence:
 
     tenant_id: TenantId
     rows: Snapshot
-    venues: Mapping[str, Venue]
+    venues: Mapping[str, Venue | WireVenue]
     heard: Sequence[Heard]
     stream: Stream
     deposits: Mapping[str, int]

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from domain.amount import Amount
 from domain.asset import Instrument
@@ -31,7 +32,6 @@ from ports.trade import TradeLease, TradeQueue
 from ports.unit_of_work import Result, UnitOfWork, UnitOfWorkFactory, Work
 from reli.event.v1 import event_pb2
 from tests.crash.faults import Answer, BusFault, Fault, Port
-from tests.crash.venue import Venue
 from tests.crash.watch import COMMITTED
 from tests.crash.world import Actor, Crashed, Turn, World
 
@@ -274,13 +274,26 @@ def _logged(event: StampedEvent) -> LoggedEvent:
     )
 
 
+class TurnVenue(Protocol):
+    """A venue of a run, whatever is between it and the platform."""
+
+    name: str
+
+    def latency(self) -> float:
+        """Return how long the next answer takes, in seconds."""
+
+    def line(self, clock: Clock) -> LiquidityProvider:
+        """Return what a process with that clock has of it; all answers come at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class TurnLp(LiquidityProvider):
     """One actor's line to a venue."""
 
     world: World
     actor: Actor
-    venue: Venue
+    venue: TurnVenue
+    line: LiquidityProvider
 
     @property
     def name(self) -> str:
@@ -288,12 +301,12 @@ class TurnLp(LiquidityProvider):
 
     @property
     def capabilities(self) -> LpCapabilities:
-        return self.venue.capabilities
+        return self.line.capabilities
 
     async def request_quote(self, request: LpQuoteRequest) -> LpQuote:
         async with self.world.call(self.actor, Port.LP, "request quote") as turn:
             turn.delay = self.venue.latency()
-            given = self.venue.give_quote(request)
+            given = await self.line.request_quote(request)
             self.world.trace.add("quote", self.name, request, given)
         return given
 
@@ -309,7 +322,14 @@ class TurnLp(LiquidityProvider):
     ) -> ExecutionOutcome:
         async with self.world.call(self.actor, Port.LP, "execute") as turn:
             turn.delay = self.venue.latency()
-            outcome = self.venue.take_order(client_order_id, reference)
+            outcome = await self.line.execute(
+                client_order_id=client_order_id,
+                reference=reference,
+                instrument=instrument,
+                side=side,
+                base=base,
+                quote=quote,
+            )
             turn.answer = Answer.NO if isinstance(outcome, Rejected) else Answer.OTHER
             self.world.trace.add("execute", self.name, client_order_id, reference, outcome)
         return outcome
@@ -325,8 +345,13 @@ class TurnLp(LiquidityProvider):
     ) -> LpStatus:
         async with self.world.call(self.actor, Port.LP, "status") as turn:
             turn.delay = self.venue.latency()
-            expires_at = self.world.time.seconds(lp_quote_expires_at)
-            status = self.venue.tell_status(client_order_id, expires_at)
+            status = await self.line.get_status(
+                client_order_id=client_order_id,
+                reference=reference,
+                instrument=instrument,
+                side=side,
+                lp_quote_expires_at=lp_quote_expires_at,
+            )
             is_no = isinstance(status, Rejected | Absent)
             turn.answer = Answer.NO if is_no else Answer.OTHER
             self.world.trace.add("status", self.name, client_order_id, status)

@@ -19,6 +19,7 @@ from adapters.postgres.trade import PostgresTradeQueue
 from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from app.container import ANSWER_WITHIN, LEASE, LIVE_TRADES, PATIENCE
 from app.usecase.announce import Announce
+from app.usecase.audit_trail import AuditTrail
 from app.usecase.call import Call
 from app.usecase.event.bury_event import BuryEvent
 from app.usecase.house.mirror_trades import CONSUMER as HOUSE_BOOK
@@ -66,6 +67,7 @@ from tests.crash.ports import (
     TurnUnits,
 )
 from tests.crash.venue import Venue
+from tests.crash.wire import WireVenue
 from tests.crash.world import Actor, World
 from tests.support.builders import an_lp
 from tests.support.chain import SIGNER
@@ -86,7 +88,7 @@ class Surroundings:
     database: Database
     catalogue: Catalogue
     house_id: TenantId
-    venues: Mapping[str, Venue]
+    venues: Mapping[str, Venue | WireVenue]
     stream: Stream
     canary: Canary
     nonce: int
@@ -138,7 +140,7 @@ def _parts(around: Surroundings, actor: Actor, random: Random, *, engine: Any) -
     )
     announce = Announce(ids)
     lps = {
-        name: around.canary.wrap_lp(TurnLp(world, actor, venue), ids)
+        name: around.canary.wrap_lp(TurnLp(world, actor, venue, venue.line(clock)), ids)
         for name, venue in around.venues.items()
     }
     desk = LpDesk(SteadyBoard({name: an_lp(name) for name in lps}), clock, CircuitRule())
@@ -155,7 +157,8 @@ def _parts(around: Surroundings, actor: Actor, random: Random, *, engine: Any) -
     )
     look_late = LookLate(units, ids, announce, lps, actor.name, LATE_LOOKS)
     runner = SupervisedTrades(execute, units, clock, lease_for=LEASE, places=LIVE_TRADES)
-    return _Parts(clock, ids, units, announce, Once(units), lps, desk, runner, look_late)
+    once = Once(units, AuditTrail(ids))
+    return _Parts(clock, ids, units, announce, once, lps, desk, runner, look_late)
 
 
 def start_server(around: Surroundings, actor: Actor, random: Random) -> Server:

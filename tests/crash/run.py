@@ -4,8 +4,8 @@ import asyncio
 import gc
 import logging
 from collections import Counter
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from random import Random
@@ -24,7 +24,7 @@ from domain.ledger.account import AccountKey, AccountKind
 from domain.ledger.entry import Entry, EntrySource
 from domain.ledger.transfer import Transfer
 from ports.market import Catalogue
-from tests.crash.canary import Canary
+from tests.crash.canary import NONE, Canary
 from tests.crash.clock import SeededIds, VirtualLoop, VirtualTime, this_month
 from tests.crash.database import Database, Place, TracedConnection
 from tests.crash.faults import Appetite, FaultPlan
@@ -34,11 +34,18 @@ from tests.crash.processes import Server, Surroundings, start_server, start_work
 from tests.crash.trace import Trace
 from tests.crash.venue import Traits, Venue
 from tests.crash.watch import watched_trades
+from tests.crash.wire import WireVenue, open_wire_venues
 from tests.crash.workload import BASE, QUOTE, Market
 from tests.crash.world import Actor, Violation, World
 
 RATE: Final = 150
 """Kobo for one satoshi."""
+
+NAMES: Final = ("alpha", "beta")
+WIRE_EVERY: Final = 4
+"""One run in so many trades at venues of two wire formats, unless a bug is planted elsewhere."""
+WIRE_STEP: Final = 10_000
+"""Satoshis of which every venue trades a multiple."""
 
 REST_WITHIN_S: Final = 240.0
 LOOK_EVERY_S: Final = 0.5
@@ -116,27 +123,32 @@ class Theatre:
         if self.executions % VACUUM_EVERY == 0:
             await self.database.vacuum()
             gc.collect()
-        stage = await _Stage.set_up(self, world, stream, canary, self.nonces.getrandbits(32))
-        TracedConnection.trace = trace
-        found: list[str] = []
-        try:
-            await stage.perform()
-        except Violation as violation:
-            found.append(str(violation))
-        TracedConnection.trace = None
-        for actor in list(world.actors):
-            world.kill(actor)
-        for task in stage.customers:
-            task.cancel()
-        await world.settle()
-        found += world.alarms
-        evidence = await stage.evidence()
-        found += violations(evidence)
-        trace.add(sorted(set(found)))
-        behaviors: Counter[str] = Counter()
-        for venue in stage.around.venues.values():
-            behaviors += venue.fired
-        behaviors += late_fills(evidence)
+        cast = stream("cast")
+        by_wire = canary is NONE and number % WIRE_EVERY == WIRE_EVERY - 1
+        async with self._venues(world, stream, cast, by_wire=by_wire) as venues:
+            nonce = self.nonces.getrandbits(32)
+            stage = await _Stage.set_up(self, world, stream, cast, venues, canary, nonce)
+            stage.market.step = WIRE_STEP if by_wire else 1
+            TracedConnection.trace = trace
+            found: list[str] = []
+            try:
+                await stage.perform()
+            except Violation as violation:
+                found.append(str(violation))
+            TracedConnection.trace = None
+            for actor in list(world.actors):
+                world.kill(actor)
+            for task in stage.customers:
+                task.cancel()
+            await world.settle()
+            found += world.alarms
+            evidence = await stage.evidence()
+            found += violations(evidence)
+            trace.add(sorted(set(found)))
+            behaviors: Counter[str] = Counter()
+            for venue in venues.values():
+                behaviors += venue.fired
+            behaviors += late_fills(evidence)
         return Result(
             number=number,
             violations=sorted(set(found)),
@@ -147,6 +159,20 @@ class Theatre:
             behaviors=behaviors,
             states=Counter(world.states.values()),
         )
+
+    @asynccontextmanager
+    async def _venues(
+        self, world: World, stream: Callable[[str], Random], cast: Random, *, by_wire: bool
+    ) -> AsyncIterator[Mapping[str, Venue | WireVenue]]:
+        """Have two venues, behind their ports or behind two wire formats."""
+        if by_wire:
+            async with open_wire_venues(NAMES, world.time, stream("wire")) as venues:
+                yield venues
+        else:
+            yield {
+                name: Venue(name, Traits.draw(cast), world.time, stream(f"venue {name}"), RATE)
+                for name in NAMES
+            }
 
 
 @dataclass(slots=True)
@@ -170,15 +196,12 @@ class _Stage:
         theatre: Theatre,
         world: World,
         stream: Callable[[str], Random],
+        random: Random,
+        venues: Mapping[str, Venue | WireVenue],
         canary: Canary,
         nonce: int,
     ) -> "_Stage":
-        random = stream("cast")
         ids = SeededIds(world.time, stream("ids"), nonce=nonce)
-        venues = {
-            name: Venue(name, Traits.draw(random), world.time, stream(f"venue {name}"), RATE)
-            for name in ("alpha", "beta")
-        }
         around = Surroundings(
             world=world,
             database=theatre.database,

@@ -12,6 +12,7 @@ from domain.ids import TypedId
 
 _IDS = re.compile(
     r"[a-z]+_[0-7][0-9a-hjkmnp-tv-z]{25}"
+    r"|[0-9a-f]{32}"
     r"|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 )
 _SHORTEST_ID = 30

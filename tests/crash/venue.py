@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from random import Random
 from typing import Final
@@ -12,8 +12,10 @@ from domain.asset import Instrument
 from domain.ids import AttemptId
 from domain.side import Side
 from domain.trade.outcome import Absent, Filled, NotSent, Rejected, Unknown
+from ports.clock import Clock
 from ports.liquidity import (
     ExecutionOutcome,
+    LiquidityProvider,
     LpCapabilities,
     LpQuote,
     LpQuoteRequest,
@@ -151,6 +153,9 @@ class Venue:
         if self.behaves or self.traits.is_quick:
             return self.random.uniform(0.001, 0.3)
         return self.random.choice((0.05, 0.5, 1.5, 5.0))
+
+    def line(self, clock: Clock) -> "PortLine":
+        return PortLine(self)
 
     def give_quote(self, request: LpQuoteRequest) -> LpQuote:
         if not self.behaves and self.traits.is_wild and self.random.random() < 0.08:
@@ -311,6 +316,48 @@ class Venue:
             venue_order_id=decided.id,
             evidence=f"execution {decided.id}",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class PortLine(LiquidityProvider):
+    """The port itself: nothing is between a process and the venue."""
+
+    venue: Venue
+
+    @property
+    def name(self) -> str:
+        return self.venue.name
+
+    @property
+    def capabilities(self) -> LpCapabilities:
+        return self.venue.capabilities
+
+    async def request_quote(self, request: LpQuoteRequest) -> LpQuote:
+        return self.venue.give_quote(request)
+
+    async def execute(
+        self,
+        *,
+        client_order_id: AttemptId,
+        reference: str,
+        instrument: Instrument,
+        side: Side,
+        base: Amount,
+        quote: Amount,
+    ) -> ExecutionOutcome:
+        return self.venue.take_order(client_order_id, reference)
+
+    async def get_status(
+        self,
+        *,
+        client_order_id: AttemptId,
+        reference: str,
+        instrument: Instrument,
+        side: Side,
+        lp_quote_expires_at: datetime,
+    ) -> LpStatus:
+        expires_at = self.venue.time.seconds(lp_quote_expires_at)
+        return self.venue.tell_status(client_order_id, expires_at)
 
 
 # A "no" leads to the next venue, where most can go wrong; so does one that is a lie.

@@ -45,7 +45,11 @@ class Heard:
 
 @dataclass(slots=True, kw_only=True)
 class Market:
-    """What the customers of one run do and hear."""
+    """What the customers of one run do and hear.
+
+    Attributes:
+        step: what amounts of the base asset are a multiple of, in its minor unit.
+    """
 
     world: World
     random: Random
@@ -55,6 +59,7 @@ class Market:
     customer_id: CustomerId
     api_key_id: ApiKeyId
     servers: Callable[[], list[Server]]
+    step: int = 1
     heard: list[Heard] = field(default_factory=list)
     asked: set[tuple[str, str]] = field(default_factory=set)
 
@@ -83,7 +88,7 @@ class Market:
         assets = self.catalogue.assets
         is_base = random.random() < 0.7
         fixed = (
-            Amount(assets[BASE], random.randint(100_000, 20_000_000))
+            Amount(assets[BASE], random.randint(100_000, 20_000_000) // self.step * self.step)
             if is_base
             else Amount(assets[QUOTE], random.randint(20_000_000, 2_000_000_000))
         )
@@ -127,6 +132,7 @@ class Market:
                     tenant_id=self.tenant_id,
                     api_key_id=self.api_key_id,
                     scopes=frozenset(TENANT_SCOPES),
+                    method=rpc,
                     correlation_id=str(self.ids.new(CallId)),
                     key=key,
                 )

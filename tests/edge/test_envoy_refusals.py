@@ -108,7 +108,7 @@ async def test_malformed_json_is_refused(
     assert app.calls == []
 
 
-@pytest.mark.parametrize("query", ["nope=1", "page_size=x", "page_size=1.5"])
+@pytest.mark.parametrize("query", ["page_size=x", "page_size=1.5"])
 async def test_a_query_that_means_nothing_is_refused(
     rest: aiohttp.ClientSession, app: StandInApp, query: str
 ) -> None:

@@ -33,6 +33,7 @@ from domain.ids import (
     CustomerId,
     DeadLetterId,
     EntryId,
+    EventId,
     LpSettlementId,
     QuoteId,
     TenantId,
@@ -42,6 +43,7 @@ from domain.ids import (
 )
 from domain.ledger.account import AccountKind
 from reli.auth.v1 import access_pb2
+from reli.event.v1 import event_service_pb2 as event_pb
 from reli.ledger.v1 import ledger_pb2
 from reli.ledger.v1 import ledger_service_pb2 as ledger_pb
 from reli.quote.v1 import quote_service_pb2 as quote_pb
@@ -54,6 +56,7 @@ from reli.trade.v1 import trade_service_pb2 as trade_pb
 from tests.support.chain import chain_books
 from tests.support.closes import close_days
 from tests.support.dead_letters import a_dead_letter
+from tests.support.event_log import stamp_events
 from tests.support.lp_settlements import an_lp_desk
 from tests.support.platform import (
     Client,
@@ -76,8 +79,8 @@ FORBIDDEN: Final = grpc.StatusCode.PERMISSION_DENIED
 UNAUTHENTICATED: Final = grpc.StatusCode.UNAUTHENTICATED
 
 NOTHING: Final[Mapping[str, int]] = {}
-THE_REQUEST: Final = {"requests": 1}
-THE_REQUEST_AND_BOTH_IDS: Final = {"requests": 1, "burned_ids": 2}
+THE_REQUEST: Final = {"requests": 1, "audit_records": 1}
+THE_REQUEST_AND_BOTH_IDS: Final = {"requests": 1, "audit_records": 1, "burned_ids": 2}
 
 INNER_WORDS: Final = re.compile(
     r"Traceback|Error\b|Exception|<class|\.py\b|\bNone\b|asyncpg|sqlalchemy|core\.|constraint"
@@ -92,6 +95,7 @@ STUCK: Final = "0.00007761"
 """An amount at which the primary venue cuts the line."""
 SPARE_INSTRUMENT: Final = "ETH-ZAR"
 SET_TENANT: Final = "TenantAdminService/SetTenantTradingState"
+FETCH: Final = "ReconciliationAdminService/FetchStatement"
 SET_LP: Final = "LiquidityAdminService/SetLpTradingState"
 SET_INSTRUMENT: Final = "MarketAdminService/SetInstrumentTradingState"
 FAR_WORSE: Final = "0.00007791"
@@ -114,6 +118,8 @@ class World:
     house_id: str
     slug: str
     key_id: str
+    revoked_key_id: str
+    spare_key_ids: Sequence[str]
     reader: Client
     minter: Client
     revoked: Client
@@ -155,6 +161,8 @@ class World:
     trade_break_id: str = ""
     proposed_break_id: str = ""
     break_resolution_id: str = ""
+    event_id: str = ""
+    foreign_event_id: str = ""
     dead_letter_id: str = ""
     replayed_letter_id: str = ""
     foreign_letter_id: str = ""
@@ -213,11 +221,11 @@ async def a_world(platform: Platform) -> World:
     foreign_tenant_id, foreign = await platform.a_tenant()
     admin = platform.operator.tenant_admin
     tenant = (await admin.GetTenant(tenant_pb.GetTenantRequest(tenant_id=tenant_id))).tenant
-    key, revoked = [
+    key, revoked, *spare = [
         await admin.CreateTenantApiKey(
             tenant_pb.CreateTenantApiKeyRequest(tenant_id=tenant_id, name="spare")
         )
-        for _ in range(2)
+        for _ in range(5)
     ]
     await admin.RevokeTenantApiKey(
         tenant_pb.RevokeTenantApiKeyRequest(tenant_id=tenant_id, api_key_id=revoked.api_key.id)
@@ -235,6 +243,8 @@ async def a_world(platform: Platform) -> World:
         house_id=str(platform.environment.house_id),
         slug=tenant.slug,
         key_id=key.api_key.id,
+        revoked_key_id=revoked.api_key.id,
+        spare_key_ids=[one.api_key.id for one in spare],
         reader=await platform.a_client(tenant_id, [access_pb2.SCOPE_READ]),
         minter=await platform.a_client(
             tenant_id, [access_pb2.SCOPE_SANDBOX, access_pb2.SCOPE_KEYS]
@@ -255,6 +265,11 @@ async def a_world(platform: Platform) -> World:
     await make_receipt(platform, world.tenant_id, world.trade_id)
     await _add_trading_states(world)
     await _add_lp_settlements(world)
+    await stamp_events(platform)
+    world.event_id, world.foreign_event_id = [
+        (await each.events.ListEvents(event_pb.ListEventsRequest(page_size=1))).events[0].id
+        for each in (client, foreign)
+    ]
     return world
 
 
@@ -501,6 +516,11 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
     "ApiKeyService/CreateApiKey": lambda w: {"name": "k", "scopes": [access_pb2.SCOPE_READ]},
     "ApiKeyService/ListApiKeys": lambda w: {},
     "ApiKeyService/RevokeApiKey": lambda w: {"api_key_id": w.key_id},
+    "ApiKeyService/RotateApiKey": lambda w: {
+        "api_key_id": w.spare_key_ids[0],
+        "overlap": timedelta(hours=1),
+    },
+    "AuditService/ListAuditRecords": lambda w: {},
     "CustomerService/CreateCustomer": lambda w: {"external_id": "new"},
     "CustomerService/GetCustomer": lambda w: {"customer_id": w.customer_id},
     "CustomerService/ListCustomers": lambda w: {},
@@ -525,7 +545,12 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
     "TenantAdminService/CreateTenantApiKey": lambda w: {"tenant_id": w.tenant_id, "name": "k"},
     "TenantAdminService/RevokeTenantApiKey": lambda w: {
         "tenant_id": w.tenant_id,
-        "api_key_id": w.key_id,
+        "api_key_id": w.spare_key_ids[2],
+    },
+    "TenantAdminService/RotateTenantApiKey": lambda w: {
+        "tenant_id": w.tenant_id,
+        "api_key_id": w.spare_key_ids[1],
+        "overlap": timedelta(hours=1),
     },
     "MarketService/ListAssets": lambda w: {},
     "MarketService/ListInstruments": lambda w: {},
@@ -555,6 +580,9 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
         "request_id": new_request_id(),
     },
     "QuoteService/CancelQuote": lambda w: {"quote_id": w.other_quote_id},
+    "EventService/ListEvents": lambda w: {"after": 0},
+    "EventService/GetEvent": lambda w: {"event_id": w.event_id},
+    "EventService/StreamEvents": lambda w: {"after": 0},
     **dict.fromkeys(
         ("QuoteService/GetIndicativeQuote", "QuoteService/StreamQuotes"),
         lambda w: {
@@ -581,6 +609,10 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
         "source": BANK,
         "format": "STATEMENT_FORMAT_CSV",
         "content": csv_statement(NOW - timedelta(hours=2), NOW),
+    },
+    "ReconciliationAdminService/FetchStatement": lambda w: {
+        "lp": "alpha",
+        "day": (datetime.now(UTC) - timedelta(days=1)).date().isoformat(),
     },
     "ReconciliationService/ListBreaks": lambda w: {},
     "ReconciliationAdminService/ListBreaks": lambda w: {"tenant_id": w.tenant_id},
@@ -858,6 +890,7 @@ ID_FIELDS: Final = [
         *("tenant_id", "customer_id", "api_key_id", "quote_id", "trade_id", "resolution_id"),
         *(
             "dead_letter_id",
+            "event_id",
             "lp_settlement_id",
             "account_id",
             "entry_id",
@@ -879,6 +912,7 @@ MAY_BE_EMPTY: Final = {
     ("TradeService/ListTrades", "customer_id"),
     ("TradeAdminService/ListStuckTrades", "tenant_id"),
     ("EventAdminService/ListDeadLetters", "tenant_id"),
+    ("AuditService/ListAuditRecords", "api_key_id"),
     ("SandboxService/CreateDeposit", "customer_id"),
     *(("LedgerAdminService/CreateEntry", f"transfers.0.{name}") for name in
       ("debit_account_id", "credit_account_id", "pending_id")),
@@ -994,10 +1028,10 @@ async def test_an_amount_of_no_asset_is_refused(
             )
 
 
-PAGED: Final = [rpc for rpc, _ in fields_of("page_size")]
+PAGED: Final = [rpc for rpc, _ in fields_of("page_token")]
 
 
-@pytest.mark.parametrize("name", PAGED)
+@pytest.mark.parametrize("name", [rpc for rpc, _ in fields_of("page_size")])
 async def test_a_page_is_1_to_200_long(world: World, name: str) -> None:
     async with leaving(world, NOTHING):
         for size in (-1, 201, 2**31 - 1, -(2**31)):
@@ -1141,6 +1175,7 @@ TEXTS: Final = {
     ("ReconciliationAdminService/ResolveBreak", "note"): 500,
     **{(rpc, "reason"): 200 for rpc in (SET_TENANT, SET_LP, SET_INSTRUMENT)},
     (SET_LP, "lp"): 31,
+    (FETCH, "lp"): 31,
     (SET_INSTRUMENT, "instrument"): 33,
     ("LpSettlementAdminService/ProposeLpSettlement", "lp"): 64,
     ("LpSettlementAdminService/SettleLpSettlement", "evidence"): 500,
@@ -1226,6 +1261,8 @@ APPROVE: Final = "TradeAdminService/ApproveResolution"
 IMPORT: Final = "ReconciliationAdminService/ImportStatement"
 RESOLVE_BREAK: Final = "ReconciliationAdminService/ResolveBreak"
 APPROVE_BREAK: Final = "ReconciliationAdminService/ApproveBreakResolution"
+EVENT: Final = "EventService/GetEvent"
+EVENT_VIEWS: Final = ("EventService/ListEvents", "EventService/StreamEvents")
 REPLAY: Final = "EventAdminService/ReplayDeadLetter"
 PROPOSE_PAYMENT: Final = "LpSettlementAdminService/ProposeLpSettlement"
 APPROVE_PAYMENT: Final = "LpSettlementAdminService/ApproveLpSettlement"
@@ -1245,6 +1282,10 @@ TERMS: Final = "TenantAdminService/UpdateTenantTerms"
 CREATE: Final = "TenantAdminService/CreateTenant"
 KEY: Final = "ApiKeyService/CreateApiKey"
 TENANT_KEY: Final = "TenantAdminService/CreateTenantApiKey"
+GET_TENANT: Final = "reli.tenant.v1.TenantService/GetCurrentTenant"
+SUSPEND: Final = "TenantAdminService/SuspendTenant"
+ROTATE: Final = "ApiKeyService/RotateApiKey"
+ROTATE_TENANT_KEY: Final = "TenantAdminService/RotateTenantApiKey"
 
 
 def price_cases(rpc: str) -> list[Any]:
@@ -1601,6 +1642,15 @@ TENANT_CASES: Final = [
     case("halt the house", SET_TENANT, {"tenant_id": lambda w: w.house_id}, INVALID,
          "INVALID_ARGUMENT", "tenant_id"),
     case("an unknown LP", SET_LP, {"lp": "gamma"}, INVALID, "UNKNOWN_LP"),
+    case("an unknown LP", FETCH, {"lp": "gamma"}, INVALID, "UNKNOWN_LP"),
+    *(
+        case(f"day {day!r}", FETCH, {"day": day}, INVALID, "INVALID_ARGUMENT", "day")
+        for day in ("", "yesterday", "2026-02-30", "20260302", "2026-03-02T00:00:00Z")
+    ),
+    *(
+        case(f"day {day}", FETCH, {"day": day}, INVALID, "STATEMENT_TIME_OUT_OF_RANGE")
+        for day in ("1970-01-01", "9999-12-30")
+    ),
     case("no such instrument", SET_INSTRUMENT, {"instrument": "BTC-XYZ"}, MISSING,
          "INSTRUMENT_NOT_FOUND"),
     case("many LPs", TERMS, {"lp_order": ["x"] * 101}, INVALID, "INVALID_ARGUMENT", "lp_order"),
@@ -1632,6 +1682,60 @@ TENANT_CASES: Final = [
             ("with a balance", "Close", lambda w: w.customer_id, "BALANCE_NOT_ZERO"),
         )
     ),
+    *(
+        case(f"range {text!r}", rpc, {"allowed_ip_ranges": [text]}, INVALID, "INVALID_ARGUMENT",
+            "allowed_ip_ranges")
+        for rpc in (KEY, TENANT_KEY)
+        for text in ("", "home", "10.0.0.1/8", "10.0.0.0/33", "::ffff:10.0.0.0/104", "1" * 60_000)
+    ),
+    *(
+        case("33 ranges", rpc, {"allowed_ip_ranges": [f"10.{n}.0.0/17" for n in range(33)]},
+            INVALID, "INVALID_ARGUMENT", "allowed_ip_ranges")
+        for rpc in (KEY, TENANT_KEY)
+    ),
+    *(
+        case(f"method {methods[-1][:60]!r}", TENANT_KEY, {"tenant_id": tenant,
+            "scopes": [scope], "methods": methods}, INVALID, "INVALID_ARGUMENT", "methods")
+        for tenant, scope, methods in (
+            (lambda w: w.tenant_id, access_pb2.SCOPE_READ, [GET_TENANT]),
+            (lambda w: w.house_id, access_pb2.SCOPE_READ, ["reli.tenant.v1." + SUSPEND]),
+            *(
+                (lambda w: w.house_id, access_pb2.SCOPE_OPERATOR, [name])
+                for name in (
+                    *("", "GetTenant", "/" + GET_TENANT, GET_TENANT, "x" * 60_000, "a\0b/c"),
+                    *("grpc.health.v1.Health/Check", "reli.tenant.v1." + TENANT_KEY),
+                    "reli.tenant.v1." + ROTATE_TENANT_KEY,
+                )
+            ),
+            (lambda w: w.house_id, access_pb2.SCOPE_READ, [GET_TENANT] * 65),
+        )
+    ),
+    *(
+        case(f"expires {why}", rpc, {"expire_time": instant}, INVALID, "INVALID_ARGUMENT",
+            "expire_time")
+        for rpc in (KEY, TENANT_KEY, ROTATE, ROTATE_TENANT_KEY)
+        for why, instant in (
+            ("in the past", Timestamp(seconds=1_700_000_000)),
+            ("before all time", Timestamp(seconds=-1)),
+            ("never in our calendar", Timestamp(seconds=2**60)),
+        )
+    ),
+    *(
+        case(f"overlap {why}", rpc, {"overlap": overlap}, INVALID, "INVALID_ARGUMENT", "overlap")
+        for rpc in (ROTATE, ROTATE_TENANT_KEY)
+        for why, overlap in (
+            ("missing", None),
+            ("negative", Duration(seconds=-1)),
+            ("of more than a week", Duration(seconds=7 * 86_400, nanos=1_000)),
+            ("of no duration", Duration(seconds=1, nanos=2**31 - 1)),
+            ("of an age", Duration(seconds=2**62)),
+        )
+    ),
+    *(
+        case("revoked", rpc, {"api_key_id": lambda w: w.revoked_key_id}, REFUSED,
+            "API_KEY_NOT_LIVE")
+        for rpc in (ROTATE, ROTATE_TENANT_KEY)
+    ),
     case("no scope", KEY, {"scopes": []}, INVALID, "INVALID_ARGUMENT", "scopes"),
     *(
         case(f"scope {scope}", rpc, {"scopes": [1, scope]}, INVALID, "INVALID_ARGUMENT", "scopes")
@@ -1652,6 +1756,7 @@ TENANT_CASES: Final = [
             ("MarketAdminService/ListTradingStateChanges", "TENANT_NOT_FOUND"),
             (TENANT_KEY, "TENANT_NOT_FOUND"),
             ("TenantAdminService/RevokeTenantApiKey", "API_KEY_NOT_FOUND"),
+            (ROTATE_TENANT_KEY, "API_KEY_NOT_FOUND"),
             (ENTRY, "TENANT_NOT_FOUND"),
             (BATCH, "TENANT_NOT_FOUND"),
             (LOAD, "TENANT_NOT_FOUND"),
@@ -1669,12 +1774,10 @@ TENANT_CASES: Final = [
             ("TradeAdminService/GetTenantTradeReceipt", "TRADE_NOT_FOUND"),
         )
     ),
-    case(
-        "unknown",
-        "ApiKeyService/RevokeApiKey",
-        {"api_key_id": lambda w: an_id(ApiKeyId)},
-        MISSING,
-        "API_KEY_NOT_FOUND",
+    *(
+        case("unknown", f"ApiKeyService/{step}ApiKey", {"api_key_id": lambda w: an_id(ApiKeyId)},
+            MISSING, "API_KEY_NOT_FOUND")
+        for step in ("Revoke", "Rotate")
     ),
 ]  # fmt: skip
 
@@ -2082,6 +2185,38 @@ LIABILITY_CASES: Final = [
 
 EVENT_CASES: Final = [
     *(
+        case(f"{why} event", EVENT, {"event_id": event}, MISSING, "EVENT_NOT_FOUND")
+        for why, event in (
+            ("unknown", lambda w: an_id(EventId)),
+            ("another tenant's", lambda w: w.foreign_event_id),
+        )
+    ),
+    *(
+        case(f"{view}, {why}", view, change, INVALID, reason, field)
+        for view in EVENT_VIEWS
+        for why, change, reason, field in (
+            ("before the first", {"after": -1}, "INVALID_ARGUMENT", "after"),
+            ("far ahead", {"after": 2**63 - 1}, "EVENT_SEQUENCE_AHEAD", "after"),
+            ("until nothing", {"until": 0}, "INVALID_ARGUMENT", "until"),
+            ("until the past", {"after": 2, "until": 1}, "INVALID_ARGUMENT", "until"),
+            ("no type", {"types": [""]}, "INVALID_ARGUMENT", "types"),
+            ("half a type", {"types": ["quote.created", "trade"]}, "INVALID_ARGUMENT", "types"),
+            ("a type to be", {"types": ["trade.settled\n"]}, "INVALID_ARGUMENT", "types"),
+            ("too many types", {"types": ["trade.settled"] * 51}, "INVALID_ARGUMENT", "types"),
+        )
+    ),
+    *(
+        case(
+            f"wait {seconds}.{nanos:09} s",
+            EVENT_VIEWS[0],
+            {"wait": Duration(seconds=seconds, nanos=nanos)},
+            INVALID,
+            "INVALID_ARGUMENT",
+            "wait",
+        )
+        for seconds, nanos in ((0, 0), (-1, 0), (4, 1_000_000), (0, 999), (1, 2_000_000_000))
+    ),
+    *(
         case(f"{why} letter", REPLAY, {"dead_letter_id": letter}, MISSING, "DEAD_LETTER_NOT_FOUND")
         for why, letter in (
             ("unknown", lambda w: an_id(DeadLetterId)),
@@ -2376,12 +2511,23 @@ async def test_a_key_cannot_give_what_it_does_not_have(world: World) -> None:
 
 
 async def test_the_unchanged_calls_succeed(platform: Platform) -> None:
-    """Without this, a case could be refused for what it does not mean to be wrong."""
+    """Without this, a case could be refused for what it does not mean to be wrong.
+
+    Of each that changes something the audit log has one record, and of no other any.
+    """
     fresh = await a_world(platform)
+    began_at = await platform.owner.fetchval("SELECT core.now()")
 
     assert GOOD.keys() == RPCS.keys()
     for name in RPCS:
         await fresh.call(name, changed(fresh, name, {}))
+
+    recorded = await platform.owner.fetch(
+        "SELECT method, refusal_reason FROM core.audit_records WHERE recorded_at >= $1", began_at
+    )
+    assert sorted(map(tuple, recorded)) == sorted(
+        (rpc.path.removeprefix("/"), "") for rpc in RPCS.values() if rpc.changes_something
+    )
 
 
 async def test_what_is_refused_when_it_is_left_out_the_contract_requires(

@@ -202,7 +202,9 @@ async def test_a_refused_request_replays_its_refusal_and_a_new_one_has_its_own_f
     assert await _outcome(client.accept(quote.id, request_id)) == refused
 
 
-async def test_a_refusal_leaves_no_row_but_its_request(platform: Platform) -> None:
+async def test_a_refusal_leaves_no_row_but_its_request_and_its_audit_record(
+    platform: Platform,
+) -> None:
     tenant_id, client = await _a_tenant_of_alpha(platform)
     customer_id = await platform.a_funded_customer(client, "1.00")
     quote = await _quote(client, customer_id, "0.01")
@@ -212,7 +214,8 @@ async def test_a_refusal_leaves_no_row_but_its_request(platform: Platform) -> No
 
     assert isinstance(refused, Refusal)
     after = await rows_of(platform.owner, tenant_id)
-    assert {table for table in after if after[table] != before[table]} == {"requests"}
+    changed = {table for table in after if after[table] != before[table]}
+    assert changed == {"requests", "audit_records"}
 
 
 async def test_the_header_and_the_field_are_one_request_id(platform: Platform) -> None:

@@ -1,14 +1,22 @@
 """Indicative quotes: what a firm one would cost, shared among all who ask, and kept nowhere."""
 
 import asyncio
+from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
 import pytest
 
+from app.usecase.quote.get_indicative_quote import PriceQuestion
+from domain.amount import Amount
+from domain.asset import Instrument
+from domain.ids import TenantId
+from domain.side import Side
+from ports.price_source import Indication, IndicativeSource
 from reli.quote.v1 import indicative_quote_pb2
 from reli.quote.v1 import quote_service_pb2 as pb
 from tests.support.audit import rows_of
+from tests.support.builders import btc
 from tests.support.platform import BUY, SELL, Client, Platform, amount, refusal_of
 from tests.support.stage import until
 
@@ -108,3 +116,31 @@ async def test_where_nobody_gives_a_price_there_is_none(platform: Platform) -> N
 
     refusal = refusal_of(caught.value)
     assert (refusal.reason, refusal.retry) == ("NO_LIQUIDITY", "same_request")
+
+
+@dataclass(frozen=True)
+class Elsewhere(IndicativeSource):
+    """An exchange where a whole bitcoin costs one naira."""
+
+    @property
+    def name(self) -> str:
+        return "elsewhere"
+
+    async def look(self, instrument: Instrument, side: Side, fixed: Amount) -> Indication:
+        return Indication(base=fixed, quote=Amount(instrument.quote, fixed.units // 10**6))
+
+
+async def test_a_price_elsewhere_is_told_only_where_no_lp_gives_one(platform: Platform) -> None:
+    tenant_id, _ = await platform.a_tenant(fee_bps=0, markup_bps=0)
+    asked = platform.container.get_indicative_quote()
+    asked = replace(asked, look_around=replace(asked.look_around, sources=[Elsewhere()]))
+
+    async def told(base_amount: str) -> tuple[str, str]:
+        question = PriceQuestion(
+            side=Side.BUY, base_asset="BTC", quote_asset="NGN", fixed=btc(base_amount)
+        )
+        quote = await asked(TenantId.parse(tenant_id), question)
+        return quote.lp, quote.quote_amount.value
+
+    assert (await told("0.01"))[0] == "alpha"
+    assert await told("1.00007788") == ("elsewhere", "1.00")

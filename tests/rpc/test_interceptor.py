@@ -28,6 +28,7 @@ from tests.support.builders import an_id
 from tests.support.platform import refusal_of
 
 SECRET = "postgresql://owner:hunter2@db/reli"
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 KEY = (("authorization", "Bearer key"),)
 
 
@@ -96,7 +97,11 @@ class Served:
 async def served() -> AsyncIterator[Served]:
     keys, servicer = AnyKey(), TradeServicer()
     interceptor = Interceptor(
-        credentials=keys, secrets=SystemSecrets(), ids=RandomIds(SystemClock())
+        credentials=keys,
+        secrets=SystemSecrets(),
+        ids=RandomIds(SystemClock()),
+        remember_use=lambda _: None,
+        front_doors=(),
     )
     server = make_server(interceptor, with_reflection=False)
     trade_grpc.add_TradeServiceServicer_to_server(servicer, server)
@@ -152,6 +157,38 @@ async def test_a_bug_of_ours_shows_an_incident_and_nothing_of_itself(
     [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert refusal.metadata["incident"] in record.getMessage()
     assert record.exc_info is not None and record.exc_info[1] is error
+
+
+@pytest.mark.parametrize(
+    ("trace_parent", "logged"),
+    [
+        ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", TRACE_ID),
+        ("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", TRACE_ID),
+        ("ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "unnamed"),
+        ("00-00000000000000000000000000000000-00f067aa0ba902b7-01", "unnamed"),
+        ("00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01", "unnamed"),
+        ("00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", "unnamed"),
+        ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x", "unnamed"),
+        (SECRET, "unnamed"),
+    ],
+)
+async def test_a_bug_of_ours_is_found_by_the_callers_trace(
+    served: Served, caplog: pytest.LogCaptureFixture, trace_parent: str, logged: str
+) -> None:
+    served.servicer.behavior = fails_with(KeyError())
+    sent = (*KEY, ("traceparent", trace_parent), ("x-request-id", "request-7"))
+
+    await served.refused(metadata=sent)
+
+    [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert record.getMessage().endswith(f"correlation id request-7, trace {logged}")
+
+
+async def test_a_rest_request_that_the_edge_does_not_show_is_not_served(served: Served) -> None:
+    refused = await served.refused(metadata=(*KEY, ("x-envoy-original-path", "/v1/trades/a")))
+
+    assert refusal_of(refused).reason == "INTERNAL"
+    assert not served.servicer.began.is_set()
 
 
 async def test_a_failing_look_up_of_the_key_shows_nothing_either(served: Served) -> None:

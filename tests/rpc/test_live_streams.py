@@ -145,7 +145,11 @@ async def end_of(stream: Any) -> Refusal:
 async def served() -> AsyncIterator[Served]:
     keys, servicer = Keys(), QuoteServicer()
     interceptor = Interceptor(
-        credentials=keys, secrets=SystemSecrets(), ids=RandomIds(SystemClock())
+        credentials=keys,
+        secrets=SystemSecrets(),
+        ids=RandomIds(SystemClock()),
+        remember_use=lambda _: None,
+        front_doors=(),
     )
     server = make_server(interceptor, with_reflection=False)
     quote_grpc.add_QuoteServiceServicer_to_server(servicer, server)

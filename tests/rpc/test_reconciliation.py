@@ -293,6 +293,7 @@ async def test_an_adjustment_needs_a_second_key_and_then_the_book_has_what_the_b
     assert proposed.state == break_pb2.BREAK_STATE_PROPOSED
     after = await rows_of(bank.platform.owner, bank.tenant_id)
     assert {table for table in after if after[table] != before[table]} == {
+        "audit_records",
         "break_resolutions",
         "requests",
     }

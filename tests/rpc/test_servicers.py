@@ -187,6 +187,7 @@ def test_who_calls_is_read_from_the_key_and_nothing_else(quoting: Quoting) -> No
         tenant_id=CALLER.tenant_id,
         api_key_id=CALLER.api_key_id,
         scopes=CALLER.scopes,
+        method=CALLER.rpc,
         correlation_id="correlation",
         key=None,
     )

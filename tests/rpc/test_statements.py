@@ -11,9 +11,9 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from adapters.statement_file.camt_053 import NAMESPACE
-from adapters.statement_file.csv_file import COLUMNS
-from adapters.statement_file.file import CHUNK_BYTES
+from adapters.statement_out.camt_053 import NAMESPACE
+from adapters.statement_out.csv_file import COLUMNS
+from adapters.statement_out.file import CHUNK_BYTES
 from app.usecase.ledger import read_statement
 from domain.ids import EntryId, TransferId
 from reli.ledger.v1 import ledger_pb2, statement_pb2

@@ -15,12 +15,13 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 
-from app.rpc.interceptor import is_public, scope_of
+from app.rpc.access import is_public, scope_of
 from app.rpc.server import services
 from domain.ids import (
     AccountId,
     ApiKeyId,
     AttemptId,
+    AuditRecordId,
     BreakId,
     BreakResolutionId,
     CustomerId,
@@ -55,7 +56,11 @@ def _is_operators(name: str) -> bool:
     return not is_public(name) and scope_of(name) is Scope.OPERATOR
 
 
-LISTS: Final = [name for name in METHODS if "/List" in name and not _is_operators(name)]
+LISTS: Final = [
+    name
+    for name, method in METHODS.items()
+    if "page_token" in method.input_type.fields_by_name and not _is_operators(name)
+]
 
 ID_KINDS: Final[Mapping[str, type[TypedId]]] = {
     "tenant_id": TenantId,
@@ -75,6 +80,7 @@ ID_KINDS: Final[Mapping[str, type[TypedId]]] = {
     "debit_account_id": AccountId,
     "credit_account_id": AccountId,
     "entry_id": EntryId,
+    "event_id": EventId,
     "pending_id": TransferId,
     "reli.ledger.v1.Transfer.id": TransferId,
 }
@@ -102,9 +108,21 @@ TEXTS: Final[Mapping[str, Callable[[], str]]] = {
     "display_name": lambda: "a name",
     "description": lambda: "some words",
     "note": lambda: "some words",
+    "methods": lambda: "reli.tenant.v1.TenantAdminService/GetTenant",
+    "subject": str,
     "day": lambda: "2026-03-02",
+    "types": lambda: "tenant.created",
+    "allowed_ip_ranges": lambda: "127.0.0.0/8",
 }
 """A valid text for every field that is no id; a new field needs a line here."""
+
+SEQUENCES: Final = {"after": 0, "until": 1}
+"""The first event of any tenant."""
+
+LEFT_OUT: Final = {
+    f"reli.audit.v1.ListAuditRecordsRequest.{name}" for name in ("start_time", "end_time")
+}
+"""What would leave nothing of an answer, whoever asks."""
 
 ANY_ID: Final = re.compile(r"\b[a-z]+_[0-7][0-9a-hjkmnp-tv-z]{25}\b")
 
@@ -184,6 +202,7 @@ _ALL_IDS: Final[Mapping[type[TypedId], str]] = {
     AccountId: "SELECT id FROM core.accounts WHERE tenant_id = $1",
     EntryId: "SELECT id FROM core.entries WHERE tenant_id = $1",
     TransferId: "SELECT id FROM core.transfers WHERE tenant_id = $1",
+    AuditRecordId: "SELECT id FROM core.audit_records WHERE tenant_id = $1",
     AttemptId: "SELECT id FROM core.attempts WHERE tenant_id = $1",
     ResolutionId: "SELECT id FROM core.trade_resolutions WHERE tenant_id = $1",
     BreakId: "SELECT id FROM core.breaks WHERE tenant_id = $1",
@@ -297,6 +316,7 @@ def _ids_of(tenant: BusyTenant) -> Mapping[type[TypedId], str]:
         AccountId: tenant.account_id,
         EntryId: tenant.entry_id,
         TransferId: tenant.transfer_id,
+        EventId: tenant.event_id,
     }
 
 
@@ -344,6 +364,8 @@ def _request(descriptor: Descriptor, ids: Ids) -> Message:
         oneof = field.containing_oneof
         if oneof is not None and oneof.fields[0] is not field:
             continue
+        if field.full_name in LEFT_OUT:
+            continue
         if field.is_repeated:
             target = getattr(request, field.name)
             if field.message_type is None:
@@ -372,6 +394,8 @@ def _value(field: FieldDescriptor, ids: Ids) -> Any:
         return TEXTS[field.name]()
     if field.type == FieldDescriptor.TYPE_BYTES:
         return b"some bytes"
+    if field.type == FieldDescriptor.TYPE_INT64:
+        return SEQUENCES[field.name]
     assert field.type == FieldDescriptor.TYPE_INT32, field.full_name
     return 7
 
@@ -382,13 +406,14 @@ def _message(name: str, descriptor: Descriptor, ids: Ids) -> Message:
             asset = "BTC" if name == "base_amount" else "NGN"
             return amount_pb2.Amount(value="0.01", asset=asset)
         case "google.protobuf.Duration":
-            five_seconds: Message = message_factory.GetMessageClass(descriptor)()
-            five_seconds.FromSeconds(5)  # type: ignore[attr-defined]
-            return five_seconds
+            duration: Message = message_factory.GetMessageClass(descriptor)()
+            duration.FromSeconds(1 if name == "wait" else 5)  # type: ignore[attr-defined]
+            return duration
         case "google.protobuf.Timestamp":
             moment: Message = message_factory.GetMessageClass(descriptor)()
             day = 3 if name == "end_time" else 2
-            moment.FromJsonString(f"2026-03-0{day}T09:30:00Z")  # type: ignore[attr-defined]
+            year = 2100 if name == "expire_time" else 2026
+            moment.FromJsonString(f"{year}-03-0{day}T09:30:00Z")  # type: ignore[attr-defined]
             return moment
         case "google.protobuf.Struct":
             struct: Message = message_factory.GetMessageClass(descriptor)()

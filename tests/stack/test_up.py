@@ -2,18 +2,24 @@
 
 import os
 import signal
+import ssl
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
-import grpc.aio
+import grpc
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from app.stack.process import StackFailure
 from app.stack.stack import ReadyStack, Stack, StackOptions
+from reli.market.v1.market_service_pb2 import ListAssetsRequest
+from reli.market.v1.market_service_pb2_grpc import MarketServiceStub
 from tests.support.stack import reli_up, running, scratch_home, wait_until_up
 
 
@@ -58,6 +64,67 @@ async def test_it_answers_over_rest_and_grpc(running_stack: ReadyStack) -> None:
     async with grpc.aio.insecure_channel(running_stack.grpc_target) as channel:
         health = await HealthStub(channel).Check(HealthCheckRequest())
         assert health.status == HealthCheckResponse.SERVING
+
+
+async def test_its_venues_may_be_of_any_wire_format() -> None:
+    with (
+        scratch_home() as home,
+        running(reli_up(home, "--venue", "okx=okx", "--venue", "valr=valr")) as child,
+    ):
+        ready = wait_until_up(child, home)
+        async with (
+            aiohttp.ClientSession(
+                ready.rest_url, headers={"authorization": f"Bearer {ready.operator_key}"}
+            ) as rest,
+            rest.get("/v1/lps") as response,
+        ):
+            lps = (await response.json())["lps"]
+
+    assert [lp["name"] for lp in lps] == ["okx", "valr"]
+    assert set(ready.venue_books) == {"okx", "valr"}
+
+
+@pytest.mark.parametrize("venue", ["okx", "okx=", "okx=fix", "OKX=okx", "=okx"])
+def test_a_venue_without_a_known_wire_format_is_refused(venue: str) -> None:
+    with scratch_home() as home, running(reli_up(home, "--venue", venue)) as child:
+        assert child.wait(30) == 2
+        assert "FORMAT" in child.log.read_text() or "is none of" in child.log.read_text()
+
+
+async def test_it_answers_encrypted_to_who_trusts_its_certificate(
+    running_stack: ReadyStack,
+) -> None:
+    trusting = ssl.create_default_context(cafile=running_stack.tls_certificate)
+    key = {"authorization": f"Bearer {running_stack.operator_key}"}
+    async with (
+        aiohttp.ClientSession(running_stack.tls_url, headers=key) as rest,
+        rest.get("/v1/assets", ssl=trusting) as response,
+    ):
+        assert response.status == 200
+
+    target = running_stack.tls_url.removeprefix("https://")
+    credentials = grpc.ssl_channel_credentials(Path(running_stack.tls_certificate).read_bytes())
+    async with grpc.aio.secure_channel(target, credentials) as channel:
+        stub: Any = MarketServiceStub(channel)
+        assets = await stub.ListAssets(ListAssetsRequest(), metadata=[*key.items()])
+        assert assets.assets
+
+
+@pytest.mark.parametrize(
+    "origins", ['["javascript:alert(1)"]', '["*"]', '["https://app.example/path"]', "https://a"]
+)
+def test_only_origins_can_be_listed_for_browsers(origins: str, tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-P", "-m", "app", "up", "--home", str(tmp_path)],
+        env={"PATH": "/usr/bin", "RELI_CORS_ORIGINS": origins},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode == 2
+    assert "cors_origins" in ended.stderr.lower()
 
 
 def test_nothing_survives_it_and_nothing_is_lost() -> None:

@@ -35,6 +35,7 @@ from reli.sandbox.v1 import sandbox_service_pb2 as sandbox_pb
 from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from reli.trade.v1 import trade_pb2
 from reli.trade.v1 import trade_service_pb2 as trade_pb
+from tests.support.audit_log import number_audit_records
 from tests.support.busy_tenant import BusyTenant, a_busy_tenant
 from tests.support.chain import chain_books
 from tests.support.closes import close_today
@@ -116,6 +117,8 @@ async def audited_books(url: str, home: Path) -> AsyncIterator[AuditedBooks]:
         await _replay_one(platform, tenant)
         await follow_events(platform)
         await chain_books(platform)
+        await _rotate_a_key(other)
+        await number_audit_records(platform)
         # Nobody works here; a trade that nobody knows about waits for its next check for a day.
         for queue in ("trade_queue", "late_checks WHERE due_at IS NOT NULL"):
             table, _, condition = queue.partition(" ")
@@ -300,6 +303,16 @@ async def _settle_with_an_lp(platform: Platform) -> None:
     await desk.owe("7.00")
     await desk.cancel(await desk.propose())
     await desk.approve(await desk.propose())
+
+
+async def _rotate_a_key(client: Client) -> None:
+    """Leave a key and its successor."""
+    listed = await client.api_keys.ListApiKeys(tenant_pb.ListApiKeysRequest(page_size=1))
+    rotation = tenant_pb.RotateApiKeyRequest(
+        api_key_id=listed.api_keys[0].id, request_id=new_request_id()
+    )
+    rotation.overlap.FromTimedelta(timedelta(days=1))
+    await client.api_keys.RotateApiKey(rotation)
 
 
 async def _refusals(client: Client) -> None:

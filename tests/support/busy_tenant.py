@@ -11,6 +11,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from domain.ids import EntryId, TransferId
 from reli.auth.v1 import access_pb2
+from reli.event.v1 import event_service_pb2 as event_pb
 from reli.ledger.v1 import ledger_pb2
 from reli.ledger.v1 import ledger_service_pb2 as ledger_pb
 from reli.reconciliation.v1 import reconciliation_service_pb2 as reconciliation_pb
@@ -23,6 +24,7 @@ from tests.support.audit import uuid_of
 from tests.support.chain import chain_books
 from tests.support.closes import close_days
 from tests.support.dead_letters import a_dead_letter
+from tests.support.event_log import stamp_events
 from tests.support.platform import (
     BUY,
     Client,
@@ -63,6 +65,7 @@ class BusyTenant:
     entry_id: str
     transfer_id: str
     account_id: str
+    event_id: str
     request_id: str
 
     @property
@@ -110,9 +113,13 @@ async def a_busy_tenant(platform: Platform) -> BusyTenant:
     )
     key = await client.api_keys.CreateApiKey(
         tenant_pb.CreateApiKeyRequest(
-            name=canary, scopes=[access_pb2.SCOPE_READ], request_id=canary
+            name=canary,
+            scopes=[access_pb2.SCOPE_READ, access_pb2.SCOPE_CUSTOMERS],
+            request_id=canary,
         )
     )
+    for _ in range(2):  # so that there is a next page of what this key did
+        await Client(platform.channel, key.secret).create_customer()
     accounts = await client.ledger.ListAccounts(ledger_pb.ListAccountsRequest())
     ids = {a.kind: a.id for a in accounts.accounts if a.asset == "NGN"}
     await chain_books(platform)
@@ -130,6 +137,8 @@ async def a_busy_tenant(platform: Platform) -> BusyTenant:
     source_break_id, break_resolution_id = await _reconcile(platform, tenant_id, canary, ids)
     await close_days(platform, tenant_id)
     await make_receipt(platform, tenant_id, settled.id)
+    await stamp_events(platform)
+    told = await client.events.ListEvents(event_pb.ListEventsRequest())
     return BusyTenant(
         id=tenant_id,
         client=client,
@@ -147,6 +156,7 @@ async def a_busy_tenant(platform: Platform) -> BusyTenant:
         entry_id=held.entry_id,
         transfer_id=held.transfers[0].id,
         account_id=ids[ledger_pb2.ACCOUNT_KIND_CUSTOMER],
+        event_id=told.events[0].id,
         request_id=held.request_id,
     )
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
@@ -18,6 +18,9 @@ from grpc_health.v1._async import HealthServicer
 
 from adapters.envoy.config import Edge
 from adapters.envoy.descriptor import descriptor_set_path
+from adapters.envoy.tls import Tls
+from app.rpc.server import OPTIONS
+from app.stack.certificate import ensure_certificate
 from app.stack.envoy import EnvoyServer
 from app.stack.ports import LOOPBACK, Ports
 from tests.support.stack import running, scratch_home, until_ready
@@ -90,7 +93,7 @@ async def never_answer(_: Context) -> bytes:
 
 @asynccontextmanager
 async def running_app(app: StandInApp, port: int) -> AsyncIterator[None]:
-    server = grpc.aio.server()
+    server = grpc.aio.server(options=OPTIONS)
     server.add_generic_rpc_handlers((app,))
     servicer = HealthServicer()
     await servicer.set("", health_pb2.HealthCheckResponse.SERVING)
@@ -105,15 +108,22 @@ async def running_app(app: StandInApp, port: int) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def running_edge(
-    app: StandInApp | None, *, rest_timeout_ms: int
+    app: StandInApp | None, *, is_encrypted: bool = False, **limits: Any
 ) -> AsyncIterator[EnvoyServer]:
-    """Envoy as the product configures it, before `app` or before nobody."""
+    """Envoy as the product configures it, before `app` or before nobody.
+
+    `limits` are those of `Edge`, which a test may not have the time to wait for.
+    """
     ports = Ports(None)
     app_port = ports.take()
     async with AsyncExitStack() as stack:
         if app is not None:
             await stack.enter_async_context(running_app(app, app_port))
         home = stack.enter_context(scratch_home())
+        tls = None
+        if is_encrypted:
+            certificate, key = ensure_certificate(home / "tls")
+            tls = Tls(port=ports.take(), certificate=certificate, key=key)
         envoy = EnvoyServer(
             home=home,
             edge=Edge(
@@ -122,7 +132,8 @@ async def running_edge(
                 admin_port=ports.take(),
                 upstream_ports=(app_port,),
                 descriptor_set=descriptor_set_path().read_bytes(),
-                rest_timeout_ms=rest_timeout_ms,
+                tls=tls,
+                **limits,
             ),
             log=home / "envoy.log",
         )

@@ -33,6 +33,7 @@ from app.rpc.server import add_servicers, make_server
 from app.settings import LpSettings, Settings
 from app.worker.late_check_worker import LateCheckWorker
 from app.worker.trade_worker import TradeWorker
+from reli.audit.v1 import audit_service_pb2_grpc as audit_grpc
 from reli.auth.v1 import access_pb2
 from reli.event.v1 import event_service_pb2_grpc as event_grpc
 from reli.ledger.v1 import checkpoint_service_pb2_grpc as checkpoint_grpc
@@ -58,6 +59,8 @@ from tests.support.stack import PATIENT_QUOTE_BUDGET_MS
 
 BUY = side_pb2.SIDE_BUY
 SELL = side_pb2.SIDE_SELL
+
+VENUES: Final = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta")
 
 SIGNING_KEY: Final = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 """Its seed is the bytes 0 to 31."""
@@ -143,11 +146,13 @@ class Client:
         self.api_keys = self._bound(tenant_grpc.ApiKeyServiceStub(channel))
         self.customers = self._bound(tenant_grpc.CustomerServiceStub(channel))
         self.tenant_admin = self._bound(tenant_grpc.TenantAdminServiceStub(channel))
+        self.audit = self._bound(audit_grpc.AuditServiceStub(channel))
         self.market = self._bound(market_grpc.MarketServiceStub(channel))
         self.market_admin = self._bound(market_grpc.MarketAdminServiceStub(channel))
         self.liquidity_admin = self._bound(liquidity_grpc.LiquidityAdminServiceStub(channel))
         self.quotes = self._bound(quote_grpc.QuoteServiceStub(channel))
         self.trades = self._bound(trade_grpc.TradeServiceStub(channel))
+        self.events = self._bound(event_grpc.EventServiceStub(channel))
         self.event_admin = self._bound(event_grpc.EventAdminServiceStub(channel))
         self.trade_admin = self._bound(trade_grpc.TradeAdminServiceStub(channel))
         self.ledger = self._bound(ledger_grpc.LedgerServiceStub(channel))
@@ -259,6 +264,7 @@ class Platform:
     operator: Client
     alpha: Venue
     beta: Venue
+    venues: tuple[Venue, ...]
     container: Container
     work_container: Container
     environment: Environment
@@ -324,19 +330,17 @@ async def a_platform(
     database_url: str,
     home: Path,
     *,
-    adapters: tuple[str, str] = ("sandbox", "sandbox"),
+    adapters: tuple[str, ...] = ("sandbox", "sandbox"),
     lp_quote_budget_ms: int = PATIENT_QUOTE_BUDGET_MS,
 ) -> AsyncIterator[Platform]:
-    """Run the platform on a migrated database; `adapters` are those of alpha and beta."""
+    """Run the platform on a migrated database; `adapters` are those of alpha, beta and so on."""
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10))
         )
         venues = [
             await stack.enter_async_context(_a_venue(session, home, name, position, adapter))
-            for position, (name, adapter) in enumerate(
-                zip(("alpha", "beta"), adapters, strict=True), start=1
-            )
+            for position, (name, adapter) in enumerate(zip(VENUES, adapters, strict=False), start=1)
         ]
         settings = Settings(
             database_url=database_url,
@@ -377,6 +381,7 @@ async def a_platform(
             operator=Client(channel, secret),
             alpha=venues[0],
             beta=venues[1],
+            venues=tuple(venues),
             container=container,
             work_container=work_container,
             environment=environment,
@@ -412,7 +417,7 @@ async def _a_venue(
             "visibility_window_ms": 200,
             "quote_safety_margin_ms": 1_000,
             **({"deduplicates_client_order_id": True} if adapter == "sandbox" else {}),
-            **ports.venue.face.credentials,
+            **ports.venue.face.settings,
         }
         yield Venue(
             name=name,

@@ -114,5 +114,7 @@ async def a_reconciled_platform(
             reconciler=Reconciler(
                 container.feeds(),
                 replace(feed, import_statement=replace(feed.import_statement, rules=rules)),
+                (),
+                container.reconcile_listing(),
             ),
         )

@@ -113,6 +113,10 @@ class Rpc:
         return await send([content] if self.takes_stream else content, **options)
 
     @property
+    def changes_something(self) -> bool:
+        return not self.descriptor.name.startswith(("Get", "List", "Stream", "Export"))
+
+    @property
     def takes_stream(self) -> bool:
         return bool(self.descriptor.client_streaming)
 

@@ -473,14 +473,16 @@ class StagedStack(ChaosStack):
 
 
 @asynccontextmanager
-async def open_stage(*, workers: int) -> AsyncIterator[Stage]:
+async def open_stage(
+    *, workers: int, make: type[StagedStack] = StagedStack
+) -> AsyncIterator[Stage]:
     """Start one server, so many workers, and all that they need; end it all with the block."""
     proxies: dict[str, Proxy] = {}
     front = fronting(proxies)
     async with AsyncExitStack() as stack:
         home = stack.enter_context(scratch_home())
         options = StackOptions(home=home / "home", work_processes=workers)
-        parts = StagedStack(options, front=front)
+        parts = make(options, front=front)
         stack.enter_context(parts)
         ready = await asyncio.to_thread(parts.start)
         timeout = aiohttp.ClientTimeout(CALL_TIMEOUT_S)

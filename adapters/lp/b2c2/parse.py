@@ -4,6 +4,7 @@ Source: public clients of the venue and their recorded answers; docs/venues.md l
 price is told and no quote amount, which is therefore the two multiplied, rounded against us.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -11,6 +12,7 @@ from typing import Final
 
 from adapters.lp.b2c2.config import B2c2LpConfig
 from adapters.lp.http import OK, Answer
+from adapters.lp.listing import Execution, Page, by_name, meant, our_id, side_of
 from adapters.lp.provider import Order
 from adapters.lp.reading import BadAnswer, Fields, NoPrice, unexpected, unreadable
 from adapters.lp.worth import against_us, worth
@@ -20,6 +22,7 @@ from domain.quote.pricing import AmountTooSmall
 from domain.side import Side
 from domain.trade.outcome import Filled, Rejected
 from ports.liquidity import LpQuote, LpQuoteRequest
+from ports.market import Catalogue
 
 _CREATED: Final = 201
 _BAD_REQUEST: Final = 400
@@ -98,16 +101,40 @@ def parse_order(answer: Answer, order: Order, config: B2c2LpConfig) -> Filled | 
         client_order_id=str(order.client_order_id.uuid), instrument=name, side=order.side.value
     )
     base = fields.amount("quantity", order.instrument.base)
-    if fields.is_null("executed_price"):
-        # With trades it would be a contradiction, and without their list only half an answer.
-        if fields.parts("trades"):
-            raise unreadable("no executed_price, and trades")
+    if _is_rejected(fields):
         return Rejected(reason="LP_REJECTED", evidence=answer.evidence)
     return Filled(
         base=base,
-        quote=_executed(fields, base, order, name),
+        quote=_executed(fields, base, order.instrument, order.side, name),
         venue_order_id=fields.identifier("order_id"),
         evidence=answer.evidence,
+    )
+
+
+def parse_page(answer: Answer, config: B2c2LpConfig, catalogue: Catalogue) -> Page:
+    """Read a page of orders, or raise `BadAnswer` or `StatementAssetMismatch`."""
+    if answer.status != OK:
+        raise unexpected(answer)
+    instruments = by_name(catalogue.instruments.values(), config.name_of)
+    listed = Fields.all_of(answer)
+    found = [_listed(one, instruments) for one in listed]
+    return Page([one for one in found if one is not None], [one.time("created") for one in listed])
+
+
+def _listed(fields: Fields, instruments: Mapping[str, Instrument]) -> Execution | None:
+    """Read an order of a list, None if it was not executed."""
+    order_id, name = fields.identifier("order_id"), fields.text("instrument")
+    if _is_rejected(fields):
+        return None
+    instrument, side = meant(instruments, name, order_id), side_of(fields.text("side"))
+    base = fields.amount("quantity", instrument.base)
+    return Execution(
+        order_id=order_id,
+        client_order_id=our_id(fields.identifier("client_order_id")),
+        side=side,
+        base=base,
+        quote=_executed(fields, base, instrument, side, name),
+        executed_at=fields.time("created"),
     )
 
 
@@ -135,7 +162,18 @@ def _error_code(answer: Answer) -> str:
     return errors[0].code("code")
 
 
-def _executed(fields: Fields, base: Amount, order: Order, name: str) -> Amount:
+def _is_rejected(fields: Fields) -> bool:
+    if not fields.is_null("executed_price"):
+        return False
+    # With trades it would be a contradiction, and without their list only half an answer.
+    if fields.parts("trades"):
+        raise unreadable("no executed_price, and trades")
+    return True
+
+
+def _executed(
+    fields: Fields, base: Amount, instrument: Instrument, side: Side, name: str
+) -> Amount:
     """Return what the order came to, which is the sum of its trades where they are told.
 
     Its own price is their average, and may be rounded.
@@ -143,15 +181,15 @@ def _executed(fields: Fields, base: Amount, order: Order, name: str) -> Amount:
     if fields.has("trades"):
         exact, filled = Fraction(), Amount(base.asset, 0)
         for trade in fields.parts("trades"):
-            trade.expect(instrument=name, side=order.side.value)
+            trade.expect(instrument=name, side=side.value)
             quantity = trade.amount("quantity", base.asset)
-            exact += worth(quantity, trade.price("price"), order.instrument)
+            exact += worth(quantity, trade.price("price"), instrument)
             filled += quantity
         if filled != base:
             raise unreadable("the trades are not the whole order")
     else:
-        exact = worth(base, fields.price("executed_price"), order.instrument)
-    quote = _told(exact, order.instrument, order.side)
+        exact = worth(base, fields.price("executed_price"), instrument)
+    quote = _told(exact, instrument, side)
     if not quote.is_positive:
         raise unreadable("what was executed is worth nothing")
     fields.expect_price("executed_price", base, quote)

@@ -1,13 +1,14 @@
 """The calls of Binance Convert, signed.
 
 Source: developers.binance.com, "General info: SIGNED endpoint security" and "Convert: Send Quote
-Request, Accept Quote, Order Status".
+Request, Accept Quote, Order Status, Get Convert Trade History".
 """
 
+from datetime import datetime
 from urllib.parse import urlencode
 
 from adapters.lp.binance.config import BinanceLpConfig
-from adapters.lp.binance.parse import is_accepted
+from adapters.lp.binance.parse import PAGE, is_accepted
 from adapters.lp.http import Answer, Call, Connection, LpSessions, after_sending
 from adapters.lp.signing import VenueTime, hmac_sha256, milliseconds_text
 from ports.clock import Clock
@@ -41,6 +42,16 @@ class BinanceClient:
         target = f"{_CONVERT}/orderStatus?{self._signed({'quoteId': quote_id})}"
         call = Call("GET", target, headers=self._headers)
         return self._time.hear(await self._connection.status(call))
+
+    async def trade_flow(self, starts_at: datetime, last_at: datetime) -> Answer:
+        """Ask for the conversions of a time, both ends included."""
+        fields = {
+            "startTime": milliseconds_text(starts_at),
+            "endTime": milliseconds_text(last_at),
+            "limit": str(PAGE),
+        }
+        call = Call("GET", f"{_CONVERT}/tradeFlow?{self._signed(fields)}", headers=self._headers)
+        return self._time.hear(await self._connection.listing(call))
 
     def _post(self, name: str, fields: dict[str, str]) -> Call:
         body = self._signed(fields).encode()

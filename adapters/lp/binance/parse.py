@@ -4,18 +4,24 @@ Source: developers.binance.com, "Convert" and "Error codes"; docs/venues.md list
 code of a refused acceptance is documented, so none is a verdict: the order's state tells.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from adapters.lp.binance.config import BinanceLpConfig
 from adapters.lp.conversion import assets_of
 from adapters.lp.http import OK, Answer
+from adapters.lp.listing import WORKING, Execution, by_name, meant
 from adapters.lp.provider import Order
 from adapters.lp.reading import BadAnswer, Fields, NoPrice, unexpected, unreadable
 from domain.amount import Amount
-from domain.asset import Instrument
+from domain.asset import Asset, Instrument
 from domain.side import Side
 from domain.trade.outcome import Filled, Rejected
 from ports.liquidity import LpQuote, LpQuoteRequest, Working
+from ports.market import Catalogue
+
+PAGE: Final = 1_000
+"""The most that one answer lists; a call costs the same however much it lists."""
 
 _BAD_REQUEST: Final = 400
 _NO_SUCH_ORDER: Final = "-2013"
@@ -73,6 +79,45 @@ def parse_order(
 def is_not_found(answer: Answer) -> bool:
     """Say whether it knows no such order, or raise `BadAnswer`."""
     return answer.status == _BAD_REQUEST and Fields.of(answer).code("code") == _NO_SUCH_ORDER
+
+
+def parse_flow(
+    answer: Answer, config: BinanceLpConfig, catalogue: Catalogue
+) -> tuple[Sequence[Execution], bool]:
+    """Read what is listed of a time, and whether there is more of it.
+
+    Raises `BadAnswer` or `StatementAssetMismatch`.
+    """
+    fields = _fields(answer)
+    assets = by_name(catalogue.assets.values(), config.code_of)
+    listed = fields.parts("list")
+    found = [_execution(one, assets) for one in listed]
+    # A list that is full may hold back more, whatever else is said.
+    has_more = fields.flag("moreData") or len(listed) >= PAGE
+    return [one for one in found if one is not None], has_more
+
+
+def _execution(fields: Fields, assets: Mapping[str, Asset]) -> Execution | None:
+    """Read a conversion, None if it was not executed."""
+    state = fields.text("orderStatus")
+    if state == "FAIL":
+        return None
+    if state != "SUCCESS":
+        raise BadAnswer(WORKING, "not decided yet")
+    order_id = fields.identifier("orderId")
+    given, received = (
+        meant(assets, fields.text(name), order_id) for name in ("fromAsset", "toAsset")
+    )
+    # What is given is sold: which of both an instrument has as its base makes no difference.
+    base, quote = _amounts(fields, Instrument(given, received), Side.SELL)
+    return Execution(
+        order_id=order_id,
+        client_order_id=fields.identifier("quoteId"),
+        side=Side.SELL,
+        base=base,
+        quote=quote,
+        executed_at=fields.unix_time("createTime"),
+    )
 
 
 def _amounts(fields: Fields, instrument: Instrument, side: Side) -> tuple[Amount, Amount]:

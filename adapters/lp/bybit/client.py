@@ -3,6 +3,7 @@
 Source: Bybit v5 documentation, "Integration guidance: Authentication" and "Asset: Convert".
 """
 
+from typing import Final
 from urllib.parse import urlencode
 
 from adapters.lp.bybit.config import BybitLpConfig
@@ -10,6 +11,9 @@ from adapters.lp.bybit.parse import is_accepted
 from adapters.lp.http import Answer, Call, Connection, LpSessions, after_sending, json_body
 from adapters.lp.signing import VenueTime, hmac_sha256, milliseconds_text
 from ports.clock import Clock
+
+PAGE: Final = 100
+"""The most that one page of the history has."""
 
 _EXCHANGE = "/v5/asset/exchange"
 _WINDOW_MS = "5000"
@@ -40,6 +44,13 @@ class BybitClient:
         target = f"{_EXCHANGE}/convert-result-query?{query}"
         call = Call("GET", target, headers=self._headers(query.encode()))
         return self._time.hear(await self._connection.status(call))
+
+    async def convert_history(self, index: int) -> Answer:
+        """Ask for a page of all conversions; the first one is 1."""
+        query = urlencode({"accountType": self._config.account_type, "index": index, "limit": PAGE})
+        target = f"{_EXCHANGE}/query-convert-history?{query}"
+        call = Call("GET", target, headers=self._headers(query.encode()))
+        return self._time.hear(await self._connection.listing(call))
 
     def _post(self, name: str, fields: dict[str, str]) -> Call:
         body = json_body(fields)

@@ -4,19 +4,24 @@ Source: Bybit v5 documentation, "Asset: Convert" and its guideline with the code
 lists every field.
 """
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
 from adapters.lp.bybit.config import BybitLpConfig
 from adapters.lp.conversion import assets_of
 from adapters.lp.http import OK, Answer
+from adapters.lp.listing import WORKING, Execution, Page, by_name, meant, newest_first
 from adapters.lp.provider import Order
 from adapters.lp.reading import BadAnswer, Fields, NoPrice, unexpected, unreadable
 from domain.amount import Amount, AmountTooLarge
-from domain.asset import Instrument
+from domain.asset import Asset, Instrument
 from domain.quote.pricing import AmountTooSmall
+from domain.reconciliation.period import Period
 from domain.side import Side
 from domain.trade.outcome import Filled, Rejected
 from ports.liquidity import LpQuote, LpQuoteRequest, Working
+from ports.market import Catalogue
 
 _OK: Final = "0"
 _EXPIRED: Final = "700008"
@@ -101,6 +106,50 @@ def parse_result(
 def is_not_found(answer: Answer) -> bool:
     """Say whether it knows no such order, or raise `BadAnswer`."""
     return _envelope(answer)[0] == _NO_SUCH_ORDER
+
+
+def parse_page(answer: Answer, period: Period, config: BybitLpConfig, catalogue: Catalogue) -> Page:
+    """Read what a page of the history has of a period.
+
+    Raises `BadAnswer` or `StatementAssetMismatch`.
+    """
+    code, envelope = _envelope(answer)
+    if code != _OK:
+        raise BadAnswer(f"LP_CODE_{code}", "no answer to what was asked")
+    assets = by_name(catalogue.assets.values(), config.code_of)
+    listed = envelope.part("result").parts("list")
+    times = [one.unix_time("createdAt") for one in listed]
+    found = [
+        _execution(one, at, config, assets)
+        for one, at in zip(listed, times, strict=True)
+        if period.has(at)
+    ]
+    return newest_first(Page([one for one in found if one is not None], times))
+
+
+def _execution(
+    fields: Fields, at: datetime, config: BybitLpConfig, assets: Mapping[str, Asset]
+) -> Execution | None:
+    """Read a conversion, None if it was not executed."""
+    state = fields.text("exchangeStatus")
+    if state == "failure":
+        return None
+    if state != "success":
+        raise BadAnswer(WORKING, "not decided yet")
+    order_id = fields.identifier("exchangeTxId")
+    given, received = (
+        meant(assets, fields.text(name), order_id) for name in ("fromCoin", "toCoin")
+    )
+    # What is given is sold: which of both an instrument has as its base makes no difference.
+    base, quote = _amounts(fields, "convertRate", Instrument(given, received), Side.SELL, config)
+    return Execution(
+        order_id=order_id,
+        client_order_id=order_id,
+        side=Side.SELL,
+        base=base,
+        quote=quote,
+        executed_at=at,
+    )
 
 
 def _amounts(

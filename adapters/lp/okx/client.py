@@ -4,12 +4,23 @@ Source: OKX API guide v5, "REST Authentication" and "Funding Account": "Estimate
 trade", "Get convert history".
 """
 
+from datetime import datetime
+from typing import Final
 from urllib.parse import urlencode
 
 from adapters.lp.http import Answer, Call, Connection, LpSessions, json_body
 from adapters.lp.okx.config import OkxLpConfig
-from adapters.lp.signing import VenueTime, base64_text, hmac_sha256, iso_text
+from adapters.lp.signing import (
+    VenueTime,
+    base64_text,
+    hmac_sha256,
+    iso_text,
+    milliseconds_text,
+)
 from ports.clock import Clock
+
+PAGE: Final = 100
+"""The most that one page of the history has."""
 
 _CONVERT = "/api/v5/asset/convert"
 
@@ -34,6 +45,12 @@ class OkxClient:
         query = urlencode({"clTReqId": client_request_id})
         call = self._signed("GET", f"{_CONVERT}/history?{query}")
         return self._time.hear(await self._connection.status(call))
+
+    async def list_history(self, before: datetime) -> Answer:
+        """Ask for the newest trades of before an instant."""
+        query = urlencode({"after": milliseconds_text(before), "limit": PAGE})
+        call = self._signed("GET", f"{_CONVERT}/history?{query}")
+        return self._time.hear(await self._connection.listing(call))
 
     def _signed(self, method: str, target: str, body: bytes | None = None) -> Call:
         timestamp = iso_text(self._time.now())

@@ -3,18 +3,23 @@
 Source: OKX API guide v5, "Funding Account" and "Error Code"; docs/venues.md lists every field.
 """
 
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Final
 
 from adapters.lp.http import OK, Answer
+from adapters.lp.listing import Execution, Page, by_name, meant, newest_first, our_id, side_of
 from adapters.lp.okx.config import OkxLpConfig
 from adapters.lp.provider import Order
 from adapters.lp.reading import BadAnswer, Fields, NoPrice, unexpected, unreadable
 from domain.amount import AmountTooLarge
+from domain.asset import Asset
 from domain.ids import AttemptId, LpQuoteRequestId
 from domain.quote.pricing import AmountTooSmall
+from domain.reconciliation.period import Period
 from domain.trade.outcome import Filled, Rejected
 from ports.liquidity import LpQuote, LpQuoteRequest
+from ports.market import Catalogue
 
 NO_PRICE: Final = {
     "51001": "51001",  # no such instrument
@@ -71,6 +76,22 @@ def parse_history(answer: Answer, order: Order, config: OkxLpConfig) -> Filled |
     return _trade(_only(trades), answer, order, config) if trades else None
 
 
+def parse_page(answer: Answer, period: Period, config: OkxLpConfig, catalogue: Catalogue) -> Page:
+    """Read what a page of the history has of a period.
+
+    Raises `BadAnswer` or `StatementAssetMismatch`.
+    """
+    assets = by_name(catalogue.assets.values(), config.code_of)
+    trades = _data(_envelope(answer))
+    times = [trade.unix_time("ts") for trade in trades]
+    found = [
+        _execution(trade, at, assets)
+        for trade, at in zip(trades, times, strict=True)
+        if period.has(at)
+    ]
+    return newest_first(Page([one for one in found if one is not None], times))
+
+
 def request_id_of(id: AttemptId | LpQuoteRequestId) -> str:
     """Return our id as OKX takes it: up to 32 letters and digits."""
     return id.uuid.hex
@@ -108,6 +129,27 @@ def _trade(fields: Fields, answer: Answer, order: Order, config: OkxLpConfig) ->
         quote=quote,
         venue_order_id=fields.identifier("tradeId"),
         evidence=answer.evidence,
+    )
+
+
+def _execution(fields: Fields, at: datetime, assets: Mapping[str, Asset]) -> Execution | None:
+    """Read a trade of the history, None if it was not executed."""
+    state = fields.text("state")
+    if state == "rejected":
+        return None
+    if state != "fullyFilled":
+        raise unreadable("unknown state")
+    order_id = fields.identifier("tradeId")
+    base = fields.amount("fillBaseSz", meant(assets, fields.text("baseCcy"), order_id))
+    quote = fields.amount("fillQuoteSz", meant(assets, fields.text("quoteCcy"), order_id))
+    fields.expect_price("fillPx", base, quote)
+    return Execution(
+        order_id=order_id,
+        client_order_id=our_id(fields.text("clTReqId")) or order_id,
+        side=side_of(fields.text("side")),
+        base=base,
+        quote=quote,
+        executed_at=at,
     )
 
 

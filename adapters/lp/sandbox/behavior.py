@@ -6,7 +6,11 @@ from typing import Final
 
 
 class Behavior(StrEnum):
-    """One way to answer; all but `REFUSE_QUOTE` act on orders, `SLOW` acts on both."""
+    """One way to answer: to an order, or where its name says so to a request for a quote.
+
+    `SLOW` acts on both. What withholds or ruins an answer does so with the pages of a listing as
+    well.
+    """
 
     FILL = "fill"
     REJECT = "reject"
@@ -39,6 +43,14 @@ class Behavior(StrEnum):
     """Nothing is executed, and the answer is HTTP 429."""
     HALTED = "halted"
     """The order is refused with a code that says nothing of whether it was executed; it was not."""
+    STUCK = "stuck"
+    """Nothing is executed, and no answer comes for `STUCK_S`."""
+    DRIP = "drip"
+    """The order is filled, and the answer comes one byte every `DRIP_EVERY_S`, without an end."""
+    STUCK_QUOTE = "stuck_quote"
+    """As `STUCK`, of a price."""
+    DRIP_QUOTE = "drip_quote"
+    """As `DRIP`, of a price."""
 
 
 QUOTE_DELAY_S: Final = 1.0
@@ -47,11 +59,30 @@ LATE_FILL_MS: Final = 3_000
 OTHER_PRICE_BPS: Final = 5
 OTHER_PRICE_FAR_BPS: Final = 50
 
-ON_QUOTE: Final = frozenset({Behavior.SLOW, Behavior.REFUSE_QUOTE})
-ON_ORDER: Final = frozenset(Behavior) - {Behavior.REFUSE_QUOTE}
+STUCK_S: Final = 60.0
+DRIP_EVERY_S: Final = 0.1
+
+SPOILS_QUOTE: Final = frozenset({Behavior.STUCK_QUOTE, Behavior.DRIP_QUOTE})
+"""A price is withheld."""
+
+ON_QUOTE: Final = frozenset({Behavior.SLOW, Behavior.REFUSE_QUOTE}) | SPOILS_QUOTE
+ON_ORDER: Final = frozenset(Behavior) - {Behavior.REFUSE_QUOTE} - SPOILS_QUOTE
+
+ON_LISTING: Final = frozenset(
+    {
+        Behavior.SLOW,
+        Behavior.CUT_BEFORE_FILL,
+        Behavior.GARBAGE,
+        Behavior.SHORT_BODY,
+        Behavior.SERVER_ERROR,
+        Behavior.UNAVAILABLE,
+        Behavior.OVERLOADED,
+    }
+)
+"""What acts on a page of a listing, on which nothing is executed."""
 
 SPOILS_BEFORE: Final = frozenset(
-    {Behavior.CUT_BEFORE_FILL, Behavior.UNAVAILABLE, Behavior.OVERLOADED}
+    {Behavior.CUT_BEFORE_FILL, Behavior.UNAVAILABLE, Behavior.OVERLOADED, Behavior.STUCK}
 )
 """Nothing is executed, and the answer is withheld or says nothing."""
 
@@ -62,6 +93,7 @@ SPOILS_AFTER: Final = frozenset(
         Behavior.GARBAGE,
         Behavior.SHORT_BODY,
         Behavior.SERVER_ERROR,
+        Behavior.DRIP,
     }
 )
 """The order is filled, and the answer is withheld or says nothing."""

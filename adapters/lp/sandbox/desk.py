@@ -154,6 +154,13 @@ class Desk:
             return None
         return booked
 
+    def orders(self, *, with_hidden: bool) -> list[BookedOrder]:
+        """Return what was decided, the newest first, with or without what the status hides yet."""
+        now = self._clock.now()
+        return [booked for booked in self._book if with_hidden or booked.order.visible_at <= now][
+            ::-1
+        ]
+
     def is_working(self, client_order_id: str) -> bool:
         return client_order_id in self._working
 

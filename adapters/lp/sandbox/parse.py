@@ -4,10 +4,12 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from adapters.lp.http import OK, Answer
+from adapters.lp.listing import Execution, Page, meant, side_of
 from adapters.lp.provider import Order
 from adapters.lp.reading import BadAnswer, Fields, NoPrice, unexpected, unreadable
 from domain.trade.outcome import Filled, Rejected
 from ports.liquidity import LpQuote, LpQuoteRequest, Working
+from ports.market import Catalogue
 
 QUOTE_EXPIRED: Final = "QUOTE_EXPIRED"
 
@@ -74,6 +76,38 @@ def parse_order(answer: Answer, order: Order) -> Filled | Rejected | Working:
         quote=fields.amount("quote_amount", order.instrument.quote),
         venue_order_id=fields.identifier("order_id"),
         evidence=answer.evidence,
+    )
+
+
+def parse_page(answer: Answer, catalogue: Catalogue) -> Page:
+    """Read a page of orders, or raise `BadAnswer` or `StatementAssetMismatch`."""
+    if answer.status != OK:
+        raise unexpected(answer)
+    listed = Fields.of(answer).parts("orders")
+    found = [_execution(one, catalogue) for one in listed]
+    return Page(
+        [one for one in found if one is not None], [one.time("execute_time") for one in listed]
+    )
+
+
+def _execution(fields: Fields, catalogue: Catalogue) -> Execution | None:
+    """Read an order of a list, None if it was not executed."""
+    status, order_id = fields.text("status"), fields.identifier("order_id")
+    if status == "rejected":
+        return None
+    if status != "filled":
+        raise unreadable("unknown status")
+    base, quote = (
+        meant(catalogue.assets, fields.text(name), order_id)
+        for name in ("base_asset", "quote_asset")
+    )
+    return Execution(
+        order_id=order_id,
+        client_order_id=fields.identifier("client_order_id"),
+        side=side_of(fields.text("side")),
+        base=fields.amount("base_amount", base),
+        quote=fields.amount("quote_amount", quote),
+        executed_at=fields.time("execute_time"),
     )
 
 

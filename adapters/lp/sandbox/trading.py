@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 from adapters.lp.sandbox.behavior import (
     FILL_DELAY_S,
+    ON_LISTING,
     ON_ORDER,
     ON_QUOTE,
     QUOTE_DELAY_S,
     SPOILS_AFTER,
     SPOILS_BEFORE,
+    SPOILS_QUOTE,
     Behavior,
     BehaviorSwitch,
 )
@@ -47,7 +49,10 @@ class Trading:
     async def price(
         self, *, client_quote_id: str, base: str, quote: str, side: Side, text: str, is_base: bool
     ) -> VenueQuote:
-        """Give a price for the amount `text` of the base or of the quote asset."""
+        """Give a price for the amount `text` of the base or of the quote asset.
+
+        Raises `Refused` or `Spoiled`.
+        """
         priced = self.desk.price(
             client_quote_id=client_quote_id,
             base=base,
@@ -57,6 +62,8 @@ class Trading:
             is_base=is_base,
         )
         behavior = self.behavior.take(ON_QUOTE, otherwise=priced.behavior)
+        if behavior in SPOILS_QUOTE:
+            raise Spoiled(behavior)
         if behavior is Behavior.REFUSE_QUOTE:
             raise Refused(422, "NO_PRICE", "no price is given for this")
         if behavior is Behavior.SLOW:
@@ -89,6 +96,15 @@ class Trading:
         if behavior in SPOILS_AFTER:
             raise Spoiled(behavior)
         return filled
+
+    async def listing(self, *, with_hidden: bool = False) -> list[BookedOrder]:
+        """Return the orders that the status knows, the newest first, or raise `Spoiled`."""
+        behavior = self.behavior.take(ON_LISTING, otherwise=Behavior.FILL)
+        if behavior is Behavior.SLOW:
+            await self.clock.sleep(QUOTE_DELAY_S)
+        elif behavior is not Behavior.FILL:
+            raise Spoiled(behavior)
+        return self.desk.orders(with_hidden=with_hidden)
 
     def find(self, client_order_id: str) -> BookedOrder | None:
         """Return what the status knows of an order, or raise `Working`."""

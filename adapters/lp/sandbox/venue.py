@@ -8,7 +8,7 @@ import asyncio
 import re
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,7 +17,13 @@ from typing import Any, Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from adapters.lp.sandbox.behavior import LATE_FILL_MS, Behavior, BehaviorSwitch
+from adapters.lp.sandbox.behavior import (
+    DRIP_EVERY_S,
+    LATE_FILL_MS,
+    STUCK_S,
+    Behavior,
+    BehaviorSwitch,
+)
 from adapters.lp.sandbox.book import Book, OrderStatus
 from adapters.lp.sandbox.desk import Desk, Refused
 from adapters.lp.sandbox.face.b2c2 import B2c2Face
@@ -45,7 +51,7 @@ MAX_TRADES: Final = 5_000
 """Of one statement; the next one goes on from there."""
 _MICROSECOND: Final = timedelta(microseconds=1)
 _SHUTDOWN_S: Final = 0.5
-_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}", re.ASCII)
+NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}", re.ASCII)
 _PAGE: Final = b"<html><body><h1>We will be back soon</h1></body></html>"
 
 _SHORT: Final = (
@@ -53,7 +59,7 @@ _SHORT: Final = (
 )
 
 OWN: Final = "sandbox"
-FACES: Final[Mapping[str, Callable[[Trading], Face]]] = {
+FACES: Final[Mapping[str, type[Face]]] = {
     OWN: OwnFace,
     "okx": OkxFace,
     "zero-hash": ZeroHashFace,
@@ -63,6 +69,9 @@ FACES: Final[Mapping[str, Callable[[Trading], Face]]] = {
     "b2c2": B2c2Face,
 }
 """The wire formats by name; one that trades with them is the adapter of that name."""
+
+_STICKS: Final = frozenset({Behavior.STUCK, Behavior.STUCK_QUOTE})
+_DRIPS: Final = frozenset({Behavior.DRIP, Behavior.DRIP_QUOTE})
 
 _PAGES: Final = {
     Behavior.GARBAGE: 200,
@@ -128,7 +137,7 @@ class Venue:
         try:
             return await handler(request)
         except Spoiled as spoiled:
-            return self._spoil(request, spoiled.behavior)
+            return await self._spoil(request, spoiled.behavior)
         except Refused as refused:
             return self.face.refuse(request, refused)
         except DomainError as error:
@@ -147,7 +156,11 @@ class Venue:
         error_fields = {"code": refused.code, "message": refused.message}
         return self._answer({"error": error_fields}, status=refused.status)
 
-    def _spoil(self, request: web.Request, behavior: Behavior) -> web.Response:
+    async def _spoil(self, request: web.Request, behavior: Behavior) -> web.StreamResponse:
+        if behavior in _DRIPS:
+            return await self._drip(request)
+        if behavior in _STICKS:
+            await self.clock.sleep(STUCK_S)
         status = _PAGES.get(behavior)
         if status is not None:
             date = {"Date": date_text(self.clock.now())}
@@ -157,6 +170,19 @@ class Venue:
                 request.transport.write(_SHORT)
             request.transport.close()
         return web.Response()  # which is never written
+
+    async def _drip(self, request: web.Request) -> web.StreamResponse:
+        drops = round(STUCK_S / DRIP_EVERY_S)
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        response.content_length = drops + 1  # so that the answer is never whole
+        with suppress(ConnectionError):
+            await response.prepare(request)
+            for _ in range(drops):
+                await response.write(b" ")
+                await self.clock.sleep(DRIP_EVERY_S)
+        if request.transport is not None:
+            request.transport.close()
+        return response
 
     def _answer(self, body: dict[str, Any], *, status: int = 200) -> web.Response:
         now = self.clock.now()
@@ -217,7 +243,8 @@ class Venue:
         rejections: list[dict[str, Any]] = []
         for booked in self.book:
             is_filled = booked.order.status is OrderStatus.FILLED
-            (executions if is_filled else rejections).append(order_fields(booked))
+            fields = order_fields(booked) | {"order_id": self.face.order_id(booked)}
+            (executions if is_filled else rejections).append(fields)
         return self._answer({"executions": executions, "rejections": rejections})
 
     async def _get_clock(self, request: web.Request) -> web.Response:
@@ -276,7 +303,7 @@ async def open_venue(
     Raises `sqlite3.OperationalError` when another process has the book of that name, and
     `OSError` when a port is taken.
     """
-    if not _NAME.fullmatch(name) or position < 1:
+    if not NAME.fullmatch(name) or position < 1:
         raise ValueError("a venue has a lower-case name and a position of 1 or more")
     async with AsyncExitStack() as stack:
         book = Book(data_dir, name)

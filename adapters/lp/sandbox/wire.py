@@ -14,7 +14,9 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
-def respond(body: dict[str, Any], *, now: datetime, status: int = 200) -> web.Response:
+def respond(
+    body: dict[str, Any] | list[dict[str, Any]], *, now: datetime, status: int = 200
+) -> web.Response:
     return web.Response(
         body=json.dumps(body).encode(),
         status=status,
@@ -44,6 +46,14 @@ def plain_text(amount: Amount) -> str:
     """Return an amount without zeros at its end."""
     text = amount.value
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def read_query(request: web.Request, name: str, *, otherwise: int) -> int:
+    """Return a whole number of the query."""
+    text = request.query.get(name, "")
+    if text and not (text.isascii() and text.isdigit()):
+        raise malformed(f"{name} must be a whole number")
+    return int(text) if text else otherwise
 
 
 def malformed(message: str) -> Refused:

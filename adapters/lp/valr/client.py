@@ -1,15 +1,20 @@
 """The calls of VALR, signed.
 
-Source: docs.valr.com, "Authentication", "Order Book", "Limit Order" (v2) and "Order History Summary
-by Customer Order Id".
+Source: docs.valr.com, "Authentication", "Order Book", "Limit Order" (v2), "Order History Summary
+by Customer Order Id" and "Order History".
 """
 
 from datetime import datetime
+from typing import Final
+from urllib.parse import urlencode
 
 from adapters.lp.http import Answer, Call, Connection, LpSessions, after_sending, json_body
-from adapters.lp.signing import VenueTime, hmac_sha512, milliseconds_text
+from adapters.lp.signing import VenueTime, hmac_sha512, iso_text, milliseconds_text
 from adapters.lp.valr.config import ValrLpConfig
 from ports.clock import Clock
+
+PAGE: Final = 100
+"""The most that one page of the history has."""
 
 _CREATED = 201
 
@@ -41,6 +46,19 @@ class ValrClient:
     async def order_summary(self, customer_order_id: str) -> Answer:
         target = f"/v1/orders/history/summary/customerorderid/{customer_order_id}"
         return self._time.hear(await self._connection.status(self._signed("GET", target)))
+
+    async def order_history(self, after: datetime, before: datetime, *, skip: int) -> Answer:
+        """Ask for a page of the orders that were decided in a time."""
+        query = urlencode(
+            {
+                "skip": skip,
+                "limit": PAGE,
+                "startTime": iso_text(after),
+                "endTime": iso_text(before),
+            }
+        )
+        call = self._signed("GET", f"/v1/orders/history?{query}")
+        return self._time.hear(await self._connection.listing(call))
 
     def _signed(self, method: str, target: str, body: bytes | None = None) -> Call:
         timestamp = milliseconds_text(self._time.now())

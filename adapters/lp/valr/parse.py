@@ -4,13 +4,15 @@ Source: docs.valr.com; docs/venues.md lists every field. Refusals of an order ha
 codes, so none is a verdict: the summary of the order tells.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from fractions import Fraction
 from typing import Final
 
 from adapters.lp.http import OK, Answer
+from adapters.lp.listing import WORKING, Execution, Page, by_name, meant, our_id, side_of
 from adapters.lp.provider import Order
-from adapters.lp.reading import Fields, NoPrice, unexpected, unreadable
+from adapters.lp.reading import BadAnswer, Fields, NoPrice, unexpected, unreadable
 from adapters.lp.valr.config import ValrLpConfig
 from adapters.lp.valr.price import Level, order_for
 from domain.amount import Amount
@@ -18,8 +20,12 @@ from domain.asset import Instrument
 from domain.side import Side
 from domain.trade.outcome import Filled, Rejected
 from ports.liquidity import LpQuote, LpQuoteRequest
+from ports.market import Catalogue
 
 _NOT_FOUND: Final = 404
+_WITHOUT_FILL: Final = frozenset({"Cancelled", "Failed"})
+"""States of an order of all or none that was not executed."""
+
 _MAX_LEVELS: Final = 1_000
 _WIDEST: Final = Fraction(11, 10)
 """How far an ask may be above the best bid before the book is taken for a mistake."""
@@ -67,7 +73,7 @@ def parse_summary(answer: Answer, order: Order, config: ValrLpConfig) -> Filled 
     )
     state = fields.text("orderStatusType")
     executed = fields.amount("totalExecutedQuantity", order.instrument.base, or_zero=True)
-    if state in ("Cancelled", "Failed"):
+    if state in _WITHOUT_FILL:
         if executed.units:
             raise unreadable("all or none was ordered, and some was executed")
         return Rejected(reason=f"LP_{state.upper()}", evidence=answer.evidence)
@@ -81,6 +87,46 @@ def parse_summary(answer: Answer, order: Order, config: ValrLpConfig) -> Filled 
         quote=quote,
         venue_order_id=fields.identifier("orderId"),
         evidence=answer.evidence,
+    )
+
+
+def parse_page(answer: Answer, config: ValrLpConfig, catalogue: Catalogue) -> Page:
+    """Read a page of the order history, or raise `BadAnswer` or `StatementAssetMismatch`."""
+    if answer.status != OK:
+        raise unexpected(answer)
+    pairs = by_name(catalogue.instruments.values(), config.pair_of)
+    listed = Fields.all_of(answer)
+    found = [_execution(one, config, pairs) for one in listed]
+    return Page(
+        [one for one in found if one is not None], [one.time("orderUpdatedAt") for one in listed]
+    )
+
+
+def _execution(
+    fields: Fields, config: ValrLpConfig, pairs: Mapping[str, Instrument]
+) -> Execution | None:
+    """Read an order of the history, None if nothing of it was executed."""
+    order_id = fields.identifier("orderId")
+    instrument = meant(pairs, fields.text("currencyPair"), order_id)
+    state = fields.text("orderStatusType")
+    quantity = fields.amount("totalExecutedQuantity", instrument.base, or_zero=True)
+    if state in _WITHOUT_FILL and not quantity.units:
+        return None
+    if state != "Filled":
+        raise BadAnswer(WORKING, "an order that is neither filled nor over")
+    side = side_of(fields.text("orderSide"))
+    total = fields.amount("total", instrument.quote)
+    fields.expect_price("averagePrice", quantity, total)
+    base, quote = _without_fee(fields, quantity, total, side, config)
+    return Execution(
+        order_id=order_id,
+        client_order_id=our_id(fields.identifier("customerOrderId"))
+        if fields.has("customerOrderId")
+        else order_id,
+        side=side,
+        base=base,
+        quote=quote,
+        executed_at=fields.time("orderUpdatedAt"),
     )
 
 

@@ -5,6 +5,8 @@ Source: docs.zerohash.com, "API authentication", "Request IDs", "Request and exe
 """
 
 import base64
+from datetime import datetime
+from hashlib import sha256
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -36,6 +38,25 @@ class ZeroHashClient:
         query = urlencode({"client_trade_id": client_trade_id})
         call = self._signed("GET", f"/trades?{query}", request_id)
         return self._time.hear(await self._connection.status(call))
+
+    async def list_trades(self, starts_at: datetime, ends_at: datetime, *, page: int) -> Answer:
+        """Ask for a page of the participant's trades of a time; the first one is 1."""
+        query = urlencode(
+            {
+                "party_code": self._config.participant_code,
+                "transaction_timestamp[gte]": milliseconds_text(starts_at),
+                "transaction_timestamp[lt]": milliseconds_text(ends_at),
+                "page": page,
+            }
+        )
+        target = f"/trades?{query}"
+        call = self._signed("GET", target, self._request_id(target))
+        return self._time.hear(await self._connection.listing(call))
+
+    def _request_id(self, target: str) -> UUID:
+        """Return an id of this request: asked again later it is another one, and asked anew."""
+        text = f"{milliseconds_text(self._time.now())} {target}"
+        return UUID(bytes=sha256(text.encode()).digest()[:16], version=4)
 
     def _signed(
         self, method: str, target: str, request_id: UUID, body: bytes | None = None

@@ -4,17 +4,27 @@ Source: docs.zerohash.com; docs/venues.md lists every field. Refusals have no co
 verdict: what became of an execution that was not completed, its trades tell.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from adapters.lp.http import OK, Answer
+from adapters.lp.listing import Execution, by_name, meant, side_of
 from adapters.lp.provider import Order
-from adapters.lp.reading import Fields, NoPrice, unexpected, unreadable
+from adapters.lp.reading import (
+    WRONG_ECHO,
+    BadAnswer,
+    Fields,
+    NoPrice,
+    unexpected,
+    unreadable,
+)
 from adapters.lp.zero_hash.config import ZeroHashLpConfig
 from domain.amount import Amount
-from domain.asset import Instrument
+from domain.asset import Asset, Instrument
 from domain.side import Side
 from domain.trade.outcome import Filled
 from ports.liquidity import LpQuote, LpQuoteRequest
+from ports.market import Catalogue
 
 _CREATED: Final = 201
 _BAD_REQUEST: Final = 400
@@ -74,6 +84,46 @@ def parse_trades(answer: Answer, order: Order, config: ZeroHashLpConfig) -> Fill
         quote=quote,
         venue_order_id=fields.identifier("trade_id"),
         evidence=answer.evidence,
+    )
+
+
+def parse_page(
+    answer: Answer, number: int, config: ZeroHashLpConfig, catalogue: Catalogue
+) -> tuple[Sequence[Execution], int]:
+    """Read a page of the trades, and how many pages there are.
+
+    Raises `BadAnswer` or `StatementAssetMismatch`.
+    """
+    if answer.status != OK:
+        raise unexpected(answer)
+    fields = Fields.of(answer)
+    if fields.count("page") != number:
+        raise BadAnswer(WRONG_ECHO, "the page is not the one that was asked for")
+    assets = by_name(catalogue.assets.values(), config.code_of)
+    executions = [_execution(one, config, assets) for one in fields.parts("message")]
+    return executions, fields.count("total_pages")
+
+
+def _execution(fields: Fields, config: ZeroHashLpConfig, assets: Mapping[str, Asset]) -> Execution:
+    order_id = fields.identifier("trade_id")
+    if fields.text("trade_state") not in _EXECUTED:
+        raise unreadable("unknown trade_state")
+    underlying, quoted = (
+        meant(assets, fields.text(name), order_id) for name in ("underlying", "quoted_currency")
+    )
+    instrument = Instrument(underlying, quoted)
+    parties = fields.parts("parties")
+    sides = {one.text("participant_code"): one.text("side") for one in parties}
+    side = side_of(sides.get(config.participant_code, ""))
+    _expect_parties(parties, instrument, side, config)
+    base, quote = _amounts(fields, "trade_price", instrument, config)
+    return Execution(
+        order_id=order_id,
+        client_order_id=fields.identifier("client_trade_id"),
+        side=side,
+        base=base,
+        quote=quote,
+        executed_at=fields.unix_time("transaction_timestamp"),
     )
 
 

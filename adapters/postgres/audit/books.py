@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from adapters.postgres.audit import (
+    audit_log,
     chain,
     close,
     event,
@@ -49,6 +50,7 @@ PROBES: Final = (
     *receipt.PROBES,
     *request.PROBES,
     *event.PROBES,
+    *audit_log.PROBES,
     *chain.PROBES,
     *liability.PROBES,
     *close.PROBES,
@@ -94,7 +96,7 @@ SELECT * FROM (
 _LPS: Final = "SELECT DISTINCT lp FROM core.attempts WHERE sent_at IS NOT NULL ORDER BY lp"
 
 _ATTEMPTS: Final = f"""
-SELECT a.tenant_id, a.id, a.state, a.venue_order_id, a.filled_units, t.side,
+SELECT a.tenant_id, a.id, a.state, a.lp_reference, a.venue_order_id, a.filled_units, t.side,
     t.base_units, i.base_asset, b.scale AS base_scale, i.quote_asset, q.scale AS quote_scale,
     k.venue_order_id AS late_order_id, k.base_units AS late_base_units, k.units AS late_units
 FROM core.attempts AS a
@@ -223,6 +225,7 @@ class PostgresSnapshot(BooksSnapshot):
                 tenant_id=TenantId(row["tenant_id"]),
                 id=AttemptId(row["id"]),
                 state=AttemptState(row["state"]),
+                lp_reference=row["lp_reference"],
                 venue_order_id=row["venue_order_id"],
                 side=Side(row["side"]),
                 base=Amount(base, int(row["base_units"])),

@@ -11,7 +11,8 @@ from ports.audit import Check
 
 SEQUENCE: Final = Check(
     id="I11.sequence",
-    statement="each tenant's stamped events are numbered from 1 to its head without gaps",
+    statement="each tenant's stamped events are numbered to its head without gaps, from 1 or from "
+    "the first one that is kept",
     source="money rules, section 7: gapless; invariant I11",
 )
 PUBLISHED: Final = Check(
@@ -49,9 +50,10 @@ OUTBOX: Final = SqlProbe(
     counted=("outbox",),
     sql=f"""
 WITH numbered AS (
-    SELECT tenant_id, id, sequence, lag(sequence, 1, 0::bigint)
-        OVER (PARTITION BY tenant_id ORDER BY sequence) + 1 AS due
-    FROM core.outbox WHERE sequence IS NOT NULL
+    SELECT o.tenant_id, o.id, o.sequence, lag(o.sequence, 1, coalesce(h.expired, 0::bigint))
+        OVER (PARTITION BY o.tenant_id ORDER BY o.sequence) + 1 AS due
+    FROM core.outbox AS o LEFT JOIN core.event_heads AS h USING (tenant_id)
+    WHERE o.sequence > coalesce(h.expired, 0)
 ), latest AS (
     SELECT tenant_id, max(sequence) AS last FROM core.outbox
     WHERE sequence IS NOT NULL GROUP BY tenant_id
@@ -64,7 +66,7 @@ SELECT '{SEQUENCE.id}', coalesce(h.tenant_id, l.tenant_id), 'event_heads',
     coalesce(h.tenant_id, l.tenant_id), '', 'last ' || coalesce(l.last::text, 'absent'),
     'last ' || coalesce(h.last::text, 'absent')
 FROM core.event_heads AS h FULL JOIN latest AS l ON l.tenant_id = h.tenant_id
-WHERE h.last IS DISTINCT FROM l.last
+WHERE h.last IS DISTINCT FROM coalesce(l.last, nullif(h.expired, 0))
 UNION ALL
 SELECT '{PUBLISHED.id}', tenant_id, 'event_heads', tenant_id, '', 'at most ' || last,
     published || ' published'

@@ -18,12 +18,12 @@ from domain.ledger.liability import (
 from ports.audit import Check, Finding
 
 SHEET: Final = Check(
-    id="I17.sheet",
+    id="I25.sheet",
     statement="each latest sheet of liabilities is the tree over its leaves, and is signed",
     source="books: proof of liabilities",
 )
 TOTAL: Final = Check(
-    id="I17.total",
+    id="I25.total",
     statement="while customers' accounts have no further posting, their sheet has their sum",
     source="books: a sheet has all balances of one snapshot",
 )

@@ -15,8 +15,11 @@ SCOPE: Final = Check(
 REFERENCES: Final = {
     ("account_lines", "account_id"): "accounts",
     ("accounts", "tenant_id"): "tenants",
+    ("api_keys", "rotated_from_id"): "api_keys",
     ("api_keys", "tenant_id"): "tenants",
     ("attempts", "trade_id"): "trades",
+    ("audit_heads", "tenant_id"): "tenants",
+    ("audit_records", "tenant_id"): "tenants",
     ("break_resolutions", "break_id"): "breaks",
     ("break_resolutions", "counter_account_id"): "accounts",
     ("breaks", "trade_id"): "trades",
@@ -70,6 +73,7 @@ tenant's row has checks of its own: who proposed a resolution, what a consumer h
 
 _ID: Final = {
     "account_lines": "account_id",
+    "audit_heads": "tenant_id",
     "daily_closes": None,
     "dated_lines": "account_id",
     "event_heads": "tenant_id",

@@ -25,9 +25,11 @@ MAKES: Final = {
     "reli.liquidity.v1.LpSettlementAdminService/ProposeLpSettlement": "lp_settlements",
     "reli.sandbox.v1.SandboxService/CreateDeposit": "sandbox_deposits",
     "reli.tenant.v1.ApiKeyService/CreateApiKey": "api_keys",
+    "reli.tenant.v1.ApiKeyService/RotateApiKey": "api_keys",
     "reli.tenant.v1.CustomerService/CreateCustomer": "customers",
     "reli.tenant.v1.TenantAdminService/CreateTenant": "tenants",
     "reli.tenant.v1.TenantAdminService/CreateTenantApiKey": "api_keys",
+    "reli.tenant.v1.TenantAdminService/RotateTenantApiKey": "api_keys",
     "reli.tenant.v1.TenantAdminService/SetTenantTradingState": "trading_state_changes",
     "reli.trade.v1.TradeAdminService/ProposeResolution": "trade_resolutions",
 }

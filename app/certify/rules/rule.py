@@ -78,6 +78,18 @@ def repeated_questions(subject: Subject) -> str:
     return "" if subject.repeats_question else "its prices do not say what they are prices of"
 
 
+def listed_executions(subject: Subject) -> str:
+    return "" if subject.list_by else "its venue's listing is certified under another name"
+
+
+def signed_listings(subject: Subject) -> str:
+    return listed_executions(subject) or signed_calls(subject)
+
+
+def priced_listings(subject: Subject) -> str:
+    return listed_executions(subject) or told_prices(subject)
+
+
 def stepped_amounts(subject: Subject) -> str:
     return "" if subject.has_step else "it trades amounts to the last digit of the asset"
 

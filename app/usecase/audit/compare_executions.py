@@ -14,6 +14,7 @@ from ports.audit import (
     Execution,
     Finding,
     Violation,
+    order_keys,
 )
 
 FILL: Final = Check(
@@ -80,7 +81,8 @@ class ExecutionComparison:
             book[execution.client_order_id].append(execution)
         self._executions.looked_at += len(executions)
         async for attempt in attempts:
-            rest = book.pop(str(attempt.id), [])
+            keys = order_keys(attempt.id, attempt.lp_reference)
+            rest = [execution for key in keys for execution in book.pop(key, ())]
             if attempt.state is AttemptState.FILLED or attempt.late_fill is not None:
                 self._fills.looked_at += 1
                 rest = self._without_own(venue, attempt, rest)
@@ -106,7 +108,7 @@ class ExecutionComparison:
                             tenant_id=None,
                             table=f"the book of {venue}",
                             id=execution.order_id,
-                            expected="the client order id of an attempt",
+                            expected="an order of an attempt",
                             found=f"{_text(execution)} for {execution.client_order_id}",
                         )
                     )

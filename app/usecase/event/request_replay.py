@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from app.usecase.audit_trail import Change
 from app.usecase.call import Call
 from app.usecase.once import Once
 from domain.dead_letter import DeadLetter, DeadLetterNotFound
@@ -24,13 +25,13 @@ class RequestReplay:
         Raises `DeadLetterNotFound` or `DeadLetterAlreadyReplayed`.
         """
 
-        async def effect(uow: UnitOfWork) -> DeadLetter:
+        async def effect(uow: UnitOfWork) -> Change[DeadLetter]:
             letter = await uow.dead_letters.get(id, lock=True)
             if letter.source_tenant_id != tenant_id:
                 raise DeadLetterNotFound("no such dead letter", dead_letter_id=id)
             requested = letter.request_replay(by=call.api_key_id, now=await uow.now())
             await uow.dead_letters.request_replay(requested)
-            return requested
+            return Change(requested, after=requested, before=letter)
 
         async def replay(uow: UnitOfWork, _id: UUID) -> DeadLetter:
             return await uow.dead_letters.get(id)

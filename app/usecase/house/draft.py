@@ -27,13 +27,14 @@ class Draft:
     """What one event does to the house's book.
 
     Attributes:
-        order: the client order id at the LP, by which its statements know the same.
+        orders: by what the LP's statements know the same: the client order id, and the LP's own
+            id of the execution.
     """
 
     changes: Sequence[Change]
     source: EntrySource
     reference: str
-    order: str
+    orders: Sequence[str]
 
 
 async def commit_drafts(uow: UnitOfWork, drafts: Iterable[Draft], ids: IdSource) -> None:
@@ -62,7 +63,7 @@ async def commit_drafts(uow: UnitOfWork, drafts: Iterable[Draft], ids: IdSource)
                 transfers=tuple(transfer(change) for change in draft.changes),
                 source=draft.source,
                 reference=draft.reference,
-                description=draft.order,
+                description=" ".join(draft.orders),
             )
             for draft in drafts
         ]

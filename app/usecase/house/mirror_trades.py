@@ -102,7 +102,8 @@ def _mirrored(trade: Trade) -> Draft:
         for amount in amounts
         for key in [_key(role, trade, amount)]
     ]
-    return Draft(changes, EntrySource.TRADE, str(trade.id), str(trade.attempt.id))
+    orders = (str(trade.attempt.id), trade.attempt.venue_order_id)
+    return Draft(changes, EntrySource.TRADE, str(trade.id), orders)
 
 
 def _key(role: Role, trade: Trade, amount: Amount) -> AccountKey:

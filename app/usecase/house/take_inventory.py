@@ -25,4 +25,6 @@ def inventory_taken(found: Break) -> Draft:
         )
         for gained in fill.gained
     ]
-    return Draft(changes, EntrySource.BREAK, str(found.id), str(fill.attempt_id))
+    return Draft(
+        changes, EntrySource.BREAK, str(found.id), (str(fill.attempt_id), fill.venue_order_id)
+    )

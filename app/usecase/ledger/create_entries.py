@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.usecase.announce import Announce
+from app.usecase.audit_trail import AuditTrail
 from app.usecase.call import Call
 from domain.errors import DomainError
 from domain.ids import TransferId
-from domain.ledger.entry import Entry, NewEntry
+from domain.ledger.entry import CommittedEntries, Entry, NewEntry
 from domain.ledger.errors import BatchTooLarge, EmptyBatch
 from domain.ledger.posting import Decision
 from domain.ledger.transfer import Transfer
@@ -28,6 +29,7 @@ class CreateEntries:
     journal: Journal
     units_of_work: UnitOfWorkFactory
     announce: Announce
+    audit_trail: AuditTrail
 
     async def __call__(
         self, call: Call, entries: Sequence[NewEntry | DomainError]
@@ -61,6 +63,8 @@ class CreateEntries:
             await uow.outbox.add(
                 *self.announce.committed(call.tenant_id, [(call.correlation_id, new)])
             )
+            if new:
+                await uow.audit_log.add(self.audit_trail.record(call, _committed(new)))
         return results
 
     async def _post(
@@ -72,11 +76,18 @@ class CreateEntries:
         if len(whole) < len(drafts):
             return None
         recorded_at = await self.journal.post(
-            call.tenant_id, whole, correlation_id=call.correlation_id
+            call.tenant_id,
+            whole,
+            correlation_id=call.correlation_id,
+            audit_record=self.audit_trail.record(call, _committed(whole)),
         )
         if recorded_at is None:
             return None
         return [Decision(entry, is_replay=False, recorded_at=recorded_at) for entry in whole]
+
+
+def _committed(entries: Sequence[Entry]) -> CommittedEntries:
+    return CommittedEntries([entry.id for entry in entries], ())
 
 
 def _check_size(entries: Sequence[NewEntry | DomainError]) -> None:

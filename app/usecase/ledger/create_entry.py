@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.usecase.announce import Announce
+from app.usecase.audit_trail import AuditTrail, Change
 from app.usecase.call import Call
 from app.usecase.once import Once
 from domain.errors import DomainError
@@ -22,6 +23,7 @@ class CreateEntry:
     journal: Journal
     once: Once
     announce: Announce
+    audit_trail: AuditTrail
 
     async def __call__(self, call: Call, new: NewEntry) -> RecordedEntry:
         """Return the entry, or raise the ledger's refusal."""
@@ -37,6 +39,7 @@ class CreateEntry:
             call.tenant_id,
             [entry],
             correlation_id=call.correlation_id,
+            audit_record=self.audit_trail.record(call, entry),
             request=(call.key, entry.id.uuid) if call.key else None,
         )
         if recorded_at is None:
@@ -46,7 +49,7 @@ class CreateEntry:
     async def _commit(self, call: Call, new: NewEntry) -> RecordedEntry:
         submitted: list[Entry] = []
 
-        async def effect(uow: UnitOfWork) -> RecordedEntry:
+        async def effect(uow: UnitOfWork) -> Change[RecordedEntry]:
             await uow.tenants.get()
             pending = await uow.ledger.get_transfers(
                 [transfer.pending_id for transfer in new.transfers if transfer.pending_id]
@@ -55,11 +58,12 @@ class CreateEntry:
             submitted.append(entry)
             decision = await uow.ledger.commit(entry)
             if decision.is_replay:
-                return await uow.ledger.get_entry(new.id)
+                return Change(await uow.ledger.get_entry(new.id), after=None)
             await uow.outbox.add(
                 *self.announce.committed(call.tenant_id, [(call.correlation_id, [entry])])
             )
-            return RecordedEntry(decision.entry, decision.recorded_at)
+            recorded = RecordedEntry(decision.entry, decision.recorded_at)
+            return Change(recorded, after=entry)
 
         async def replay(uow: UnitOfWork, id: UUID) -> RecordedEntry:
             return await uow.ledger.get_entry(EntryId(id))

@@ -6,6 +6,7 @@ from functools import partial
 from uuid import UUID
 
 from app.usecase.announce import Announce
+from app.usecase.audit_trail import Change
 from app.usecase.call import Call
 from app.usecase.once import Once
 from domain.ids import EntryId, TransferId
@@ -32,7 +33,7 @@ class ReverseEntry:
         """
         reversal_id = self.ids.new(EntryId)
 
-        async def effect(uow: UnitOfWork) -> RecordedEntry:
+        async def effect(uow: UnitOfWork) -> Change[RecordedEntry]:
             await uow.tenants.get()
             reversal = (await uow.ledger.get_entry(entry_id)).entry.reversal(
                 reversal_id,
@@ -43,7 +44,8 @@ class ReverseEntry:
             )
             decision = await uow.ledger.commit(reversal)
             await self.announce.entries(uow, [decision], correlation_id=call.correlation_id)
-            return RecordedEntry(decision.entry, decision.recorded_at)
+            recorded = RecordedEntry(decision.entry, decision.recorded_at)
+            return Change(recorded, after=decision.entry)
 
         async def replay(uow: UnitOfWork, id: UUID) -> RecordedEntry:
             return await uow.ledger.get_entry(EntryId(id))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from app.usecase.audit_trail import Change
 from app.usecase.call import Call
 from app.usecase.once import Once
 from domain.amount import Amount
@@ -22,7 +23,7 @@ class SetOverdraftLimit:
     async def __call__(self, call: Call, account_id: AccountId, limit: Amount) -> Account:
         """Return the account, or raise `AccountNotFound`, `AssetMismatch`, `OverdraftTooSmall`."""
 
-        async def effect(uow: UnitOfWork) -> Account:
+        async def effect(uow: UnitOfWork) -> Change[Account]:
             account = await uow.ledger.get_account(account_id, lock=True)
             if account.key.kind is not AccountKind.TREASURY:
                 raise InvalidArgument("the account is no treasury", field="account_id")
@@ -40,7 +41,7 @@ class SetOverdraftLimit:
                     available=account.amount(account.available),
                 )
             await uow.ledger.set_overdraft_limit(changed)
-            return changed
+            return Change(changed, after=changed, before=account)
 
         async def replay(uow: UnitOfWork, id: UUID) -> Account:
             return await uow.ledger.get_account(AccountId(id))

@@ -6,6 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from app.usecase.announce import Announce
+from app.usecase.audit_trail import Change
 from app.usecase.call import Call
 from app.usecase.once import Once
 from domain.ids import EntryId, LpSettlementId, TransferId
@@ -125,10 +126,11 @@ class SettleLpSettlement:
 async def _decide(
     once: Once, directory: TenantDirectory, call: Call, id: LpSettlementId, decide: _Decide
 ) -> LpSettlement:
-    async def effect(uow: UnitOfWork) -> LpSettlement:
-        decided = await decide(uow, await uow.lp_settlements.get(id, lock=True))
+    async def effect(uow: UnitOfWork) -> Change[LpSettlement]:
+        before = await uow.lp_settlements.get(id, lock=True)
+        decided = await decide(uow, before)
         await uow.lp_settlements.save(decided)
-        return decided
+        return Change(decided, after=decided, before=before)
 
     async def replay(uow: UnitOfWork, _id: UUID) -> LpSettlement:
         return await uow.lp_settlements.get(id)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from app.usecase.audit_trail import Change
 from app.usecase.call import Call
 from app.usecase.once import Once
 from domain.errors import InvalidArgument
@@ -49,7 +50,7 @@ class ProposeLpSettlement:
         """
         settlement_id = self.ids.new(LpSettlementId)
 
-        async def effect(uow: UnitOfWork) -> LpSettlement:
+        async def effect(uow: UnitOfWork) -> Change[LpSettlement]:
             now = await uow.now()
             as_of = order.as_of or now
             if as_of > now:
@@ -76,7 +77,7 @@ class ProposeLpSettlement:
                     lp=order.lp,
                     settled_until=until.isoformat(),
                 )
-            return settlement
+            return Change(settlement, after=settlement)
 
         async def replay(uow: UnitOfWork, id: UUID) -> LpSettlement:
             return await uow.lp_settlements.get(LpSettlementId(id))

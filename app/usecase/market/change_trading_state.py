@@ -5,6 +5,7 @@ from typing import Final
 from uuid import UUID
 
 from app.usecase.announce import Announce
+from app.usecase.audit_trail import Change
 from app.usecase.call import Call
 from app.usecase.once import Once
 from domain.errors import InvalidArgument
@@ -68,7 +69,7 @@ class ChangeTradingState:
     ) -> TradingStateChange:
         change_id = self.ids.new(TradingStateChangeId)
 
-        async def effect(uow: UnitOfWork) -> TradingStateChange:
+        async def effect(uow: UnitOfWork) -> Change[TradingStateChange]:
             before = await uow.trading_states.get(traded)
             change = TradingStateChange(
                 id=change_id,
@@ -87,7 +88,7 @@ class ChangeTradingState:
                 correlation_id=call.correlation_id,
                 now=change.changed_at,
             )
-            return change
+            return Change(change, after=change)
 
         async def replay(uow: UnitOfWork, id: UUID) -> TradingStateChange:
             return await uow.trading_states.find(TradingStateChangeId(id))

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from app.usecase.announce import Announce
+from app.usecase.audit_trail import Change
 from app.usecase.call import Call
 from app.usecase.liquidity.lp_desk import LpDesk
 from app.usecase.once import Once
@@ -51,22 +52,22 @@ class AcceptQuote:
         leases: list[TradeLease] = []
         trade_id = self.ids.new(TradeId)
 
-        async def effect(uow: UnitOfWork) -> Trade:
+        async def effect(uow: UnitOfWork) -> Change[Trade]:
             trade, lease = await self._accept(uow, call, quote_id, trade_id, lps)
             leases.append(lease)
-            return trade
+            return Change(trade, after=trade)
 
         async def replay(uow: UnitOfWork, id: UUID) -> Trade:
             return await uow.trades.get(TradeId(id))
 
-        self.runner.reserve()
+        self.runner.reserve(call.tenant_id)
         try:
             trade = await self.once(call, trade_id, effect, replay, in_company=True)
         except BaseException:
-            self.runner.give_back()
+            self.runner.give_back(call.tenant_id)
             raise
         if not leases:
-            self.runner.give_back()
+            self.runner.give_back(call.tenant_id)
             return trade
         return await self._run(leases[-1], trade)
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from app.usecase.announce import Announce
+from app.usecase.audit_trail import Change
 from app.usecase.call import Call
 from app.usecase.once import Once
 from domain.ids import QuoteId
@@ -25,7 +26,7 @@ class CancelQuote:
         Raises what `Quote.cancel` raises, or `QuoteNotFound`.
         """
 
-        async def effect(uow: UnitOfWork) -> tuple[Quote, datetime]:
+        async def effect(uow: UnitOfWork) -> Change[tuple[Quote, datetime]]:
             quote = await uow.quotes.get(quote_id, lock=True)
             now = await uow.now()
             canceled = quote.cancel(now=now)
@@ -33,7 +34,7 @@ class CancelQuote:
             await self.announce(
                 uow, "quote.canceled", canceled, correlation_id=call.correlation_id, now=now
             )
-            return canceled, now
+            return Change((canceled, now), after=canceled, before=quote)
 
         async def replay(uow: UnitOfWork, id: UUID) -> tuple[Quote, datetime]:
             return await uow.quotes.get(QuoteId(id)), await uow.now()

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from app.usecase.announce import Announce
+from app.usecase.audit_trail import Change
 from app.usecase.call import Call
 from app.usecase.once import Once
 from app.usecase.quote.find_price import Candidates, FindPrice, PriceRequest, known_instrument
@@ -77,7 +78,7 @@ class CreateQuote:
         candidates = None if is_known else await self.find_price(request, settings)
         quote_id = self.ids.new(QuoteId)
 
-        async def effect(uow: UnitOfWork) -> QuotedAnswers:
+        async def effect(uow: UnitOfWork) -> Change[QuotedAnswers]:
             assert candidates is not None, "a request that was known stays known"
             await uow.tenants.require_active(order.party)
             quoted = _quote(call, quote_id, order, settings, candidates)
@@ -89,7 +90,7 @@ class CreateQuote:
                 correlation_id=call.correlation_id,
                 now=candidates.answered_at,
             )
-            return quoted
+            return Change(quoted, after=quoted.quote)
 
         async def replay(uow: UnitOfWork, id: UUID) -> QuotedAnswers:
             known_id = QuoteId(id)

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 from app.usecase.quote.find_price import FindPrice, PriceRequest, known_instrument
+from app.usecase.quote.look_around import LookAround
 from app.usecase.quote.shared_answers import SharedLpQuote
 from domain.amount import Amount
 from domain.ids import TenantId
+from domain.quote.errors import NoLiquidity
 from domain.quote.indicative import IndicativeQuote
 from domain.side import Side
 from ports.market import Market
@@ -28,11 +30,13 @@ class GetIndicativeQuote:
 
     Attributes:
         find_price: asks providers that share their answers.
+        look_around: asks who sells nothing, where no provider gives a price.
     """
 
     market: Market
     settings: SettingsStore
     find_price: FindPrice
+    look_around: LookAround
 
     async def __call__(self, tenant_id: TenantId, question: PriceQuestion) -> IndicativeQuote:
         """Return the best price of this moment on the tenant's terms.
@@ -45,7 +49,14 @@ class GetIndicativeQuote:
         tenant = await self.settings.get(tenant_id)
         tenant.require_open(question.side)
         request = PriceRequest(instrument, question.side, question.fixed)
-        best = (await self.find_price(request, tenant.settings)).best()
+        candidates = await self.find_price(request, tenant.settings)
+        try:
+            best = candidates.best()
+        except NoLiquidity:
+            seen = await self.look_around(request, tenant.settings)
+            if seen is None:
+                raise
+            return seen
         assert isinstance(best.lp_quote, SharedLpQuote)
         return IndicativeQuote(
             side=question.side,

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from domain.ids import BreakId, TenantId
+from app.usecase.audit_trail import AuditTrail
+from app.usecase.call import Call
+from domain.ids import BreakId
 from domain.reconciliation.break_ import Break
 from ports.unit_of_work import UnitOfWorkFactory
 
@@ -13,13 +15,16 @@ class AssignBreak:
     """The latest word counts, so the call may be repeated freely."""
 
     units_of_work: UnitOfWorkFactory
+    audit_trail: AuditTrail
 
     async def __call__(
-        self, tenant_id: TenantId, break_id: BreakId, *, owner: str, note: str
+        self, call: Call, break_id: BreakId, *, owner: str, note: str
     ) -> tuple[Break, datetime]:
         """Return the break and the time, or raise `TenantNotFound` or `BreakNotFound`."""
-        async with self.units_of_work.begin(tenant_id) as uow:
+        async with self.units_of_work.begin(call.tenant_id) as uow:
             await uow.tenants.get()
-            found = replace(await uow.breaks.get(break_id), owner=owner, note=note)
-            await uow.breaks.assign(found)
-            return found, await uow.now()
+            before = await uow.breaks.get(break_id, lock=True)
+            assigned = replace(before, owner=owner, note=note)
+            await uow.breaks.assign(assigned)
+            await uow.audit_log.add(self.audit_trail.record(call, assigned, before))
+            return assigned, await uow.now()

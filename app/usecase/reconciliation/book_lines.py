@@ -117,7 +117,7 @@ async def _lines(
 async def _orders(
     uow: UnitOfWork, notes: Mapping[EntryId, EntryNote]
 ) -> Mapping[str, Sequence[str]]:
-    """Return the client order ids of trades, by the trades' own."""
+    """Return the client order ids and the LPs' own of trades, by the trades'."""
     trades = {note.reference for note in notes.values() if note.source is EntrySource.TRADE}
     found: dict[str, list[str]] = defaultdict(list)
     names = sorted(trades)
@@ -125,9 +125,10 @@ async def _orders(
         some = [TradeId.parse(name) for name in names[start : start + PAGE]]
         for trade in (await uow.trades.get_all(some)).values():
             found[str(trade.id)] += [
-                str(attempt.id)
+                name
                 for attempt in trade.attempts
                 if attempt.state is AttemptState.FILLED
+                for name in (str(attempt.id), attempt.venue_order_id)
             ]
     return found
 
@@ -137,14 +138,16 @@ def _references(
 ) -> tuple[str, ...]:
     """Return by what the entry may be known: its id, what it is about, and a word with digits.
 
-    A description of several words, or of none with a digit, would be shared by entries that have
-    nothing to do with each other.
+    What we describe ourselves is described by nothing but ids. Of others, a description of several
+    words, or of none with a digit, would be shared by entries that have nothing to do with each
+    other.
     """
     references = [str(entry_id)]
+    words = note.description.split()
     if note.source in _OURS:
         references.append(note.reference)
         references += orders.get(note.reference, ())
-    words = note.description.split()
-    if len(words) == 1 and any(char.isdigit() for char in words[0]):
-        references += [words[0]] if len(words[0]) <= MAX_REFERENCE else []
-    return tuple(dict.fromkeys(references))
+        references += words
+    elif len(words) == 1 and any(char.isdigit() for char in words[0]):
+        references += words
+    return tuple(dict.fromkeys(one for one in references if 0 < len(one) <= MAX_REFERENCE))

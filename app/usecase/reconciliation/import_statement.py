@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Final
 
 from app.usecase.announce import Announce
+from app.usecase.audit_trail import AuditTrail
+from app.usecase.call import Call
 from app.usecase.reconciliation.book_lines import BookReading, read_book
 from app.usecase.reconciliation.raise_break import raise_breaks, resolve_break
 from domain.amount import Amount
@@ -70,16 +72,24 @@ class ImportStatement:
     units_of_work: UnitOfWorkFactory
     ids: IdSource
     announce: Announce
+    audit_trail: AuditTrail
     market: Market
     directory: TenantDirectory
     reader: StatementReader
     rules: Mapping[SourceKind, Rules]
 
     async def __call__(
-        self, tenant_id: TenantId, file: StatementFile, *, by: str, correlation_id: str
+        self,
+        tenant_id: TenantId,
+        file: StatementFile,
+        *,
+        by: str,
+        correlation_id: str,
+        call: Call | None = None,
     ) -> Statement:
         """Return what became of the file, or of the very same one that came before.
 
+        `call` is who brought it; a worker that fetched it itself has none.
         Raises `TenantNotFound` and what `StatementReader.read` and `ParsedStatement.check` raise.
         """
         assets = (await self.market.catalogue()).assets
@@ -95,9 +105,12 @@ class ImportStatement:
             now = await uow.now()
             parsed.check(file.source, now=now)
             news = await self._news(uow, file.source, parsed, now)
-            return await self._reconcile(
+            statement = await self._reconcile(
                 uow, file, parsed, news, content_hash, by=by, correlation_id=correlation_id
             )
+            if call is not None:
+                await uow.audit_log.add(self.audit_trail.record(call, statement))
+            return statement
 
     async def _news(
         self, uow: UnitOfWork, source: Source, parsed: ParsedStatement, now: datetime

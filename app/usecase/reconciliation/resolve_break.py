@@ -7,6 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from app.usecase.announce import Announce
+from app.usecase.audit_trail import Change
 from app.usecase.call import Call
 from app.usecase.once import Once
 from app.usecase.reconciliation.raise_break import resolve_break, tell_resolved
@@ -67,18 +68,24 @@ class ResolveBreak:
         `EntryNotFound`, `AccountNotFound`, `BreakNotAdjustable` or `InvalidArgument`.
         """
 
-        async def effect(uow: UnitOfWork) -> tuple[Break, datetime]:
+        async def effect(uow: UnitOfWork) -> Change[tuple[Break, datetime]]:
             await uow.tenants.get()
             found = await _locked(uow, break_id)
             now = await uow.now()
-            if explanation.counter_account_id is not None:
-                return await self._propose(uow, call, found, explanation, now), now
-            resolution = self._resolution(call, found, ResolutionKind.LINK, explanation, now)
-            if explanation.linked_break_id is not None:
-                return await self._link_break(uow, call, found, resolution), now
-            return await self._link_entry(uow, call, found, resolution), now
+            explained = await self._explain(uow, call, found, explanation, now)
+            return Change((explained, now), after=explained, before=found)
 
         return await self.once(call, break_id, effect, _as_it_is(break_id))
+
+    async def _explain(
+        self, uow: UnitOfWork, call: Call, found: Break, explanation: Explanation, now: datetime
+    ) -> Break:
+        if explanation.counter_account_id is not None:
+            return await self._propose(uow, call, found, explanation, now)
+        resolution = self._resolution(call, found, ResolutionKind.LINK, explanation, now)
+        if explanation.linked_break_id is not None:
+            return await self._link_break(uow, call, found, resolution)
+        return await self._link_entry(uow, call, found, resolution)
 
     def _resolution(
         self,
@@ -212,7 +219,7 @@ class ApproveBreakResolution:
         `BreakSecondKeyRequired` or the ledger's refusal.
         """
 
-        async def effect(uow: UnitOfWork) -> tuple[Break, datetime]:
+        async def effect(uow: UnitOfWork) -> Change[tuple[Break, datetime]]:
             await uow.tenants.get()
             found = await _locked(uow, break_id)
             resolution = await uow.breaks.get_resolution(break_id, resolution_id)
@@ -228,7 +235,7 @@ class ApproveBreakResolution:
             resolved = await tell_resolved(
                 uow, self.announce, approved, correlation_id=call.correlation_id
             )
-            return resolved, now
+            return Change((resolved, now), after=resolved, before=found)
 
         return await self.once(call, resolution_id, effect, _as_it_is(break_id))
 

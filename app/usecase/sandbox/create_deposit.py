@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.usecase.announce import Announce
+from app.usecase.audit_trail import Change
 from app.usecase.call import Call
 from app.usecase.once import Once
 from app.usecase.trade.bookkeeping import party_key
@@ -32,7 +33,7 @@ class CreateDeposit:
         """Credit the party, or raise `SandboxOnly`, `CustomerNotFound` or `CustomerSuspended`."""
         deposit_id, entry_id = self.ids.new(DepositId), self.ids.new(EntryId)
 
-        async def effect(uow: UnitOfWork) -> Deposit:
+        async def effect(uow: UnitOfWork) -> Change[Deposit]:
             acting = await uow.tenants.acting(party)
             acting.require_active()
             now = acting.now
@@ -62,7 +63,7 @@ class CreateDeposit:
             await self.announce(
                 uow, "deposit.created", deposit, correlation_id=call.correlation_id, now=now
             )
-            return deposit
+            return Change(deposit, after=deposit)
 
         async def replay(uow: UnitOfWork, id: UUID) -> Deposit:
             return await uow.deposits.get(DepositId(id))

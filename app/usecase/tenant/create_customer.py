@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.usecase.announce import Announce
+from app.usecase.audit_trail import Change
 from app.usecase.call import Call
 from app.usecase.once import Once
 from domain.ids import CustomerId
@@ -25,12 +26,12 @@ class CreateCustomer:
             id=self.ids.new(CustomerId), tenant_id=call.tenant_id, external_id=external_id
         )
 
-        async def effect(uow: UnitOfWork) -> Customer:
+        async def effect(uow: UnitOfWork) -> Change[Customer]:
             await uow.customers.add(customer)
             await self.announce(
                 uow, "customer.created", customer, correlation_id=call.correlation_id
             )
-            return customer
+            return Change(customer, after=customer)
 
         async def replay(uow: UnitOfWork, id: UUID) -> Customer:
             return await uow.customers.get(CustomerId(id))

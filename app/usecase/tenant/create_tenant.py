@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from app.usecase.announce import Announce
+from app.usecase.audit_trail import AuditTrail, Change
 from app.usecase.call import Call
 from app.usecase.once import Once
 from app.usecase.tenant.settings import require_known
@@ -28,6 +29,7 @@ class CreateTenant:
     once: Once
     ids: IdSource
     announce: Announce
+    audit_trail: AuditTrail
     market: Market
     lp_names: Collection[str]
 
@@ -58,13 +60,14 @@ class CreateTenant:
             except TenantNotFound:
                 await uow.tenants.add(tenant)
             await self.announce(uow, "tenant.created", tenant, correlation_id=call.correlation_id)
+            await uow.audit_log.add(self.audit_trail.record(call, tenant))
             return tenant
 
     async def _claim(self, call: Call) -> TenantId:
         new_id = self.ids.new(TenantId)
 
-        async def effect(_uow: UnitOfWork) -> TenantId:
-            return new_id
+        async def effect(_uow: UnitOfWork) -> Change[TenantId]:
+            return Change(new_id, after=None)
 
         async def replay(_uow: UnitOfWork, id: UUID) -> TenantId:
             return TenantId(id)

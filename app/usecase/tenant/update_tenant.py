@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from app.usecase.announce import Announce
+from app.usecase.audit_trail import Change
 from app.usecase.call import Call
 from app.usecase.once import Once
 from app.usecase.tenant.settings import require_known
@@ -23,16 +24,16 @@ class UpdateTenant:
     lp_names: Collection[str]
 
     async def __call__(self, call: Call, change: Callable[[Tenant], Tenant]) -> Tenant:
-        async def effect(uow: UnitOfWork) -> Tenant:
+        async def effect(uow: UnitOfWork) -> Change[Tenant]:
             before = await uow.tenants.get(lock=True)
             changed = change(before)
             if changed == before:
-                return before
+                return Change(before, after=None)
             await require_known(changed.settings, self.market, self.lp_names)
             changed = replace(changed, version=before.version + 1)
             await uow.tenants.save(changed)
             await self.announce(uow, "tenant.updated", changed, correlation_id=call.correlation_id)
-            return changed
+            return Change(changed, after=changed, before=before)
 
         async def replay(uow: UnitOfWork, _id: UUID) -> Tenant:
             return await uow.tenants.get()

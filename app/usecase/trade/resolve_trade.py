@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+from app.usecase.audit_trail import Change
 from app.usecase.call import Call
 from app.usecase.once import Once
 from domain.amount import Amount
@@ -37,7 +38,7 @@ class ProposeResolution:
         """Return the proposal, or raise `TradeNotFound` or `OutcomeKnown`."""
         resolution_id = self.ids.new(ResolutionId)
 
-        async def effect(uow: UnitOfWork) -> Resolution:
+        async def effect(uow: UnitOfWork) -> Change[Resolution]:
             trade = await uow.trades.get(trade_id, lock=True)
             require_unknown(trade)
             filled = finding.filled_amount
@@ -57,7 +58,7 @@ class ProposeResolution:
                 proposed_at=await uow.now(),
             )
             await uow.trades.add_resolution(resolution)
-            return resolution
+            return Change(resolution, after=resolution)
 
         async def replay(uow: UnitOfWork, id: UUID) -> Resolution:
             return await uow.trades.get_resolution(trade_id, ResolutionId(id))
@@ -83,25 +84,25 @@ class ApproveResolution:
         """
         leases: list[TradeLease] = []
 
-        async def effect(uow: UnitOfWork) -> Trade:
+        async def effect(uow: UnitOfWork) -> Change[Trade]:
             trade = await uow.trades.get(trade_id, lock=True)
             resolution = await uow.trades.get_resolution(trade_id, resolution_id)
             approved = resolution.approve(trade, by=call.api_key_id, now=await uow.now())
             await uow.trades.approve_resolution(approved)
             # Whoever is asking the venue meanwhile must not write over what two persons found.
             leases.append(await uow.trades.take_over(trade_id, lease_for=self.lease_for))
-            return trade
+            return Change(trade, after=approved, before=resolution)
 
         async def replay(uow: UnitOfWork, _id: UUID) -> Trade:
             return await uow.trades.get(trade_id)
 
-        self.runner.reserve()
+        self.runner.reserve(call.tenant_id)
         try:
             trade = await self.once(call, resolution_id, effect, replay)
         except BaseException:
-            self.runner.give_back()
+            self.runner.give_back(call.tenant_id)
             raise
         if not leases:
-            self.runner.give_back()
+            self.runner.give_back(call.tenant_id)
             return trade
         return await self.runner.start(leases[-1]) or trade

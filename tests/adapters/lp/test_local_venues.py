@@ -30,10 +30,6 @@ COMMON: Final = {
     "visibility_window_ms": 500,
     "quote_safety_margin_ms": 250,
 }
-OWN: Final[Mapping[str, dict[str, Any]]] = {
-    "sandbox": {"deduplicates_client_order_id": True},
-    "valr": {"tick_sizes": {"BTC-ZAR": "1"}, "price_risk_bps": 20, "taker_fee_bps": 0},
-}
 
 
 @pytest.fixture
@@ -63,8 +59,8 @@ def settings_of(name: str, ports: VenuePorts) -> LpSettings:
             "adapter": name,
             "url": f"http://{HOST}:{ports.public}",
             **COMMON,
-            **OWN.get(name, {}),
-            **ports.venue.face.credentials,
+            **({"deduplicates_client_order_id": True} if name == "sandbox" else {}),
+            **ports.venue.face.settings,
         }
     )
 

@@ -10,7 +10,7 @@ import pytest
 from adapters.lp.http import LpSessions, open_lp_sessions
 from adapters.lp.sandbox.config import SandboxLpConfig
 from adapters.lp.sandbox.statement import SandboxStatements
-from adapters.statement.reader import FileReader
+from adapters.statement_in.reader import FileReader
 from domain.reconciliation.statement import StatementFormat
 from ports.liquidity import LpUnavailable
 from tests.support.builders import BTC, NGN

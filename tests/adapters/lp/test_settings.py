@@ -1,6 +1,7 @@
 """What a process is told of its liquidity providers, and the adapters that it gets."""
 
 import json
+from datetime import timedelta
 from typing import Any, Final
 
 import pytest
@@ -15,7 +16,7 @@ from adapters.lp.sandbox.provider import SandboxLp
 from adapters.lp.valr.provider import ValrLp
 from adapters.lp.zero_hash.provider import ZeroHashLp
 from adapters.system.clock import SystemClock
-from app.liquidity import connect_feeds, connect_lps
+from app.liquidity import ccxt_configs, connect_feeds, connect_listings, connect_lps
 from app.settings import Settings
 
 COMMON: Final = {
@@ -76,6 +77,7 @@ async def test_each_provider_gets_the_adapter_that_its_settings_name(
     async with open_lp_sessions() as sessions:
         lps = connect_lps(settings.lps, sessions, SystemClock())
         feeds = connect_feeds(settings.lps, sessions)
+        listings = connect_listings(settings.lps, sessions, SystemClock())
 
     kinds = {name: type(lp) for name, lp in lps.items()}
     assert kinds == {
@@ -89,12 +91,56 @@ async def test_each_provider_gets_the_adapter_that_its_settings_name(
     }
     assert {name for name, lp in lps.items() if not lp.capabilities.is_firm} == {"valr-main"}
     assert [feed.source.name for feed in feeds] == ["alpha"]
+    assert {name: listing.source.name for name, listing in listings.items()} == {
+        name: name for name in lps
+    }
 
 
 def test_no_text_of_the_settings_shows_a_credential(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = told(monkeypatch, OKX, ZERO_HASH, B2C2)
 
     assert not any(value in repr(settings) for value in [*KEYS.values(), "the-token"])
+
+
+PRICES: Final = {
+    "name": "luno",
+    "exchange": "luno",
+    "symbols": {"BTC-ZAR": "BTC/ZAR"},
+    "margin_bps": 50,
+}
+
+
+def test_a_price_source_is_no_liquidity_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RELI_PRICE_SOURCES", json.dumps([PRICES]))
+
+    settings = told(monkeypatch, SANDBOX)
+
+    assert [lp.name for lp in settings.lps] == ["alpha"]
+    (config,) = ccxt_configs(settings.price_sources)
+    assert (config.name, config.symbols) == ("luno", {"BTC-ZAR": "BTC/ZAR"})
+    assert config.max_age == timedelta(seconds=5)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "alpha"},
+        {"exchange": "../luno"},
+        {"symbols": {}},
+        {"symbols": {"BTCZAR": "BTC/ZAR"}},
+        {"symbols": {"BTC-ZAR": "BTC/USDT:USDT"}},
+        {"margin_bps": -1},
+        {"max_age_ms": 0},
+        {"api_key": "k"},
+    ],
+)
+def test_a_price_source_that_cannot_be_is_refused(
+    monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("RELI_PRICE_SOURCES", json.dumps([{**PRICES, **change}]))
+
+    with pytest.raises(ValidationError):
+        told(monkeypatch, SANDBOX)
 
 
 @pytest.mark.parametrize(

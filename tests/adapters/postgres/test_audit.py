@@ -129,6 +129,7 @@ A_DEBT = (
 )
 A_CUSTOMER = row("accounts", "kind = 'customer' AND version > 3")
 FILLED = row("attempts", "trade_id = :settled AND state = 'filled'")
+A_RECORD = row("audit_records", "request_id <> '' AND refusal_reason = '' AND sequence > 2")
 AN_EVENT = row("outbox", "type = 'quote.created' AND sequence > 2")
 A_SETTLEMENT = row("outbox", "type = 'trade.settled'")
 A_PAYMENT = row("lp_settlements", "state = 'settled'")
@@ -584,6 +585,25 @@ BREAKS = [
     ),
     Break("I11.sequence", "outbox", AN_EVENT, change("outbox", "sequence = 1"), "outbox"),
     Break(
+        "I28.sequence",
+        "audit_records",
+        A_RECORD,
+        "DELETE FROM core.audit_records WHERE tenant_id = :tenant AND sequence = "
+        "(SELECT sequence - 1 FROM core.audit_records WHERE tenant_id = :tenant AND id = :id)",
+    ),
+    Break(
+        "I28.sequence",
+        "audit_heads",
+        "SELECT tenant_id, tenant_id AS id FROM core.audit_heads LIMIT 1",
+        "UPDATE core.audit_heads SET last = last + 1 WHERE tenant_id = :tenant",
+    ),
+    Break(
+        "I28.request",
+        "audit_records",
+        A_RECORD,
+        change("audit_records", "refusal_reason = 'QUOTE_EXPIRED', subject = '', after_hash = ''"),
+    ),
+    Break(
         "I11.sequence",
         "event_heads",
         "SELECT tenant_id, tenant_id AS id FROM core.event_heads LIMIT 1",
@@ -703,6 +723,7 @@ BREAKS = [
                 "trade_transitions": "trade_id",
                 "late_checks": "trade_id",
                 "lp_settlement_legs": "settlement_id",
+                "audit_heads": "tenant_id",
                 "event_heads": "tenant_id",
                 "inbox": "event_id",
                 "reconciled_accounts": "account_id",
@@ -1136,7 +1157,7 @@ BREAKS = [
         )
     ),
     *(
-        Break("I17.sheet", "liability_sheets", A_SHEET, statement)
+        Break("I25.sheet", "liability_sheets", A_SHEET, statement)
         for statement in (
             *(
                 change("liability_sheets", what, "tenant_id")
@@ -1168,14 +1189,14 @@ BREAKS = [
         )
     ),
     Break(
-        "I17.total",
+        "I25.total",
         "liability_sheets",
         A_SHEET,
         "UPDATE core.accounts SET credits_posted = credits_posted + 1 "
         "WHERE tenant_id = :id AND kind = 'customer'",
     ),
     Break(
-        "I17.total",
+        "I25.total",
         "liability_sheets",
         A_SHEET,
         "DELETE FROM core.accounts WHERE tenant_id = :id AND kind = 'customer'",

@@ -58,6 +58,10 @@ OTHER_POLICIES: Final = {
         ("entry_pages", "chain_heads", "chain_tiles", "checkpoints"),
         ("chainer", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
     ),
+    **dict.fromkeys(
+        ("audit_records", "audit_heads"),
+        ("numberer", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
+    ),
     "liability_heads": ("keeper", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
     "event_heads": ("sequencer", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
     **dict.fromkeys(
@@ -129,7 +133,7 @@ MAY_UPDATE: Final = {
         ("reli_app", "dead_letters", column)
         for column in ("state", "replay_requested_by", "replay_requested_at")
     ),
-    ("reli_work", "outbox", "sequence"),
+    *(("reli_work", table, "sequence") for table in ("outbox", "audit_records")),
     *(
         ("reli_work", "entry_pages", column)
         for column in ("first_position", "leaves", "hash_before")
@@ -147,7 +151,10 @@ MAY_UPDATE: Final = {
     ),
     ("reli_work", "chain_tiles", "hashes"),
     *(("reli_work", "liability_heads", column) for column in ("checkpoint", "looked_at")),
-    *(("reli_work", table, "*") for table in ("event_heads", "dead_letters", *WORK_TABLES)),
+    *(
+        ("reli_work", table, "*")
+        for table in ("audit_heads", "event_heads", "dead_letters", *WORK_TABLES)
+    ),
 }
 """Every other row is never changed once it is written."""
 
@@ -573,6 +580,8 @@ BREACHES: Final = [
     (grants_beyond_what_is_needed, "GRANT UPDATE ON core.transfers TO reli_app"),
     (grants_beyond_what_is_needed, "GRANT UPDATE (units) ON core.transfers TO reli_app"),
     (grants_beyond_what_is_needed, "GRANT UPDATE (payload) ON core.outbox TO reli_work"),
+    (grants_beyond_what_is_needed, "GRANT UPDATE (method) ON core.audit_records TO reli_work"),
+    (grants_beyond_what_is_needed, "GRANT DELETE ON core.audit_records TO reli_work"),
     (grants_beyond_what_is_needed, "GRANT INSERT ON core.assets TO reli_app"),
     (grants_beyond_what_is_needed, "GRANT SELECT ON core.leases TO reli_app"),
     (grants_beyond_what_is_needed, "GRANT SELECT ON core.trades TO reli_directory"),

@@ -16,7 +16,10 @@ from tests.support.audited_books import follow_events
 from tests.support.platform import a_platform
 from tests.support.stack import migrate
 
-NEWER: Final = next(Path(versions.__path__[0]).glob("*_pre_liquidity.sql")).read_text()
+NEWER: Final = "".join(
+    next(Path(versions.__path__[0]).glob(f"*_pre_{name}.sql")).read_text()
+    for name in ("liquidity", "api_keys", "audit_log")
+)
 """What today's servers ask of tables that were there before."""
 
 WITHOUT_NEWER: Final = """
@@ -29,6 +32,13 @@ ALTER TABLE core.instruments
 ALTER TABLE core.tenants DROP COLUMN trading_state, DROP COLUMN routing;
 ALTER TABLE core.quotes DROP COLUMN routing;
 ALTER TABLE core.lp_answers DROP COLUMN score;
+DROP TABLE core.audit_records, core.audit_heads;
+DROP FUNCTION core.refuse_change();
+DELETE FROM core.leases WHERE name = 'audit log';
+DROP FUNCTION core.find_api_key(bytea);
+CREATE FUNCTION core.find_api_key(wanted bytea) RETURNS boolean LANGUAGE sql RETURN true;
+ALTER TABLE core.api_keys DROP COLUMN expires_at, DROP COLUMN allowed_ip_ranges,
+    DROP COLUMN last_used_at, DROP COLUMN rotated_from_id, DROP COLUMN methods;
 """
 
 

@@ -60,6 +60,8 @@ SEEN_ACROSS_TENANTS: Final = {
     ("reli_work", "expiring_holds"): "a worker asks for what is due before it knows whose it is",
     ("reli_work", "account_lines"): "a worker lists the lines of all tenants set-wise",
     ("reli_work", "unlisted_lines"): "a worker lists the lines of all tenants set-wise",
+    ("reli_work", "audit_heads"): "the numberer numbers the records of all tenants set-wise",
+    ("reli_work", "audit_records"): "the numberer numbers the records of all tenants set-wise",
     ("reli_work", "chain_heads"): "the chainer goes on where each tenant's chain ends",
     ("reli_work", "chain_tiles"): "the chainer keeps the inner nodes of all tenants' trees",
     ("reli_work", "checkpoints"): "the chainer signs where each tenant's chain ends",

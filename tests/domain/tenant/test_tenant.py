@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from domain.errors import DomainError, IllegalTransition, InvalidArgument
-from domain.ids import ApiKeyId, CustomerId, TenantId
-from domain.tenant.api_key import TENANT_SCOPES, ApiKey, Scope
+from domain.ids import CustomerId, TenantId
+from domain.tenant.api_key import TENANT_SCOPES, Scope
 from domain.tenant.customer import Customer, CustomerAction, CustomerState
 from domain.tenant.errors import CustomerClosed, CustomerSuspended, TenantClosed, TenantSuspended
 from domain.tenant.tenant import Tenant, TenantAction, TenantSettings, TenantState
-from tests.support.builders import NOW, an_id, seconds
+from tests.support.builders import an_id
 
 LIFE: Mapping[tuple[str, str], str] = {
     ("active", "suspend"): "suspended",
@@ -102,23 +102,6 @@ def test_settings_out_of_their_limits_are_refused_by_field(
         TenantSettings(**settings)
 
     assert caught.value.metadata["field"] == field
-
-
-def test_a_key_is_revoked_once_and_for_the_first_time() -> None:
-    key = ApiKey(
-        id=an_id(ApiKeyId),
-        tenant_id=an_id(TenantId),
-        name="backend",
-        hint="rk_ab",
-        scopes=(Scope.READ,),
-        created_at=NOW,
-    )
-
-    revoked = key.revoke(now=NOW + seconds(1))
-
-    assert key.revoked_at is None
-    assert revoked.revoked_at == NOW + seconds(1)
-    assert revoked.revoke(now=NOW + seconds(2)) == revoked
 
 
 def test_a_tenant_can_be_given_every_scope_but_the_operators() -> None:

@@ -2,9 +2,9 @@
 
 import hmac
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from aiohttp import web
 
@@ -13,13 +13,17 @@ from adapters.lp.sandbox.desk import Refused, VenueQuote
 from adapters.lp.sandbox.face.face import Face
 from adapters.lp.sandbox.rates import Rate
 from adapters.lp.sandbox.trading import Trading, Working
-from adapters.lp.sandbox.wire import read_body, read_text, respond, time_text
+from adapters.lp.sandbox.wire import read_body, read_query, read_text, respond, time_text
 from domain.amount import Amount
 from domain.rounding import divide_down, divide_up
 from domain.side import Side
 
 TOKEN: Final = "sandbox-b2c2-token"
 """What the local venue knows its only customer by."""
+
+DEFAULT_PAGE: Final = 50
+PAGE: Final = 1_000
+"""How much a page of orders has unless told, and at most."""
 
 QUANTITY_DECIMALS: Final = 4
 PRICE_DECIMALS: Final = 12
@@ -44,19 +48,21 @@ _OTHER: Final = 1100
 class B2c2Face(Face):
     """Answers an object, or a list of errors with their codes."""
 
+    settings: ClassVar = {"token": TOKEN}
+
     def __init__(self, trading: Trading) -> None:
         self._trading = trading
-
-    @property
-    def credentials(self) -> Mapping[str, str]:
-        return {"token": TOKEN}
 
     def routes(self) -> Sequence[web.RouteDef]:
         return [
             web.post("/request_for_quote/", self._request_for_quote),
             web.post("/order/", self._order),
+            web.get("/order/", self._list_orders),
             web.get("/order/{id}", self._find_order),
         ]
+
+    def order_id(self, booked: BookedOrder) -> str:
+        return _uuid(booked, "order")
 
     def refuse(self, request: web.Request, refused: Refused) -> web.Response:
         if refused.code.startswith("HTTP_") or refused.code == "ORDER_NOT_FOUND":
@@ -125,6 +131,18 @@ class B2c2Face(Face):
             raise Refused(404, "ORDER_NOT_FOUND", "Order not found")
         return self._answer(_order_fields(known))
 
+    async def _list_orders(self, request: web.Request) -> web.Response:
+        self._admit(request)
+        starts, ends = (_time(request.query[f"created__{name}"]) for name in ("gte", "lt"))
+        limit = min(read_query(request, "limit", otherwise=DEFAULT_PAGE), PAGE)
+        offset = read_query(request, "offset", otherwise=0)
+        listed = [
+            _order_fields(booked)
+            for booked in await self._trading.listing()
+            if booked.order.code in ("", "REJECTED") and starts <= booked.order.decided_at < ends
+        ]
+        return self._answer(listed[offset : offset + limit])
+
     def _expect_repeated(self, body: dict[str, Any], quote: VenueQuote) -> None:
         if self._rate(read_text(body, "instrument")) != self._rate(_instrument(quote)):
             raise Refused(400, "1003", "Different instrument")
@@ -147,7 +165,9 @@ class B2c2Face(Face):
         if not hmac.compare_digest(token.encode(), f"Token {TOKEN}".encode()):
             raise Refused(401, "UNAUTHORIZED", "Invalid token")
 
-    def _answer(self, body: dict[str, Any], *, status: int = 200) -> web.Response:
+    def _answer(
+        self, body: dict[str, Any] | list[dict[str, Any]], *, status: int = 200
+    ) -> web.Response:
         return respond(body, now=self._trading.clock.now(), status=status)
 
 

@@ -2,14 +2,14 @@
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from adapters.lp.sandbox.book import OrderStatus
+from adapters.lp.sandbox.book import BookedOrder, OrderStatus
 from adapters.lp.sandbox.desk import Refused
 from adapters.lp.sandbox.face.face import Face
 from adapters.lp.sandbox.trading import Trading, Working
@@ -25,6 +25,10 @@ SECRET: Final = "sandbox-binance-secret"
 WINDOW: Final = timedelta(seconds=5)
 """How far a request's time may be from the venue's, unless it says otherwise."""
 
+MAX_LIMIT: Final = 1_000
+LONGEST: Final = timedelta(days=30)
+"""How much, and of how long a time, is listed at once."""
+
 _CODES: Final = {"ORDER_NOT_FOUND": -2013, "HALTED": -1000}
 _REFUSED: Final = 345103
 
@@ -32,19 +36,21 @@ _REFUSED: Final = 345103
 class BinanceFace(Face):
     """Takes forms, executes a quote by its id, and says an order's id as a number of 64 bits."""
 
+    settings: ClassVar = {"api_key": API_KEY, "secret": SECRET}
+
     def __init__(self, trading: Trading) -> None:
         self._trading = trading
-
-    @property
-    def credentials(self) -> Mapping[str, str]:
-        return {"api_key": API_KEY, "secret": SECRET}
 
     def routes(self) -> Sequence[web.RouteDef]:
         return [
             web.post("/sapi/v1/convert/getQuote", self._get_quote),
             web.post("/sapi/v1/convert/acceptQuote", self._accept_quote),
             web.get("/sapi/v1/convert/orderStatus", self._order_status),
+            web.get("/sapi/v1/convert/tradeFlow", self._trade_flow),
         ]
+
+    def order_id(self, booked: BookedOrder) -> str:
+        return str(_number(booked.id))
 
     def refuse(self, request: web.Request, refused: Refused) -> web.Response:
         if refused.code.lstrip("-").isdigit():
@@ -105,17 +111,27 @@ class BinanceFace(Face):
             known = None
         if known is None or known.order.code not in ("", "REJECTED"):
             raise Refused(404, "ORDER_NOT_FOUND", "Order does not exist.")
-        order = known.order
-        base, quote = order.base.asset.code, order.quote.asset.code
-        is_buy = order.side is Side.BUY
+        return self._answer(_order_fields(known))
+
+    async def _trade_flow(self, request: web.Request) -> web.Response:
+        form = await self._admit(request)
+        starts, ends = (_whole(_text(form, name), name) for name in ("startTime", "endTime"))
+        limit = min(_whole(form.get("limit", "100"), "limit"), MAX_LIMIT)
+        if not 0 <= ends - starts <= LONGEST // timedelta(milliseconds=1):
+            raise Refused(400, "-1127", "More than 30 days between startTime and endTime.")
+        listed = [
+            {"quoteId": booked.order.quote_id, **_order_fields(booked)}
+            for booked in await self._trading.listing()
+            if booked.order.code in ("", "REJECTED")
+            and starts <= unix_milliseconds(booked.order.decided_at) <= ends
+        ]
         return self._answer(
             {
-                "orderId": _number(known.id),
-                "orderStatus": "SUCCESS" if order.status is OrderStatus.FILLED else "FAIL",
-                "fromAsset": quote if is_buy else base,
-                "toAsset": base if is_buy else quote,
-                **_converted(order.side, order.base, order.quote),
-                "createTime": unix_milliseconds(order.decided_at),
+                "list": listed[:limit],
+                "startTime": starts,
+                "endTime": ends,
+                "limit": limit,
+                "moreData": len(listed) > limit,
             }
         )
 
@@ -139,6 +155,20 @@ class BinanceFace(Face):
         return respond(body, now=self._trading.clock.now(), status=status)
 
 
+def _order_fields(booked: BookedOrder) -> dict[str, Any]:
+    order = booked.order
+    base, quote = order.base.asset.code, order.quote.asset.code
+    is_buy = order.side is Side.BUY
+    return {
+        "orderId": _number(booked.id),
+        "orderStatus": "SUCCESS" if order.status is OrderStatus.FILLED else "FAIL",
+        "fromAsset": quote if is_buy else base,
+        "toAsset": base if is_buy else quote,
+        **_converted(order.side, order.base, order.quote),
+        "createTime": unix_milliseconds(order.decided_at),
+    }
+
+
 def _converted(side: Side, base: Amount, quote: Amount) -> dict[str, Any]:
     price = Price.of(base, quote).value
     inverse = Price.of(quote, base).value
@@ -154,6 +184,12 @@ def _converted(side: Side, base: Amount, quote: Amount) -> dict[str, Any]:
 def _number(id: str) -> int:
     """Return an order's id in the form of this venue."""
     return int.from_bytes(hashlib.sha256(id.encode()).digest()[:8]) >> 1
+
+
+def _whole(text: str, field: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise Refused(400, "-1100", f"Illegal characters found in parameter '{field}'.")
+    return int(text)
 
 
 def _text(form: dict[str, str], field: str) -> str:

@@ -2,19 +2,20 @@
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from aiohttp import web
 
-from adapters.lp.sandbox.book import OrderStatus
+from adapters.lp.sandbox.book import BookedOrder, Order, OrderStatus
 from adapters.lp.sandbox.desk import Refused
 from adapters.lp.sandbox.face.face import Face
 from adapters.lp.sandbox.trading import Trading, Working
 from adapters.lp.sandbox.wire import (
     plain_text,
     read_body,
+    read_query,
     read_text,
     respond,
     since_1970,
@@ -29,6 +30,10 @@ SECRET: Final = "sandbox-bybit-secret"
 """What the local venue knows its only customer by."""
 
 ACCOUNT_TYPE: Final = "eb_convert_uta"
+
+DEFAULT_PAGE: Final = 20
+PAGE: Final = 100
+"""How much a page of the history has unless told, and at most."""
 
 _CODES: Final = {
     "NO_PRICE": 700001,
@@ -47,19 +52,21 @@ _MALFORMED: Final = 700000
 class BybitFace(Face):
     """Answers HTTP 200 with an envelope; a quote is executed and found by its id."""
 
+    settings: ClassVar = {"api_key": API_KEY, "secret": SECRET}
+
     def __init__(self, trading: Trading) -> None:
         self._trading = trading
-
-    @property
-    def credentials(self) -> Mapping[str, str]:
-        return {"api_key": API_KEY, "secret": SECRET}
 
     def routes(self) -> Sequence[web.RouteDef]:
         return [
             web.post("/v5/asset/exchange/quote-apply", self._apply_quote),
             web.post("/v5/asset/exchange/convert-execute", self._execute),
             web.get("/v5/asset/exchange/convert-result-query", self._query_result),
+            web.get("/v5/asset/exchange/query-convert-history", self._query_history),
         ]
+
+    def order_id(self, booked: BookedOrder) -> str:
+        return booked.order.quote_id
 
     def refuse(self, request: web.Request, refused: Refused) -> web.Response:
         code = refused.code
@@ -113,20 +120,20 @@ class BybitFace(Face):
             known = None
         if known is None or known.order.code not in ("", "REJECTED"):
             raise Refused(200, "ORDER_NOT_FOUND", "order does not exist")
-        order = known.order
-        return self._answer(
-            {
-                "result": {
-                    "accountType": ACCOUNT_TYPE,
-                    "exchangeTxId": order.quote_id,
-                    "exchangeStatus": (
-                        "success" if order.status is OrderStatus.FILLED else "failure"
-                    ),
-                    "createdAt": str(unix_milliseconds(order.decided_at)),
-                    **_converted("convertRate", order.side, order.base, order.quote),
-                }
-            }
-        )
+        return self._answer({"result": _result_fields(known.order)})
+
+    async def _query_history(self, request: web.Request) -> web.Response:
+        self._admit(request, request.raw_path.partition("?")[2].encode())
+        index = read_query(request, "index", otherwise=1)
+        limit = min(read_query(request, "limit", otherwise=DEFAULT_PAGE), PAGE)
+        is_ours = ACCOUNT_TYPE in request.query.get("accountType", ACCOUNT_TYPE).split(",")
+        listed = [
+            _result_fields(booked.order)
+            for booked in await self._trading.listing()
+            if is_ours and booked.order.code in ("", "REJECTED")
+        ]
+        start = (max(index, 1) - 1) * limit
+        return self._answer({"list": listed[start : start + limit]})
 
     def _admit(self, request: web.Request, signed: bytes) -> None:
         headers = request.headers
@@ -155,6 +162,16 @@ class BybitFace(Face):
             "time": unix_milliseconds(now),
         }
         return respond(body, now=now, status=status)
+
+
+def _result_fields(order: Order) -> dict[str, Any]:
+    return {
+        "accountType": ACCOUNT_TYPE,
+        "exchangeTxId": order.quote_id,
+        "exchangeStatus": "success" if order.status is OrderStatus.FILLED else "failure",
+        "createdAt": str(unix_milliseconds(order.decided_at)),
+        **_converted("convertRate", order.side, order.base, order.quote),
+    }
 
 
 def _converted(rate: str, side: Side, base: Amount, quote: Amount) -> dict[str, Any]:

@@ -4,9 +4,9 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from aiohttp import web
 
@@ -14,7 +14,14 @@ from adapters.lp.sandbox.book import BookedOrder, OrderStatus
 from adapters.lp.sandbox.desk import Refused
 from adapters.lp.sandbox.face.face import Face
 from adapters.lp.sandbox.trading import Trading, Working
-from adapters.lp.sandbox.wire import plain_text, read_body, read_text, respond, unix_milliseconds
+from adapters.lp.sandbox.wire import (
+    plain_text,
+    read_body,
+    read_query,
+    read_text,
+    respond,
+    unix_milliseconds,
+)
 from domain.amount import Amount
 from domain.price import Price
 from domain.side import Side
@@ -27,6 +34,10 @@ SECRET: Final = "sandbox-okx-secret"
 WINDOW: Final = timedelta(seconds=30)
 """How far a request's time may be from the venue's."""
 
+PAGE: Final = 100
+"""The most that one page of the history has."""
+
+_FOREVER_MS: Final = 10**14
 _EXPIRED: Final = "52915"
 _CODES: Final = {
     "UNKNOWN_INSTRUMENT": "51001",
@@ -43,12 +54,10 @@ _CLIENT_ID: Final = re.compile(r"[0-9A-Za-z]{1,32}", re.ASCII)
 class OkxFace(Face):
     """Answers HTTP 200 with an envelope, but for what stops at the gate."""
 
+    settings: ClassVar = {"api_key": API_KEY, "passphrase": PASSPHRASE, "secret": SECRET}
+
     def __init__(self, trading: Trading) -> None:
         self._trading = trading
-
-    @property
-    def credentials(self) -> Mapping[str, str]:
-        return {"api_key": API_KEY, "passphrase": PASSPHRASE, "secret": SECRET}
 
     def routes(self) -> Sequence[web.RouteDef]:
         return [
@@ -56,6 +65,9 @@ class OkxFace(Face):
             web.post("/api/v5/asset/convert/trade", self._trade),
             web.get("/api/v5/asset/convert/history", self._history),
         ]
+
+    def order_id(self, booked: BookedOrder) -> str:
+        return _trade_id(booked)
 
     def refuse(self, request: web.Request, refused: Refused) -> web.Response:
         if refused.code.startswith("HTTP_"):
@@ -127,6 +139,8 @@ class OkxFace(Face):
 
     async def _history(self, request: web.Request) -> web.Response:
         await self._admit(request)
+        if "clTReqId" not in request.query:
+            return await self._list_history(request)
         try:
             known = self._trading.find(request.query.get("clTReqId", ""))
         except Working:
@@ -134,6 +148,18 @@ class OkxFace(Face):
         if known is None or known.order.code not in ("", "REJECTED"):
             return self._answer("0", "", [])
         return self._data(_trade_fields(known))
+
+    async def _list_history(self, request: web.Request) -> web.Response:
+        limit = min(read_query(request, "limit", otherwise=PAGE), PAGE)
+        before = read_query(request, "after", otherwise=_FOREVER_MS)
+        after = read_query(request, "before", otherwise=-1)
+        listed = [
+            _trade_fields(booked)
+            for booked in await self._trading.listing()
+            if booked.order.code in ("", "REJECTED")
+            and after < unix_milliseconds(booked.order.decided_at) < before
+        ]
+        return self._answer("0", "", listed[:limit])
 
     async def _admit(self, request: web.Request) -> None:
         headers = request.headers
@@ -179,13 +205,17 @@ def _trade_fields(booked: BookedOrder) -> dict[str, Any]:
         "quoteCcy": quote,
         "side": order.side,
         "state": "fullyFilled" if is_filled else "rejected",
-        "tradeId": f"trader{booked.id}",
+        "tradeId": _trade_id(booked),
         "ts": _ms(order.decided_at),
     }
 
 
 def _ms(at: datetime) -> str:
     return str(unix_milliseconds(at))
+
+
+def _trade_id(booked: BookedOrder) -> str:
+    return f"trader{booked.id}"
 
 
 def _side(body: dict[str, Any]) -> Side:

@@ -1,8 +1,9 @@
 """The sandbox's own wire format: plain JSON, nothing signed, the venue's clock in every answer."""
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Final
 
 from aiohttp import web
 
@@ -10,8 +11,18 @@ from adapters.lp.sandbox.book import BookedOrder, OrderStatus
 from adapters.lp.sandbox.desk import Refused, VenueQuote
 from adapters.lp.sandbox.face.face import Face
 from adapters.lp.sandbox.trading import Trading, Working
-from adapters.lp.sandbox.wire import malformed, read_body, read_text, respond, time_text
+from adapters.lp.sandbox.wire import (
+    malformed,
+    read_body,
+    read_query,
+    read_text,
+    respond,
+    time_text,
+)
 from domain.side import Side
+
+PAGE: Final = 100
+"""The most that one page of orders has."""
 
 _ID: Final = re.compile(r"[!-~]{1,64}", re.ASCII)
 _ORDER: Final = web.RequestKey("client_order_id", str)
@@ -20,20 +31,22 @@ _ORDER: Final = web.RequestKey("client_order_id", str)
 class OwnFace(Face):
     """Every JSON answer, a refusal too, carries the venue's clock in `time`."""
 
+    settings: ClassVar = {}
+
     def __init__(self, trading: Trading) -> None:
         self._trading = trading
-
-    @property
-    def credentials(self) -> Mapping[str, str]:
-        return {}
 
     def routes(self) -> Sequence[web.RouteDef]:
         return [
             web.get("/v1/time", self._get_time),
             web.post("/v1/quotes", self._create_quote),
             web.post("/v1/orders", self._create_order),
+            web.get("/v1/orders", self._list_orders),
             web.get("/v1/orders/{client_order_id}", self._get_order),
         ]
+
+    def order_id(self, booked: BookedOrder) -> str:
+        return booked.id
 
     def refuse(self, request: web.Request, refused: Refused) -> web.Response:
         error = {"code": refused.code, "message": refused.message}
@@ -74,6 +87,18 @@ class OwnFace(Face):
         except Working:
             return self._answer(_working_fields(client_order_id))
         return self._answer(order_fields(filled))
+
+    async def _list_orders(self, request: web.Request) -> web.Response:
+        starts, ends = (_time(request, name) for name in ("start_time", "end_time"))
+        skip = read_query(request, "skip", otherwise=0)
+        limit = min(read_query(request, "limit", otherwise=PAGE), PAGE)
+        # What the status hides for a while is told all the same, as in a statement.
+        listed = [
+            order_fields(booked)
+            for booked in await self._trading.listing(with_hidden=True)
+            if starts <= booked.order.decided_at < ends
+        ]
+        return self._answer({"orders": listed[skip : skip + limit]})
 
     async def _get_order(self, request: web.Request) -> web.Response:
         client_order_id = request[_ORDER] = request.match_info["client_order_id"]
@@ -120,6 +145,13 @@ def _quote_fields(given: VenueQuote) -> dict[str, Any]:
 
 def _working_fields(client_order_id: str) -> dict[str, Any]:
     return {"client_order_id": client_order_id, "status": "working"}
+
+
+def _time(request: web.Request, name: str) -> datetime:
+    try:
+        return datetime.fromisoformat(request.query[name]).astimezone(UTC)
+    except (KeyError, ValueError, OverflowError):
+        raise malformed(f"{name} must be a time of ISO 8601") from None
 
 
 def _id(body: dict[str, Any], field: str) -> str:

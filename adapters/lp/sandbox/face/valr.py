@@ -2,21 +2,28 @@
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from aiohttp import web
 
-from adapters.lp.sandbox.behavior import ON_QUOTE, QUOTE_DELAY_S, Behavior
+from adapters.lp.sandbox.behavior import ON_QUOTE, QUOTE_DELAY_S, SPOILS_QUOTE, Behavior
 from adapters.lp.sandbox.book import BookedOrder, OrderStatus
 from adapters.lp.sandbox.desk import Refused
 from adapters.lp.sandbox.face.face import Face
 from adapters.lp.sandbox.rates import Rate
-from adapters.lp.sandbox.trading import Trading, Working
-from adapters.lp.sandbox.wire import plain_text, read_body, read_text, respond, since_1970
+from adapters.lp.sandbox.trading import Spoiled, Trading, Working
+from adapters.lp.sandbox.wire import (
+    plain_text,
+    read_body,
+    read_query,
+    read_text,
+    respond,
+    since_1970,
+)
 from domain.amount import Amount
 from domain.price import Price
 from domain.rounding import divide_down, divide_up
@@ -29,6 +36,9 @@ SECRET: Final = "sandbox-valr-secret"
 WINDOW: Final = timedelta(seconds=30)
 """How far a request's time may be from the venue's."""
 
+PAGE: Final = 100
+"""The most that one page of the order history has."""
+
 DEPTH: Final = "1000000"
 """Of the base, on each side of the book, for one price."""
 
@@ -36,19 +46,27 @@ DEPTH: Final = "1000000"
 class ValrFace(Face):
     """An order book of one level; orders have a limit and are filled whole or canceled."""
 
+    settings: ClassVar = {
+        "api_key": API_KEY,
+        "secret": SECRET,
+        "tick_sizes": {"BTC-NGN": "1", "BTC-ZAR": "1", "USDT-NGN": "0.01"},
+        "price_risk_bps": 20,
+        "taker_fee_bps": 0,
+    }
+
     def __init__(self, trading: Trading) -> None:
         self._trading = trading
-
-    @property
-    def credentials(self) -> Mapping[str, str]:
-        return {"api_key": API_KEY, "secret": SECRET}
 
     def routes(self) -> Sequence[web.RouteDef]:
         return [
             web.get("/v1/marketdata/{pair}/orderbook", self._order_book),
             web.post("/v2/orders/limit", self._order),
             web.get("/v1/orders/history/summary/customerorderid/{id}", self._summary),
+            web.get("/v1/orders/history", self._history),
         ]
+
+    def order_id(self, booked: BookedOrder) -> str:
+        return _uuid(booked)
 
     def refuse(self, request: web.Request, refused: Refused) -> web.Response:
         status = refused.status if refused.status in (401, 404, 405, 413) else 400
@@ -59,6 +77,8 @@ class ValrFace(Face):
         pair = request.match_info["pair"]
         rate = self._rate(pair)
         behavior = self._trading.behavior.take(ON_QUOTE, otherwise=Behavior.FILL)
+        if behavior in SPOILS_QUOTE:
+            raise Spoiled(behavior)
         if behavior is Behavior.SLOW:
             await self._trading.clock.sleep(QUOTE_DELAY_S)
         is_empty = behavior is Behavior.REFUSE_QUOTE
@@ -113,6 +133,18 @@ class ValrFace(Face):
             raise Refused(404, "NOT_FOUND", "the order was not found")
         return self._answer(_summary_fields(known))
 
+    async def _history(self, request: web.Request) -> web.Response:
+        await self._admit(request)
+        skip = read_query(request, "skip", otherwise=0)
+        limit = min(read_query(request, "limit", otherwise=PAGE), PAGE)
+        after, before = (_instant(request.query[name]) for name in ("startTime", "endTime"))
+        listed = [
+            _summary_fields(booked)
+            for booked in await self._trading.listing()
+            if after < booked.order.decided_at < before
+        ]
+        return self._answer(listed[skip : skip + limit])
+
     def _rate(self, pair: str) -> Rate:
         rate = self._trading.desk.find_pair(pair)
         if rate is None:
@@ -131,7 +163,9 @@ class ValrFace(Face):
         if not hmac.compare_digest(headers.get("X-VALR-SIGNATURE", ""), expected):
             raise Refused(401, "UNAUTHORIZED", "the signature is invalid")
 
-    def _answer(self, body: dict[str, Any], *, status: int = 200) -> web.Response:
+    def _answer(
+        self, body: dict[str, Any] | list[dict[str, Any]], *, status: int = 200
+    ) -> web.Response:
         return respond(body, now=self._trading.clock.now(), status=status)
 
 
@@ -188,6 +222,13 @@ def _summary_fields(booked: BookedOrder) -> dict[str, Any]:
 def _uuid(booked: BookedOrder) -> str:
     """Return the order's id in the form of this venue."""
     return str(UUID(bytes=hashlib.sha256(booked.id.encode()).digest()[:16], version=4))
+
+
+def _instant(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Refused(400, "BAD_REQUEST", "startTime and endTime are times of ISO 8601") from None
 
 
 def _time(at: datetime) -> str:

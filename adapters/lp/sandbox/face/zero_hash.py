@@ -3,9 +3,9 @@
 import base64
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from aiohttp import web
@@ -17,6 +17,7 @@ from adapters.lp.sandbox.trading import Trading, Working
 from adapters.lp.sandbox.wire import (
     plain_text,
     read_body,
+    read_query,
     read_text,
     respond,
     since_1970,
@@ -35,23 +36,25 @@ PARTICIPANT: Final = "SANDBX"
 WINDOW: Final = timedelta(seconds=60)
 """How far a request's time may be from the venue's."""
 
+PAGE: Final = 100
+"""How many trades a page has."""
+
+_FOREVER_MS: Final = 10**14
 _VENUE: Final = "00SCXM"
 
 
 class ZeroHashFace(Face):
     """Executes a quote by its id; the id is also how its trade is found."""
 
+    settings: ClassVar = {
+        "api_key": API_KEY,
+        "passphrase": PASSPHRASE,
+        "secret": SECRET,
+        "participant_code": PARTICIPANT,
+    }
+
     def __init__(self, trading: Trading) -> None:
         self._trading = trading
-
-    @property
-    def credentials(self) -> Mapping[str, str]:
-        return {
-            "api_key": API_KEY,
-            "passphrase": PASSPHRASE,
-            "secret": SECRET,
-            "participant_code": PARTICIPANT,
-        }
 
     def routes(self) -> Sequence[web.RouteDef]:
         return [
@@ -59,6 +62,9 @@ class ZeroHashFace(Face):
             web.post("/liquidity/execute", self._execute),
             web.get("/trades", self._find_trades),
         ]
+
+    def order_id(self, booked: BookedOrder) -> str:
+        return _uuid(booked)
 
     def refuse(self, request: web.Request, refused: Refused) -> web.Response:
         is_gate = refused.status in (401, 403, 404, 405, 413)
@@ -119,6 +125,8 @@ class ZeroHashFace(Face):
 
     async def _find_trades(self, request: web.Request) -> web.Response:
         await self._admit(request)
+        if "client_trade_id" not in request.query:
+            return await self._list_trades(request)
         try:
             known = self._trading.find(request.query.get("client_trade_id", ""))
         except Working:
@@ -126,6 +134,26 @@ class ZeroHashFace(Face):
         is_there = known is not None and known.order.status is OrderStatus.FILLED
         found = [_trade_fields(known)] if known is not None and is_there else []
         return self._answer({"message": found, "page": 1, "total_pages": 1})
+
+    async def _list_trades(self, request: web.Request) -> web.Response:
+        starts = read_query(request, "transaction_timestamp[gte]", otherwise=0)
+        ends = read_query(request, "transaction_timestamp[lt]", otherwise=_FOREVER_MS)
+        is_ours = request.query.get("party_code", PARTICIPANT) == PARTICIPANT
+        listed = [
+            _trade_fields(booked)
+            for booked in await self._trading.listing()
+            if is_ours
+            and booked.order.status is OrderStatus.FILLED
+            and starts <= unix_milliseconds(booked.order.decided_at) < ends
+        ]
+        page = max(read_query(request, "page", otherwise=1), 1)
+        return self._answer(
+            {
+                "message": listed[(page - 1) * PAGE : page * PAGE],
+                "page": page,
+                "total_pages": -(-len(listed) // PAGE),
+            }
+        )
 
     async def _admit(self, request: web.Request) -> None:
         headers = request.headers
