@@ -137,10 +137,10 @@ def _range_of(request: pb.ListEventsRequest | pb.StreamEventsRequest) -> EventRa
 def _types_of(request: pb.ListEventsRequest | pb.StreamEventsRequest) -> frozenset[str]:
     if len(request.types) > MAX_TYPES:
         raise InvalidArgument(f"types must be {MAX_TYPES} at most", field="types")
-    for type in request.types:
-        if type not in EVENT_TYPES:
-            raise InvalidArgument(f"{type} is no type of event", field="types")
-    return frozenset(request.types)
+    types = frozenset(request.types)
+    if types - EVENT_TYPES.keys():
+        raise InvalidArgument("types must be types of events, such as trade.settled", field="types")
+    return types
 
 
 def _wait_of(request: pb.ListEventsRequest) -> timedelta:
