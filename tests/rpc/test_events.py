@@ -177,6 +177,10 @@ async def test_a_filtered_page_says_how_far_it_has_looked(platform: Platform) ->
     assert [event.type for event in page.events] == ["trade.settled"]
     assert (page.position, page.last_sequence) == (number, number)
     assert (list(none.events), none.position) == ([], number)
+    of_trades = await pulled(client, types=["trade.*", "tenant.created"])
+    assert [event.type for event in of_trades] == [
+        *("tenant.created", "trade.accepted", "trade.settled")
+    ]
 
 
 async def test_a_range_is_replayed_as_it_was(platform: Platform) -> None:
