@@ -2185,7 +2185,10 @@ EVENT_CASES: Final = [
             ("no type", {"types": [""]}, "INVALID_ARGUMENT", "types"),
             ("half a type", {"types": ["quote.created", "trade"]}, "INVALID_ARGUMENT", "types"),
             ("a type to be", {"types": ["trade.settled\n"]}, "INVALID_ARGUMENT", "types"),
-            ("too many types", {"types": ["trade.settled"] * 51}, "INVALID_ARGUMENT", "types"),
+            ("all types", {"types": ["*"]}, "INVALID_ARGUMENT", "types"),
+            ("all of no noun", {"types": ["trad.*"]}, "INVALID_ARGUMENT", "types"),
+            ("a long type", {"types": ["x" * 60_000]}, "INVALID_ARGUMENT", "types"),
+            ("too many types", {"types": ["trade.settled"] * 65}, "INVALID_ARGUMENT", "types"),
         )
     ),
     *(
