@@ -18,6 +18,7 @@ from adapters.postgres.journal import PostgresJournal
 from adapters.postgres.ledger import AccountIdCache
 from adapters.postgres.liquidity import PostgresLpBoard
 from adapters.postgres.market import PostgresMarket
+from adapters.postgres.rate_limit import PostgresTokenBuckets
 from adapters.postgres.settings import PostgresSettings
 from adapters.postgres.tenant import PostgresTenantDirectory
 from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
@@ -28,6 +29,7 @@ from adapters.system.secrets import SystemSecrets
 from adapters.system.signer import Ed25519Signer
 from app.liquidity import connect_feeds, connect_lps
 from app.rpc.event import EventAdminServicer
+from app.rpc.failed_attempts import FailedAttempts
 from app.rpc.interceptor import Interceptor
 from app.rpc.ledger import (
     CheckpointAdminServicer,
@@ -41,6 +43,7 @@ from app.rpc.ledger import (
 from app.rpc.liquidity import LiquidityAdminServicer, LpSettlementAdminServicer
 from app.rpc.market import MarketAdminServicer, MarketServicer
 from app.rpc.quote import QuoteServicer
+from app.rpc.rate_limit import RateLimiter
 from app.rpc.reconciliation import ReconciliationAdminServicer, ReconciliationServicer
 from app.rpc.sandbox import SandboxServicer
 from app.rpc.tenant import ApiKeyServicer, CustomerServicer, TenantAdminServicer, TenantServicer
@@ -272,7 +275,16 @@ class Container(containers.DeclarativeContainer):
     expire_hold = providers.Singleton(ExpireHold, units_of_work, ids, announce)
 
     interceptor = providers.Singleton(
-        Interceptor, credentials=credentials, secrets=secrets, ids=ids
+        Interceptor,
+        credentials=credentials,
+        secrets=secrets,
+        rate_limiter=providers.Singleton(
+            RateLimiter, providers.Singleton(PostgresTokenBuckets, engine), tenant_settings, clock
+        ),
+        failed_attempts=providers.Singleton(
+            FailedAttempts, clock, settings.provided.failed_attempts_burst
+        ),
+        ids=ids,
     )
     tenant_servicer = providers.Singleton(
         TenantServicer, read_tenants=read_tenants, update_tenant=update_tenant

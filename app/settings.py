@@ -163,6 +163,10 @@ class Settings(BaseSettings):
     grpc_host: str = "127.0.0.1"
     grpc_port: Annotated[int, Field(ge=0, le=65_535)] = 50_051
 
+    failed_attempts_burst: Annotated[int, Field(ge=1, le=1_000_000)] = 50
+    """How many calls of one address, with keys that are none of ours, are looked into at once; one
+    more each second."""
+
     lps: tuple[LpSettings, ...] = ()
     late_looks_ms: Annotated[tuple[Milliseconds, ...], Field(min_length=1, max_length=10)] = tuple(
         after // timedelta(milliseconds=1) for after in LATE_LOOKS

@@ -41,6 +41,7 @@ TENANTS: Final = Table(
     Column("created_at", DateTime(timezone=True)),
     Column("trading_state", Text),
     Column("routing", JSONB),
+    Column("rate_limits", JSONB),
 )
 
 CUSTOMERS: Final = Table(

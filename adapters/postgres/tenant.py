@@ -1,7 +1,7 @@
 """Tenants, customers and keys."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +28,7 @@ from domain.tenant.errors import (
     TenantExists,
     TenantNotFound,
 )
+from domain.tenant.rate_limit import CostClass, RateLimit
 from domain.tenant.tenant import Tenant, TenantSettings, TenantState
 from domain.trading_state import TradingState
 from ports.page import Page, PageRequest
@@ -322,6 +323,9 @@ def _tenant_row(tenant: Tenant) -> dict[str, Any]:
         "lp_order": list(settings.lp_order),
         "platform_fee_bps": settings.platform_fee_bps,
         "routing": dict(settings.routing),
+        "rate_limits": {
+            cost_class: asdict(limit) for cost_class, limit in settings.rate_limits.items()
+        },
         "state": tenant.state,
     }
 
@@ -339,6 +343,10 @@ def _tenant(row: Any) -> Tenant:
             lp_order=tuple(row["lp_order"]),
             platform_fee_bps=row["platform_fee_bps"],
             routing={code: RoutingRule(rule) for code, rule in row["routing"].items()},
+            rate_limits={
+                CostClass(cost_class): RateLimit(**limit)
+                for cost_class, limit in row["rate_limits"].items()
+            },
         ),
         state=TenantState(row["state"]),
         trading_state=TradingState(row["trading_state"]),

@@ -14,6 +14,7 @@ from adapters.wire.trading_state import TRADING_STATE_MESSAGE
 from domain.errors import InvalidArgument
 from domain.tenant.api_key import ApiKey, Scope
 from domain.tenant.customer import Customer, CustomerState
+from domain.tenant.rate_limit import DEFAULT_KEY_PERCENT, CostClass, RateLimit
 from domain.tenant.tenant import Tenant, TenantState
 from reli.auth.v1 import access_pb2
 from reli.tenant.v1 import tenant_pb2
@@ -22,6 +23,8 @@ _TENANT_STATE = enum_messages(TenantState, tenant_pb2.TenantState, "TENANT_STATE
 _CUSTOMER_STATE = enum_messages(CustomerState, tenant_pb2.CustomerState, "CUSTOMER_STATE")
 _SCOPE = enum_messages(Scope, access_pb2.Scope, "SCOPE")
 SCOPE_OF = enum_values(Scope, access_pb2.Scope, "SCOPE")
+_COST_CLASS = enum_messages(CostClass, access_pb2.CostClass, "COST_CLASS")
+COST_CLASS_OF = enum_values(CostClass, access_pb2.CostClass, "COST_CLASS")
 
 
 def tenant_message(tenant: Tenant) -> tenant_pb2.Tenant:
@@ -45,6 +48,10 @@ def tenant_message(tenant: Tenant) -> tenant_pb2.Tenant:
             routings=[
                 tenant_pb2.InstrumentRouting(instrument=instrument, rule=ROUTING_RULE_MESSAGE[rule])
                 for instrument, rule in sorted(settings.routing.items())
+            ],
+            rate_limits=[
+                rate_limit_message(cost_class, settings.rate_limit(cost_class))
+                for cost_class in CostClass
             ],
         ),
         create_time=time_message(tenant.id.created_at),
@@ -70,6 +77,30 @@ def api_key_message(api_key: ApiKey) -> tenant_pb2.ApiKey:
         create_time=time_message(api_key.created_at),
         revoke_time=time_message(api_key.revoked_at),
     )
+
+
+def rate_limit_message(cost_class: CostClass, limit: RateLimit) -> tenant_pb2.RateLimit:
+    return tenant_pb2.RateLimit(
+        cost_class=_COST_CLASS[cost_class],
+        per_second=limit.per_second,
+        burst=limit.burst,
+        key_percent=limit.key_percent,
+    )
+
+
+def read_rate_limits(messages: Iterable[tenant_pb2.RateLimit]) -> dict[CostClass, RateLimit]:
+    """Return limits by class, of which none may be named twice."""
+    limits: dict[CostClass, RateLimit] = {}
+    for message in messages:
+        cost_class = read_enum(COST_CLASS_OF, message.cost_class, field="rate_limits.cost_class")
+        if cost_class in limits:
+            raise InvalidArgument("a cost class appears twice", field="rate_limits.cost_class")
+        limits[cost_class] = RateLimit(
+            per_second=message.per_second,
+            burst=message.burst,
+            key_percent=message.key_percent or DEFAULT_KEY_PERCENT,
+        )
+    return limits
 
 
 def read_scopes(numbers: Iterable[int]) -> tuple[Scope, ...]:

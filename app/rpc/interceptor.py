@@ -19,7 +19,8 @@ import grpc
 from google.protobuf.descriptor_pool import Default
 from google.protobuf.message import DecodeError
 
-from adapters.wire.tenant import SCOPE_OF
+from adapters.wire.tenant import COST_CLASS_OF, SCOPE_OF
+from app.rpc.address import address_of
 from app.rpc.caller import CALLER, Caller
 from app.rpc.context import Context, Handler
 from app.rpc.errors import (
@@ -31,6 +32,8 @@ from app.rpc.errors import (
     code_of,
     status_of,
 )
+from app.rpc.failed_attempts import FailedAttempts
+from app.rpc.rate_limit import Headers, RateLimiter
 from app.rpc.stream import (
     LONGEST_STREAM_S,
     STOPPING,
@@ -49,6 +52,7 @@ from domain.tenant.errors import (
     OperatorOnly,
     ScopeMissing,
 )
+from domain.tenant.rate_limit import CostClass
 from ports.ids import IdSource
 from ports.secrets import SecretSource
 from ports.tenant import Credential, CredentialStore
@@ -72,10 +76,18 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """
 
     def __init__(
-        self, *, credentials: CredentialStore, secrets: SecretSource, ids: IdSource
+        self,
+        *,
+        credentials: CredentialStore,
+        secrets: SecretSource,
+        rate_limiter: RateLimiter,
+        failed_attempts: FailedAttempts,
+        ids: IdSource,
     ) -> None:
         self._credentials = credentials
         self._secrets = secrets
+        self._rate_limiter = rate_limiter
+        self._failed_attempts = failed_attempts
         self._ids = ids
         self._wrapped: dict[str, Handler] = {}
         self._running: set[asyncio.Task[Any]] = set()
@@ -119,10 +131,11 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         servicer: Any = handler.stream_unary if is_stream else handler.unary_unary
         read = _read_stream if is_stream else _read
         longest_s = LONGEST_STREAM_S if is_stream else DEFAULT_DEADLINE_S
-        authenticate = self._authenticator(method)
+        authenticate, admit = self._authenticator(method), self._gate(method)
 
         async def call(content: Any, context: Context) -> Any:
             await authenticate(context)
+            await admit(context)
             return await servicer(read(handler.request_deserializer, content), context)
 
         async def answer(content: Any, context: Context) -> Any:
@@ -146,7 +159,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     def _wrap_stream_of_responses(self, method: str, handler: Handler) -> Handler:
         servicer: Any = handler.unary_stream
-        authenticate = self._authenticator(method)
+        authenticate, admit = self._authenticator(method), self._gate(method)
         farewell = farewell_of(method)
 
         async def answer(content: Any, context: Context) -> AsyncIterator[Any]:
@@ -157,6 +170,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             has_begun = False
             try:
                 await self._protected(authenticate(context), deadline.left_s, shared)
+                await self._protected(admit(context), deadline.left_s, shared)
                 caller = shared.get(CALLER)
                 stream = self._streams.enter(caller.tenant_id if caller else None)
                 context.add_done_callback(lambda _: stream.leave())
@@ -230,12 +244,32 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
         async def authenticate(context: Context) -> None:
             metadata = dict(context.invocation_metadata())
-            CALLER.set(await self._caller(method, scope, metadata))
+            address = address_of(context, metadata)
+            CALLER.set(await self._caller(method, scope, metadata, address))
 
         return authenticate
 
-    async def _caller(self, method: str, scope: Scope, metadata: dict[str, Any]) -> Caller:
-        credential = await self._credential(metadata.get("authorization", ""))
+    def _gate(self, method: str) -> Callable[[Context], Coroutine[Any, Any, None]]:
+        """Return what lets a known caller in, as often as the limits of the class allow."""
+        if is_public(method):
+            return _let_in
+        cost_class = cost_class_of(method)
+
+        async def admit(context: Context) -> None:
+            caller = CALLER.get()
+            refusal, headers = await self._rate_limiter.admit(
+                caller.tenant_id, caller.api_key_id, cost_class
+            )
+            await _tell(context, headers, at_once=refusal is None)
+            if refusal is not None:
+                raise refusal
+
+        return admit
+
+    async def _caller(
+        self, method: str, scope: Scope, metadata: dict[str, Any], address: str
+    ) -> Caller:
+        credential = await self._credential(metadata.get("authorization", ""), address)
         if scope not in credential.scopes:
             if scope is Scope.OPERATOR:
                 raise OperatorOnly("only operator keys may call this method", method=method)
@@ -252,18 +286,22 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             correlation_id=correlation_id,
         )
 
-    async def _credential(self, authorization: str) -> Credential:
+    async def _credential(self, authorization: str, address: str) -> Credential:
         kind, _, secret = authorization.partition(" ")
         if kind.lower() != "bearer" or not secret:
             raise ApiKeyMissing("send the API key as Authorization: Bearer …")
         if len(secret) > _MAX_SECRET:
             raise ApiKeyUnknown("the API key is none of ours")
-        credential = await self._credentials.find(self._secrets.hash(secret))
+        secret_hash = self._secrets.hash(secret)
+        self._failed_attempts.require_patience(address, secret_hash)
+        credential = await self._credentials.find(secret_hash)
         if credential is None:
+            self._failed_attempts.note_failure(address)
             raise ApiKeyUnknown("the API key is none of ours")
         if credential.is_revoked:
             raise ApiKeyRevoked("the API key was revoked", api_key_id=credential.api_key_id)
         credential.tenant_state.require_active()
+        self._failed_attempts.note_success(secret_hash)
         return credential
 
     async def _protected(
@@ -300,6 +338,11 @@ def scope_of(method: str) -> Scope:
     return SCOPE_OF[_options(method).Extensions[access_pb2.scope]]
 
 
+def cost_class_of(method: str) -> CostClass:
+    """Return the class of limits that a method's option names."""
+    return COST_CLASS_OF[_options(method).Extensions[access_pb2.cost_class]]
+
+
 def is_public(method: str) -> bool:
     """Say whether everybody may call a method."""
     return bool(_options(method).Extensions[access_pb2.is_public])
@@ -312,6 +355,18 @@ def _options(method: str) -> Any:
 
 async def _let_in(_context: Context) -> None:
     """Ask nobody who he is."""
+
+
+async def _tell(context: Context, headers: Headers, *, at_once: bool) -> None:
+    """Tell them behind the answer, as gRPC has it; over REST only what goes before it arrives."""
+    if at_once and _is_rest(context):
+        await context.send_initial_metadata(headers)
+    else:
+        context.set_trailing_metadata(headers)
+
+
+def _is_rest(context: Context) -> bool:
+    return any(name == "x-envoy-original-path" for name, _ in context.invocation_metadata())
 
 
 async def _next(responses: AsyncIterator[Any]) -> Any:
@@ -347,5 +402,8 @@ async def _abort(context: Context, error: DomainError) -> Any:
     return await context.abort(
         code_of(error),
         error.message,
-        trailing_metadata=((DETAILS_KEY, status_of(error).SerializeToString()),),
+        trailing_metadata=(
+            *context.trailing_metadata(),
+            (DETAILS_KEY, status_of(error).SerializeToString()),
+        ),
     )

@@ -14,6 +14,7 @@ from adapters.wire.tenant import (
     customer_message,
     read_branding,
     read_milliseconds,
+    read_rate_limits,
     read_scopes,
     tenant_message,
 )
@@ -267,6 +268,7 @@ class TenantAdminServicer(TenantAdminServiceServicer):
         fee_bps = request.platform_fee_bps if request.HasField("platform_fee_bps") else None
         lp_order = _lp_order(request.lp_order)
         routing = _routing(request.routings)
+        rate_limits = read_rate_limits(request.rate_limits)
 
         def change(tenant: Tenant) -> Tenant:
             settings = replace(
@@ -274,6 +276,7 @@ class TenantAdminServicer(TenantAdminServiceServicer):
                 platform_fee_bps=(tenant.settings.platform_fee_bps if fee_bps is None else fee_bps),
                 lp_order=lp_order or tenant.settings.lp_order,
                 routing={**tenant.settings.routing, **routing},
+                rate_limits={**tenant.settings.rate_limits, **rate_limits},
             )
             return replace(tenant, settings=settings)
 
@@ -404,4 +407,5 @@ def _settings(message: tenant_pb2.TenantSettings) -> TenantSettings:
         lp_order=_lp_order(message.lp_order),
         platform_fee_bps=message.platform_fee_bps,
         routing=_routing(message.routings),
+        rate_limits=read_rate_limits(message.rate_limits),
     )

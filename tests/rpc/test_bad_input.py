@@ -754,7 +754,7 @@ async def rows(world: World) -> dict[str, tuple[int, str]]:
         for row in await owner.fetch(
             "SELECT relname AS name FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid"
             " WHERE relnamespace = 'core'::regnamespace AND relkind IN ('r', 'p')"
-            " AND NOT relispartition AND attname = 'tenant_id'"
+            " AND NOT relispartition AND relpersistence = 'p' AND attname = 'tenant_id'"
             # Who reads lists the lines that waited for it, and tells no more than was there.
             " AND relname NOT IN ('account_lines', 'unlisted_lines')"
         )

@@ -16,6 +16,7 @@ from adapters.system.ids import RandomIds
 from adapters.system.secrets import SystemSecrets
 from app.rpc import interceptor as interceptor_module
 from app.rpc.caller import current_caller
+from app.rpc.failed_attempts import FailedAttempts
 from app.rpc.interceptor import Interceptor
 from app.rpc.server import make_server
 from domain.ids import ApiKeyId, CallId, TenantId
@@ -26,6 +27,7 @@ from reli.trade.v1 import trade_service_pb2 as pb
 from reli.trade.v1 import trade_service_pb2_grpc as trade_grpc
 from tests.support.builders import an_id
 from tests.support.platform import refusal_of
+from tests.support.rate_limit import a_lenient_limiter
 
 SECRET = "postgresql://owner:hunter2@db/reli"
 KEY = (("authorization", "Bearer key"),)
@@ -96,7 +98,11 @@ class Served:
 async def served() -> AsyncIterator[Served]:
     keys, servicer = AnyKey(), TradeServicer()
     interceptor = Interceptor(
-        credentials=keys, secrets=SystemSecrets(), ids=RandomIds(SystemClock())
+        credentials=keys,
+        secrets=SystemSecrets(),
+        rate_limiter=a_lenient_limiter(),
+        failed_attempts=FailedAttempts(SystemClock(), burst=50),
+        ids=RandomIds(SystemClock()),
     )
     server = make_server(interceptor, with_reflection=False)
     trade_grpc.add_TradeServiceServicer_to_server(servicer, server)

@@ -15,6 +15,7 @@ from adapters.system.clock import SystemClock
 from adapters.system.ids import RandomIds
 from adapters.system.secrets import SystemSecrets
 from app.rpc import stream as stream_module
+from app.rpc.failed_attempts import FailedAttempts
 from app.rpc.interceptor import Interceptor
 from app.rpc.server import make_server
 from domain.ids import ApiKeyId, TenantId
@@ -28,6 +29,7 @@ from reli.quote.v1 import quote_service_pb2 as pb
 from reli.quote.v1 import quote_service_pb2_grpc as quote_grpc
 from tests.support.builders import an_id
 from tests.support.platform import Refusal, refusal_in, refusal_of
+from tests.support.rate_limit import a_lenient_limiter
 from tests.support.stage import until
 
 SECRET: Final = "postgresql://owner:hunter2@db/reli"
@@ -145,7 +147,11 @@ async def end_of(stream: Any) -> Refusal:
 async def served() -> AsyncIterator[Served]:
     keys, servicer = Keys(), QuoteServicer()
     interceptor = Interceptor(
-        credentials=keys, secrets=SystemSecrets(), ids=RandomIds(SystemClock())
+        credentials=keys,
+        secrets=SystemSecrets(),
+        rate_limiter=a_lenient_limiter(),
+        failed_attempts=FailedAttempts(SystemClock(), burst=50),
+        ids=RandomIds(SystemClock()),
     )
     server = make_server(interceptor, with_reflection=False)
     quote_grpc.add_QuoteServiceServicer_to_server(servicer, server)

@@ -31,6 +31,7 @@ from tests.support.platform import (
     new_request_id,
     refusal_of,
 )
+from tests.support.rate_limit import GENEROUS
 from tests.support.receipts import make_receipt
 from tests.support.statements import csv_statement
 
@@ -80,7 +81,7 @@ async def a_busy_tenant(platform: Platform) -> BusyTenant:
             slug=canary,
             display_name=canary,
             branding=branding,
-            settings=tenant_pb2.TenantSettings(platform_fee_bps=20),
+            settings=tenant_pb2.TenantSettings(platform_fee_bps=20, rate_limits=GENEROUS),
         )
     )
     tenant_id: str = tenant.tenant.id

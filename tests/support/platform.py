@@ -54,6 +54,7 @@ from reli.trade.v1 import trade_pb2
 from reli.trade.v1 import trade_service_pb2 as trade_pb
 from reli.trade.v1 import trade_service_pb2_grpc as trade_grpc
 from reli.type.v1 import amount_pb2, side_pb2
+from tests.support.rate_limit import GENEROUS
 from tests.support.stack import PATIENT_QUOTE_BUDGET_MS
 
 BUY = side_pb2.SIDE_BUY
@@ -280,6 +281,7 @@ class Platform:
                 display_name="A tenant",
                 settings=tenant_pb2.TenantSettings(
                     platform_fee_bps=fee_bps,
+                    rate_limits=GENEROUS,
                     markups=[tenant_pb2.InstrumentMarkup(instrument="BTC-NGN", bps=markup_bps)],
                 ),
             )
@@ -343,6 +345,7 @@ async def a_platform(
             lps=tuple(venue.settings for venue in venues),
             lp_quote_budget_ms=lp_quote_budget_ms,
             signing_key=SIGNING_KEY,
+            failed_attempts_burst=100_000,
         )
         secret = await ensure_operator_key(settings, home / "operator.key")
         engine = make_engine(settings.app_database_url, pool_size=20, name="test serve")

@@ -58,6 +58,7 @@ ID_OF: Final[dict[str, type[TypedId]]] = {
     "lp_settlements": LpSettlementId,
     "outbox": EventId,
     "quotes": QuoteId,
+    "rate_buckets": TenantId,
     "receipts": TradeId,
     "reconciled_accounts": AccountId,
     "reconciliation_lines": LineId,

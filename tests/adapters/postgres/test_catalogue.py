@@ -25,6 +25,7 @@ from domain.routing import RoutingRule
 from domain.side import Side
 from domain.tenant.api_key import Scope
 from domain.tenant.customer import CustomerState
+from domain.tenant.rate_limit import CostClass
 from domain.tenant.tenant import TenantState
 from domain.trade.attempt import AttemptState
 from domain.trade.resolution import ResolutionVerdict
@@ -98,6 +99,7 @@ once it is old; nothing else ever goes."""
 MAY_UPDATE: Final = {
     *((role, table, "*") for role in RUNTIME for table in ("tenants", "customers", "api_keys")),
     *((role, table, "*") for role in RUNTIME for table in ("accounts", "quotes", "trades")),
+    ("reli_app", "rate_buckets", "*"),
     *((role, table, "*") for role in RUNTIME for table in ("attempts", "trade_queue")),
     # Nobody changes one; whoever locks a row must be able to.
     *((role, "unlisted_lines", "transfers") for role in RUNTIME),
@@ -168,6 +170,7 @@ STORED: Final[Mapping[str, frozenset[str]]] = {
         "lps.circuit_state": CircuitState,
         "lps.trading_state": TradingState,
         "lp_settlements.state": LpSettlementState,
+        "rate_buckets.cost_class": CostClass,
         # Expired is how an open quote reads, not what is stored.
         "quotes.state": set(QuoteState) - {QuoteState.EXPIRED},
         "quotes.routing": RoutingRule,
