@@ -38,6 +38,7 @@ _GRPC_RESPONSE_HEADERS: Final = ("grpc-accept-encoding", "grpc-message", "grpc-s
 _TYPES: Final = "type.googleapis.com/envoy."
 _TRANSCODER: Final = "reli.transcoder"
 _BODY_LIMIT: Final = "reli.body_limit"
+_BODY_AS_SENT: Final = "reli.body_as_sent"
 _TIDY_RESPONSE: Final = "reli.tidy_response"
 
 
@@ -106,6 +107,7 @@ def _public_manager(api: PublicApi, edge: Edge) -> dict[str, Any]:
     filters: list[dict[str, Any]] = [
         {"name": _TIDY_RESPONSE, "disabled": True, "typed_config": _tidy_response()},
         {"name": _BODY_LIMIT, "disabled": True, "typed_config": _body_limit()},
+        {"name": _BODY_AS_SENT, "disabled": True, "typed_config": _body_as_sent()},
         {"name": _TRANSCODER, "typed_config": _transcoder(api, edge.descriptor_set)},
     ]
     # How long a request may take to arrive, whatever it is: against clients that trickle.
@@ -174,6 +176,7 @@ def _rest_route(path: RestPath, timeout_ms: int) -> dict[str, Any]:
         "typed_per_filter_config": {
             _TIDY_RESPONSE: _switched_on(),
             _BODY_LIMIT: _switched_on(),
+            _BODY_AS_SENT: _switched_on(),
         },
     }
 
@@ -262,6 +265,26 @@ def _transcoder(api: PublicApi, descriptor_set: bytes, **print_options: bool) ->
 def _body_limit() -> dict[str, Any]:
     # The transcoder's own limit counts what it still holds of a body, not the body.
     return _typed("extensions.filters.http.buffer.v3.Buffer", max_request_bytes=_BODY_BYTES_MAX)
+
+
+# The transcoder drops what it does not know, so the app is shown what was sent: see decision 0030.
+# The app refuses a REST call without this header, so a script that fails lets nothing through.
+_SHOW_BODY_AS_SENT: Final = """
+function envoy_on_request(handle)
+  local body = handle:body()
+  local sent = body and body:getBytes(0, body:length()) or ""
+  local headers = handle:headers()
+  headers:replace("x-reli-body-bin", handle:base64Escape(sent))
+  headers:replace("x-reli-authority", headers:get(":authority"))
+end
+"""
+
+
+def _body_as_sent() -> dict[str, Any]:
+    return _typed(
+        "extensions.filters.http.lua.v3.Lua",
+        default_source_code={"inline_string": _SHOW_BODY_AS_SENT},
+    )
 
 
 def _tidy_response() -> dict[str, Any]:

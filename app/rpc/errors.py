@@ -82,6 +82,18 @@ class MalformedRequest(DomainError):
     reason = "MALFORMED_REQUEST"
 
 
+class UnknownField(DomainError):
+    """The request names a field that its method does not have; `metadata["field"]` is its path."""
+
+    reason = "UNKNOWN_FIELD"
+
+
+class DuplicateField(DomainError):
+    """The request says a field more than once, by either of its names, or two of one oneof."""
+
+    reason = "DUPLICATE_FIELD"
+
+
 def code_of(error: DomainError) -> grpc.StatusCode:
     match error:
         case Internal():

@@ -33,7 +33,8 @@ from app.rpc.errors import (
     status_of,
 )
 from app.rpc.failed_attempts import FailedAttempts
-from app.rpc.rate_limit import Headers, RateLimiter
+from app.rpc.rate_limit import RateLimiter
+from app.rpc.rest import RestForm, RestRequest
 from app.rpc.stream import (
     LONGEST_STREAM_S,
     STOPPING,
@@ -250,21 +251,34 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         return authenticate
 
     def _gate(self, method: str) -> Callable[[Context], Coroutine[Any, Any, None]]:
-        """Return what lets a known caller in, as often as the limits of the class allow."""
-        if is_public(method):
-            return _let_in
-        cost_class = cost_class_of(method)
+        """Return what lets a known caller in: not too often, and if all that he said counts."""
+        form = RestForm.of(method)
+        cost_class = None if is_public(method) else cost_class_of(method)
 
         async def admit(context: Context) -> None:
-            caller = CALLER.get()
-            refusal, headers = await self._rate_limiter.admit(
-                caller.tenant_id, caller.api_key_id, cost_class
-            )
-            await _tell(context, headers, at_once=refusal is None)
-            if refusal is not None:
-                raise refusal
+            request = RestRequest.of(dict(context.invocation_metadata()))
+            if cost_class is not None:
+                await self._limit(context, cost_class, is_rest=request is not None)
+            if request is not None:
+                form.require_understood(request)
 
         return admit
+
+    async def _limit(self, context: Context, cost_class: CostClass, *, is_rest: bool) -> None:
+        """Raise `RateLimited` for who calls too often, and tell him what is left.
+
+        gRPC has that behind the answer; over REST only what goes before it arrives.
+        """
+        caller = CALLER.get()
+        refusal, headers = await self._rate_limiter.admit(
+            caller.tenant_id, caller.api_key_id, cost_class
+        )
+        if refusal is None and is_rest:
+            await context.send_initial_metadata(headers)
+        else:
+            context.set_trailing_metadata(headers)
+        if refusal is not None:
+            raise refusal
 
     async def _caller(
         self, method: str, scope: Scope, metadata: dict[str, Any], address: str
@@ -355,18 +369,6 @@ def _options(method: str) -> Any:
 
 async def _let_in(_context: Context) -> None:
     """Ask nobody who he is."""
-
-
-async def _tell(context: Context, headers: Headers, *, at_once: bool) -> None:
-    """Tell them behind the answer, as gRPC has it; over REST only what goes before it arrives."""
-    if at_once and _is_rest(context):
-        await context.send_initial_metadata(headers)
-    else:
-        context.set_trailing_metadata(headers)
-
-
-def _is_rest(context: Context) -> bool:
-    return any(name == "x-envoy-original-path" for name, _ in context.invocation_metadata())
 
 
 async def _next(responses: AsyncIterator[Any]) -> Any:

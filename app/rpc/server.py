@@ -36,8 +36,9 @@ from reli.trade.v1 import trade_service_pb2, trade_service_pb2_grpc
 
 MAX_MESSAGE_BYTES: Final = 4 << 20
 """A batch of entries; the front door lets less through."""
-MAX_METADATA_BYTES: Final = 32 << 10
-"""More than the front door lets through: what it refuses itself, it refuses with a reason."""
+MAX_METADATA_BYTES: Final = 128 << 10
+"""The largest REST body beside its call, and more headers than the front door lets through: what it
+refuses itself, it refuses with a reason."""
 
 OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),

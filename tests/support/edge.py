@@ -18,6 +18,7 @@ from grpc_health.v1._async import HealthServicer
 
 from adapters.envoy.config import Edge
 from adapters.envoy.descriptor import descriptor_set_path
+from app.rpc.server import OPTIONS
 from app.stack.envoy import EnvoyServer
 from app.stack.ports import LOOPBACK, Ports
 from tests.support.stack import running, scratch_home, until_ready
@@ -90,7 +91,7 @@ async def never_answer(_: Context) -> bytes:
 
 @asynccontextmanager
 async def running_app(app: StandInApp, port: int) -> AsyncIterator[None]:
-    server = grpc.aio.server()
+    server = grpc.aio.server(options=OPTIONS)
     server.add_generic_rpc_handlers((app,))
     servicer = HealthServicer()
     await servicer.set("", health_pb2.HealthCheckResponse.SERVING)
