@@ -281,3 +281,8 @@ class BreakResolutionId(TypedId):
 class LpSettlementId(TypedId):
     prefix = "lpsettlement"
     __slots__ = ()
+
+
+class RequestSigningKeyId(TypedId):
+    prefix = "requestsigningkey"
+    __slots__ = ()

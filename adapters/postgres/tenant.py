@@ -323,6 +323,7 @@ def _tenant_row(tenant: Tenant) -> dict[str, Any]:
         "lp_order": list(settings.lp_order),
         "platform_fee_bps": settings.platform_fee_bps,
         "routing": dict(settings.routing),
+        "signing_required": settings.signing_required,
         "rate_limits": {
             cost_class: asdict(limit) for cost_class, limit in settings.rate_limits.items()
         },
@@ -343,6 +344,7 @@ def _tenant(row: Any) -> Tenant:
             lp_order=tuple(row["lp_order"]),
             platform_fee_bps=row["platform_fee_bps"],
             routing={code: RoutingRule(rule) for code, rule in row["routing"].items()},
+            signing_required=row["signing_required"],
             rate_limits={
                 CostClass(cost_class): RateLimit(**limit)
                 for cost_class, limit in row["rate_limits"].items()

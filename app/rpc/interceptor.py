@@ -9,7 +9,7 @@ import asyncio
 import logging
 import re
 from asyncio import FIRST_COMPLETED
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextvars import Context as ContextVars
 from contextvars import copy_context
 from functools import partial
@@ -35,6 +35,7 @@ from app.rpc.errors import (
 from app.rpc.failed_attempts import FailedAttempts
 from app.rpc.rate_limit import RateLimiter
 from app.rpc.rest import RestForm, RestRequest
+from app.rpc.signature import RequestSignatures
 from app.rpc.stream import (
     LONGEST_STREAM_S,
     STOPPING,
@@ -82,12 +83,14 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         credentials: CredentialStore,
         secrets: SecretSource,
         rate_limiter: RateLimiter,
+        signatures: RequestSignatures,
         failed_attempts: FailedAttempts,
         ids: IdSource,
     ) -> None:
         self._credentials = credentials
         self._secrets = secrets
         self._rate_limiter = rate_limiter
+        self._signatures = signatures
         self._failed_attempts = failed_attempts
         self._ids = ids
         self._wrapped: dict[str, Handler] = {}
@@ -136,7 +139,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
         async def call(content: Any, context: Context) -> Any:
             await authenticate(context)
-            await admit(context)
+            await admit(None if is_stream else content, context)
             return await servicer(read(handler.request_deserializer, content), context)
 
         async def answer(content: Any, context: Context) -> Any:
@@ -171,7 +174,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             has_begun = False
             try:
                 await self._protected(authenticate(context), deadline.left_s, shared)
-                await self._protected(admit(context), deadline.left_s, shared)
+                await self._protected(admit(content, context), deadline.left_s, shared)
                 caller = shared.get(CALLER)
                 stream = self._streams.enter(caller.tenant_id if caller else None)
                 context.add_done_callback(lambda _: stream.leave())
@@ -250,15 +253,21 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
         return authenticate
 
-    def _gate(self, method: str) -> Callable[[Context], Coroutine[Any, Any, None]]:
-        """Return what lets a known caller in: not too often, and if all that he said counts."""
+    def _gate(self, method: str) -> Callable[[bytes | None, Context], Coroutine[Any, Any, None]]:
+        """Return what lets a known caller in: not too often, signed, and with nothing ignored.
+
+        It takes the message as it came, or nothing of a stream of them.
+        """
         form = RestForm.of(method)
         cost_class = None if is_public(method) else cost_class_of(method)
 
-        async def admit(context: Context) -> None:
-            request = RestRequest.of(dict(context.invocation_metadata()))
+        async def admit(content: bytes | None, context: Context) -> None:
+            metadata = dict(context.invocation_metadata())
+            request = RestRequest.of(metadata)
             if cost_class is not None:
                 await self._limit(context, cost_class, is_rest=request is not None)
+                derived, body = _signed(request, method, content)
+                await self._signatures.require(CALLER.get().tenant_id, metadata, derived, body)
             if request is not None:
                 form.require_understood(request)
 
@@ -369,6 +378,21 @@ def _options(method: str) -> Any:
 
 async def _let_in(_context: Context) -> None:
     """Ask nobody who he is."""
+
+
+def _signed(
+    request: RestRequest | None, method: str, content: bytes | None
+) -> tuple[Mapping[str, str], bytes | None]:
+    """Return what a signature covers beside headers: of a call over gRPC its path and message."""
+    if request is None:
+        return {"@method": "POST", "@path": f"/{method}"}, content
+    derived = {
+        "@method": request.method,
+        "@authority": request.authority.lower(),
+        "@path": request.path,
+        "@query": f"?{request.query}",
+    }
+    return derived, request.body
 
 
 async def _next(responses: AsyncIterator[Any]) -> Any:

@@ -14,8 +14,11 @@ from adapters.wire.tenant import (
     customer_message,
     read_branding,
     read_milliseconds,
+    read_public_key,
     read_rate_limits,
     read_scopes,
+    read_signature_algorithm,
+    request_signing_key_message,
     tenant_message,
 )
 from adapters.wire.trading_state import read_trading_state, trading_state_change_message
@@ -27,12 +30,19 @@ from app.usecase.tenant.change_customer_state import ChangeCustomerState
 from app.usecase.tenant.change_tenant_state import ChangeTenantState
 from app.usecase.tenant.create_api_key import CreateApiKey
 from app.usecase.tenant.create_customer import CreateCustomer
+from app.usecase.tenant.create_request_signing_key import CreateRequestSigningKey
 from app.usecase.tenant.create_tenant import CreateTenant
-from app.usecase.tenant.read_tenants import ReadApiKeys, ReadCustomers, ReadTenants
+from app.usecase.tenant.read_tenants import (
+    ReadApiKeys,
+    ReadCustomers,
+    ReadRequestSigningKeys,
+    ReadTenants,
+)
 from app.usecase.tenant.revoke_api_key import RevokeApiKey
+from app.usecase.tenant.revoke_request_signing_key import RevokeRequestSigningKey
 from app.usecase.tenant.update_tenant import UpdateTenant
 from domain.errors import InvalidArgument
-from domain.ids import ApiKeyId, CustomerId
+from domain.ids import ApiKeyId, CustomerId, RequestSigningKeyId
 from domain.routing import RoutingRule
 from domain.tenant.customer import CustomerAction
 from domain.tenant.tenant import Tenant, TenantAction, TenantSettings
@@ -41,6 +51,7 @@ from reli.tenant.v1 import tenant_service_pb2 as pb
 from reli.tenant.v1.tenant_service_pb2_grpc import (
     ApiKeyServiceServicer,
     CustomerServiceServicer,
+    RequestSigningKeyServiceServicer,
     TenantAdminServiceServicer,
     TenantServiceServicer,
 )
@@ -82,12 +93,18 @@ class TenantServicer(TenantServiceServicer):
             else None
         )
         markups = _markups(request.markups)
+        signing_required = _signing_required(request)
 
         def change(tenant: Tenant) -> Tenant:
             settings = replace(
                 tenant.settings,
                 quote_ttl_ms=ttl_ms or tenant.settings.quote_ttl_ms,
                 markup_bps={**tenant.settings.markup_bps, **markups},
+                signing_required=(
+                    tenant.settings.signing_required
+                    if signing_required is None
+                    else signing_required
+                ),
             )
             return replace(
                 tenant,
@@ -140,6 +157,54 @@ class ApiKeyServicer(ApiKeyServiceServicer):
             call_of(request), ApiKeyId.parse(request.api_key_id, field="api_key_id")
         )
         return pb.RevokeApiKeyResponse(api_key=api_key_message(api_key))
+
+
+class RequestSigningKeyServicer(RequestSigningKeyServiceServicer):
+    def __init__(
+        self,
+        *,
+        create_request_signing_key: CreateRequestSigningKey,
+        revoke_request_signing_key: RevokeRequestSigningKey,
+        read_request_signing_keys: ReadRequestSigningKeys,
+    ) -> None:
+        self._create = create_request_signing_key
+        self._revoke = revoke_request_signing_key
+        self._read = read_request_signing_keys
+
+    async def CreateRequestSigningKey(
+        self, request: pb.CreateRequestSigningKeyRequest, context: Context
+    ) -> pb.CreateRequestSigningKeyResponse:
+        key = await self._create(
+            call_of(request),
+            name=text_of(request.name, field="name", maximum=MAX_KEY_NAME),
+            algorithm=read_signature_algorithm(request.algorithm),
+            public_key=read_public_key(request.public_key),
+        )
+        return pb.CreateRequestSigningKeyResponse(
+            request_signing_key=request_signing_key_message(key)
+        )
+
+    async def ListRequestSigningKeys(
+        self, request: pb.ListRequestSigningKeysRequest, context: Context
+    ) -> pb.ListRequestSigningKeysResponse:
+        page = await self._read.list(current_caller().tenant_id, page_of(request))
+        return pb.ListRequestSigningKeysResponse(
+            request_signing_keys=[request_signing_key_message(key) for key in page.items],
+            next_page_token=next_token(page),
+        )
+
+    async def RevokeRequestSigningKey(
+        self, request: pb.RevokeRequestSigningKeyRequest, context: Context
+    ) -> pb.RevokeRequestSigningKeyResponse:
+        key = await self._revoke(
+            call_of(request),
+            RequestSigningKeyId.parse(
+                request.request_signing_key_id, field="request_signing_key_id"
+            ),
+        )
+        return pb.RevokeRequestSigningKeyResponse(
+            request_signing_key=request_signing_key_message(key)
+        )
 
 
 class CustomerServicer(CustomerServiceServicer):
@@ -269,6 +334,7 @@ class TenantAdminServicer(TenantAdminServiceServicer):
         lp_order = _lp_order(request.lp_order)
         routing = _routing(request.routings)
         rate_limits = read_rate_limits(request.rate_limits)
+        signing_required = _signing_required(request)
 
         def change(tenant: Tenant) -> Tenant:
             settings = replace(
@@ -277,6 +343,11 @@ class TenantAdminServicer(TenantAdminServiceServicer):
                 lp_order=lp_order or tenant.settings.lp_order,
                 routing={**tenant.settings.routing, **routing},
                 rate_limits={**tenant.settings.rate_limits, **rate_limits},
+                signing_required=(
+                    tenant.settings.signing_required
+                    if signing_required is None
+                    else signing_required
+                ),
             )
             return replace(tenant, settings=settings)
 
@@ -393,6 +464,12 @@ def _lp_order(names: Sequence[str]) -> tuple[str, ...]:
     if len(names) > MAX_LIST:
         raise InvalidArgument(f"at most {MAX_LIST} liquidity providers", field="lp_order")
     return tuple(names)
+
+
+def _signing_required(
+    request: pb.UpdateCurrentTenantRequest | pb.UpdateTenantTermsRequest,
+) -> bool | None:
+    return request.signing_required if request.HasField("signing_required") else None
 
 
 def _settings(message: tenant_pb2.TenantSettings) -> TenantSettings:

@@ -59,6 +59,7 @@ class TenantSettings:
             absent means the best price.
         rate_limits: how often the tenant may call methods of a class, set by the operator only;
             absent means `DEFAULT_LIMITS`.
+        signing_required: calls of the tenant's keys without a signature are refused.
     """
 
     quote_ttl_ms: int = 30_000
@@ -67,6 +68,7 @@ class TenantSettings:
     platform_fee_bps: int = 0
     routing: Mapping[str, RoutingRule] = field(default_factory=dict)
     rate_limits: Mapping[CostClass, RateLimit] = field(default_factory=dict)
+    signing_required: bool = False
 
     def __post_init__(self) -> None:
         if not MIN_QUOTE_TTL_MS <= self.quote_ttl_ms <= MAX_QUOTE_TTL_MS:

@@ -13,8 +13,8 @@ import pytest
 from app.stack.stack import ReadyStack
 from tests.support.platform import new_request_id
 
-PER_SECOND: Final = 100
-BURST: Final = 100
+PER_SECOND: Final = 25
+BURST: Final = 25
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ async def test_an_answer_tells_what_is_left_and_a_refusal_when_to_come_again(
     assert body["code"] == 8
     info, retry = body["details"]
     assert (info["reason"], info["metadata"]["retry"]) == ("RATE_LIMITED", "later")
-    assert 0 < float(retry["retryDelay"].removesuffix("s")) <= 1
+    assert 0 < float(retry["retry_delay"].removesuffix("s")) <= 1
 
 
 async def test_two_servers_together_overshoot_by_a_tenth_at_most(operator: Partner) -> None:
@@ -97,4 +97,4 @@ async def test_two_servers_together_overshoot_by_a_tenth_at_most(operator: Partn
     assert set(counted) == {200, 429}
     allowed = BURST + PER_SECOND * seconds
     assert counted[200] <= 1.1 * allowed
-    assert counted[200] >= 0.7 * allowed
+    assert counted[200] >= 0.5 * allowed

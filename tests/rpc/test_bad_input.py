@@ -31,6 +31,7 @@ from domain.ids import (
     EntryId,
     LpSettlementId,
     QuoteId,
+    RequestSigningKeyId,
     TenantId,
     TradeId,
     TransferId,
@@ -62,6 +63,7 @@ from tests.support.platform import (
 )
 from tests.support.receipts import make_receipt
 from tests.support.rpc import RPCS, WITH_A_KEY, Rpc
+from tests.support.signing import a_signing_key_id
 from tests.support.statements import csv_statement
 
 INVALID: Final = grpc.StatusCode.INVALID_ARGUMENT
@@ -110,6 +112,7 @@ class World:
     house_id: str
     slug: str
     key_id: str
+    signing_key_id: str
     reader: Client
     minter: Client
     revoked: Client
@@ -231,6 +234,7 @@ async def a_world(platform: Platform) -> World:
         house_id=str(platform.environment.house_id),
         slug=tenant.slug,
         key_id=key.api_key.id,
+        signing_key_id=await a_signing_key_id(client),
         reader=await platform.a_client(tenant_id, [access_pb2.SCOPE_READ]),
         minter=await platform.a_client(
             tenant_id, [access_pb2.SCOPE_SANDBOX, access_pb2.SCOPE_KEYS]
@@ -496,6 +500,15 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
     "TenantService/UpdateCurrentTenant": lambda w: {"display_name": "A new name"},
     "ApiKeyService/CreateApiKey": lambda w: {"name": "k", "scopes": [access_pb2.SCOPE_READ]},
     "ApiKeyService/ListApiKeys": lambda w: {},
+    "RequestSigningKeyService/CreateRequestSigningKey": lambda w: {
+        "name": "k",
+        "algorithm": "SIGNATURE_ALGORITHM_ED25519",
+        "public_key": bytes(range(32)),
+    },
+    "RequestSigningKeyService/ListRequestSigningKeys": lambda w: {},
+    "RequestSigningKeyService/RevokeRequestSigningKey": lambda w: {
+        "request_signing_key_id": w.signing_key_id
+    },
     "ApiKeyService/RevokeApiKey": lambda w: {"api_key_id": w.key_id},
     "CustomerService/CreateCustomer": lambda w: {"external_id": "new"},
     "CustomerService/GetCustomer": lambda w: {"customer_id": w.customer_id},
@@ -1110,11 +1123,13 @@ async def test_a_request_id_stands_for_one_body(world: World, name: str) -> None
         )
 
 
+SIGNING_KEY: Final = "RequestSigningKeyService/CreateRequestSigningKey"
 TEXTS: Final = {
     ("TenantService/UpdateCurrentTenant", "display_name"): 100,
     ("TenantAdminService/CreateTenant", "display_name"): 100,
     ("TenantAdminService/CreateTenantApiKey", "name"): 64,
     ("ApiKeyService/CreateApiKey", "name"): 64,
+    (SIGNING_KEY, "name"): 64,
     ("CustomerService/CreateCustomer", "external_id"): 64,
     ("LedgerAdminService/CreateEntry", "description"): 200,
     ("LedgerAdminService/OpenAccount", "owner"): 64,
@@ -1227,6 +1242,7 @@ UPDATE: Final = "TenantService/UpdateCurrentTenant"
 TERMS: Final = "TenantAdminService/UpdateTenantTerms"
 CREATE: Final = "TenantAdminService/CreateTenant"
 KEY: Final = "ApiKeyService/CreateApiKey"
+A_LIMIT: Final[dict[str, Any]] = {"cost_class": "COST_CLASS_READ", "per_second": 10, "burst": 10}
 TENANT_KEY: Final = "TenantAdminService/CreateTenantApiKey"
 
 
@@ -1651,6 +1667,36 @@ TENANT_CASES: Final = [
             ("TradeAdminService/GetTenantTradeEvidence", "TRADE_NOT_FOUND"),
             ("TradeAdminService/GetTenantTradeReceipt", "TRADE_NOT_FOUND"),
         )
+    ),
+    *(
+        case(f"a public key of {length} bytes", SIGNING_KEY, {"public_key": bytes(length)}, INVALID,
+             "INVALID_ARGUMENT", "public_key")
+        for length in (0, 31, 33, 64)
+    ),
+    *(
+        case(f"algorithm {number}", SIGNING_KEY, {"algorithm": number}, INVALID,
+             "INVALID_ARGUMENT", "algorithm")
+        for number in (0, 2, -1)
+    ),
+    *(
+        case(f"{field} {value}", TERMS, {"rate_limits": [limit]}, INVALID, "INVALID_ARGUMENT",
+             f"rate_limits.{field}")
+        for field, value in (("cost_class", 0), ("cost_class", 5), ("per_second", 0),
+                             ("per_second", 100_001), ("burst", 9), ("burst", 101),
+                             ("key_percent", 101), ("key_percent", -1))
+        for limit in [tenant_pb2.RateLimit(**(A_LIMIT | {field: value}))]
+    ),
+    case("a class twice", TERMS, {"rate_limits": [tenant_pb2.RateLimit(**A_LIMIT)] * 2}, INVALID,
+         "INVALID_ARGUMENT", "rate_limits.cost_class"),
+    case("signatures without a key", TERMS,
+         {"tenant_id": lambda w: w.empty_tenant_id, "signing_required": True}, REFUSED,
+         "REQUEST_SIGNING_KEY_REQUIRED"),
+    case(
+        "unknown",
+        "RequestSigningKeyService/RevokeRequestSigningKey",
+        {"request_signing_key_id": lambda w: an_id(RequestSigningKeyId)},
+        MISSING,
+        "REQUEST_SIGNING_KEY_NOT_FOUND",
     ),
     case(
         "unknown",

@@ -27,7 +27,7 @@ from reli.trade.v1 import trade_service_pb2 as pb
 from reli.trade.v1 import trade_service_pb2_grpc as trade_grpc
 from tests.support.builders import an_id
 from tests.support.platform import refusal_of
-from tests.support.rate_limit import a_lenient_limiter
+from tests.support.rate_limit import a_lenient_limiter, no_signatures
 
 SECRET = "postgresql://owner:hunter2@db/reli"
 KEY = (("authorization", "Bearer key"),)
@@ -101,6 +101,7 @@ async def served() -> AsyncIterator[Served]:
         credentials=keys,
         secrets=SystemSecrets(),
         rate_limiter=a_lenient_limiter(),
+        signatures=no_signatures(),
         failed_attempts=FailedAttempts(SystemClock(), burst=50),
         ids=RandomIds(SystemClock()),
     )

@@ -29,7 +29,7 @@ from reli.quote.v1 import quote_service_pb2 as pb
 from reli.quote.v1 import quote_service_pb2_grpc as quote_grpc
 from tests.support.builders import an_id
 from tests.support.platform import Refusal, refusal_in, refusal_of
-from tests.support.rate_limit import a_lenient_limiter
+from tests.support.rate_limit import a_lenient_limiter, no_signatures
 from tests.support.stage import until
 
 SECRET: Final = "postgresql://owner:hunter2@db/reli"
@@ -150,6 +150,7 @@ async def served() -> AsyncIterator[Served]:
         credentials=keys,
         secrets=SystemSecrets(),
         rate_limiter=a_lenient_limiter(),
+        signatures=no_signatures(),
         failed_attempts=FailedAttempts(SystemClock(), burst=50),
         ids=RandomIds(SystemClock()),
     )

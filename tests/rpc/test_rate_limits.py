@@ -206,7 +206,7 @@ async def test_two_servers_together_keep_to_the_limit(
     allowed = 100 + 100 * seconds
     assert counted["RATE_LIMITED"] > counted["OK"]
     assert counted["OK"] <= 1.1 * allowed
-    assert counted["OK"] >= 0.7 * allowed
+    assert counted["OK"] >= 0.5 * allowed
 
 
 async def test_a_tenant_at_its_limit_is_refused_from_memory_and_slows_no_other(

@@ -142,6 +142,7 @@ class Client:
         self.metadata = (("authorization", f"Bearer {secret}"),)
         self.tenants = self._bound(tenant_grpc.TenantServiceStub(channel))
         self.api_keys = self._bound(tenant_grpc.ApiKeyServiceStub(channel))
+        self.signing_keys = self._bound(tenant_grpc.RequestSigningKeyServiceStub(channel))
         self.customers = self._bound(tenant_grpc.CustomerServiceStub(channel))
         self.tenant_admin = self._bound(tenant_grpc.TenantAdminServiceStub(channel))
         self.market = self._bound(market_grpc.MarketServiceStub(channel))

@@ -5,10 +5,13 @@ from typing import Final
 
 from adapters.system.clock import SystemClock
 from app.rpc.rate_limit import RateLimiter
-from domain.ids import TenantId
+from app.rpc.signature import RequestSignatures
+from domain.ids import RequestSigningKeyId, TenantId
 from domain.tenant.rate_limit import CostClass
+from domain.tenant.request_signing import RequestSigningKey
 from domain.tenant.tenant import Tenant
 from ports.rate_limit import LeaseRequest, TokenBuckets, TokenLease
+from ports.request_signing import RequestSigningKeyStore, SeenNonces
 from ports.tenant import SettingsStore
 from reli.auth.v1 import access_pb2
 from reli.tenant.v1 import tenant_pb2
@@ -42,3 +45,23 @@ class AnyTenant(SettingsStore):
 
 def a_lenient_limiter() -> RateLimiter:
     return RateLimiter(FullBuckets(), AnyTenant(), SystemClock())
+
+
+class NoKeys(RequestSigningKeyStore):
+    """Nobody can sign."""
+
+    async def find(
+        self, tenant_id: TenantId, key_id: RequestSigningKeyId
+    ) -> RequestSigningKey | None:
+        return None
+
+
+class NoNonces(SeenNonces):
+    """Nothing was seen before."""
+
+    async def note(self, key: RequestSigningKey, nonce: str) -> bool:
+        return True
+
+
+def no_signatures() -> RequestSignatures:
+    return RequestSignatures(NoKeys(), NoNonces(), AnyTenant(), SystemClock())

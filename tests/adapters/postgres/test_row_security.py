@@ -33,6 +33,7 @@ from domain.ids import (
     CustomerId,
     EntryId,
     QuoteId,
+    RequestSigningKeyId,
     TenantId,
     TradeId,
     TransferId,
@@ -417,6 +418,9 @@ MISSING: Final[dict[str, Question]] = {
         CustomerId.parse(t.customer_id), lock=True
     ),
     "api_keys.get": lambda uow, t: uow.api_keys.get(ApiKeyId.parse(t.api_key_id)),
+    "request_signing_keys.get": lambda uow, t: uow.request_signing_keys.get(
+        RequestSigningKeyId.parse(t.request_signing_key_id)
+    ),
     "quotes.get": lambda uow, t: uow.quotes.get(QuoteId.parse(t.quote_id)),
     "quotes.get, locked": lambda uow, t: uow.quotes.get(QuoteId.parse(t.quote_id), lock=True),
     "trades.get": lambda uow, t: uow.trades.get(TradeId.parse(t.trade_id)),
@@ -467,6 +471,7 @@ async def test_what_is_asked_by_set_or_by_page_leaves_another_tenant_out(
         for listed in (
             await uow.customers.list(page),
             await uow.api_keys.list(page),
+            await uow.request_signing_keys.list(page),
             await uow.quotes.list(page, customer_id=None),
             await uow.trades.list(page, customer_id=None),
             await uow.breaks.list(page),
