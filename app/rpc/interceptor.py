@@ -135,7 +135,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         servicer: Any = handler.stream_unary if is_stream else handler.unary_unary
         read = _read_stream if is_stream else _read
         longest_s = LONGEST_STREAM_S if is_stream else DEFAULT_DEADLINE_S
-        authenticate, admit = self._authenticator(method), self._gate(method)
+        authenticate, admit = self._authenticator(method), self._gate(method, is_stream=False)
 
         async def call(content: Any, context: Context) -> Any:
             await authenticate(context)
@@ -163,7 +163,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     def _wrap_stream_of_responses(self, method: str, handler: Handler) -> Handler:
         servicer: Any = handler.unary_stream
-        authenticate, admit = self._authenticator(method), self._gate(method)
+        authenticate, admit = self._authenticator(method), self._gate(method, is_stream=True)
         farewell = farewell_of(method)
 
         async def answer(content: Any, context: Context) -> AsyncIterator[Any]:
@@ -253,10 +253,13 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
         return authenticate
 
-    def _gate(self, method: str) -> Callable[[bytes | None, Context], Coroutine[Any, Any, None]]:
+    def _gate(
+        self, method: str, *, is_stream: bool
+    ) -> Callable[[bytes | None, Context], Coroutine[Any, Any, None]]:
         """Return what lets a known caller in: not too often, signed, and with nothing ignored.
 
-        It takes the message as it came, or nothing of a stream of them.
+        It takes the message as it came, or nothing of a stream of them; `is_stream` says whether
+        the answer is one.
         """
         form = RestForm.of(method)
         cost_class = None if is_public(method) else cost_class_of(method)
@@ -265,7 +268,9 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             metadata = dict(context.invocation_metadata())
             request = RestRequest.of(metadata)
             if cost_class is not None:
-                await self._limit(context, cost_class, is_rest=request is not None)
+                await self._limit(
+                    context, cost_class, at_once=request is not None and not is_stream
+                )
                 derived, body = _signed(request, method, content)
                 await self._signatures.require(CALLER.get().tenant_id, metadata, derived, body)
             if request is not None:
@@ -273,16 +278,17 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
         return admit
 
-    async def _limit(self, context: Context, cost_class: CostClass, *, is_rest: bool) -> None:
+    async def _limit(self, context: Context, cost_class: CostClass, *, at_once: bool) -> None:
         """Raise `RateLimited` for who calls too often, and tell him what is left.
 
-        gRPC has that behind the answer; over REST only what goes before it arrives.
+        gRPC has that behind the answer; over REST only what goes before it arrives. A stream whose
+        headers have gone could not be refused any more with a status of its own.
         """
         caller = CALLER.get()
         refusal, headers = await self._rate_limiter.admit(
             caller.tenant_id, caller.api_key_id, cost_class
         )
-        if refusal is None and is_rest:
+        if refusal is None and at_once:
             await context.send_initial_metadata(headers)
         else:
             context.set_trailing_metadata(headers)
