@@ -14,6 +14,10 @@ class RequestSigningKeyRepository(Protocol):
         """Return the key, locked until commit, or raise `RequestSigningKeyNotFound`."""
         ...
 
+    async def find(self, key_id: RequestSigningKeyId) -> RequestSigningKey | None:
+        """Return the key as it is, without a lock, if there is one."""
+        ...
+
     async def add(self, key: RequestSigningKey) -> None:
         """Store a new key, or raise `TooManyRequestSigningKeys`."""
         ...

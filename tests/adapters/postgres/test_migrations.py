@@ -26,7 +26,7 @@ WITHOUT_NEWER: Final = """
 DROP TABLE core.lp_tallies, core.lps, core.trading_state_changes, core.rate_buckets,
     core.seen_nonces, core.request_signing_keys;
 DROP FUNCTION core.lease_tokens;
-DROP FUNCTION core.note_nonce;
+DROP FUNCTION core.note_nonces;
 DROP FUNCTION core.list_tenants(uuid, integer);
 CREATE FUNCTION core.list_tenants(before uuid, page_size integer) RETURNS boolean
     LANGUAGE sql RETURN true;
