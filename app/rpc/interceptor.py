@@ -10,6 +10,7 @@ import logging
 import re
 from asyncio import FIRST_COMPLETED
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from contextvars import Context as ContextVars
 from contextvars import copy_context
 from functools import partial
@@ -289,7 +290,8 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             caller.tenant_id, caller.api_key_id, cost_class
         )
         if refusal is None and at_once:
-            await context.send_initial_metadata(headers)
+            with suppress(grpc.aio.InternalError):  # nobody listens any more
+                await context.send_initial_metadata(headers)
         else:
             context.set_trailing_metadata(headers)
         if refusal is not None:

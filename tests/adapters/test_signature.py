@@ -55,6 +55,15 @@ def test_a_vector_for_clients_is_signed(vector: Mapping[str, Any]) -> None:
     check(vector)
 
 
+def test_the_example_in_the_documentation_is_one_of_them() -> None:
+    lines = (ROOT / "docs" / "signing.md").read_text().splitlines()
+    told = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    (vector,) = (one for one in VECTORS["good"] if one["name"] == "a post that moves money")
+
+    assert f"{vector['method']} {vector['path']} HTTP/1.1" in lines
+    assert {name: told[name] for name in vector["headers"]} == vector["headers"]
+
+
 @each("vector", VECTORS["bad"], ids=lambda one: one["name"])
 def test_a_vector_that_must_be_refused_is_refused(vector: Mapping[str, Any]) -> None:
     with pytest.raises(SignatureInvalid):

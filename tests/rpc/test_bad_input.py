@@ -225,6 +225,7 @@ async def a_world(platform: Platform) -> World:
     closed_id, _ = await platform.a_tenant()
     await admin.SuspendTenant(tenant_pb.SuspendTenantRequest(tenant_id=suspended_id))
     await admin.CloseTenant(tenant_pb.CloseTenantRequest(tenant_id=closed_id))
+    signing_key_id, _ = [await a_signing_key_id(client) for _ in range(2)]
     world = World(
         platform=platform,
         client=client,
@@ -234,7 +235,7 @@ async def a_world(platform: Platform) -> World:
         house_id=str(platform.environment.house_id),
         slug=tenant.slug,
         key_id=key.api_key.id,
-        signing_key_id=await a_signing_key_id(client),
+        signing_key_id=signing_key_id,
         reader=await platform.a_client(tenant_id, [access_pb2.SCOPE_READ]),
         minter=await platform.a_client(
             tenant_id, [access_pb2.SCOPE_SANDBOX, access_pb2.SCOPE_KEYS]

@@ -108,6 +108,8 @@ TEXTS: Final[Mapping[str, Callable[[], str]]] = {
 }
 """A valid text for every field that is no id; a new field needs a line here."""
 
+PUBLIC_KEY: Final = bytes(range(32))
+
 ANY_ID: Final = re.compile(r"\b[a-z]+_[0-7][0-9a-hjkmnp-tv-z]{25}\b")
 
 
@@ -375,7 +377,9 @@ def _value(field: FieldDescriptor, ids: Ids) -> Any:
     if field.type == FieldDescriptor.TYPE_STRING:
         return TEXTS[field.name]()
     if field.type == FieldDescriptor.TYPE_BYTES:
-        return b"some bytes"
+        return PUBLIC_KEY if field.name == "public_key" else b"some bytes"
+    if field.type == FieldDescriptor.TYPE_BOOL:
+        return False
     assert field.type == FieldDescriptor.TYPE_INT32, field.full_name
     return 7
 

@@ -147,7 +147,7 @@ async def a_busy_tenant(platform: Platform) -> BusyTenant:
         break_resolution_id=break_resolution_id,
         dead_letter_id=await a_dead_letter(platform.owner, tenant_id, reason=canary),
         api_key_id=key.api_key.id,
-        request_signing_key_id=await a_signing_key_id(client),
+        request_signing_key_id=[await a_signing_key_id(client) for _ in range(2)][-1],
         entry_id=held.entry_id,
         transfer_id=held.transfers[0].id,
         account_id=ids[ledger_pb2.ACCOUNT_KIND_CUSTOMER],

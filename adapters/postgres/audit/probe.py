@@ -59,8 +59,6 @@ ID_OF: Final[dict[str, type[TypedId]]] = {
     "lp_settlements": LpSettlementId,
     "outbox": EventId,
     "quotes": QuoteId,
-    "rate_buckets": TenantId,
-    "seen_nonces": RequestSigningKeyId,
     "receipts": TradeId,
     "reconciled_accounts": AccountId,
     "reconciliation_lines": LineId,

@@ -39,7 +39,7 @@ GRANT SELECT, INSERT, UPDATE (revoked_at) ON core.request_signing_keys TO reli_a
 CREATE UNLOGGED TABLE core.seen_nonces (
     tenant_id uuid NOT NULL,
     key_id uuid NOT NULL,
-    nonce text NOT NULL CHECK (length(nonce) BETWEEN 16 AND 64),
+    nonce text NOT NULL CHECK (length(nonce) BETWEEN 1 AND 64),
     seen_at timestamptz NOT NULL,
     PRIMARY KEY (tenant_id, key_id, nonce)
 );
