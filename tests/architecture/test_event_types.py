@@ -32,6 +32,7 @@ STATES: Final[Mapping[str, set[StrEnum]]] = {
 DATA: Final = {
     "tenant": "tenant",
     "api_key": "api_key",
+    "request_signing_key": "request_signing_key",
     "customer": "customer",
     "deposit": "deposit",
     "quote": "quote",

@@ -328,6 +328,17 @@ async def _walk_through_the_office(operator: Partner, partner: Partner, tenant_i
     revoked = await partner.post(f"/v1/apiKeys/{key['api_key']['id']}:revoke")
     assert RFC_3339.fullmatch(revoked["api_key"]["revoke_time"])
 
+    public_key = base64.b64encode(bytes(range(32))).decode()
+    made = await partner.post(
+        "/v1/requestSigningKeys",
+        {"name": "a", "algorithm": "SIGNATURE_ALGORITHM_ED25519", "public_key": public_key},
+    )
+    signing_key = made["request_signing_key"]
+    assert signing_key["public_key"] == public_key
+    assert (await partner.get("/v1/requestSigningKeys"))["request_signing_keys"] == [signing_key]
+    gone = await partner.post(f"/v1/requestSigningKeys/{signing_key['id']}:revoke")
+    assert RFC_3339.fullmatch(gone["request_signing_key"]["revoke_time"])
+
     path = f"/v1/tenants/{tenant_id}"
     terms = await operator.post(f"{path}/terms", {"lp_order": ["alpha", "beta"]}, "PATCH")
     assert terms["tenant"]["settings"]["platform_fee_bps"] == 20, "what is absent stays"
