@@ -20,7 +20,7 @@ BASE ?= main
 PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check --quiet
 say = @printf '\033[2m·\033[0m %s\n'
 
-.PHONY: help setup proto test test-ccxt golden check demo up lock bench-trade bench-quote bench-prices bench-ledger bench-start bench-reconciliation bench-statement bench-books chaos crash clean
+.PHONY: help setup proto test golden check demo up lock bench-trade bench-quote bench-prices bench-ledger bench-start bench-reconciliation bench-statement bench-books chaos crash clean
 
 help:
 	@printf '%s\n' \
@@ -81,6 +81,7 @@ build/ccxt/.ready: pyproject.toml requirements.txt
 	  "$$($(PYTHON) -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["ccxt"][0])')"
 	@touch $@
 
+.PHONY: test-ccxt
 test-ccxt: setup build/ccxt/.ready
 	@PYTHONPATH=build/ccxt $(BIN)/python -m pytest tests/ccxt/check_the_package.py
 
