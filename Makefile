@@ -22,7 +22,7 @@ say = @printf '\033[2m·\033[0m %s\n'
 
 BENCHMARKS := trade quote prices stuck ledger statement books events edge start reconciliation
 
-.PHONY: help setup proto test test-ccxt golden check demo up lock chaos crash fuzz clean $(BENCHMARKS:%=bench-%)
+.PHONY: help setup proto test golden check demo up lock chaos crash fuzz clean $(BENCHMARKS:%=bench-%)
 
 help:
 	@printf '%s\n' \
@@ -87,6 +87,7 @@ build/ccxt/.ready: pyproject.toml requirements.txt
 	  "$$($(PYTHON) -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["ccxt"][0])')"
 	@touch $@
 
+.PHONY: test-ccxt
 test-ccxt: setup build/ccxt/.ready
 	@PYTHONPATH=build/ccxt $(BIN)/python -m pytest tests/ccxt/check_the_package.py
 
