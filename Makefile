@@ -20,9 +20,9 @@ BASE ?= main
 PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check --quiet
 say = @printf '\033[2m·\033[0m %s\n'
 
-BENCHMARKS := trade quote prices stuck ledger statement books events start reconciliation
+BENCHMARKS := trade quote prices stuck ledger statement books events edge audit start reconciliation
 
-.PHONY: help setup proto test test-ccxt golden check demo up lock chaos crash fuzz schemathesis clean $(BENCHMARKS:%=bench-%)
+.PHONY: help setup proto test golden check demo up lock chaos crash fuzz schemathesis clean $(BENCHMARKS:%=bench-%)
 
 help:
 	@printf '%s\n' \
@@ -42,6 +42,8 @@ help:
 	  'make bench-statement  measure what a statement of a million lines takes, time and memory' \
 	  'make bench-books  measure how far checkpoints are behind, and how long a million entries take to check' \
 	  'make bench-events measure how long after its commit an event is seen, and what idle streams cost' \
+	  'make bench-edge   measure what key check, limits and signing cost, and overshoot' \
+	  'make bench-audit  measure what a key check and an audit record add to a call' \
 	  'make bench-start  measure how long a start takes and how much memory it holds' \
 	  'make bench-reconciliation  measure how long it takes to match 100,000 lines' \
 	  'make chaos        kill and cut the real processes under load; MINUTES=10 SEED=… CUSTOMERS=200 VENUES="okx valr"' \
@@ -87,6 +89,7 @@ build/ccxt/.ready: pyproject.toml requirements.txt
 	  "$$($(PYTHON) -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["ccxt"][0])')"
 	@touch $@
 
+.PHONY: test-ccxt
 test-ccxt: setup build/ccxt/.ready
 	@PYTHONPATH=build/ccxt $(BIN)/python -m pytest tests/ccxt/check_the_package.py
 

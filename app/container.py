@@ -19,6 +19,11 @@ from adapters.postgres.journal import PostgresJournal
 from adapters.postgres.ledger import AccountIdCache
 from adapters.postgres.liquidity import PostgresLpBoard
 from adapters.postgres.market import PostgresMarket
+from adapters.postgres.rate_limit import PostgresTokenBuckets
+from adapters.postgres.request_signing import (
+    PostgresSeenNonces,
+    RememberedRequestSigningKeys,
+)
 from adapters.postgres.settings import PostgresSettings
 from adapters.postgres.tenant import PostgresTenantDirectory
 from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
@@ -30,6 +35,7 @@ from adapters.system.signer import Ed25519Signer
 from app.liquidity import connect_feeds, connect_listings, connect_lps
 from app.rpc.audit import AuditServicer
 from app.rpc.event import EventAdminServicer, EventServicer
+from app.rpc.failed_attempts import FailedAttempts
 from app.rpc.interceptor import Interceptor
 from app.rpc.ledger import (
     CheckpointAdminServicer,
@@ -43,9 +49,17 @@ from app.rpc.ledger import (
 from app.rpc.liquidity import LiquidityAdminServicer, LpSettlementAdminServicer
 from app.rpc.market import MarketAdminServicer, MarketServicer
 from app.rpc.quote import QuoteServicer
+from app.rpc.rate_limit import RateLimiter
 from app.rpc.reconciliation import ReconciliationAdminServicer, ReconciliationServicer
 from app.rpc.sandbox import SandboxServicer
-from app.rpc.tenant import ApiKeyServicer, CustomerServicer, TenantAdminServicer, TenantServicer
+from app.rpc.signature import RequestSignatures
+from app.rpc.tenant import (
+    ApiKeyServicer,
+    CustomerServicer,
+    RequestSigningKeyServicer,
+    TenantAdminServicer,
+    TenantServicer,
+)
 from app.rpc.trade import TradeAdminServicer, TradeServicer
 from app.settings import Settings
 from app.usecase.announce import Announce
@@ -107,10 +121,17 @@ from app.usecase.tenant.change_customer_state import ChangeCustomerState
 from app.usecase.tenant.change_tenant_state import ChangeTenantState
 from app.usecase.tenant.create_api_key import CreateApiKey
 from app.usecase.tenant.create_customer import CreateCustomer
+from app.usecase.tenant.create_request_signing_key import CreateRequestSigningKey
 from app.usecase.tenant.create_tenant import CreateTenant
 from app.usecase.tenant.note_key_uses import NoteKeyUses
-from app.usecase.tenant.read_tenants import ReadApiKeys, ReadCustomers, ReadTenants
+from app.usecase.tenant.read_tenants import (
+    ReadApiKeys,
+    ReadCustomers,
+    ReadRequestSigningKeys,
+    ReadTenants,
+)
 from app.usecase.tenant.revoke_api_key import RevokeApiKey
+from app.usecase.tenant.revoke_request_signing_key import RevokeRequestSigningKey
 from app.usecase.tenant.rotate_api_key import RotateApiKey
 from app.usecase.tenant.update_tenant import UpdateTenant
 from app.usecase.trade.execute_trade import ExecuteTrade
@@ -321,6 +342,19 @@ class Container(containers.DeclarativeContainer):
         Interceptor,
         credentials=credentials,
         secrets=secrets,
+        rate_limiter=providers.Singleton(
+            RateLimiter, providers.Singleton(PostgresTokenBuckets, engine), tenant_settings, clock
+        ),
+        signatures=providers.Singleton(
+            RequestSignatures,
+            providers.Singleton(RememberedRequestSigningKeys, units_of_work, clock),
+            providers.Singleton(PostgresSeenNonces, engine),
+            tenant_settings,
+            clock,
+        ),
+        failed_attempts=providers.Singleton(
+            FailedAttempts, clock, settings.provided.failed_attempts_burst
+        ),
         ids=ids,
         remember_use=note_key_uses.provided.remember,
         front_doors=settings.provided.front_doors,
@@ -347,6 +381,14 @@ class Container(containers.DeclarativeContainer):
         rotate_api_key=rotate_api_key,
         revoke_api_key=revoke_api_key,
         read_api_keys=providers.Singleton(ReadApiKeys, units_of_work),
+    )
+    request_signing_key_servicer = providers.Singleton(
+        RequestSigningKeyServicer,
+        create_request_signing_key=providers.Singleton(
+            CreateRequestSigningKey, once, ids, announce
+        ),
+        revoke_request_signing_key=providers.Singleton(RevokeRequestSigningKey, once, announce),
+        read_request_signing_keys=providers.Singleton(ReadRequestSigningKeys, units_of_work),
     )
     customer_servicer = providers.Singleton(
         CustomerServicer,
@@ -502,6 +544,7 @@ class Container(containers.DeclarativeContainer):
         tenant_servicer,
         tenant_admin_servicer,
         api_key_servicer,
+        request_signing_key_servicer,
         customer_servicer,
         market_servicer,
         market_admin_servicer,

@@ -199,6 +199,10 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[Origin, ...], Field(max_length=100)] = ()
     """The pages that may call from a browser; Envoy lets them, so it is `up` that reads this."""
 
+    failed_attempts_burst: Annotated[int, Field(ge=1, le=1_000_000)] = 50
+    """How many calls of one address, with keys that are none of ours, are looked into at once; one
+    more each second."""
+
     lps: tuple[LpSettings, ...] = ()
     price_sources: Annotated[tuple[PriceSourceSettings, ...], Field(max_length=10)] = ()
     """Asked by who only wants to look, where no liquidity provider gives a price."""

@@ -28,6 +28,17 @@ NAIRA: Final = "1000000000000.00"
 BITCOIN: Final = "1000000.00000000"
 VENUES: Final = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta")
 
+UNREACHED: Final = [
+    {
+        "cost_class": f"COST_CLASS_{name}",
+        "per_second": 100_000,
+        "burst": 1_000_000,
+        "key_percent": 100,
+    }
+    for name in ("READ", "QUOTE", "EXECUTE", "BULK")
+]
+"""Limits that are kept and never met."""
+
 EVENTS_WAITING: Final = """
 SELECT (SELECT count(*) FROM core.outbox WHERE sequence IS NULL)
     + coalesce((SELECT sum(last - published) FROM core.event_heads), 0)::bigint
@@ -121,6 +132,7 @@ async def make_traders(
             "platform_fee_bps": 20,
             "markups": [{"instrument": "BTC-NGN", "bps": 50}],
             "lp_order": VENUES[:venues],
+            "rate_limits": UNREACHED,
         }
         tenant = {"slug": f"bench-{number}", "display_name": "Bench", "settings": settings}
         made = await post(client, "/v1/tenants", operator, tenant)

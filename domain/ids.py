@@ -286,3 +286,8 @@ class LpSettlementId(TypedId):
 class AuditRecordId(TypedId):
     prefix = "auditrecord"
     __slots__ = ()
+
+
+class RequestSigningKeyId(TypedId):
+    prefix = "requestsigningkey"
+    __slots__ = ()

@@ -22,6 +22,7 @@ from ports.quote import QuoteRepository
 from ports.receipt import Receipts
 from ports.reconciliation import BreakRepository, ReconciliationStore
 from ports.request import RequestLog
+from ports.request_signing import RequestSigningKeyRepository
 from ports.sandbox import DepositRepository
 from ports.tenant import ApiKeyRepository, CustomerRepository, TenantRepository
 from ports.trade import TradeRepository
@@ -42,6 +43,8 @@ class UnitOfWork(Protocol):
     def customers(self) -> CustomerRepository: ...
     @property
     def api_keys(self) -> ApiKeyRepository: ...
+    @property
+    def request_signing_keys(self) -> RequestSigningKeyRepository: ...
     @property
     def quotes(self) -> QuoteRepository: ...
     @property

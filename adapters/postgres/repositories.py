@@ -19,6 +19,7 @@ from adapters.postgres.quote import PostgresQuotes
 from adapters.postgres.receipt import PostgresReceipts
 from adapters.postgres.reconciliation import PostgresBreaks
 from adapters.postgres.request import PostgresRequests
+from adapters.postgres.request_signing import PostgresRequestSigningKeys
 from adapters.postgres.sandbox import PostgresDeposits
 from adapters.postgres.scope import Scope
 from adapters.postgres.statement import PostgresReconciliation
@@ -51,6 +52,10 @@ class PostgresUnitOfWork(UnitOfWork):
     @cached_property
     def api_keys(self) -> PostgresApiKeys:
         return PostgresApiKeys(self._scope)
+
+    @cached_property
+    def request_signing_keys(self) -> PostgresRequestSigningKeys:
+        return PostgresRequestSigningKeys(self._scope)
 
     @cached_property
     def quotes(self) -> PostgresQuotes:

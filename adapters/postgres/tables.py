@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import Column, DateTime, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import Boolean, Column, DateTime, Integer, LargeBinary, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 METADATA: Final = MetaData(schema="core")
@@ -41,6 +41,20 @@ TENANTS: Final = Table(
     Column("created_at", DateTime(timezone=True)),
     Column("trading_state", Text),
     Column("routing", JSONB),
+    Column("rate_limits", JSONB),
+    Column("signing_required", Boolean),
+)
+
+REQUEST_SIGNING_KEYS: Final = Table(
+    "request_signing_keys",
+    METADATA,
+    Column("tenant_id", UUID(as_uuid=True), primary_key=True),
+    Column("id", UUID(as_uuid=True), primary_key=True),
+    Column("name", Text),
+    Column("algorithm", Text),
+    Column("public_key", LargeBinary),
+    Column("created_at", DateTime(timezone=True)),
+    Column("revoked_at", DateTime(timezone=True)),
 )
 
 CUSTOMERS: Final = Table(

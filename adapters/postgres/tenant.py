@@ -1,7 +1,7 @@
 """Tenants, customers and keys."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from ipaddress import ip_network
 from typing import Any
@@ -30,6 +30,7 @@ from domain.tenant.errors import (
     TenantExists,
     TenantNotFound,
 )
+from domain.tenant.rate_limit import CostClass, RateLimit
 from domain.tenant.tenant import Tenant, TenantSettings, TenantState
 from domain.trading_state import TradingState
 from ports.page import Page, PageRequest
@@ -360,6 +361,10 @@ def _tenant_row(tenant: Tenant) -> dict[str, Any]:
         "lp_order": list(settings.lp_order),
         "platform_fee_bps": settings.platform_fee_bps,
         "routing": dict(settings.routing),
+        "signing_required": settings.signing_required,
+        "rate_limits": {
+            cost_class: asdict(limit) for cost_class, limit in settings.rate_limits.items()
+        },
         "state": tenant.state,
     }
 
@@ -377,6 +382,11 @@ def _tenant(row: Any) -> Tenant:
             lp_order=tuple(row["lp_order"]),
             platform_fee_bps=row["platform_fee_bps"],
             routing={code: RoutingRule(rule) for code, rule in row["routing"].items()},
+            signing_required=row["signing_required"],
+            rate_limits={
+                CostClass(cost_class): RateLimit(**limit)
+                for cost_class, limit in row["rate_limits"].items()
+            },
         ),
         state=TenantState(row["state"]),
         trading_state=TradingState(row["trading_state"]),

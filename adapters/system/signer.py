@@ -50,6 +50,15 @@ def is_signed(public_key: bytes, message: bytes, signature: bytes) -> bool:
     return True
 
 
+def is_public_key(value: bytes) -> bool:
+    """Say whether the bytes are a public key that signatures can be checked with."""
+    try:
+        Ed25519PublicKey.from_public_bytes(value)
+    except ValueError:
+        return False
+    return True
+
+
 def base64url(value: bytes) -> str:
     """Return base64url without padding (RFC 7515, section 2)."""
     return urlsafe_b64encode(value).rstrip(b"=").decode()

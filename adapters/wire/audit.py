@@ -14,7 +14,12 @@ from adapters.wire.lp_settlement import lp_settlement_message
 from adapters.wire.quote import quote_message
 from adapters.wire.reconciliation import break_message, statement_message
 from adapters.wire.sandbox import deposit_message
-from adapters.wire.tenant import api_key_message, customer_message, tenant_message
+from adapters.wire.tenant import (
+    api_key_message,
+    customer_message,
+    request_signing_key_message,
+    tenant_message,
+)
 from adapters.wire.trade import resolution_message, trade_message
 from adapters.wire.trading_state import trading_state_change_message
 from domain.audit_record import AuditRecord
@@ -27,6 +32,7 @@ from domain.reconciliation.break_ import Break
 from domain.reconciliation.statement import Statement
 from domain.tenant.api_key import ApiKey
 from domain.tenant.customer import Customer
+from domain.tenant.request_signing import RequestSigningKey
 from domain.tenant.tenant import Tenant
 from domain.trade.resolution import Resolution
 from domain.trade.trade import Trade
@@ -48,6 +54,7 @@ _MESSAGE: Final[Mapping[type[Any], Callable[[Any], Message]]] = {
     Entry: lambda entry: entry_message(entry, recorded_at=None),
     LpSettlement: lp_settlement_message,
     Quote: lambda quote: quote_message(quote, now=quote.created_at),
+    RequestSigningKey: request_signing_key_message,
     Resolution: resolution_message,
     Statement: statement_message,
     Tenant: tenant_message,

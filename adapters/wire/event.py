@@ -15,7 +15,12 @@ from adapters.wire.liquidity import lp_message
 from adapters.wire.quote import quote_message
 from adapters.wire.reconciliation import break_message
 from adapters.wire.sandbox import deposit_message
-from adapters.wire.tenant import api_key_message, customer_message, tenant_message
+from adapters.wire.tenant import (
+    api_key_message,
+    customer_message,
+    request_signing_key_message,
+    tenant_message,
+)
 from adapters.wire.trade import trade_message
 from adapters.wire.trading_state import trading_state_change_message
 from domain.dead_letter import DeadLetter, DeadLetterState
@@ -26,6 +31,7 @@ from domain.quote.quote import Quote
 from domain.reconciliation.break_ import Break
 from domain.tenant.api_key import ApiKey
 from domain.tenant.customer import Customer
+from domain.tenant.request_signing import RequestSigningKey
 from domain.tenant.tenant import Tenant
 from domain.trade.trade import Trade
 from domain.trading_state import TradingStateChange
@@ -37,6 +43,7 @@ Subject = (
     Tenant
     | Customer
     | ApiKey
+    | RequestSigningKey
     | Quote
     | Trade
     | Entry
@@ -74,6 +81,8 @@ def event_bytes(event: Event) -> bytes:
             message.customer.CopyFrom(customer_message(customer))
         case ApiKey() as api_key:
             message.api_key.CopyFrom(api_key_message(api_key))
+        case RequestSigningKey() as key:
+            message.request_signing_key.CopyFrom(request_signing_key_message(key))
         case Quote() as quote:
             message.quote.CopyFrom(quote_message(quote, now=event.occurred_at or quote.created_at))
         case Trade() as trade:

@@ -36,7 +36,7 @@ from ports.clock import Clock
 from ports.liquidity import LiquidityProvider
 from ports.reconciliation import StatementListing
 
-Made = TypeVar("Made", covariant=True)
+Made = TypeVar("Made")
 Connect = Callable[..., Made]
 """Makes something of a URL, sessions, a clock, and what replaces parts of its configuration."""
 
@@ -226,7 +226,7 @@ SUBJECTS: Final[Mapping[str, Subject]] = {
             deduplicates=False,
             connect=_to(BinanceLp, _BINANCE),
             list_by=_to(BinanceListing, _BINANCE),
-            page=1000,
+            page=1_000,
             order_key=_by_quote,
             secrets=(binance.API_KEY, binance.SECRET),
             wrong_secret={"secret": "another"},

@@ -18,7 +18,7 @@ class Wire:
 
     Attributes:
         body: of the venue's latest answer.
-        heard: all its answers, in their order, since they were cleared.
+        heard: all its answers, in their order.
     """
 
     def __init__(self, port: int) -> None:

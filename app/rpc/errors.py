@@ -65,6 +65,17 @@ class TooManyStreams(DomainError):
     reason = "TOO_MANY_STREAMS"
 
 
+class RateLimited(DomainError):
+    """The key, or its tenant, has called methods of the class as often as its limits allow."""
+
+    kind = Kind.EXHAUSTED
+    reason = "RATE_LIMITED"
+
+    def __init__(self, message: str, *, retry_after_ms: int = 1_000, **metadata: object) -> None:
+        super().__init__(message, **metadata)
+        self.retry_after_ms = retry_after_ms
+
+
 class MalformedRequest(DomainError):
     """The bytes are not the message that the method takes."""
 
@@ -102,7 +113,9 @@ def status_of(error: DomainError) -> status_pb2.Status:
         metadata={**error.metadata, "retry": error.retry},
     )
     status.details.add().Pack(info)
-    delay_ms = RETRY_AFTER_MS.get(error.kind)
+    delay_ms = (
+        error.retry_after_ms if isinstance(error, RateLimited) else RETRY_AFTER_MS.get(error.kind)
+    )
     if delay_ms is not None:
         delay = Duration()
         delay.FromMilliseconds(delay_ms)

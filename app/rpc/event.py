@@ -17,7 +17,7 @@ from app.usecase.event.read_events import ReadEvents
 from app.usecase.event.request_replay import RequestReplay
 from app.usecase.event.stream_events import AllTold, EventNews, NoneYet, StreamEvents
 from domain.errors import InvalidArgument
-from domain.event import EVENT_TYPES
+from domain.event_type import is_known, types_named
 from domain.ids import DeadLetterId, EventId
 from ports.event_log import EventRange
 from reli.event.v1 import event_service_pb2 as pb
@@ -26,7 +26,7 @@ from reli.event.v1.event_service_pb2_grpc import (
     EventServiceServicer,
 )
 
-MAX_TYPES: Final = 50
+MAX_TYPES: Final = 64
 MAX_WAIT_MS: Final = 4_000
 """A call that is given no deadline of its own has 5 s."""
 MAX_DIGITS: Final = 18
@@ -137,10 +137,11 @@ def _range_of(request: pb.ListEventsRequest | pb.StreamEventsRequest) -> EventRa
 def _types_of(request: pb.ListEventsRequest | pb.StreamEventsRequest) -> frozenset[str]:
     if len(request.types) > MAX_TYPES:
         raise InvalidArgument(f"types must be {MAX_TYPES} at most", field="types")
-    for type in request.types:
-        if type not in EVENT_TYPES:
-            raise InvalidArgument(f"{type} is no type of event", field="types")
-    return frozenset(request.types)
+    if not all(map(is_known, request.types)):
+        raise InvalidArgument(
+            "types must be types of events, such as trade.settled or trade.*", field="types"
+        )
+    return types_named(request.types)
 
 
 def _wait_of(request: pb.ListEventsRequest) -> timedelta:

@@ -9,7 +9,16 @@ import asyncio
 import logging
 import re
 from asyncio import FIRST_COMPLETED
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Mapping,
+    Sequence,
+)
+from contextlib import suppress
 from contextvars import Context as ContextVars
 from contextvars import copy_context
 from functools import partial
@@ -18,7 +27,7 @@ from typing import Any, Final
 import grpc
 from google.protobuf.message import DecodeError
 
-from app.rpc.access import is_public, scope_of
+from app.rpc.access import cost_class_of, is_public, scope_of
 from app.rpc.caller import CALLER, Caller
 from app.rpc.context import Context, Handler
 from app.rpc.errors import (
@@ -30,8 +39,11 @@ from app.rpc.errors import (
     code_of,
     status_of,
 )
+from app.rpc.failed_attempts import FailedAttempts
 from app.rpc.peer import came_from_outside, client_address
+from app.rpc.rate_limit import RateLimiter
 from app.rpc.rest import RestForm, RestRequest
+from app.rpc.signature import RequestSignatures
 from app.rpc.stream import (
     LONGEST_STREAM_S,
     STOPPING,
@@ -56,6 +68,7 @@ from domain.tenant.errors import (
     ScopeMissing,
 )
 from domain.tenant.ip_range import IpAddress, is_in_any
+from domain.tenant.rate_limit import CostClass
 from ports.ids import IdSource
 from ports.request import RequestIdMismatch
 from ports.secrets import SecretSource
@@ -68,6 +81,9 @@ SILENT_AT_MOST_S: Final = 30.0
 OURS: Final = "reli."
 
 _log = logging.getLogger("reli.rpc")
+Address = Callable[[], IpAddress | None]
+"""Looks from where a call comes: to be asked only where that matters."""
+
 _CORRELATION_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
 _MAX_SECRET: Final = 200
 
@@ -83,6 +99,9 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         *,
         credentials: CredentialStore,
         secrets: SecretSource,
+        rate_limiter: RateLimiter,
+        signatures: RequestSignatures,
+        failed_attempts: FailedAttempts,
         ids: IdSource,
         remember_use: Callable[[Credential], None],
         front_doors: Collection[IpAddress],
@@ -91,6 +110,9 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         self._remember_use = remember_use
         self._front_doors = front_doors
         self._secrets = secrets
+        self._rate_limiter = rate_limiter
+        self._signatures = signatures
+        self._failed_attempts = failed_attempts
         self._ids = ids
         self._wrapped: dict[str, Handler] = {}
         self._running: set[asyncio.Task[Any]] = set()
@@ -134,12 +156,11 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         servicer: Any = handler.stream_unary if is_stream else handler.unary_unary
         read = _read_stream if is_stream else _read
         longest_s = LONGEST_STREAM_S if is_stream else DEFAULT_DEADLINE_S
-        authenticate = self._authenticator(method)
-        form = RestForm.of(method)
+        authenticate, admit = self._authenticator(method), self._gate(method, is_stream=False)
 
         async def call(content: Any, context: Context) -> Any:
             await authenticate(context)
-            _require_understood(form, context)
+            await admit(None if is_stream else content, context)
             return await servicer(read(handler.request_deserializer, content), context)
 
         async def answer(content: Any, context: Context) -> Any:
@@ -163,8 +184,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     def _wrap_stream_of_responses(self, method: str, handler: Handler) -> Handler:
         servicer: Any = handler.unary_stream
-        authenticate = self._authenticator(method)
-        form = RestForm.of(method)
+        authenticate, admit = self._authenticator(method), self._gate(method, is_stream=True)
         farewell = farewell_of(method)
 
         async def answer(content: Any, context: Context) -> AsyncIterator[Any]:
@@ -175,7 +195,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             has_begun = False
             try:
                 await self._protected(authenticate(context), deadline.left_s, shared)
-                _require_understood(form, context)
+                await self._protected(admit(content, context), deadline.left_s, shared)
                 caller = shared.get(CALLER)
                 stream = self._streams.enter(caller.tenant_id if caller else None)
                 context.add_done_callback(lambda _: stream.leave())
@@ -248,17 +268,62 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         scope = scope_of(method)
 
         async def authenticate(context: Context) -> None:
-            CALLER.set(await self._caller(method, scope, context.invocation_metadata(), context))
+            sent = context.invocation_metadata()
+            address = partial(client_address, context, dict(sent), self._front_doors)
+            CALLER.set(await self._caller(method, scope, sent, address))
 
         return authenticate
 
+    def _gate(
+        self, method: str, *, is_stream: bool
+    ) -> Callable[[bytes | None, Context], Coroutine[Any, Any, None]]:
+        """Return what lets a known caller in: not too often, signed, and with nothing ignored.
+
+        It takes the message as it came, or nothing of a stream of them; `is_stream` says whether
+        the answer is one.
+        """
+        form = RestForm.of(method)
+        cost_class = None if is_public(method) else cost_class_of(method)
+
+        async def admit(content: bytes | None, context: Context) -> None:
+            metadata = dict(context.invocation_metadata())
+            request = RestRequest.of(metadata)
+            if cost_class is not None:
+                await self._limit(
+                    context, cost_class, at_once=request is not None and not is_stream
+                )
+                derived, body = _signed(request, method, content)
+                await self._signatures.require(CALLER.get().tenant_id, metadata, derived, body)
+            if request is not None:
+                form.require_understood(request)
+
+        return admit
+
+    async def _limit(self, context: Context, cost_class: CostClass, *, at_once: bool) -> None:
+        """Raise `RateLimited` for who calls too often, and tell him what is left.
+
+        gRPC has that behind the answer; over REST only what goes before it arrives. A stream whose
+        headers have gone could not be refused any more with a status of its own.
+        """
+        caller = CALLER.get()
+        refusal, headers = await self._rate_limiter.admit(
+            caller.tenant_id, caller.api_key_id, cost_class
+        )
+        if refusal is None and at_once:
+            with suppress(grpc.aio.InternalError):  # nobody listens any more
+                await context.send_initial_metadata(headers)
+        else:
+            context.set_trailing_metadata(headers)
+        if refusal is not None:
+            raise refusal
+
     async def _caller(
-        self, method: str, scope: Scope, sent: Sequence[tuple[str, Any]], context: Context
+        self, method: str, scope: Scope, sent: Sequence[tuple[str, Any]], address: Address
     ) -> Caller:
         metadata = dict(sent)
-        credential = await self._credential(metadata.get("authorization", ""))
+        credential = await self._credential(metadata.get("authorization", ""), address)
         if credential.allowed_ip_ranges:
-            self._require_address(credential, metadata, context)
+            _require_address(credential, address())
         if credential.methods:
             _require_service(credential, method, metadata)
         self._remember_use(credential)
@@ -275,32 +340,28 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             correlation_id=_correlation_id(metadata) or str(self._ids.new(CallId)),
         )
 
-    async def _credential(self, authorization: str) -> Credential:
+    async def _credential(self, authorization: str, address: Address) -> Credential:
         kind, _, secret = authorization.partition(" ")
         if kind.lower() != "bearer" or not secret:
             raise ApiKeyMissing("send the API key as Authorization: Bearer …")
         if len(secret) > _MAX_SECRET:
             raise ApiKeyUnknown("the API key is none of ours")
-        credential = await self._credentials.find(self._secrets.hash(secret))
+        secret_hash = self._secrets.hash(secret)
+        is_known = self._failed_attempts.is_good(secret_hash)
+        if not is_known:
+            self._failed_attempts.require_patience(str(address()))
+        credential = await self._credentials.find(secret_hash)
         if credential is None:
+            self._failed_attempts.note_failure(str(address()))
             raise ApiKeyUnknown("the API key is none of ours")
         if credential.is_revoked:
             raise ApiKeyRevoked("the API key was revoked", api_key_id=credential.api_key_id)
         if credential.is_expired:
             raise ApiKeyExpired("the API key has expired", api_key_id=credential.api_key_id)
         credential.tenant_state.require_active()
+        if not is_known:
+            self._failed_attempts.note_success(secret_hash)
         return credential
-
-    def _require_address(
-        self, credential: Credential, metadata: dict[str, Any], context: Context
-    ) -> None:
-        address = client_address(context, metadata, self._front_doors)
-        if address is None or not is_in_any(address, credential.allowed_ip_ranges):
-            raise ApiKeyAddressRefused(
-                "the API key may not be used from this address",
-                api_key_id=credential.api_key_id,
-                address=address or "",
-            )
 
     async def _protected(
         self, call: Coroutine[Any, Any, Any], seconds: float, context: ContextVars | None = None
@@ -339,6 +400,15 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             task.exception()  # taken note of, so that a call given up leaves no warning behind
 
 
+def _require_address(credential: Credential, address: IpAddress | None) -> None:
+    if address is None or not is_in_any(address, credential.allowed_ip_ranges):
+        raise ApiKeyAddressRefused(
+            "the API key may not be used from this address",
+            api_key_id=credential.api_key_id,
+            address=address or "",
+        )
+
+
 def _require_service(credential: Credential, method: str, metadata: dict[str, Any]) -> None:
     """Let a service token call its own methods, and nothing through the partners' front door."""
     if came_from_outside(metadata):
@@ -367,11 +437,19 @@ def _correlation_id(metadata: dict[str, Any]) -> str:
     return correlation_id if _CORRELATION_ID.fullmatch(correlation_id) else ""
 
 
-def _require_understood(form: RestForm, context: Context) -> None:
-    """Raise a refusal if a call came over REST and something of it was not understood."""
-    request = RestRequest.of(dict(context.invocation_metadata()))
-    if request is not None:
-        form.require_understood(request)
+def _signed(
+    request: RestRequest | None, method: str, content: bytes | None
+) -> tuple[Mapping[str, str], bytes | None]:
+    """Return what a signature covers beside headers: of a call over gRPC its path and message."""
+    if request is None:
+        return {"@method": "POST", "@path": f"/{method}"}, content
+    derived = {
+        "@method": request.method,
+        "@authority": request.authority.lower(),
+        "@path": request.path,
+        "@query": f"?{request.query}",
+    }
+    return derived, request.body
 
 
 async def _next(responses: AsyncIterator[Any]) -> Any:
@@ -407,5 +485,8 @@ async def _abort(context: Context, error: DomainError) -> Any:
     return await context.abort(
         code_of(error),
         error.message,
-        trailing_metadata=((DETAILS_KEY, status_of(error).SerializeToString()),),
+        trailing_metadata=(
+            *context.trailing_metadata(),
+            (DETAILS_KEY, status_of(error).SerializeToString()),
+        ),
     )

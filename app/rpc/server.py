@@ -59,6 +59,9 @@ _ADD: Final[Mapping[str, Callable[[Any, grpc.aio.Server], None]]] = {
     "HealthServicer": health_pb2_grpc.add_HealthServicer_to_server,
     "TenantServicer": tenant_service_pb2_grpc.add_TenantServiceServicer_to_server,
     "ApiKeyServicer": tenant_service_pb2_grpc.add_ApiKeyServiceServicer_to_server,
+    "RequestSigningKeyServicer": (
+        tenant_service_pb2_grpc.add_RequestSigningKeyServiceServicer_to_server
+    ),
     "CustomerServicer": tenant_service_pb2_grpc.add_CustomerServiceServicer_to_server,
     "TenantAdminServicer": tenant_service_pb2_grpc.add_TenantAdminServiceServicer_to_server,
     "MarketServicer": market_service_pb2_grpc.add_MarketServiceServicer_to_server,

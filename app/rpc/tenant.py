@@ -17,7 +17,11 @@ from adapters.wire.tenant import (
     read_branding,
     read_duration,
     read_milliseconds,
+    read_public_key,
+    read_rate_limits,
     read_scopes,
+    read_signature_algorithm,
+    request_signing_key_message,
     tenant_message,
 )
 from adapters.wire.trading_state import read_trading_state, trading_state_change_message
@@ -30,13 +34,20 @@ from app.usecase.tenant.change_customer_state import ChangeCustomerState
 from app.usecase.tenant.change_tenant_state import ChangeTenantState
 from app.usecase.tenant.create_api_key import CreateApiKey
 from app.usecase.tenant.create_customer import CreateCustomer
+from app.usecase.tenant.create_request_signing_key import CreateRequestSigningKey
 from app.usecase.tenant.create_tenant import CreateTenant
-from app.usecase.tenant.read_tenants import ReadApiKeys, ReadCustomers, ReadTenants
+from app.usecase.tenant.read_tenants import (
+    ReadApiKeys,
+    ReadCustomers,
+    ReadRequestSigningKeys,
+    ReadTenants,
+)
 from app.usecase.tenant.revoke_api_key import RevokeApiKey
+from app.usecase.tenant.revoke_request_signing_key import RevokeRequestSigningKey
 from app.usecase.tenant.rotate_api_key import RotateApiKey
 from app.usecase.tenant.update_tenant import UpdateTenant
 from domain.errors import InvalidArgument
-from domain.ids import ApiKeyId, CustomerId
+from domain.ids import ApiKeyId, CustomerId, RequestSigningKeyId
 from domain.routing import RoutingRule
 from domain.tenant.api_key import MAX_OVERLAP
 from domain.tenant.customer import CustomerAction
@@ -47,6 +58,7 @@ from reli.tenant.v1 import tenant_service_pb2 as pb
 from reli.tenant.v1.tenant_service_pb2_grpc import (
     ApiKeyServiceServicer,
     CustomerServiceServicer,
+    RequestSigningKeyServiceServicer,
     TenantAdminServiceServicer,
     TenantServiceServicer,
 )
@@ -95,12 +107,18 @@ class TenantServicer(TenantServiceServicer):
             else None
         )
         markups = _markups(request.markups)
+        signing_required = _signing_required(request)
 
         def change(tenant: Tenant) -> Tenant:
             settings = replace(
                 tenant.settings,
                 quote_ttl_ms=ttl_ms or tenant.settings.quote_ttl_ms,
                 markup_bps={**tenant.settings.markup_bps, **markups},
+                signing_required=(
+                    tenant.settings.signing_required
+                    if signing_required is None
+                    else signing_required
+                ),
             )
             return replace(
                 tenant,
@@ -171,6 +189,54 @@ class ApiKeyServicer(ApiKeyServiceServicer):
             api_key=api_key_message(made.successor),
             secret=made.secret,
             rotated_api_key=api_key_message(made.rotated),
+        )
+
+
+class RequestSigningKeyServicer(RequestSigningKeyServiceServicer):
+    def __init__(
+        self,
+        *,
+        create_request_signing_key: CreateRequestSigningKey,
+        revoke_request_signing_key: RevokeRequestSigningKey,
+        read_request_signing_keys: ReadRequestSigningKeys,
+    ) -> None:
+        self._create = create_request_signing_key
+        self._revoke = revoke_request_signing_key
+        self._read = read_request_signing_keys
+
+    async def CreateRequestSigningKey(
+        self, request: pb.CreateRequestSigningKeyRequest, context: Context
+    ) -> pb.CreateRequestSigningKeyResponse:
+        key = await self._create(
+            call_of(request),
+            name=text_of(request.name, field="name", maximum=MAX_KEY_NAME),
+            algorithm=read_signature_algorithm(request.algorithm),
+            public_key=read_public_key(request.public_key),
+        )
+        return pb.CreateRequestSigningKeyResponse(
+            request_signing_key=request_signing_key_message(key)
+        )
+
+    async def ListRequestSigningKeys(
+        self, request: pb.ListRequestSigningKeysRequest, context: Context
+    ) -> pb.ListRequestSigningKeysResponse:
+        page = await self._read.list(current_caller().tenant_id, page_of(request))
+        return pb.ListRequestSigningKeysResponse(
+            request_signing_keys=[request_signing_key_message(key) for key in page.items],
+            next_page_token=next_token(page),
+        )
+
+    async def RevokeRequestSigningKey(
+        self, request: pb.RevokeRequestSigningKeyRequest, context: Context
+    ) -> pb.RevokeRequestSigningKeyResponse:
+        key = await self._revoke(
+            call_of(request),
+            RequestSigningKeyId.parse(
+                request.request_signing_key_id, field="request_signing_key_id"
+            ),
+        )
+        return pb.RevokeRequestSigningKeyResponse(
+            request_signing_key=request_signing_key_message(key)
         )
 
 
@@ -302,6 +368,8 @@ class TenantAdminServicer(TenantAdminServiceServicer):
         fee_bps = request.platform_fee_bps if request.HasField("platform_fee_bps") else None
         lp_order = _lp_order(request.lp_order)
         routing = _routing(request.routings)
+        rate_limits = read_rate_limits(request.rate_limits)
+        signing_required = _signing_required(request)
 
         def change(tenant: Tenant) -> Tenant:
             settings = replace(
@@ -309,6 +377,12 @@ class TenantAdminServicer(TenantAdminServiceServicer):
                 platform_fee_bps=(tenant.settings.platform_fee_bps if fee_bps is None else fee_bps),
                 lp_order=lp_order or tenant.settings.lp_order,
                 routing={**tenant.settings.routing, **routing},
+                rate_limits={**tenant.settings.rate_limits, **rate_limits},
+                signing_required=(
+                    tenant.settings.signing_required
+                    if signing_required is None
+                    else signing_required
+                ),
             )
             return replace(tenant, settings=settings)
 
@@ -465,6 +539,12 @@ def _lp_order(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _signing_required(
+    request: pb.UpdateCurrentTenantRequest | pb.UpdateTenantTermsRequest,
+) -> bool | None:
+    return request.signing_required if request.HasField("signing_required") else None
+
+
 def _settings(message: tenant_pb2.TenantSettings) -> TenantSettings:
     defaults = TenantSettings()
     return TenantSettings(
@@ -477,4 +557,5 @@ def _settings(message: tenant_pb2.TenantSettings) -> TenantSettings:
         lp_order=_lp_order(message.lp_order),
         platform_fee_bps=message.platform_fee_bps,
         routing=_routing(message.routings),
+        rate_limits=read_rate_limits(message.rate_limits),
     )

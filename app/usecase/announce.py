@@ -18,7 +18,7 @@ _EVENTS_AT_ONCE: Final = 1_000
 
 
 class Thing(Protocol):
-    """Something that an event can be about."""
+    """Something that an event or an audit record can be about."""
 
     @property
     def id(self) -> TypedId: ...

@@ -1,23 +1,17 @@
 """Who did what, recorded in the transaction in which it was done."""
 
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
+from app.usecase.announce import Thing
 from app.usecase.call import Call
 from domain.audit_record import NewAuditRecord
 from domain.errors import DomainError
-from domain.ids import AuditRecordId, TypedId
+from domain.ids import AuditRecordId
 from domain.tenant.api_key import Scope
 from ports.ids import IdSource
 
 Result = TypeVar("Result", covariant=True)
-
-
-class Thing(Protocol):
-    """Something that a call can make or change."""
-
-    @property
-    def id(self) -> TypedId: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from domain.ids import TenantId
 from domain.routing import RoutingRule
 from domain.side import Side
 from domain.tenant import errors
+from domain.tenant.rate_limit import DEFAULT_LIMITS, CostClass, RateLimit
 from domain.trading_state import TradingState
 from domain.transition import advance
 
@@ -47,7 +48,7 @@ TRANSITIONS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TenantSettings:
-    """What shapes a tenant's quotes.
+    """What shapes a tenant's quotes, and how often it may call.
 
     Attributes:
         quote_ttl_ms: the longest life of a quote, 1 s to 15 min.
@@ -56,6 +57,9 @@ class TenantSettings:
         platform_fee_bps: set by the operator only.
         routing: the rule that chooses the LP, per instrument code, set by the operator only;
             absent means the best price.
+        rate_limits: how often the tenant may call methods of a class, set by the operator only;
+            absent means `DEFAULT_LIMITS`.
+        signing_required: calls of the tenant's keys without a signature are refused.
     """
 
     quote_ttl_ms: int = 30_000
@@ -63,6 +67,8 @@ class TenantSettings:
     lp_order: tuple[str, ...] = ()
     platform_fee_bps: int = 0
     routing: Mapping[str, RoutingRule] = field(default_factory=dict)
+    rate_limits: Mapping[CostClass, RateLimit] = field(default_factory=dict)
+    signing_required: bool = False
 
     def __post_init__(self) -> None:
         if not MIN_QUOTE_TTL_MS <= self.quote_ttl_ms <= MAX_QUOTE_TTL_MS:
@@ -80,6 +86,10 @@ class TenantSettings:
             )
         if len(set(self.lp_order)) < len(self.lp_order):
             raise InvalidArgument("an LP appears twice", field="lp_order")
+
+    def rate_limit(self, cost_class: CostClass) -> RateLimit:
+        """Return the limit that holds for a class."""
+        return self.rate_limits.get(cost_class) or DEFAULT_LIMITS[cost_class]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

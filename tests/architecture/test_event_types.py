@@ -11,7 +11,7 @@ from typing import Final
 
 from app.usecase import announce
 from app.usecase.trade.execute_trade import _TOLD as TOLD_STATES
-from domain.event import EVENT_TYPES
+from domain.event_type import EVENT_TYPES, NOUNS
 from domain.tenant.customer import TRANSITIONS as CUSTOMER_TRANSITIONS
 from domain.tenant.tenant import TRANSITIONS as TENANT_TRANSITIONS
 from reli.event.v1 import event_pb2
@@ -32,6 +32,7 @@ STATES: Final[Mapping[str, set[StrEnum]]] = {
 DATA: Final = {
     "tenant": "tenant",
     "api_key": "api_key",
+    "request_signing_key": "request_signing_key",
     "customer": "customer",
     "deposit": "deposit",
     "quote": "quote",
@@ -76,7 +77,7 @@ def test_what_is_announced_are_the_types_that_are_known() -> None:
 def test_a_type_is_a_noun_that_has_data_and_what_happened_to_it() -> None:
     fields = {field.name for field in event_pb2.Event.DESCRIPTOR.oneofs_by_name["data"].fields}
 
-    assert {type.partition(".")[0] for type in EVENT_TYPES} == DATA.keys()
+    assert DATA.keys() == NOUNS
     assert set(DATA.values()) == fields
     assert all(TYPE.fullmatch(type) for type in EVENT_TYPES)
     assert all(text.endswith(".") for text in EVENT_TYPES.values())

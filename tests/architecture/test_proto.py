@@ -69,6 +69,13 @@ def test_every_method_names_the_scope_that_it_needs(rpc: Rpc) -> None:
 
 
 @each("rpc", RPCS, ids=_name)
+def test_every_method_names_the_limits_that_it_counts_against(rpc: Rpc) -> None:
+    assert (rpc.cost_class == "COST_CLASS_UNSPECIFIED") == rpc.is_public
+    assert not rpc.method.client_streaming or rpc.cost_class == "COST_CLASS_BULK"
+    assert rpc not in READS or rpc.cost_class != "COST_CLASS_EXECUTE"
+
+
+@each("rpc", RPCS, ids=_name)
 def test_operator_services_are_exactly_those_that_need_the_operators_scope(rpc: Rpc) -> None:
     assert rpc.service.endswith("AdminService") == (rpc.scope == "SCOPE_OPERATOR")
 

@@ -12,6 +12,7 @@ from random import Random
 from typing import Final
 
 import aiohttp
+from google.protobuf.json_format import MessageToDict
 
 from app.stack.stack import DEFAULT_VENUES, ReadyStack, StackOptions
 from tests.chaos.checks import Aftermath, check, read_logs, until_quiet
@@ -22,6 +23,7 @@ from tests.chaos.proxy import Proxy, fronting
 from tests.chaos.recovery import Recovery
 from tests.chaos.report import Report
 from tests.chaos.stack import ChaosStack
+from tests.support.rate_limit import GENEROUS
 
 SETUP_AT_ONCE: Final = 8
 DECIDE_WITHIN_S: Final = 40.0
@@ -141,7 +143,11 @@ async def _make_customers(market: Market, ready: ReadyStack, options: Options) -
     operator = ready.operator_key
     tenants: list[tuple[str, str]] = []
     for number in range(options.tenants):
-        body = {"slug": f"chaos-{number}", "display_name": f"Chaos {number}"}
+        body = {
+            "slug": f"chaos-{number}",
+            "display_name": f"Chaos {number}",
+            "settings": {"rate_limits": [MessageToDict(limit) for limit in GENEROUS]},
+        }
         made = await market.decide("POST", "/v1/tenants", operator, body, is_write=False)
         tenant_id = made.body["tenant"]["id"]
         key = await market.decide(

@@ -295,6 +295,7 @@ async def test_a_partner_walks_every_path(operator: Partner, running_stack: Read
     await _walk_through_the_proofs(operator, partner, tenant_id, customer_id)
     await _walk_through_a_resolution(operator, partner, tenant_id, customer_id)
     await _walk_through_events(partner, tenant_id)
+    await _walk_through_a_statement(operator)
     await _walk_through_a_replay(operator, tenant_id, running_stack)
     await _walk_through_halts(operator, tenant_id)
 
@@ -326,6 +327,17 @@ async def _walk_through_the_office(operator: Partner, partner: Partner, tenant_i
     assert RFC_3339.fullmatch(rotated["rotated_api_key"]["expire_time"])
     revoked = await partner.post(f"/v1/apiKeys/{key['api_key']['id']}:revoke")
     assert RFC_3339.fullmatch(revoked["api_key"]["revoke_time"])
+
+    public_key = base64.b64encode(bytes(range(32))).decode()
+    made = await partner.post(
+        "/v1/requestSigningKeys",
+        {"name": "a", "algorithm": "SIGNATURE_ALGORITHM_ED25519", "public_key": public_key},
+    )
+    signing_key = made["request_signing_key"]
+    assert signing_key["public_key"] == public_key
+    assert (await partner.get("/v1/requestSigningKeys"))["request_signing_keys"] == [signing_key]
+    gone = await partner.post(f"/v1/requestSigningKeys/{signing_key['id']}:revoke")
+    assert RFC_3339.fullmatch(gone["request_signing_key"]["revoke_time"])
 
     path = f"/v1/tenants/{tenant_id}"
     terms = await operator.post(f"{path}/terms", {"lp_order": ["alpha", "beta"]}, "PATCH")
@@ -683,14 +695,21 @@ async def _walk_through_a_settlement(operator: Partner, second: Partner, house_i
     assert listed == settlements[::-1]
 
 
+async def _walk_through_a_statement(operator: Partner) -> None:
+    """A venue is asked what it executed yesterday, when nobody traded yet."""
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
+    told = await operator.post("/v1/lps/alpha/statements:fetch", {"day": yesterday})
+    statement = told["statement"]
+    assert statement["source"] == {"kind": "SOURCE_KIND_LP", "name": "alpha"}
+    assert statement["start_time"] == f"{yesterday}T00:00:00Z"
+    assert (statement["lines"], statement["breaks_raised"]) == (0, 0)
+
+
 async def _walk_through_a_break(
     operator: Partner, second: Partner, partner: Partner, tenant_id: str
 ) -> None:
     """A bank tells of a payment that the book does not have, and two persons enter it."""
     now = datetime.now(UTC)
-    before_this_run = (now - timedelta(days=2)).date().isoformat()
-    fetched = await operator.post("/v1/lps/alpha/statements:fetch", {"day": before_this_run})
-    assert fetched["statement"]["lines"] == 0
     content = csv_statement(
         now - timedelta(hours=1), now + timedelta(hours=1), [("FT-1", "", now, "NGN", "7.00")]
     )

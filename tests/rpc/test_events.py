@@ -72,6 +72,31 @@ async def all_stamped(platform: Platform, tenant_id: str) -> int:
     return int((await look())["events"])
 
 
+async def added(platform: Platform, tenant_id: str, number: int, *, size: int) -> None:
+    """Add events that are larger than any that the platform has to tell."""
+    await platform.owner.execute(
+        "INSERT INTO core.outbox (tenant_id, id, type, subject, payload, recorded_at)"
+        " SELECT $1, uuidv7(), 'quote.created', '', $2, core.now() FROM generate_series(1, $3)",
+        TenantId.parse(tenant_id).uuid,
+        event_pb2.Event(subject="x" * size).SerializeToString(),
+        number,
+    )
+
+
+async def taken_away(platform: Platform, tenant_id: str, *, until: int) -> None:
+    """Take away the events up to a sequence, as if they had been kept for long enough."""
+    uuid = TenantId.parse(tenant_id).uuid
+    async with platform.owner.acquire() as owner, owner.transaction():
+        await owner.execute(
+            "UPDATE core.event_heads SET published = last, expired = $2 WHERE tenant_id = $1",
+            uuid,
+            until,
+        )
+        await owner.execute(
+            "DELETE FROM core.outbox WHERE tenant_id = $1 AND sequence <= $2", uuid, until
+        )
+
+
 def opened(client: Client, *, metadata: Sequence[tuple[str, str]] = (), **asked: Any) -> Any:
     request = pb.StreamEventsRequest(**asked)
     return client.events.StreamEvents(request, metadata=metadata, timeout=60)
@@ -152,6 +177,10 @@ async def test_a_filtered_page_says_how_far_it_has_looked(platform: Platform) ->
     assert [event.type for event in page.events] == ["trade.settled"]
     assert (page.position, page.last_sequence) == (number, number)
     assert (list(none.events), none.position) == ([], number)
+    of_trades = await pulled(client, types=["trade.*", "tenant.created"])
+    assert [event.type for event in of_trades] == [
+        *("tenant.created", "trade.accepted", "trade.settled")
+    ]
 
 
 async def test_a_range_is_replayed_as_it_was(platform: Platform) -> None:
@@ -171,13 +200,7 @@ async def test_a_range_is_replayed_as_it_was(platform: Platform) -> None:
 
 async def test_large_events_come_in_smaller_pages(platform: Platform) -> None:
     tenant_id, client = await platform.a_tenant()
-    large = event_pb2.Event(subject="x" * (LOOK_BYTES_MAX // 2 - 100)).SerializeToString()
-    await platform.owner.execute(
-        "INSERT INTO core.outbox (tenant_id, id, type, subject, payload, recorded_at)"
-        " SELECT $1, uuidv7(), 'quote.created', '', $2, core.now() FROM generate_series(1, 5)",
-        TenantId.parse(tenant_id).uuid,
-        large,
-    )
+    await added(platform, tenant_id, 5, size=LOOK_BYTES_MAX // 2 - 100)
     number = await all_stamped(platform, tenant_id)
 
     page = await client.events.ListEvents(pb.ListEventsRequest(types=["quote.created"]))
@@ -266,12 +289,7 @@ async def test_a_request_waits_in_vain_for_so_long_and_no_longer(platform: Platf
 async def test_what_is_not_kept_any_more_is_said_to_be_so(platform: Platform) -> None:
     tenant_id, client = await a_story(platform)
     number = await all_stamped(platform, tenant_id)
-    uuid = TenantId.parse(tenant_id).uuid
-    async with platform.owner.acquire() as owner, owner.transaction():
-        await owner.execute("DELETE FROM core.outbox WHERE tenant_id = $1 AND sequence <= 4", uuid)
-        await owner.execute(
-            "UPDATE core.event_heads SET published = last, expired = 4 WHERE tenant_id = $1", uuid
-        )
+    await taken_away(platform, tenant_id, until=4)
 
     kept = await pulled(client)
     early = await refused(client.events.ListEvents(pb.ListEventsRequest(after=3)))
@@ -393,14 +411,8 @@ async def test_for_who_does_not_read_next_to_nothing_is_read(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenant_id, client = await platform.a_tenant()
-    number, size = 100, 1 << 20
-    await platform.owner.execute(
-        "INSERT INTO core.outbox (tenant_id, id, type, subject, payload, recorded_at)"
-        " SELECT $1, uuidv7(), 'quote.created', '', $2, core.now() FROM generate_series(1, $3)",
-        TenantId.parse(tenant_id).uuid,
-        event_pb2.Event(subject="x" * size).SerializeToString(),
-        number,
-    )
+    size = 1 << 20
+    await added(platform, tenant_id, 50, size=size)
     number = await all_stamped(platform, tenant_id)
     looks: list[EventPage] = []
     look = ReadEvents.list
@@ -420,6 +432,7 @@ async def test_for_who_does_not_read_next_to_nothing_is_read(
     assert before * size < 32 << 20, "what waits for him is bounded by windows and sockets"
     assert [event.sequence for event in await told(stream, number)] == list(range(1, number + 1))
     stream.cancel()
+    await taken_away(platform, tenant_id, until=number)
 
 
 async def test_a_revoked_key_hears_no_more(platform: Platform) -> None:

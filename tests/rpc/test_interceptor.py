@@ -16,6 +16,7 @@ from adapters.system.ids import RandomIds
 from adapters.system.secrets import SystemSecrets
 from app.rpc import interceptor as interceptor_module
 from app.rpc.caller import current_caller
+from app.rpc.failed_attempts import FailedAttempts
 from app.rpc.interceptor import Interceptor
 from app.rpc.server import make_server
 from domain.ids import ApiKeyId, CallId, TenantId
@@ -26,6 +27,7 @@ from reli.trade.v1 import trade_service_pb2 as pb
 from reli.trade.v1 import trade_service_pb2_grpc as trade_grpc
 from tests.support.builders import an_id
 from tests.support.platform import refusal_of
+from tests.support.rate_limit import a_lenient_limiter, no_signatures
 
 SECRET = "postgresql://owner:hunter2@db/reli"
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -99,6 +101,9 @@ async def served() -> AsyncIterator[Served]:
     interceptor = Interceptor(
         credentials=keys,
         secrets=SystemSecrets(),
+        rate_limiter=a_lenient_limiter(),
+        signatures=no_signatures(),
+        failed_attempts=FailedAttempts(SystemClock(), burst=50),
         ids=RandomIds(SystemClock()),
         remember_use=lambda _: None,
         front_doors=(),

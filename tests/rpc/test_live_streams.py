@@ -15,6 +15,7 @@ from adapters.system.clock import SystemClock
 from adapters.system.ids import RandomIds
 from adapters.system.secrets import SystemSecrets
 from app.rpc import stream as stream_module
+from app.rpc.failed_attempts import FailedAttempts
 from app.rpc.interceptor import Interceptor
 from app.rpc.server import make_server
 from domain.ids import ApiKeyId, TenantId
@@ -28,6 +29,7 @@ from reli.quote.v1 import quote_service_pb2 as pb
 from reli.quote.v1 import quote_service_pb2_grpc as quote_grpc
 from tests.support.builders import an_id
 from tests.support.platform import Refusal, refusal_in, refusal_of
+from tests.support.rate_limit import a_lenient_limiter, no_signatures
 from tests.support.stage import until
 
 SECRET: Final = "postgresql://owner:hunter2@db/reli"
@@ -147,6 +149,9 @@ async def served() -> AsyncIterator[Served]:
     interceptor = Interceptor(
         credentials=keys,
         secrets=SystemSecrets(),
+        rate_limiter=a_lenient_limiter(),
+        signatures=no_signatures(),
+        failed_attempts=FailedAttempts(SystemClock(), burst=50),
         ids=RandomIds(SystemClock()),
         remember_use=lambda _: None,
         front_doors=(),

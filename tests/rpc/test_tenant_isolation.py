@@ -31,6 +31,7 @@ from domain.ids import (
     EventId,
     LpSettlementId,
     QuoteId,
+    RequestSigningKeyId,
     ResolutionId,
     StatementId,
     TenantId,
@@ -66,6 +67,7 @@ ID_KINDS: Final[Mapping[str, type[TypedId]]] = {
     "tenant_id": TenantId,
     "customer_id": CustomerId,
     "api_key_id": ApiKeyId,
+    "request_signing_key_id": RequestSigningKeyId,
     "quote_id": QuoteId,
     "trade_id": TradeId,
     "resolution_id": ResolutionId,
@@ -123,6 +125,7 @@ LEFT_OUT: Final = {
     f"reli.audit.v1.ListAuditRecordsRequest.{name}" for name in ("start_time", "end_time")
 }
 """What would leave nothing of an answer, whoever asks."""
+PUBLIC_KEY: Final = bytes(range(32))
 
 ANY_ID: Final = re.compile(r"\b[a-z]+_[0-7][0-9a-hjkmnp-tv-z]{25}\b")
 
@@ -197,6 +200,7 @@ _ALL_IDS: Final[Mapping[type[TypedId], str]] = {
     TenantId: "SELECT tenant_id AS id FROM core.tenants WHERE tenant_id = $1",
     CustomerId: "SELECT id FROM core.customers WHERE tenant_id = $1",
     ApiKeyId: "SELECT id FROM core.api_keys WHERE tenant_id = $1",
+    RequestSigningKeyId: "SELECT id FROM core.request_signing_keys WHERE tenant_id = $1",
     QuoteId: "SELECT id FROM core.quotes WHERE tenant_id = $1",
     TradeId: "SELECT id FROM core.trades WHERE tenant_id = $1",
     AccountId: "SELECT id FROM core.accounts WHERE tenant_id = $1",
@@ -306,6 +310,7 @@ def _ids_of(tenant: BusyTenant) -> Mapping[type[TypedId], str]:
         TenantId: tenant.id,
         CustomerId: tenant.customer_id,
         ApiKeyId: tenant.api_key_id,
+        RequestSigningKeyId: tenant.request_signing_key_id,
         QuoteId: tenant.open_quote_id,
         TradeId: tenant.trade_id,
         ResolutionId: tenant.resolution_id,
@@ -393,9 +398,11 @@ def _value(field: FieldDescriptor, ids: Ids) -> Any:
     if field.type == FieldDescriptor.TYPE_STRING:
         return TEXTS[field.name]()
     if field.type == FieldDescriptor.TYPE_BYTES:
-        return b"some bytes"
+        return PUBLIC_KEY if field.name == "public_key" else b"some bytes"
     if field.type == FieldDescriptor.TYPE_INT64:
         return SEQUENCES[field.name]
+    if field.type == FieldDescriptor.TYPE_BOOL:
+        return False
     assert field.type == FieldDescriptor.TYPE_INT32, field.full_name
     return 7
 

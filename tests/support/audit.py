@@ -1,6 +1,6 @@
 """Looks at the database from above, as no role may: what is there, and does it add up."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -32,7 +32,7 @@ WITHOUT_TENANT: Final = (*REFERENCE_TABLES, *SHARED_TABLES, *WORK_TABLES)
 _TABLES: Final = """
 SELECT c.relname FROM pg_class AS c
 WHERE c.relnamespace = 'core'::regnamespace AND c.relkind IN ('r', 'p')
-    AND c.relispartition = $1 AND c.relname <> ALL ($2)
+    AND c.relispartition = $1 AND c.relname <> ALL ($2) AND c.relpersistence::text = ANY ($3)
 ORDER BY c.relname
 """
 
@@ -65,22 +65,35 @@ def uuid_of(tenant_id: str) -> UUID:
 
 async def tenant_tables(owner: Any) -> list[str]:
     """Return every table with rows of tenants, by the name through which it is reached."""
-    return [row["relname"] for row in await owner.fetch(_TABLES, False, list(WITHOUT_TENANT))]
+    return await _tables(owner, is_partition=False, persistence="pu")
+
+
+async def lasting_tables(owner: Any) -> list[str]:
+    """Return those of them that hold facts; the others are unlogged, and lost in a crash."""
+    return await _tables(owner, is_partition=False, persistence="p")
 
 
 async def partitions(owner: Any) -> list[str]:
-    return [row["relname"] for row in await owner.fetch(_TABLES, True, list(WITHOUT_TENANT))]
+    return await _tables(owner, is_partition=True, persistence="pu")
 
 
-async def rows_of(owner: Any, tenant_id: str) -> Mapping[str, str]:
-    """Return by table how many rows a tenant has and a hash of their every byte."""
+async def _tables(owner: Any, *, is_partition: bool, persistence: str) -> list[str]:
+    found = await owner.fetch(_TABLES, is_partition, list(WITHOUT_TENANT), list(persistence))
+    return [row["relname"] for row in found]
+
+
+async def rows_of(
+    owner: Any, tenant_id: str, tables: Sequence[str] | None = None
+) -> Mapping[str, str]:
+    """Return by table how many rows a tenant has and a hash of their every byte; of the lasting
+    tables where none are named."""
     return {
         table: await owner.fetchval(
             f"""SELECT count(*) || ':' || coalesce(md5(string_agg(line, '' ORDER BY line)), '')
             FROM (SELECT md5(t::text) AS line FROM core.{table} AS t WHERE tenant_id = $1) AS l""",
             uuid_of(tenant_id),
         )
-        for table in await tenant_tables(owner)
+        for table in tables or await lasting_tables(owner)
     }
 
 

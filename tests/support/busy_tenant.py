@@ -33,7 +33,9 @@ from tests.support.platform import (
     new_request_id,
     refusal_of,
 )
+from tests.support.rate_limit import GENEROUS
 from tests.support.receipts import make_receipt
+from tests.support.signing import a_signing_key_id
 from tests.support.statements import csv_statement
 
 
@@ -62,6 +64,7 @@ class BusyTenant:
     break_resolution_id: str
     dead_letter_id: str
     api_key_id: str
+    request_signing_key_id: str
     entry_id: str
     transfer_id: str
     account_id: str
@@ -83,7 +86,7 @@ async def a_busy_tenant(platform: Platform) -> BusyTenant:
             slug=canary,
             display_name=canary,
             branding=branding,
-            settings=tenant_pb2.TenantSettings(platform_fee_bps=20),
+            settings=tenant_pb2.TenantSettings(platform_fee_bps=20, rate_limits=GENEROUS),
         )
     )
     tenant_id: str = tenant.tenant.id
@@ -153,6 +156,7 @@ async def a_busy_tenant(platform: Platform) -> BusyTenant:
         break_resolution_id=break_resolution_id,
         dead_letter_id=await a_dead_letter(platform.owner, tenant_id, reason=canary),
         api_key_id=key.api_key.id,
+        request_signing_key_id=[await a_signing_key_id(client) for _ in range(2)][-1],
         entry_id=held.entry_id,
         transfer_id=held.transfers[0].id,
         account_id=ids[ledger_pb2.ACCOUNT_KIND_CUSTOMER],

@@ -55,6 +55,7 @@ from reli.trade.v1 import trade_pb2
 from reli.trade.v1 import trade_service_pb2 as trade_pb
 from reli.trade.v1 import trade_service_pb2_grpc as trade_grpc
 from reli.type.v1 import amount_pb2, side_pb2
+from tests.support.rate_limit import GENEROUS
 from tests.support.stack import PATIENT_QUOTE_BUDGET_MS
 
 BUY = side_pb2.SIDE_BUY
@@ -144,6 +145,7 @@ class Client:
         self.metadata = (("authorization", f"Bearer {secret}"),)
         self.tenants = self._bound(tenant_grpc.TenantServiceStub(channel))
         self.api_keys = self._bound(tenant_grpc.ApiKeyServiceStub(channel))
+        self.signing_keys = self._bound(tenant_grpc.RequestSigningKeyServiceStub(channel))
         self.customers = self._bound(tenant_grpc.CustomerServiceStub(channel))
         self.tenant_admin = self._bound(tenant_grpc.TenantAdminServiceStub(channel))
         self.audit = self._bound(audit_grpc.AuditServiceStub(channel))
@@ -286,6 +288,7 @@ class Platform:
                 display_name="A tenant",
                 settings=tenant_pb2.TenantSettings(
                     platform_fee_bps=fee_bps,
+                    rate_limits=GENEROUS,
                     markups=[tenant_pb2.InstrumentMarkup(instrument="BTC-NGN", bps=markup_bps)],
                 ),
             )
@@ -347,6 +350,7 @@ async def a_platform(
             lps=tuple(venue.settings for venue in venues),
             lp_quote_budget_ms=lp_quote_budget_ms,
             signing_key=SIGNING_KEY,
+            failed_attempts_burst=100_000,
         )
         secret = await ensure_operator_key(settings, home / "operator.key")
         engine = make_engine(settings.app_database_url, pool_size=20, name="test serve")

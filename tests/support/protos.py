@@ -20,12 +20,14 @@ from tests.support.golden import ROOT
 _HTTP: Final[Any] = annotations_pb2.http
 _SCOPE: Final[Any] = access_pb2.scope
 _IS_PUBLIC: Final[Any] = access_pb2.is_public
+_COST_CLASS: Final[Any] = access_pb2.cost_class
 
 
 @dataclass(frozen=True)
 class Rpc:
     """Attributes:
     scope: the name of the scope option, or SCOPE_UNSPECIFIED where there is none.
+    cost_class: the name of the class of limits, or COST_CLASS_UNSPECIFIED where there is none.
     http: verb and path of the REST route, or empty.
     """
 
@@ -35,6 +37,7 @@ class Rpc:
     response: DescriptorProto
     scope: str
     is_public: bool
+    cost_class: str
     http: str
 
     @property
@@ -87,6 +90,7 @@ def _rpcs() -> Iterator[Rpc]:
                     response=MESSAGES[method.output_type.removeprefix(".")],
                     scope=access_pb2.Scope.Name(method.options.Extensions[_SCOPE]),
                     is_public=bool(method.options.Extensions[_IS_PUBLIC]),
+                    cost_class=access_pb2.CostClass.Name(method.options.Extensions[_COST_CLASS]),
                     http=f"{verb.upper()} {getattr(route, verb)}" if verb else "",
                 )
 

@@ -47,6 +47,7 @@ REFERENCES: Final = {
     ("reconciliation_lines", "break_id"): "breaks",
     ("reconciliation_lines", "entry_id"): "entries",
     ("reconciliation_lines", "statement_id"): "statements",
+    ("request_signing_keys", "tenant_id"): "tenants",
     ("requests", "tenant_id"): "tenants",
     ("resolutions", "pending_id"): "transfers",
     ("resolutions", "transfer_id"): "transfers",

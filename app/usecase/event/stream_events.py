@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from app.usecase.event.read_events import ReadEvents
 from domain.event import EventReaderTooSlow
@@ -50,9 +50,9 @@ EventNews = Told | NoneYet | AllTold
 class StreamEvents:
     """Looks when a wake comes, and now and then without one; tells what it finds.
 
-    Looks at the same part of the log at the same time are one: a hundred streams that have heard
-    everything cost one look for all. Nothing is put by for who reads slowly, who is told so in the
-    end.
+    Looks at the same part of the log that wait for the same wake are one: a hundred streams that
+    have heard everything cost one look for all. Nothing is put by for who reads slowly, who is told
+    so in the end.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class StreamEvents:
         self._database_clock = database_clock
         self._beat_every_s = beat_every.total_seconds()
         self._patience_s = patience.total_seconds()
-        self._looks: dict[tuple[TenantId, EventRange], asyncio.Task[EventPage]] = {}
+        self._looks: dict[_Question, asyncio.Task[EventPage]] = {}
 
     async def __call__(self, tenant_id: TenantId, range: EventRange) -> AsyncIterator[EventNews]:
         """Yield where the stream begins, and then the events of the range.
@@ -93,8 +93,7 @@ class StreamEvents:
         after = range.after
         if after is None:
             after = await self._read_events.last(tenant_id)
-        wake = self._wakes.next_of(tenant_id)
-        page = await self._look(tenant_id, replace(range, after=after))
+        wake, page = await self._look(tenant_id, replace(range, after=after))
         yield await self._none_yet(after, page)
         told_at = self._clock.monotonic()
         while True:
@@ -110,14 +109,19 @@ class StreamEvents:
                 told_at = self._clock.monotonic()
             elif page.position == page.last:
                 await asyncio.wait({wake}, timeout=left_s)
-            wake = self._wakes.next_of(tenant_id)  # before the look, or it could be missed
-            page = await self._look(tenant_id, replace(range, after=page.position))
+            wake, page = await self._look(tenant_id, replace(range, after=page.position))
 
     async def _none_yet(self, position: int, page: EventPage) -> NoneYet:
         return NoneYet(position, page.last, await self._database_clock.now())
 
-    async def _look(self, tenant_id: TenantId, range: EventRange) -> EventPage:
-        question = tenant_id, range
+    async def _look(
+        self, tenant_id: TenantId, range: EventRange
+    ) -> tuple["asyncio.Future[None]", EventPage]:
+        """Return what was found, and the wake that comes if there is more than that."""
+        # Before the look, or it could be missed; and whoever joins a look waits for the same one:
+        # what the wake before it told of, the look has seen.
+        wake = self._wakes.next_of(tenant_id)
+        question = _Question(tenant_id, range, wake)
         look = self._looks.get(question)
         if look is None:
             look = self._looks[question] = asyncio.create_task(
@@ -125,11 +129,17 @@ class StreamEvents:
             )
             look.add_done_callback(lambda done: self._forget(question, done))
         # It is nobody's own: it goes on when whoever began it has gone.
-        return await asyncio.shield(look)
+        return wake, await asyncio.shield(look)
 
-    def _forget(
-        self, question: tuple[TenantId, EventRange], look: "asyncio.Task[EventPage]"
-    ) -> None:
+    def _forget(self, question: "_Question", look: "asyncio.Task[EventPage]") -> None:
         del self._looks[question]
         if not look.cancelled():
             look.exception()  # taken note of, should nobody be waiting any more
+
+
+class _Question(NamedTuple):
+    """What must be the same for a look to be shared."""
+
+    tenant_id: TenantId
+    range: EventRange
+    wake: "asyncio.Future[None]"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from domain.ids import CustomerId, TenantId
 from domain.tenant.api_key import ApiKey
 from domain.tenant.customer import Customer
+from domain.tenant.request_signing import RequestSigningKey
 from domain.tenant.tenant import Tenant
 from ports.page import Page, PageRequest
 from ports.tenant import TenantDirectory
@@ -50,3 +51,14 @@ class ReadApiKeys:
     async def list(self, tenant_id: TenantId, page: PageRequest) -> Page[ApiKey]:
         async with self.units_of_work.begin(tenant_id) as uow:
             return await uow.api_keys.list(page)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRequestSigningKeys:
+    """Public keys that one tenant signs with."""
+
+    units_of_work: UnitOfWorkFactory
+
+    async def list(self, tenant_id: TenantId, page: PageRequest) -> Page[RequestSigningKey]:
+        async with self.units_of_work.begin(tenant_id) as uow:
+            return await uow.request_signing_keys.list(page)

@@ -9,6 +9,7 @@ from app.usecase.audit_trail import Change
 from app.usecase.call import Call
 from app.usecase.once import Once
 from app.usecase.tenant.settings import require_known
+from domain.tenant.request_signing import RequestSigningKeyRequired
 from domain.tenant.tenant import Tenant
 from ports.market import Market
 from ports.unit_of_work import UnitOfWork
@@ -29,6 +30,8 @@ class UpdateTenant:
             changed = change(before)
             if changed == before:
                 return Change(before, after=None)
+            if changed.settings.signing_required and not before.settings.signing_required:
+                await _require_signing_key(uow)
             await require_known(changed.settings, self.market, self.lp_names)
             changed = replace(changed, version=before.version + 1)
             await uow.tenants.save(changed)
@@ -39,3 +42,8 @@ class UpdateTenant:
             return await uow.tenants.get()
 
         return await self.once(call, call.tenant_id, effect, replay)
+
+
+async def _require_signing_key(uow: UnitOfWork) -> None:
+    if not await uow.request_signing_keys.has_live_key():
+        raise RequestSigningKeyRequired("register a key to sign with first")

@@ -25,6 +25,8 @@ from domain.routing import RoutingRule
 from domain.side import Side
 from domain.tenant.api_key import Scope
 from domain.tenant.customer import CustomerState
+from domain.tenant.rate_limit import CostClass
+from domain.tenant.request_signing import SignatureAlgorithm
 from domain.tenant.tenant import TenantState
 from domain.trade.attempt import AttemptState
 from domain.trade.resolution import ResolutionVerdict
@@ -95,16 +97,20 @@ MAY_DELETE: Final = {
 } | {
     *(("reli_work", table) for table in ("liability_sheets", "liability_blocks")),
     *((role, "lp_tallies") for role in RUNTIME),
+    ("reli_app", "seen_nonces"),
 }
 """A queue's row is gone once its work is done, a sheet once there are enough newer ones, a tally
-once it is old; nothing else ever goes."""
+or a nonce once it is old; nothing else ever goes."""
 
 MAY_UPDATE: Final = {
     *((role, table, "*") for role in RUNTIME for table in ("tenants", "customers", "api_keys")),
     *((role, table, "*") for role in RUNTIME for table in ("accounts", "quotes", "trades")),
+    ("reli_app", "rate_buckets", "*"),
+    ("reli_app", "request_signing_keys", "revoked_at"),
     *((role, table, "*") for role in RUNTIME for table in ("attempts", "trade_queue")),
     # Nobody changes one; whoever locks a row must be able to.
     *((role, "unlisted_lines", "transfers") for role in RUNTIME),
+    ("reli_app", "seen_nonces", "seen_at"),
     *(
         ("reli_work", "late_checks", column)
         for column in ("due_at", "looks", "unanswered", "leased_until", "token")
@@ -175,6 +181,8 @@ STORED: Final[Mapping[str, frozenset[str]]] = {
         "lps.circuit_state": CircuitState,
         "lps.trading_state": TradingState,
         "lp_settlements.state": LpSettlementState,
+        "rate_buckets.cost_class": CostClass,
+        "request_signing_keys.algorithm": SignatureAlgorithm,
         # Expired is how an open quote reads, not what is stored.
         "quotes.state": set(QuoteState) - {QuoteState.EXPIRED},
         "quotes.routing": RoutingRule,
@@ -208,7 +216,7 @@ JOIN pg_class AS c ON c.oid = k.conrelid
 JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = k.conkey[1]
 WHERE k.contype = 'c' AND c.relnamespace = 'core'::regnamespace AND NOT c.relispartition
     AND cardinality(k.conkey) = 1 AND a.atttypid IN ('text'::regtype, 'text[]'::regtype)
-    AND pg_get_constraintdef(k.oid) ~ '(= ANY|<@|= ''[a-z_]+''::text)'
+    AND pg_get_constraintdef(k.oid) ~ '(= ANY|<@|= ''[a-z0-9_]+''::text)'
     AND k.conname NOT IN ('sandbox_deposits_environment_check')
 """
 

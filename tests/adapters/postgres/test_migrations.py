@@ -18,18 +18,22 @@ from tests.support.stack import migrate
 
 NEWER: Final = "".join(
     next(Path(versions.__path__[0]).glob(f"*_pre_{name}.sql")).read_text()
-    for name in ("liquidity", "api_keys", "audit_log")
+    for name in ("liquidity", "api_keys", "audit_log", "rate_limits", "request_signing")
 )
 """What today's servers ask of tables that were there before."""
 
 WITHOUT_NEWER: Final = """
-DROP TABLE core.lp_tallies, core.lps, core.trading_state_changes;
+DROP TABLE core.lp_tallies, core.lps, core.trading_state_changes, core.rate_buckets,
+    core.seen_nonces, core.request_signing_keys;
+DROP FUNCTION core.lease_tokens;
+DROP FUNCTION core.note_nonces;
 DROP FUNCTION core.list_tenants(uuid, integer);
 CREATE FUNCTION core.list_tenants(before uuid, page_size integer) RETURNS boolean
     LANGUAGE sql RETURN true;
 ALTER TABLE core.instruments
     DROP COLUMN is_open, DROP COLUMN trading_state, ADD COLUMN is_open boolean DEFAULT true;
-ALTER TABLE core.tenants DROP COLUMN trading_state, DROP COLUMN routing;
+ALTER TABLE core.tenants DROP COLUMN trading_state, DROP COLUMN routing,
+    DROP COLUMN rate_limits, DROP COLUMN signing_required;
 ALTER TABLE core.quotes DROP COLUMN routing;
 ALTER TABLE core.lp_answers DROP COLUMN score;
 DROP TABLE core.audit_records, core.audit_heads;

@@ -33,6 +33,7 @@ from domain.ids import (
     CustomerId,
     EntryId,
     QuoteId,
+    RequestSigningKeyId,
     TenantId,
     TradeId,
     TransferId,
@@ -130,7 +131,7 @@ async def two(platform: Platform) -> AsyncIterator[Two]:
 
 async def test_every_table_and_partition_has_rows_of_both_tenants(two: Two) -> None:
     for tenant in (two.a, two.b):
-        rows = await rows_of(two.owner, tenant.id)
+        rows = await rows_of(two.owner, tenant.id, two.tables)
         assert set(rows) == set(two.tables)
         assert [table for table, found in rows.items() if found.startswith("0:")] == []
         for part in two.partitions:
@@ -144,7 +145,7 @@ async def test_every_table_and_partition_has_rows_of_both_tenants(two: Two) -> N
 async def test_without_a_tenant_in_scope_every_verb_is_an_error(
     two: Two, platform: Platform, role: str, session: str
 ) -> None:
-    before = await rows_of(two.owner, two.b.id)
+    before = await rows_of(two.owner, two.b.id, two.tables)
     async with _session(platform, role) as db:
         if session == "used before":
             async with _scope(db, two.a.uuid):
@@ -156,14 +157,14 @@ async def test_without_a_tenant_in_scope_every_verb_is_an_error(
                     assert isinstance(error, UNSET), f"{verb} {table}: {error!r}"
                 else:
                     assert _is_without_right(error), f"{verb} {table}: {error!r}"
-    assert await rows_of(two.owner, two.b.id) == before
+    assert await rows_of(two.owner, two.b.id, two.tables) == before
 
 
 @pytest.mark.parametrize("role", ROLES)
 async def test_with_another_tenant_in_scope_nothing_is_seen_and_nothing_changed(
     two: Two, platform: Platform, role: str
 ) -> None:
-    before = await rows_of(two.owner, two.b.id)
+    before = await rows_of(two.owner, two.b.id, two.tables)
     async with _session(platform, role) as db:
         for table in two.scoped(role):
             if two.may(role, "SELECT", table):
@@ -189,14 +190,17 @@ async def test_with_another_tenant_in_scope_nothing_is_seen_and_nothing_changed(
                     assert _is_against_policy(error), f"{verb} {table}: {error!r}"
                 else:
                     assert error is None, f"{verb} {table}: {error!r}"
-    assert await rows_of(two.owner, two.b.id) == before
+    assert await rows_of(two.owner, two.b.id, two.tables) == before
 
 
 @pytest.mark.parametrize("role", ROLES)
 async def test_a_row_of_ones_own_cannot_be_given_to_another_tenant(
     two: Two, platform: Platform, role: str
 ) -> None:
-    before = await rows_of(two.owner, two.a.id), await rows_of(two.owner, two.b.id)
+    before = (
+        await rows_of(two.owner, two.a.id, two.tables),
+        await rows_of(two.owner, two.b.id, two.tables),
+    )
     tried = []
     async with _session(platform, role) as db:
         for table in two.scoped(role):
@@ -209,7 +213,10 @@ async def test_a_row_of_ones_own_cannot_be_given_to_another_tenant(
             )
             assert _is_against_policy(error), f"{table}: {error!r}"
     assert {"accounts", "trades", "tenants"} <= set(tried)
-    assert (await rows_of(two.owner, two.a.id), await rows_of(two.owner, two.b.id)) == before
+    assert (
+        await rows_of(two.owner, two.a.id, two.tables),
+        await rows_of(two.owner, two.b.id, two.tables),
+    ) == before
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -238,14 +245,20 @@ async def test_with_its_own_tenant_in_scope_a_role_sees_all_of_it_and_only_it(
 async def test_no_partition_is_reached_past_its_table(
     two: Two, platform: Platform, role: str
 ) -> None:
-    before = await rows_of(two.owner, two.a.id), await rows_of(two.owner, two.b.id)
+    before = (
+        await rows_of(two.owner, two.a.id, two.tables),
+        await rows_of(two.owner, two.b.id, two.tables),
+    )
     async with _session(platform, role) as db:
         for scope in (None, two.a.uuid, two.b.uuid):
             for part in two.partitions:
                 for verb, run in await _attacks(two, db, part, two.b):
                     error = await _error(db, run, scope=scope)
                     assert _is_without_right(error), f"{verb} {part}: {error!r}"
-    assert (await rows_of(two.owner, two.a.id), await rows_of(two.owner, two.b.id)) == before
+    assert (
+        await rows_of(two.owner, two.a.id, two.tables),
+        await rows_of(two.owner, two.b.id, two.tables),
+    ) == before
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -419,6 +432,9 @@ MISSING: Final[dict[str, Question]] = {
         CustomerId.parse(t.customer_id), lock=True
     ),
     "api_keys.get": lambda uow, t: uow.api_keys.get(ApiKeyId.parse(t.api_key_id)),
+    "request_signing_keys.get": lambda uow, t: uow.request_signing_keys.get(
+        RequestSigningKeyId.parse(t.request_signing_key_id)
+    ),
     "quotes.get": lambda uow, t: uow.quotes.get(QuoteId.parse(t.quote_id)),
     "quotes.get, locked": lambda uow, t: uow.quotes.get(QuoteId.parse(t.quote_id), lock=True),
     "trades.get": lambda uow, t: uow.trades.get(TradeId.parse(t.trade_id)),
@@ -469,6 +485,7 @@ async def test_what_is_asked_by_set_or_by_page_leaves_another_tenant_out(
         for listed in (
             await uow.customers.list(page),
             await uow.api_keys.list(page),
+            await uow.request_signing_keys.list(page),
             await uow.quotes.list(page, customer_id=None),
             await uow.trades.list(page, customer_id=None),
             await uow.breaks.list(page),

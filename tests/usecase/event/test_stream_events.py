@@ -74,27 +74,27 @@ class Log(EventWakes):
         return len(self.types)
 
     async def list(self, tenant_id: TenantId, range: EventRange, *, limit: int) -> EventPage:
-        after = range.after or 0
+        after, types = range.after or 0, [*self.types]
         self.looks.append(after)
         await asyncio.sleep(self.look_takes_s)
-        position = min(len(self.types), range.until or len(self.types), after + 5)
+        position = min(len(types), range.until or len(types), after + 5)
         events = [
             StampedEvent(
                 id=an_id(EventId), tenant_id=TENANT, sequence=number, type=type, payload=b""
             )
-            for number, type in enumerate(self.types, 1)
+            for number, type in enumerate(types, 1)
             if after < number <= position and (not range.types or type in range.types)
         ]
-        return EventPage(events=tuple(events), position=position, last=len(self.types))
+        return EventPage(events=tuple(events), position=position, last=len(types))
 
-    def streams(self, time: Time | None = None) -> StreamEvents:
+    def streams(self, time: Time | None = None, *, beat_s: float = BEAT_S) -> StreamEvents:
         log: Any = self
         return StreamEvents(
             log,
             self,
             time or Time(),
             DatabaseTime(),
-            beat_every=seconds(1) * BEAT_S,
+            beat_every=seconds(1) * beat_s,
             patience=seconds(1) * PATIENCE_S,
         )
 
@@ -148,6 +148,23 @@ async def test_a_hundred_streams_that_wait_for_the_same_look_once() -> None:
 
     assert await asyncio.gather(*waiting) == [[4]] * 100
     assert log.looks == [3]
+
+
+async def test_who_was_woken_joins_no_look_that_began_before() -> None:
+    log = Log(["a"] * 3)
+    streams = log.streams(beat_s=2 * WITHIN_S)
+    news, late = streams(TENANT, EventRange()), streams(TENANT, EventRange(after=3))
+    await first(news, 1)
+    waiting = asyncio.ensure_future(sequences(news, 1))
+    await asyncio.sleep(0.01)
+    log.look_takes_s = 0.05
+    looking = asyncio.ensure_future(first(late, 2))
+    await asyncio.sleep(0.01)
+
+    log.add("a")  # which the look of the late one has not seen
+
+    assert await waiting == [4]
+    assert [one.position for one in await looking] == [3, 4]
 
 
 async def test_a_look_goes_on_when_who_began_it_has_gone() -> None:

@@ -3,7 +3,7 @@
 from adapters.postgres.migrations.sql import run_sql_beside
 
 revision = "0029"
-down_revision = "0026"
+down_revision = "0028"
 
 
 def upgrade() -> None:

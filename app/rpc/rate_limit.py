@@ -1,0 +1,223 @@
+"""How often callers may call: a few tokens at a time are leased for a tenant and for a key.
+
+While there are tokens left of a lease, a call costs no more than a look-up in memory. Who is told
+to wait is told from memory too, so that a tenant at its limit costs the others nothing.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Any, Final
+from uuid import UUID
+
+from app.rpc.errors import RateLimited
+from domain.ids import ApiKeyId, TenantId
+from domain.tenant.rate_limit import CostClass, RateLimit
+from ports.clock import Clock
+from ports.rate_limit import LEASE_S, LeaseRequest, TokenBuckets, TokenLease
+from ports.tenant import SettingsStore
+
+PAUSE_S: Final = 0.05
+"""How long a bucket that has less than is wanted is not asked again; it fills meanwhile."""
+AHEAD_S: Final = LEASE_S / 2
+"""For how long the tokens of a lease are to do; none is lost while calls come half as fast."""
+MAX_BUCKETS: Final = 20_000
+
+Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(slots=True)
+class Bucket:
+    """What this process knows of one bucket.
+
+    Attributes:
+        owner: whether it is the tenant's or a key's.
+        tokens: how many this process may use, until `good_until`.
+        used: how many it used of this lease, which it asked for at `leased_at`.
+        available: how many the lease left in the bucket.
+        paused_until: until then there is no sense in asking for more.
+        policy: the limit, as the field RateLimit-Policy has it.
+    """
+
+    owner: str
+    owner_id: UUID
+    cost_class: CostClass
+    limit: RateLimit = field(init=False)
+    tokens: int = 0
+    good_until: float = 0.0
+    used: int = 0
+    leased_at: float = 0.0
+    available: int = 0
+    paused_until: float = 0.0
+    policy: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.cost_class}-{self.owner}"
+
+    @property
+    def remaining(self) -> int:
+        return self.tokens + self.available
+
+    def may_use(self, now: float) -> bool:
+        return self.tokens > 0 and now < self.good_until
+
+    def use(self) -> None:
+        self.tokens -= 1
+        self.used += 1
+
+    def ask(self, limit: RateLimit, now: float, waiting: int) -> LeaseRequest:
+        """Ask for what is used in such a time, but for twice the last lease at most."""
+        lately = self.used * AHEAD_S / max(now - self.leased_at, 0.001)
+        wanted = min(int(lately), 2 * self.used) + waiting
+        request = LeaseRequest(
+            owner_id=self.owner_id,
+            limit=limit,
+            wanted=max(1, min(wanted, limit.burst)),
+        )
+        self.limit, self.tokens = limit, 0
+        self.policy = f'"{self.name}";q={limit.burst};w={-(-limit.burst // limit.per_second)}'
+        return request
+
+    def take(self, lease: TokenLease, request: LeaseRequest, asked_at: float) -> None:
+        self.tokens, self.used, self.available = lease.tokens, 0, lease.available
+        self.leased_at, self.good_until = asked_at, asked_at + LEASE_S
+        if lease.tokens + lease.available < request.wanted:
+            self.paused_until = asked_at + max(lease.wait_s, PAUSE_S)
+
+    def state(self, remaining: int) -> Headers:
+        """Return what is left and when the bucket is full again, in the words of
+        draft-ietf-httpapi-ratelimit-headers and in those that were used before it."""
+        limit = self.limit
+        full_in_s = max(0, -((remaining - limit.burst) // limit.per_second))
+        return (
+            ("ratelimit", f'"{self.name}";r={remaining};t={full_in_s}'),
+            ("ratelimit-limit", str(limit.burst)),
+            ("ratelimit-remaining", str(remaining)),
+            ("ratelimit-reset", str(full_in_s)),
+        )
+
+
+@dataclass(slots=True)
+class TenantBucket(Bucket):
+    """A tenant's bucket, and who waits for tokens of it or of its keys.
+
+    Attributes:
+        asking: held by the one who asks for all who wait.
+    """
+
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    waiting: int = 0
+
+
+@dataclass(slots=True)
+class Buckets:
+    """The two that a call takes from."""
+
+    tenants: TenantBucket
+    keys: Bucket
+
+    def use(self) -> Headers:
+        """Take a token of each, and tell what is left of the one that is nearer its end."""
+        self.tenants.use()
+        self.keys.use()
+        tighter = self.keys if self.keys.remaining < self.tenants.remaining else self.tenants
+        return (self._policy(), *tighter.state(tighter.remaining))
+
+    def refusal(self, empty: Bucket, wait_s: float) -> tuple[RateLimited, Headers]:
+        limit = empty.limit
+        error = RateLimited(
+            f"the {empty.owner} may make {limit.per_second} calls of the class "
+            f"{empty.cost_class} a second, {limit.burst} at once",
+            retry_after_ms=max(1, ceil(wait_s * 1000)),
+            cost_class=empty.cost_class,
+            limited=empty.owner,
+            per_second=limit.per_second,
+            burst=limit.burst,
+        )
+        retry_after = ("retry-after", str(max(1, ceil(wait_s))))
+        return error, (self._policy(), *empty.state(0), retry_after)
+
+    def _policy(self) -> tuple[str, str]:
+        return "ratelimit-policy", f"{self.tenants.policy}, {self.keys.policy}"
+
+
+class RateLimiter:
+    """Lets calls in, as often as the terms of their tenant allow.
+
+    Without the database nobody is let in for longer than a lease lasts; then the keys, which are
+    in the same database, are not known any more either.
+    """
+
+    def __init__(self, buckets: TokenBuckets, settings: SettingsStore, clock: Clock) -> None:
+        self._store = buckets
+        self._settings = settings
+        self._clock = clock
+        self._tenants: OrderedDict[tuple[TenantId, CostClass], TenantBucket] = OrderedDict()
+        self._known: OrderedDict[tuple[ApiKeyId, CostClass], Buckets] = OrderedDict()
+
+    async def admit(
+        self, tenant_id: TenantId, api_key_id: ApiKeyId, cost_class: CostClass
+    ) -> tuple[RateLimited | None, Headers]:
+        """Take a token of the tenant and one of the key, or say why not; and what to tell of it."""
+        now = self._clock.monotonic()
+        buckets = self._known.get((api_key_id, cost_class))
+        if buckets is None:
+            buckets = self._meet(tenant_id, api_key_id, cost_class)
+        elif buckets.tenants.may_use(now) and buckets.keys.may_use(now):
+            return None, buckets.use()
+        tenants = buckets.tenants
+        tenants.waiting += 1
+        try:
+            async with tenants.asking:
+                return await self._admit_in_turn(tenant_id, buckets)
+        finally:
+            tenants.waiting -= 1
+
+    async def _admit_in_turn(
+        self, tenant_id: TenantId, buckets: Buckets
+    ) -> tuple[RateLimited | None, Headers]:
+        now = self._clock.monotonic()
+        both = buckets.tenants, buckets.keys
+        lacking = [bucket for bucket in both if not bucket.may_use(now)]
+        for bucket in lacking:
+            if now < bucket.paused_until:
+                return buckets.refusal(bucket, bucket.paused_until - now)
+        if lacking:
+            await self._lease(tenant_id, lacking, now, buckets.tenants.waiting)
+        # Whoever asked uses what he was given, however long it took.
+        for bucket in both:
+            if not bucket.tokens:
+                return buckets.refusal(bucket, bucket.paused_until - now)
+        return None, buckets.use()
+
+    async def _lease(
+        self, tenant_id: TenantId, buckets: Sequence[Bucket], now: float, waiting: int
+    ) -> None:
+        cost_class = buckets[0].cost_class
+        limit = (await self._settings.get(tenant_id)).settings.rate_limit(cost_class)
+        requests = [
+            bucket.ask(limit if isinstance(bucket, TenantBucket) else limit.of_key(), now, waiting)
+            for bucket in buckets
+        ]
+        leases = await self._store.lease(tenant_id, cost_class, requests)
+        for bucket, request, lease in zip(buckets, requests, leases, strict=True):
+            bucket.take(lease, request, now)
+
+    def _meet(self, tenant_id: TenantId, api_key_id: ApiKeyId, cost_class: CostClass) -> Buckets:
+        tenants = self._tenants.get((tenant_id, cost_class))
+        if tenants is None:
+            tenants = TenantBucket("tenant", tenant_id.uuid, cost_class)
+            _remember(self._tenants, (tenant_id, cost_class), tenants)
+        buckets = Buckets(tenants, Bucket("key", api_key_id.uuid, cost_class))
+        _remember(self._known, (api_key_id, cost_class), buckets)
+        return buckets
+
+
+def _remember(known: OrderedDict[Any, Any], name: Any, value: Any) -> None:
+    """Keep it; whoever was met first is met again when he comes back."""
+    known[name] = value
+    if len(known) > MAX_BUCKETS:
+        known.popitem(last=False)

@@ -1,0 +1,230 @@
+"""Signatures as RFC 9421 has them: its own example, those of others, and ours for clients."""
+
+import json
+from base64 import b64decode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from http_message_signatures import HTTPMessageSigner, HTTPSignatureKeyResolver
+from http_message_signatures.algorithms import ED25519
+
+from adapters.system.signer import is_signed
+from adapters.wire.signature import read_signature, require_digest
+from domain.tenant.request_signing import (
+    RequestSignature,
+    SignatureExpired,
+    SignatureInvalid,
+    SignedMessage,
+)
+from tests.support.golden import ROOT
+
+VECTORS: Final[Any] = json.loads((ROOT / "docs" / "signing-vectors.json").read_text())
+
+each = pytest.mark.parametrize
+
+
+def message_of(vector: Mapping[str, Any]) -> tuple[Mapping[str, str], SignedMessage]:
+    headers = vector["headers"]
+    derived = {
+        "@method": vector["method"],
+        "@authority": vector["authority"],
+        "@path": vector["path"],
+        "@query": "?" + vector["query"],
+    }
+    return headers, SignedMessage.of(derived, headers, vector["body"].encode())
+
+
+def check(vector: Mapping[str, Any]) -> None:
+    headers, message = message_of(vector)
+    signature = read_signature(headers)
+    assert signature is not None
+    base = signature.base(message)
+    if "content-digest" in headers:
+        require_digest(headers["content-digest"], message.body)
+    if not is_signed(b64decode(VECTORS["public_key"]), base, signature.value):
+        raise SignatureInvalid("the signature is not that of what came")
+    assert base.decode() == vector["signature_base"]
+
+
+@each("vector", VECTORS["good"], ids=lambda one: one["name"])
+def test_a_vector_for_clients_is_signed(vector: Mapping[str, Any]) -> None:
+    check(vector)
+
+
+def test_the_example_in_the_documentation_is_one_of_them() -> None:
+    lines = (ROOT / "docs" / "signing.md").read_text().splitlines()
+    told = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    (vector,) = (one for one in VECTORS["good"] if one["name"] == "a post that moves money")
+
+    assert f"{vector['method']} {vector['path']} HTTP/1.1" in lines
+    assert {name: told[name] for name in vector["headers"]} == vector["headers"]
+
+
+@each("vector", VECTORS["bad"], ids=lambda one: one["name"])
+def test_a_vector_that_must_be_refused_is_refused(vector: Mapping[str, Any]) -> None:
+    with pytest.raises(SignatureInvalid):
+        check(vector)
+
+
+def test_the_ed25519_example_of_the_rfc_is_signed() -> None:
+    """RFC 9421, appendix B.2.6, with the key of B.1.4."""
+    public_key = b64decode("JrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs=")
+    base = (
+        '"date": Tue, 20 Apr 2021 02:07:55 GMT\n'
+        '"@method": POST\n'
+        '"@path": /foo\n'
+        '"@authority": example.com\n'
+        '"content-type": application/json\n'
+        '"content-length": 18\n'
+        '"@signature-params": ("date" "@method" "@path" "@authority" "content-type"'
+        ' "content-length");created=1618884473;keyid="test-key-ed25519"'
+    )
+    made = b64decode(
+        "wqcAqbmYJ2ji2glfAMaRy4gruYYnx2nEFN2HN6jrnDnQCK1u02Gb04v9EDgwUPiu4A0w6vuQv5lIp5WPpBKRCw=="
+    )
+
+    assert is_signed(public_key, base.encode(), made)
+
+
+def test_the_digests_of_rfc_9530_are_those_of_its_body() -> None:
+    body = b'{"hello": "world"}\n'
+    require_digest("sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:", body)
+
+    for field_value in (
+        "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDk=:",
+        "md5=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:",
+        "sha-256=1",
+        "",
+        "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:, sha-256=:AA==:",
+    ):
+        with pytest.raises(SignatureInvalid):
+            require_digest(field_value, body)
+
+
+@dataclass
+class Sent:
+    method: str
+    url: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def test_what_another_implementation_signs_is_signed() -> None:
+    key = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+
+    class Resolver(HTTPSignatureKeyResolver):
+        def resolve_private_key(self, key_id: str) -> Ed25519PrivateKey:
+            return key
+
+    sent = Sent("POST", "https://api.example.com/v1/quotes?a=1&b=%20", {"Idempotency-Key": "one"})
+    body = b'{"customer_id": "customer_1"}'
+    HTTPMessageSigner(signature_algorithm=ED25519, key_resolver=Resolver()).sign(
+        sent,
+        key_id="requestsigningkey_1",
+        nonce="0123456789abcdef",
+        covered_component_ids=("@method", "@authority", "@path", "@query", "idempotency-key"),
+        body=body,
+    )
+    headers = {name.lower(): value for name, value in sent.headers.items()}
+
+    signature = read_signature(headers)
+    assert signature is not None
+    derived = {
+        "@method": "POST",
+        "@authority": "api.example.com",
+        "@path": "/v1/quotes",
+        "@query": "?a=1&b=%20",
+    }
+    base = signature.base(SignedMessage.of(derived, headers, body))
+    require_digest(headers["content-digest"], body)
+    assert is_signed(key.public_key().public_bytes_raw(), base, signature.value)
+
+
+GOOD: Final = '("@method" "@path");created=1700000000;keyid="k";nonce="0123456789abcdef"'
+
+
+@each(
+    ("said", "made"),
+    [
+        (None, "a=:AA==:"),
+        (f"a={GOOD}", None),
+        ("", ""),
+        (f"a={GOOD}", "b=:AA==:"),
+        (f"a={GOOD}, b={GOOD}", "a=:AA==:, b=:AA==:"),
+        (f"a={GOOD}, a={GOOD}", "a=:AA==:"),
+        (f"a={GOOD}", "a=1"),
+        ("a=1", "a=:AA==:"),
+        ('a=("@method";req "@path");created=1;keyid="k";nonce="0123456789abcdef"', "a=:AA==:"),
+        ('a=(1 2);created=1;keyid="k";nonce="0123456789abcdef"', "a=:AA==:"),
+        ('a=("@method");created="1";keyid="k";nonce="0123456789abcdef"', "a=:AA==:"),
+        ('a=("@method");created=1.5;keyid="k";nonce="0123456789abcdef"', "a=:AA==:"),
+        ('a=("@method");keyid="k";nonce="0123456789abcdef"', "a=:AA==:"),
+        ('a=("@method");created=1;nonce="0123456789abcdef"', "a=:AA==:"),
+        ('a=("@method");created=1;keyid="k"', "a=:AA==:"),
+        ('a=("@method");created=1;keyid="k";nonce="short"', "a=:AA==:"),
+        (f'a=("@method");created=1;keyid="k";nonce="{"n" * 65}"', "a=:AA==:"),
+        (f'a=("@method");created=1;keyid="{"k" * 2_048}";nonce="0123456789abcdef"', "a=:AA==:"),
+        ("a=(((", "a=:AA==:"),
+        ("ä=1", "a=:AA==:"),
+    ],
+)
+def test_what_is_no_signature_is_refused(said: str | None, made: str | None) -> None:
+    sent = {"signature-input": said, "signature": made}
+
+    with pytest.raises(SignatureInvalid):
+        read_signature({name: value for name, value in sent.items() if value is not None})
+
+
+def test_where_there_is_no_signature_there_is_none_to_read() -> None:
+    assert read_signature({"authorization": "Bearer key"}) is None
+
+
+@each("seconds", [-61, 61, 3_600])
+def test_a_signature_of_another_minute_is_refused(seconds: int) -> None:
+    signature = _a_signature()
+
+    signature.require_fresh(datetime.fromtimestamp(1_700_000_059, UTC))
+    signature.require_fresh(datetime.fromtimestamp(1_699_999_941, UTC))
+    with pytest.raises(SignatureExpired):
+        signature.require_fresh(datetime.fromtimestamp(1_700_000_000 + seconds, UTC))
+
+
+def test_a_signature_may_end_sooner() -> None:
+    signature = _a_signature(";expires=1700000010")
+
+    signature.require_fresh(datetime.fromtimestamp(1_700_000_010, UTC))
+    with pytest.raises(SignatureExpired):
+        signature.require_fresh(datetime.fromtimestamp(1_700_000_011, UTC))
+
+
+@each(
+    "covered",
+    [
+        '("@method")',
+        '("@method" "@path" "@path")',
+        '("@method" "@path" "content-type")',
+        '("@method" "@path" "@authority")',
+        "()",
+    ],
+)
+def test_a_signature_must_cover_what_there_is_and_nothing_else(covered: str) -> None:
+    parameters = ';created=1700000000;keyid="k";nonce="0123456789abcdef"'
+    signature = read_signature(
+        {"signature-input": f"a={covered}{parameters}", "signature": "a=:AA==:"}
+    )
+    assert signature is not None
+    message = SignedMessage.of(
+        {"@method": "GET", "@path": "/v1/assets"}, {"content-type": "application/json"}, b""
+    )
+
+    with pytest.raises(SignatureInvalid):
+        signature.base(message)
+
+
+def _a_signature(more: str = "") -> RequestSignature:
+    signature = read_signature({"signature-input": f"a={GOOD}{more}", "signature": "a=:AA==:"})
+    assert signature is not None
+    return signature

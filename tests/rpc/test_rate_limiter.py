@@ -1,0 +1,184 @@
+"""What a server remembers of leased tokens, with time and the buckets in our hands."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pytest
+
+from app.rpc.failed_attempts import FailedAttempts, TooManyFailedAttempts
+from app.rpc.rate_limit import PAUSE_S, RateLimiter
+from domain.ids import ApiKeyId, TenantId
+from domain.tenant.rate_limit import CostClass
+from ports.clock import Clock
+from ports.errors import DatabaseUnavailable
+from ports.rate_limit import LEASE_S, LeaseRequest, TokenBuckets, TokenLease
+from tests.support.builders import an_id
+from tests.support.rate_limit import AnyTenant
+
+TENANT = an_id(TenantId)
+KEY = an_id(ApiKeyId)
+
+
+@dataclass
+class Hand(Clock):
+    """A clock that stands still until it is moved."""
+
+    at: float = 100.0
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.at, UTC)
+
+    def monotonic(self) -> float:
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        self.at += seconds
+
+
+@dataclass
+class Told(TokenBuckets):
+    """Gives what it is told to, and notes what it was asked for."""
+
+    gives: int = 10
+    left: int = 100
+    failure: Exception | None = None
+    asked: list[list[int]] = field(default_factory=list)
+
+    async def lease(
+        self, tenant_id: TenantId, cost_class: CostClass, requests: Sequence[LeaseRequest]
+    ) -> Sequence[TokenLease]:
+        await asyncio.sleep(0)
+        if self.failure is not None:
+            raise self.failure
+        self.asked.append([request.wanted for request in requests])
+        lease = TokenLease(
+            tokens=self.gives, available=self.left, wait_s=0.0 if self.gives else 0.02
+        )
+        return [lease for _ in requests]
+
+
+@pytest.fixture
+def clock() -> Hand:
+    return Hand()
+
+
+@pytest.fixture
+def buckets() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def limiter(buckets: Told, clock: Hand) -> RateLimiter:
+    return RateLimiter(buckets, AnyTenant(), clock)
+
+
+async def admitted(limiter: RateLimiter, api_key_id: ApiKeyId = KEY) -> bool:
+    refusal, _ = await limiter.admit(TENANT, api_key_id, CostClass.READ)
+    return refusal is None
+
+
+async def test_while_there_are_tokens_nobody_is_asked(limiter: RateLimiter, buckets: Told) -> None:
+    assert [await admitted(limiter) for _ in range(10)] == [True] * 10
+    assert len(buckets.asked) == 1
+
+    assert await admitted(limiter)
+    assert len(buckets.asked) == 2
+
+
+async def test_a_lease_is_over_after_a_quarter_of_a_second(
+    limiter: RateLimiter, buckets: Told, clock: Hand
+) -> None:
+    await admitted(limiter)
+    clock.at += LEASE_S
+
+    await admitted(limiter)
+
+    assert len(buckets.asked) == 2
+
+
+async def test_as_much_is_asked_for_as_was_used_and_never_much_more(
+    limiter: RateLimiter, buckets: Told, clock: Hand
+) -> None:
+    for _ in range(3):
+        for _ in range(buckets.gives):
+            await admitted(limiter)
+        clock.at += LEASE_S / 2
+    clock.at += LEASE_S
+
+    await admitted(limiter)
+
+    tenants = [wanted for wanted, _ in buckets.asked]
+    assert tenants == [1, 11, 11, 4]
+
+
+async def test_all_who_wait_are_asked_for_at_once(limiter: RateLimiter, buckets: Told) -> None:
+    assert all(await asyncio.gather(*(admitted(limiter) for _ in range(10))))
+
+    assert len(buckets.asked) == 1
+
+
+async def test_who_is_refused_is_refused_from_memory_for_a_moment(
+    limiter: RateLimiter, buckets: Told, clock: Hand
+) -> None:
+    buckets.gives, buckets.left = 0, 0
+
+    assert [await admitted(limiter) for _ in range(50)] == [False] * 50
+    assert len(buckets.asked) == 1
+
+    clock.at += PAUSE_S
+    buckets.gives = 1
+    assert await admitted(limiter)
+
+
+async def test_the_keys_of_a_tenant_share_its_tokens(limiter: RateLimiter, buckets: Told) -> None:
+    other = an_id(ApiKeyId)
+    await admitted(limiter)
+
+    await admitted(limiter, other)
+
+    assert [len(wanted) for wanted in buckets.asked] == [2, 1], "the tenant's were still there"
+
+
+async def test_without_the_database_nobody_is_let_in_once_the_lease_is_over(
+    limiter: RateLimiter, buckets: Told, clock: Hand
+) -> None:
+    await admitted(limiter)
+    buckets.failure = DatabaseUnavailable("the database cannot be reached")
+
+    assert await admitted(limiter), "the lease still lasts"
+    clock.at += LEASE_S
+    with pytest.raises(DatabaseUnavailable):
+        await admitted(limiter)
+
+    buckets.failure = None
+    assert await admitted(limiter)
+
+
+def test_who_guesses_keys_is_soon_not_looked_up_and_forgiven_slowly(clock: Hand) -> None:
+    attempts = FailedAttempts(clock, burst=3)
+    attempts.note_success(b"good")
+    for _ in range(3):
+        attempts.require_patience("192.0.2.1")
+        attempts.note_failure("192.0.2.1")
+
+    with pytest.raises(TooManyFailedAttempts):
+        attempts.require_patience("192.0.2.1")
+    assert attempts.is_good(b"good")
+    attempts.require_patience("192.0.2.2")
+    clock.at += 1
+    attempts.require_patience("192.0.2.1")
+
+
+def test_no_flood_of_addresses_or_keys_fills_the_memory(
+    clock: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.rpc.failed_attempts.MAX_ADDRESSES", 2)
+    attempts = FailedAttempts(clock, burst=1)
+    for number in range(3):
+        attempts.note_failure(f"192.0.2.{number}")
+
+    attempts.require_patience("192.0.2.0")  # the oldest is forgotten
+    with pytest.raises(TooManyFailedAttempts):
+        attempts.require_patience("192.0.2.2")
