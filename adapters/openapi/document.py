@@ -29,6 +29,7 @@ _AMOUNT: Final = "reli.type.v1.Amount"
 _LIVE: Final = "text/event-stream"
 _JSON: Final = "application/json"
 
+_OF_ALL: Final = ("DUPLICATE_FIELD", "MALFORMED_REQUEST", "UNKNOWN_FIELD")
 _OF_REQUEST_IDS: Final = (
     "REQUEST_ID_INVALID",
     "REQUEST_ID_MISMATCH",
@@ -176,7 +177,8 @@ class _Document:
             yield from _OF_TENANTS
         if method.scope is not None:
             yield from (one.name for one in self._reasons.values() if one.code == "UNAUTHENTICATED")
-        yield "MALFORMED_REQUEST"
+            yield "RATE_LIMITED"
+        yield from _OF_ALL
         for field in self._fields(method):
             yield "INVALID_ARGUMENT"
             thing = field.name.removesuffix("_id").upper()
