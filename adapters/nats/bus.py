@@ -12,6 +12,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from nats.js.errors import NotFoundError
 
 from adapters.nats.connection import NatsConnection
+from adapters.wire.event import cloud_event_headers
 from domain.ids import TenantId
 from ports.bus import REPUBLISHED, Bus, BusEmpty, BusUnavailable, StampedEvent
 
@@ -22,7 +23,7 @@ TIMEOUT_S: Final = 5.0
 
 
 class NatsBus(Bus):
-    """Publishes each event under `reli.events.{tenant id}.{type}`.
+    """Publishes each event under `reli.events.{tenant id}.{type}`, a CloudEvent in binary mode.
 
     `Nats-Msg-Id` lets the server drop what it has already stored within its window; consumers drop
     what they have already seen by the event's id.
@@ -42,7 +43,7 @@ class NatsBus(Bus):
             await jetstream.publish(
                 subject_of(event.tenant_id, event.type),
                 event.payload,
-                headers={"Nats-Msg-Id": str(event.id)},
+                headers={"Nats-Msg-Id": str(event.id), **cloud_event_headers(event.payload)},
             )
 
     async def begin_anew(self) -> None:

@@ -1,7 +1,12 @@
-"""Events, as the bytes that the outbox keeps and the bus carries; and dead letters."""
+"""Events, as the outbox keeps them and the bus carries them, and as CloudEvents; dead letters."""
 
+import json
+from collections.abc import Mapping
 from datetime import datetime
-from typing import assert_never, cast
+from typing import Any, Final, assert_never, cast
+from urllib.parse import quote
+
+from google.protobuf.json_format import MessageToDict
 
 from adapters.wire.amount import time_message
 from adapters.wire.enum import enum_messages
@@ -41,6 +46,12 @@ Subject = (
     | Lp
     | TradingStateChange
 )
+
+CLOUD_EVENT_MEDIA_TYPE: Final = "application/cloudevents+json"
+"""Of what `cloud_event_json` returns."""
+
+_URI: Final = "https://reli.dev"
+_UNQUOTED: Final = "".join(map(chr, range(0x21, 0x7F))).translate({ord('"'): None, ord("%"): None})
 
 _LETTER_STATE = enum_messages(DeadLetterState, dead_letter_pb2.DeadLetterState, "DEAD_LETTER_STATE")
 
@@ -96,6 +107,64 @@ def stamped(payload: bytes, *, sequence: int, stored_at: datetime) -> bytes:
         sequence=sequence, occur_time=None if has_time else time_message(stored_at)
     )
     return payload + stamp.SerializeToString()
+
+
+def cloud_event_json(payload: bytes) -> bytes:
+    """Return a stamped event's bytes as a CloudEvent 1.0 in the JSON format.
+
+    The same event gives the same bytes, which are ASCII. Its `data` is the thing as it then was, in
+    the JSON of the REST face.
+    """
+    event = event_pb2.Event.FromString(payload)
+    thing = event.WhichOneof("data")
+    cloud_event: dict[str, Any] = dict(_attributes(event))
+    if thing is not None:
+        data = getattr(event, thing)
+        cloud_event |= {
+            "datacontenttype": "application/json",
+            "dataschema": _schema(data),
+            "data": MessageToDict(
+                data,
+                preserving_proto_field_name=True,
+                always_print_fields_with_no_presence=True,
+            ),
+        }
+    return json.dumps(cloud_event, separators=(",", ":")).encode()
+
+
+def cloud_event_headers(payload: bytes) -> Mapping[str, str]:
+    """Return the headers with which a stamped event's bytes are a CloudEvent in binary mode.
+
+    Its data are the bytes themselves, a `reli.event.v1.Event`.
+    """
+    event = event_pb2.Event.FromString(payload)
+    attributes = {
+        **_attributes(event),
+        "datacontenttype": "application/protobuf",
+        "dataschema": _schema(event),
+    }
+    return {f"ce-{name}": quote(value, safe=_UNQUOTED) for name, value in attributes.items()}
+
+
+def _attributes(event: event_pb2.Event) -> Mapping[str, str]:
+    """Return what an event has in every form: the attributes of CloudEvents and two extensions.
+
+    A sequence has leading zeros, because that extension wants to be ordered as text.
+    """
+    return {
+        "specversion": "1.0",
+        "id": event.id,
+        "source": f"{_URI}/tenants/{event.tenant_id}",
+        "type": event.type,
+        "subject": event.subject,
+        "time": event.occur_time.ToJsonString(),
+        "sequence": f"{event.sequence:019}",
+        "correlationid": event.correlation_id,
+    }
+
+
+def _schema(message: Any) -> str:
+    return f"{_URI}/schemas/{message.DESCRIPTOR.full_name}"
 
 
 def dead_letter_message(letter: DeadLetter) -> dead_letter_pb2.DeadLetter:

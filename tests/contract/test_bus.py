@@ -12,6 +12,7 @@ from adapters.nats.bus import STREAM, NatsBus, subject_of
 from adapters.nats.connection import NatsConnection
 from domain.ids import EventId, TenantId
 from ports.bus import BusEmpty, BusUnavailable, StampedEvent
+from reli.event.v1 import event_pb2
 from tests.support.stack import running_nats
 
 
@@ -31,10 +32,11 @@ async def listener(nats_url: str) -> AsyncIterator[Client]:
     await client.close()
 
 
-def an_event(type: str = "trade.settled", payload: bytes = b"content") -> StampedEvent:
-    return StampedEvent(
-        id=EventId(uuid4()), tenant_id=TenantId(uuid4()), sequence=1, type=type, payload=payload
-    )
+def an_event(type: str = "trade.settled") -> StampedEvent:
+    id, tenant_id = EventId(uuid4()), TenantId(uuid4())
+    message = event_pb2.Event(id=str(id), tenant_id=str(tenant_id), type=type, sequence=1)
+    payload = message.SerializeToString()
+    return StampedEvent(id=id, tenant_id=tenant_id, sequence=1, type=type, payload=payload)
 
 
 async def test_a_published_event_is_stored_under_its_tenant_and_type(
@@ -47,6 +49,21 @@ async def test_a_published_event_is_stored_under_its_tenant_and_type(
     subject = subject_of(event.tenant_id, "trade.settled")
     stored = await listener.jetstream().get_last_msg(STREAM, subject)
     assert stored.data == event.payload
+
+
+async def test_a_published_event_is_a_cloud_event_in_binary_mode(
+    bus: NatsBus, listener: Client
+) -> None:
+    event = an_event()
+
+    await bus.publish(event)
+
+    subject = subject_of(event.tenant_id, "trade.settled")
+    headers = (await listener.jetstream().get_last_msg(STREAM, subject)).headers or {}
+    assert headers["ce-specversion"] == "1.0"
+    assert headers["ce-id"] == headers["Nats-Msg-Id"] == str(event.id)
+    assert headers["ce-type"] == event.type
+    assert int(headers["ce-sequence"]) == event.sequence
 
 
 async def test_publishing_again_stores_nothing_more(bus: NatsBus, listener: Client) -> None:
