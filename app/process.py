@@ -39,5 +39,6 @@ async def open_process(
             house_id=providers.Object(environment.house_id),
             lp_sessions=providers.Object(await stack.enter_async_context(open_lp_sessions())),
             actor=providers.Object(actor),
+            is_sandbox=providers.Object(environment.is_sandbox),
         )
         yield Process(engine, environment, container)

@@ -36,6 +36,8 @@ from domain.ids import (
     TradeId,
     TransferId,
     TypedId,
+    WebhookDeliveryId,
+    WebhookEndpointId,
 )
 from domain.tenant.api_key import Scope
 from reli.type.v1 import amount_pb2
@@ -71,6 +73,8 @@ ID_KINDS: Final[Mapping[str, type[TypedId]]] = {
     "counter_account_id": AccountId,
     "dead_letter_id": DeadLetterId,
     "lp_settlement_id": LpSettlementId,
+    "endpoint_id": WebhookEndpointId,
+    "delivery_id": WebhookDeliveryId,
     "account_id": AccountId,
     "debit_account_id": AccountId,
     "credit_account_id": AccountId,
@@ -103,6 +107,9 @@ TEXTS: Final[Mapping[str, Callable[[], str]]] = {
     "description": lambda: "some words",
     "note": lambda: "some words",
     "day": lambda: "2026-03-02",
+    "url": lambda: "https://example.com/webhooks",
+    "event_types": lambda: "trade.settled",
+    "values": lambda: "trade.*",
 }
 """A valid text for every field that is no id; a new field needs a line here."""
 
@@ -192,6 +199,8 @@ _ALL_IDS: Final[Mapping[type[TypedId], str]] = {
     DeadLetterId: "SELECT id FROM core.dead_letters WHERE source_tenant_id = $1",
     DepositId: "SELECT id FROM core.sandbox_deposits WHERE tenant_id = $1",
     EventId: "SELECT id FROM core.outbox WHERE tenant_id = $1",
+    WebhookEndpointId: "SELECT id FROM core.webhook_endpoints WHERE tenant_id = $1",
+    WebhookDeliveryId: "SELECT id FROM core.webhook_deliveries WHERE tenant_id = $1",
 }
 
 
@@ -297,6 +306,8 @@ def _ids_of(tenant: BusyTenant) -> Mapping[type[TypedId], str]:
         AccountId: tenant.account_id,
         EntryId: tenant.entry_id,
         TransferId: tenant.transfer_id,
+        WebhookEndpointId: tenant.endpoint_id,
+        WebhookDeliveryId: tenant.delivery_id,
     }
 
 
@@ -372,7 +383,7 @@ def _value(field: FieldDescriptor, ids: Ids) -> Any:
         return TEXTS[field.name]()
     if field.type == FieldDescriptor.TYPE_BYTES:
         return b"some bytes"
-    assert field.type == FieldDescriptor.TYPE_INT32, field.full_name
+    assert field.type in (FieldDescriptor.TYPE_INT32, FieldDescriptor.TYPE_INT64), field.full_name
     return 7
 
 

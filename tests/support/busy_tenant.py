@@ -19,6 +19,7 @@ from reli.tenant.v1 import tenant_pb2
 from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from reli.trade.v1 import trade_pb2
 from reli.trade.v1 import trade_service_pb2 as trade_pb
+from reli.webhook.v1 import webhook_service_pb2 as webhook_pb
 from tests.support.audit import uuid_of
 from tests.support.chain import chain_books
 from tests.support.closes import close_days
@@ -33,6 +34,7 @@ from tests.support.platform import (
 )
 from tests.support.receipts import make_receipt
 from tests.support.statements import csv_statement
+from tests.support.webhooks import some_deliveries
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class BusyTenant:
     transfer_id: str
     account_id: str
     request_id: str
+    endpoint_id: str
+    delivery_id: str
 
     @property
     def uuid(self) -> UUID:
@@ -130,6 +134,8 @@ async def a_busy_tenant(platform: Platform) -> BusyTenant:
     source_break_id, break_resolution_id = await _reconcile(platform, tenant_id, canary, ids)
     await close_days(platform, tenant_id)
     await make_receipt(platform, tenant_id, settled.id)
+    _, endpoint = [await _an_endpoint(client, canary) for _ in range(2)]
+    delivery_id, *_ = await some_deliveries(platform.owner, endpoint, text=canary)
     return BusyTenant(
         id=tenant_id,
         client=client,
@@ -148,7 +154,22 @@ async def a_busy_tenant(platform: Platform) -> BusyTenant:
         transfer_id=held.transfers[0].id,
         account_id=ids[ledger_pb2.ACCOUNT_KIND_CUSTOMER],
         request_id=held.request_id,
+        endpoint_id=endpoint,
+        delivery_id=delivery_id,
     )
+
+
+async def _an_endpoint(client: Client, canary: str) -> str:
+    """Create an endpoint to which nobody sends anything."""
+    made = await client.webhooks.CreateWebhookEndpoint(
+        webhook_pb.CreateWebhookEndpointRequest(
+            url=f"https://example.com/{canary}", description=canary
+        )
+    )
+    await client.webhooks.DisableWebhookEndpoint(
+        webhook_pb.DisableWebhookEndpointRequest(endpoint_id=made.endpoint.id)
+    )
+    return str(made.endpoint.id)
 
 
 def _entry(

@@ -54,6 +54,7 @@ from reli.trade.v1 import trade_pb2
 from reli.trade.v1 import trade_service_pb2 as trade_pb
 from reli.trade.v1 import trade_service_pb2_grpc as trade_grpc
 from reli.type.v1 import amount_pb2, side_pb2
+from reli.webhook.v1 import webhook_service_pb2_grpc as webhook_grpc
 from tests.support.stack import PATIENT_QUOTE_BUDGET_MS
 
 BUY = side_pb2.SIDE_BUY
@@ -61,6 +62,8 @@ SELL = side_pb2.SIDE_SELL
 
 SIGNING_KEY: Final = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 """Its seed is the bytes 0 to 31."""
+
+SEALING_KEY: Final = "Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA"
 
 
 def amount(value: str, asset: str) -> amount_pb2.Amount:
@@ -164,6 +167,7 @@ class Client:
             lp_settlement_grpc.LpSettlementAdminServiceStub(channel)
         )
         self.sandbox = self._bound(sandbox_grpc.SandboxServiceStub(channel))
+        self.webhooks = self._bound(webhook_grpc.WebhookServiceStub(channel))
 
     def _bound(self, stub: Any) -> Any:
         return _Bound(stub, self.metadata)
@@ -343,6 +347,8 @@ async def a_platform(
             lps=tuple(venue.settings for venue in venues),
             lp_quote_budget_ms=lp_quote_budget_ms,
             signing_key=SIGNING_KEY,
+            sealing_keys=(SEALING_KEY,),
+            webhook_loopback=True,
         )
         secret = await ensure_operator_key(settings, home / "operator.key")
         engine = make_engine(settings.app_database_url, pool_size=20, name="test serve")
@@ -360,6 +366,7 @@ async def a_platform(
                 house_id=providers.Object(environment.house_id),
                 lp_sessions=providers.Object(lp_sessions),
                 actor=providers.Object(actor),
+                is_sandbox=providers.Object(environment.is_sandbox),
             )
             for each, actor in ((engine, "serve"), (work_engine, "work"))
         )
