@@ -20,7 +20,7 @@ BASE ?= main
 PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check --quiet
 say = @printf '\033[2m·\033[0m %s\n'
 
-.PHONY: help setup proto test golden check demo up lock bench-trade bench-quote bench-prices bench-ledger bench-start bench-reconciliation bench-statement bench-books chaos crash clean
+.PHONY: help setup proto test golden check demo up lock bench-trade bench-quote bench-prices bench-ledger bench-start bench-reconciliation bench-statement bench-books bench-webhooks chaos crash clean
 
 help:
 	@printf '%s\n' \
@@ -37,6 +37,7 @@ help:
 	  'make bench-ledger measure how many transfers a second the books take, beside TPC-B' \
 	  'make bench-statement  measure what a statement of a million lines takes, time and memory' \
 	  'make bench-books  measure how far checkpoints are behind, and how long a million entries take to check' \
+	  'make bench-webhooks  measure how many deliveries one worker makes, beside a bare client loop' \
 	  'make bench-start  measure how long a start takes and how much memory it holds' \
 	  'make bench-reconciliation  measure how long it takes to match 100,000 lines' \
 	  'make chaos        kill and cut the real processes under load; MINUTES=10 SEED=… CUSTOMERS=200' \
@@ -95,7 +96,7 @@ crash: setup proto
 	  $(if $(RUN),--run $(RUN)) $(if $(CANARY),--canary $(CANARY)) $(if $(CANARIES),--canaries) \
 	  $(if $(TRACE),--trace $(TRACE))
 
-bench-trade bench-quote bench-prices bench-ledger bench-start bench-reconciliation bench-statement bench-books: bench-%: setup proto
+bench-trade bench-quote bench-prices bench-ledger bench-start bench-reconciliation bench-statement bench-books bench-webhooks: bench-%: setup proto
 	@$(BIN)/python -m benchmarks.$*
 
 MINUTES ?= 10

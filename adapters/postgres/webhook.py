@@ -125,19 +125,21 @@ UPDATE core.webhook_deliveries SET due_at = core.now()
 WHERE tenant_id = $1 AND endpoint_id = $2 AND due_at > (SELECT core.now())
 """
 
+# Lane by lane by its index, whatever the statistics of a table that grew a moment ago may say.
 _ADVANCE: Final = """
 UPDATE core.webhook_deliveries AS d SET due_at = core.now()
-FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS lane (tenant_id, endpoint_id, subject)
-CROSS JOIN LATERAL (
-    SELECT id FROM core.webhook_deliveries
-    WHERE tenant_id = lane.tenant_id AND endpoint_id = lane.endpoint_id
-        AND subject = lane.subject AND state = 'pending'
-    ORDER BY sequence LIMIT 1
-) AS first
-WHERE d.tenant_id = lane.tenant_id AND d.id = first.id AND d.due_at IS NULL AND NOT EXISTS (
-    SELECT FROM core.webhook_deliveries AS w
-    WHERE w.tenant_id = lane.tenant_id AND w.endpoint_id = lane.endpoint_id
-        AND w.subject = lane.subject AND w.due_at IS NOT NULL)
+WHERE d.tenant_id = ANY($1) AND d.id = ANY(ARRAY(
+    SELECT (
+        SELECT id FROM core.webhook_deliveries
+        WHERE tenant_id = lane.tenant_id AND endpoint_id = lane.endpoint_id
+            AND subject = lane.subject AND state = 'pending'
+        ORDER BY sequence LIMIT 1)
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS lane (tenant_id, endpoint_id, subject)
+    WHERE (
+        SELECT id FROM core.webhook_deliveries
+        WHERE tenant_id = lane.tenant_id AND endpoint_id = lane.endpoint_id
+            AND subject = lane.subject AND due_at IS NOT NULL
+        LIMIT 1) IS NULL))
 """
 """Make the first delivery of subjects due where none is; the queues are locked."""
 
@@ -181,7 +183,7 @@ SELECT o.tenant_id, e.id, o.sequence, o.id, o.type, o.subject, 'pending',
 FROM core.webhook_endpoints AS e JOIN core.outbox AS o ON o.tenant_id = e.tenant_id
 WHERE e.tenant_id = $1 AND e.id = $2 AND o.sequence BETWEEN $3 AND $4 AND {_TAKES}
 ORDER BY o.sequence
-ON CONFLICT (tenant_id, endpoint_id, sequence) DO UPDATE
+ON CONFLICT (tenant_id, endpoint_id, event_id) DO UPDATE
 SET state = 'pending', failures = 0, expires_at = EXCLUDED.expires_at, ended_at = NULL
 WHERE d.state <> 'pending'
 RETURNING subject
@@ -208,9 +210,12 @@ WITH found AS (
         row_number() OVER (PARTITION BY e.id, o.subject ORDER BY o.sequence) AS place
     FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS part (tenant_id, after, through)
     JOIN core.webhook_endpoints AS e ON e.tenant_id = part.tenant_id AND e.id = ANY($4)
-    JOIN core.outbox AS o ON o.tenant_id = part.tenant_id
-        AND o.sequence > part.after AND o.sequence <= part.through
-        AND o.recorded_at >= e.created_at AND {_IS_FOR}
+    CROSS JOIN LATERAL (
+        SELECT * FROM core.outbox WHERE tenant_id = part.tenant_id
+            AND sequence > part.after AND sequence <= part.through
+        OFFSET 0
+    ) AS o
+    WHERE o.recorded_at >= e.created_at AND {_IS_FOR}
 ), planned AS (
     INSERT INTO core.webhook_deliveries (tenant_id, endpoint_id, sequence, event_id, event_type,
         subject, state, due_at, expires_at, recorded_at)
@@ -221,7 +226,7 @@ WITH found AS (
                 AND w.subject = found.subject AND w.state = 'pending') THEN core.now() END,
         core.now() + $5::interval, core.now()
     FROM found ORDER BY sequence
-    ON CONFLICT (tenant_id, endpoint_id, sequence) DO NOTHING
+    ON CONFLICT (tenant_id, endpoint_id, event_id) DO NOTHING
     RETURNING tenant_id, endpoint_id, due_at
 )
 UPDATE core.webhook_queues AS q
@@ -274,7 +279,10 @@ CROSS JOIN LATERAL (
         AND id <> ALL($4)
     ORDER BY due_at, sequence LIMIT part.most
 ) AS d
-JOIN core.outbox AS o ON o.tenant_id = d.tenant_id AND o.id = d.event_id
+CROSS JOIN LATERAL (
+    SELECT payload, recorded_at FROM core.outbox
+    WHERE tenant_id = d.tenant_id AND id = d.event_id LIMIT 1
+) AS o
 """
 
 _HOLD: Final = """
@@ -296,7 +304,7 @@ WITH sent AS (
 )
 UPDATE core.webhook_deliveries AS d SET state = sent.state, due_at = sent.due_at,
     attempts = sent.number, failures = sent.failures, ended_at = sent.ended_at
-FROM sent WHERE d.tenant_id = $1 AND d.id = sent.id
+FROM sent WHERE d.tenant_id = $1 AND d.id = ANY($2) AND d.id = sent.id
 """
 
 _RELEASE: Final = """

@@ -124,6 +124,8 @@ async def open_webhook_session(
         # another one.
         limit=0,
         keepalive_timeout=KEPT_ALIVE_S,
+        # Every connection is made to an address that was checked for it.
+        use_dns_cache=False,
         resolver=CheckedResolver(resolver or aiohttp.AsyncResolver(), destinations),
         socket_factory=checked_socket,
         ssl=tls or ssl.create_default_context(),
@@ -134,7 +136,7 @@ async def open_webhook_session(
         headers=_HEADERS,
         auto_decompress=False,
         trust_env=False,
-        timeout=aiohttp.ClientTimeout(TIMEOUT.total_seconds()),
+        timeout=aiohttp.ClientTimeout(total=None),  # the sender's own counts everything
         read_bufsize=MAX_RESPONSE_BYTES,
         max_line_size=_MAX_HEADER_BYTES,
         max_field_size=_MAX_HEADER_BYTES,
@@ -171,8 +173,8 @@ def _retry_after(text: str, now: datetime) -> timedelta | None:
         return timedelta(seconds=int(text))
     try:
         until = parsedate_to_datetime(text)
-    except ValueError:
-        return None
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None  # whatever it is, it is no date
     return max(until.replace(tzinfo=until.tzinfo or UTC) - now, timedelta())
 
 

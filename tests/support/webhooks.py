@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import os
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -304,3 +306,28 @@ async def some_deliveries(owner: Any, endpoint_id: str, *, text: str = "no") -> 
     made = await owner.fetch(_SOME_DELIVERIES, endpoint_id, text)
     assert len(made) == 5, "the tenant needs five events"
     return [str(WebhookDeliveryId(row["id"])) for row in made]
+
+
+@asynccontextmanager
+async def a_worker_process(platform: Platform) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run `reli work` on the platform's database, without a bus; it is killed at the end."""
+    settings = platform.settings
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "app", "work"),
+        env={
+            **os.environ,
+            "RELI_WORK_DATABASE_URL": settings.work_database_url,
+            "RELI_NATS_URL": "nats://127.0.0.1:1",
+            "RELI_SEALING_KEYS": json.dumps(settings.sealing_keys),
+            "RELI_WEBHOOK_LOOPBACK": "true",
+        },
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()

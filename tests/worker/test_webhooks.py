@@ -1,6 +1,8 @@
 """Deliveries: signed, in order, at least once, and whatever an endpoint does, not to its harm."""
 
+import asyncio
 import base64
+import contextlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -19,9 +21,11 @@ from tests.support.webhooks import (
     Receiver,
     Workers,
     a_receiver,
+    a_worker_process,
     an_endpoint,
     attempts_at,
     deliveries_of,
+    until,
     workers,
 )
 
@@ -372,3 +376,79 @@ async def _endpoint(client: Client, id: str) -> webhook_pb2.WebhookEndpoint:
     found = await client.webhooks.GetWebhookEndpoint(pb.GetWebhookEndpointRequest(endpoint_id=id))
     endpoint: webhook_pb2.WebhookEndpoint = found.endpoint
     return endpoint
+
+
+async def test_a_worker_that_is_killed_in_mid_delivery_loses_nothing(
+    work: Workers, client: Client, receiver: Receiver
+) -> None:
+    """The real process, killed by the kernel while the receiver has the request."""
+    endpoint, _ = await an_endpoint(client, f"{receiver.url}/killed", "customer.*")
+    customers = [(await client.create_customer()).id for _ in range(3)]
+    has_it, never = asyncio.Event(), asyncio.Event()
+
+    async def holds_on(request: web.Request) -> web.StreamResponse:
+        receiver.effects.setdefault("/killed", []).append(await request.json())
+        has_it.set()
+        await never.wait()
+        return web.Response()
+
+    receiver.answers["/killed"] = holds_on
+    await work.plan()
+    async with a_worker_process(work.platform) as process:
+        async with asyncio.timeout(20):
+            await has_it.wait()
+        process.kill()
+        await process.wait()
+    never.set()
+    del receiver.answers["/killed"]
+    assert {d.state for d in await deliveries_of(client, endpoint.id)} == {PENDING}
+
+    await work.move(timedelta(minutes=1))  # its lease is over
+    await work.deliver()
+
+    assert {d.state for d in await deliveries_of(client, endpoint.id)} == {DELIVERED}
+    assert sorted(event["subject"] for event in receiver.effects["/killed"]) == sorted(customers)
+    assert len(receiver.of("/killed")) > len(customers), "what it had was sent again, under its id"
+
+
+async def test_endpoints_that_mean_harm_keep_nobody_waiting(
+    work: Workers, client: Client, receiver: Receiver, own_platform: Platform
+) -> None:
+    """Sixteen that hang, drip and never end; the seventeenth, of another tenant, hears at once."""
+    never = asyncio.Event()
+
+    async def hangs(request: web.Request) -> web.StreamResponse:
+        await never.wait()
+        return web.Response()
+
+    async def has_no_end(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await response.write(b"x" * 65_536)
+        return response
+
+    for place in range(16):
+        path = f"/harm/{place}"
+        await an_endpoint(client, f"{receiver.url}{path}", "customer.*")
+        receiver.answers[path] = hangs if place % 2 else has_no_end
+    for _ in range(20):
+        await client.create_customer()
+    await work.plan()
+    (deliverer,) = work.deliverers
+    await deliverer()
+    await until(lambda: len(receiver.calls) >= 16)
+    _, other = await own_platform.a_tenant()
+    await an_endpoint(other, f"{receiver.url}/well", "customer.*")
+    await other.create_customer()
+
+    began = asyncio.get_running_loop().time()
+    await work.plan()
+    await deliverer()
+    await until(lambda: receiver.effects.get("/well"))
+
+    assert asyncio.get_running_loop().time() - began < 3
+    assert sum(receiver.at_once.values()) <= 16 * 4, "each of them got a little, and no more"
+    never.set()
+    await deliverer.stop()

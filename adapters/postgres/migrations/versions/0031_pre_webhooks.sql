@@ -80,7 +80,7 @@ COMMENT ON COLUMN core.webhook_deliveries.due_at IS
 COMMENT ON COLUMN core.webhook_deliveries.failures IS
     'How many of its attempts have failed since it was last begun.';
 CREATE UNIQUE INDEX webhook_deliveries_event
-    ON core.webhook_deliveries (tenant_id, endpoint_id, sequence);
+    ON core.webhook_deliveries (tenant_id, endpoint_id, event_id);
 COMMENT ON INDEX core.webhook_deliveries_event IS
     'An event is delivered to an endpoint as one delivery, however often it is replayed.';
 CREATE UNIQUE INDEX webhook_deliveries_lane
