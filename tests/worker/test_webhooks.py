@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,10 +12,14 @@ import pytest
 from aiohttp import web
 
 from app.stack.postgres import PostgresServer
+from domain.event_type import EVENT_TYPES
+from domain.tenant.customer import CustomerState
+from domain.tenant.tenant import TenantState
 from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from reli.webhook.v1 import webhook_pb2
 from reli.webhook.v1 import webhook_service_pb2 as pb
 from tests.support.audited_books import a_database
+from tests.support.golden import ROOT
 from tests.support.platform import Client, Platform, a_platform
 from tests.support.webhooks import (
     MOVABLE_NOW,
@@ -452,3 +457,60 @@ async def test_endpoints_that_mean_harm_keep_nobody_waiting(
     assert sum(receiver.at_once.values()) <= 16 * 4, "each of them got a little, and no more"
     never.set()
     await deliverer.stop()
+
+
+async def test_nobody_gets_what_happened_to_another_tenant(
+    work: Workers, client: Client, receiver: Receiver, own_platform: Platform
+) -> None:
+    _, other = await own_platform.a_tenant()
+    await an_endpoint(client, f"{receiver.url}/mine")
+    await an_endpoint(other, f"{receiver.url}/theirs")
+    mine = (await client.create_customer()).id
+    theirs = (await other.create_customer()).id
+
+    await work.deliver()
+
+    assert mine in {event["subject"] for event in receiver.effects["/mine"]}
+    assert theirs in {event["subject"] for event in receiver.effects["/theirs"]}
+    sources = [{event["source"] for event in effects} for effects in receiver.effects.values()]
+    assert [len(source) for source in sources] == [1, 1]
+    assert sources[0] != sources[1]
+
+
+async def test_what_has_ended_is_forgotten_after_30_days_and_what_has_not_is_kept(
+    work: Workers, client: Client, receiver: Receiver
+) -> None:
+    endpoint, _ = await an_endpoint(client, f"{receiver.url}/old", "customer.*")
+    await client.create_customer()
+    await work.deliver()
+    await work.move(timedelta(days=29))
+    await client.create_customer()
+    await work.deliver()
+    await work.keep()
+    assert len(await deliveries_of(client, endpoint.id)) == 2
+
+    await work.move(timedelta(days=2))
+    await work.keep()
+
+    (kept,) = await deliveries_of(client, endpoint.id)
+    assert len(await attempts_at(client, kept.id)) == 1
+    assert (
+        await work.platform.owner.fetchval(
+            "SELECT count(*) FROM core.webhook_attempts AS a LEFT JOIN core.webhook_deliveries AS d"
+            " ON d.tenant_id = a.tenant_id AND d.id = a.delivery_id WHERE d.id IS NULL"
+        )
+        == 0
+    )
+
+
+async def test_every_type_that_is_announced_can_be_named(own_platform: Platform) -> None:
+    """What was told in this module, and every literal of the code."""
+    told = await own_platform.owner.fetch("SELECT DISTINCT type FROM core.outbox")
+    source = "".join(path.read_text() for path in (ROOT / "app" / "usecase").rglob("*.py"))
+    literals = set(re.findall(r'"([a-z_]+\.(?:[a-z]+_)*[a-z]+ed)"', source))
+
+    assert {row["type"] for row in told} <= EVENT_TYPES
+    assert literals <= EVENT_TYPES
+    assert {f"tenant.{state}" for state in TenantState} <= EVENT_TYPES
+    assert {f"customer.{state}" for state in CustomerState} <= EVENT_TYPES
+    assert len(literals) > 15
