@@ -1,7 +1,7 @@
 """Webhooks: where endpoints and deliveries are kept, who serves them, and how they are sent."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -37,7 +37,10 @@ class WebhookEndpoints(Protocol):
         ...
 
     async def save(self, endpoint: Endpoint) -> None:
-        """Replace version `endpoint.version - 1`, or raise `VersionConflict`."""
+        """Replace version `endpoint.version - 1`, or raise `VersionConflict`.
+
+        What waits is sent at once, to where the endpoint now is.
+        """
         ...
 
     async def save_state(self, endpoint: Endpoint) -> None:
@@ -212,7 +215,7 @@ class WebhookRequest:
     url: str
     event_id: EventId
     body: bytes
-    secrets: Sequence[str]
+    secrets: Sequence[str] = field(repr=False)
     number: int
 
 

@@ -399,6 +399,7 @@ class PostgresWebhookEndpoints(WebhookEndpoints):
             endpoint.description,
             list(endpoint.event_types),
         )
+        await self.wake(endpoint.id)
 
     async def save_state(self, endpoint: Endpoint) -> None:
         is_deleted = endpoint.state is EndpointState.DELETED
@@ -428,6 +429,7 @@ class PostgresWebhookEndpoints(WebhookEndpoints):
     async def wake(self, id: WebhookEndpointId) -> None:
         key = self._scope.tenant, id.uuid
         await self._scope.driver.execute(_LOCK_QUEUE, *key)
+        await self._scope.driver.execute(_DUE_AT_ONCE, *key)
         await self._scope.driver.execute(_WAKE, *key)
 
     async def _save(self, statement: str, endpoint: Endpoint, *values: object) -> None:

@@ -119,6 +119,7 @@ async def open_webhook_session(
             raise AddressForbidden(f"nothing may be sent to {place[0]}")
         return socket.socket(family, kind, protocol)
 
+    checked_resolver = CheckedResolver(resolver or aiohttp.AsyncResolver(), destinations)
     connector = aiohttp.TCPConnector(
         # In flight is what the workers put there; an endpoint that hangs holds no connection of
         # another one.
@@ -126,7 +127,7 @@ async def open_webhook_session(
         keepalive_timeout=KEPT_ALIVE_S,
         # Every connection is made to an address that was checked for it.
         use_dns_cache=False,
-        resolver=CheckedResolver(resolver or aiohttp.AsyncResolver(), destinations),
+        resolver=checked_resolver,
         socket_factory=checked_socket,
         ssl=tls or ssl.create_default_context(),
     )
@@ -143,6 +144,7 @@ async def open_webhook_session(
         max_headers=_MAX_HEADERS,
     ) as session:
         yield session
+    await checked_resolver.close()
 
 
 def _signed(request: WebhookRequest, sent_at: datetime) -> Mapping[str, str]:
@@ -179,7 +181,14 @@ def _retry_after(text: str, now: datetime) -> timedelta | None:
 
 
 def _failure(error: Exception) -> dict[str, Any]:
-    return {"failure": _kind_of(error), "detail": _printable(f"{type(error).__name__}: {error}")}
+    kind = _kind_of(error)
+    # What a name is on our network is nothing that its owner is to learn from us.
+    detail = (
+        "the host has an address that is not of the public internet"
+        if kind is Failure.FORBIDDEN
+        else f"{type(error).__name__}: {error}"
+    )
+    return {"failure": kind, "detail": _printable(detail)}
 
 
 def _kind_of(error: Exception) -> Failure:

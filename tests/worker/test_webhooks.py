@@ -514,3 +514,23 @@ async def test_every_type_that_is_announced_can_be_named(own_platform: Platform)
     assert {f"tenant.{state}" for state in TenantState} <= EVENT_TYPES
     assert {f"customer.{state}" for state in CustomerState} <= EVENT_TYPES
     assert len(literals) > 15
+
+
+async def test_an_endpoint_that_moves_gets_what_waits_at_its_new_place_at_once(
+    work: Workers, client: Client, receiver: Receiver
+) -> None:
+    endpoint, _ = await an_endpoint(client, f"{receiver.url}/before", "customer.*")
+    receiver.answer("/before", 500)
+    for _ in range(8):
+        await client.create_customer()
+    for _ in range(30):
+        await work.deliver()
+        await work.move(timedelta(minutes=1))
+    assert len(receiver.of("/before")) >= 8
+
+    await client.webhooks.UpdateWebhookEndpoint(
+        pb.UpdateWebhookEndpointRequest(endpoint_id=endpoint.id, url=f"{receiver.url}/after")
+    )
+    await work.deliver()
+
+    assert len(receiver.effects["/after"]) == 8

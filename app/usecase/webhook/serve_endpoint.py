@@ -147,7 +147,12 @@ class ServeEndpoint:
         writing: asyncio.Task[bool] | None = None
         try:
             while True:
-                while turn.waiting and len(turn.running) < turn.width:
+                # Not beyond the turn, however long the database takes: the lease has an end.
+                while (
+                    turn.waiting
+                    and len(turn.running) < turn.width
+                    and self.clock.monotonic() < ends_at
+                ):
                     due = turn.waiting.popleft()
                     turn.start(due, self._attempt(turn, lease.url, secrets, due))
                 if writing is None and (turn.ended or not turn.running):

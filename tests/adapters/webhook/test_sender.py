@@ -235,6 +235,7 @@ async def test_a_name_that_is_also_something_else_is_not_connected_to(
 
     assert found.failure is Failure.FORBIDDEN
     assert found.status is None
+    assert not any(address in found.detail for address in addresses)
 
 
 @pytest.mark.parametrize(
@@ -251,6 +252,19 @@ async def test_a_name_that_nobody_answers_for_takes_no_longer_than_anything_else
     found = await attempt("http://example.com/", names=Names([]))
 
     assert found.failure is Failure.TIMEOUT
+
+
+async def test_the_resolver_of_the_machine_finds_names() -> None:
+    async with (
+        served(says(OK + b"Content-Length: 0\r\n\r\n")) as port,
+        open_webhook_session(LOCAL) as session,
+    ):
+        sender = HttpWebhookSender(session, SystemClock())
+        found = await sender.send(a_request(f"http://localhost:{port}/"), sent_at=datetime.now(UTC))
+        nobody = await sender.send(a_request("http://nobody.invalid/"), sent_at=datetime.now(UTC))
+
+    assert found.was_received, found
+    assert nobody.failure in (Failure.NAME, Failure.TIMEOUT)
 
 
 async def test_a_proxy_of_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
