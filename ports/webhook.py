@@ -109,7 +109,7 @@ class WebhookDeliveries(Protocol):
         ...
 
 
-class WebhookPlanner(Protocol):
+class DeliveryPlanner(Protocol):
     """Makes deliveries of events, over all tenants."""
 
     async def plan(self, lease: Lease, *, events_of_tenant: int, tenants: int) -> bool:

@@ -30,6 +30,7 @@ from domain.webhook.errors import WebhookDeliveryNotFound, WebhookEndpointNotFou
 from ports.lease import Lease
 from ports.page import Page, PageRequest
 from ports.webhook import (
+    DeliveryPlanner,
     DueDelivery,
     EndpointLease,
     EndpointTaken,
@@ -38,7 +39,6 @@ from ports.webhook import (
     WebhookDeliveries,
     WebhookEndpoints,
     WebhookLog,
-    WebhookPlanner,
     WebhookQueue,
 )
 
@@ -520,7 +520,7 @@ class PostgresWebhookDeliveries(WebhookDeliveries):
         await self._scope.driver.execute(_WAKE, tenant, endpoint)
 
 
-class PostgresWebhookPlanner(WebhookPlanner):
+class PostgresWebhookPlanner(DeliveryPlanner):
     """Set-wise; its engine connects as the work role."""
 
     def __init__(self, engine: AsyncEngine) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ports.lease import Lease
-from ports.webhook import WebhookPlanner as Planner
+from ports.webhook import DeliveryPlanner
 
 EVENTS_OF_TENANT: Final = 500
 TENANTS: Final = 200
@@ -14,7 +14,7 @@ TENANTS: Final = 200
 class WebhookPlanner:
     """Of each event one at each endpoint that takes it; a tenant without endpoints costs little."""
 
-    planner: Planner
+    planner: DeliveryPlanner
 
     async def __call__(self, lease: Lease) -> bool:
         return await self.planner.plan(lease, events_of_tenant=EVENTS_OF_TENANT, tenants=TENANTS)

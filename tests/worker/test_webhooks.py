@@ -509,10 +509,10 @@ async def test_every_type_that_is_announced_can_be_named(own_platform: Platform)
     source = "".join(path.read_text() for path in (ROOT / "app" / "usecase").rglob("*.py"))
     literals = set(re.findall(r'"([a-z_]+\.(?:[a-z]+_)*[a-z]+ed)"', source))
 
-    assert {row["type"] for row in told} <= EVENT_TYPES
-    assert literals <= EVENT_TYPES
-    assert {f"tenant.{state}" for state in TenantState} <= EVENT_TYPES
-    assert {f"customer.{state}" for state in CustomerState} <= EVENT_TYPES
+    assert {row["type"] for row in told} <= set(EVENT_TYPES)
+    assert literals <= set(EVENT_TYPES)
+    assert {f"tenant.{state}" for state in TenantState} <= set(EVENT_TYPES)
+    assert {f"customer.{state}" for state in CustomerState} <= set(EVENT_TYPES)
     assert len(literals) > 15
 
 
