@@ -20,7 +20,7 @@ BASE ?= main
 PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check --quiet
 say = @printf '\033[2m·\033[0m %s\n'
 
-BENCHMARKS := trade quote prices stuck ledger statement books events edge audit start reconciliation
+BENCHMARKS := trade quote prices stuck ledger statement books events webhooks edge audit start reconciliation
 
 .PHONY: help setup proto test golden check demo up lock chaos crash fuzz schemathesis clean $(BENCHMARKS:%=bench-%)
 
@@ -44,6 +44,7 @@ help:
 	  'make bench-events measure how long after its commit an event is seen, and what idle streams cost' \
 	  'make bench-edge   measure what key check, limits and signing cost, and overshoot' \
 	  'make bench-audit  measure what a key check and an audit record add to a call' \
+	  'make bench-webhooks  measure how many deliveries one worker makes, beside a bare client loop' \
 	  'make bench-start  measure how long a start takes and how much memory it holds' \
 	  'make bench-reconciliation  measure how long it takes to match 100,000 lines' \
 	  'make chaos        kill and cut the real processes under load; MINUTES=10 SEED=… CUSTOMERS=200 VENUES="okx valr"' \

@@ -28,8 +28,10 @@ from adapters.postgres.settings import PostgresSettings
 from adapters.postgres.tenant import PostgresTenantDirectory
 from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from adapters.statement_in.reader import FileReader
+from adapters.system.chance import SystemChance
 from adapters.system.clock import SystemClock
 from adapters.system.ids import RandomIds
+from adapters.system.secret_box import AesSecretBox
 from adapters.system.secrets import SystemSecrets
 from adapters.system.signer import Ed25519Signer
 from app.liquidity import connect_feeds, connect_listings, connect_lps
@@ -61,6 +63,7 @@ from app.rpc.tenant import (
     TenantServicer,
 )
 from app.rpc.trade import TradeAdminServicer, TradeServicer
+from app.rpc.webhook import WebhookServicer
 from app.settings import Settings
 from app.usecase.announce import Announce
 from app.usecase.audit.list_audit_records import ListAuditRecords
@@ -142,11 +145,20 @@ from app.usecase.trade.make_receipts import MakeReceipts
 from app.usecase.trade.read_evidence import ReadEvidence
 from app.usecase.trade.read_trades import ReadTrades
 from app.usecase.trade.resolve_trade import ApproveResolution, ProposeResolution
+from app.usecase.webhook.change_endpoint_state import ChangeEndpointState, DisableGoneEndpoint
+from app.usecase.webhook.create_endpoint import CreateEndpoint
+from app.usecase.webhook.read_webhooks import ReadWebhooks
+from app.usecase.webhook.replay_deliveries import ReplayDeliveries
+from app.usecase.webhook.rotate_secret import RotateSecret
+from app.usecase.webhook.send_test_event import SendTestEvent
+from app.usecase.webhook.serve_endpoint import ServeEndpoint
+from app.usecase.webhook.update_endpoint import UpdateEndpoint
 from app.worker.trade_runner import SupervisedTrades
 from domain.ids import TenantId
 from domain.liquidity.circuit import CircuitRule
 from domain.reconciliation.matching import RULES
 from domain.reconciliation.period import LISTING_LAG
+from domain.webhook.destination import Destinations
 from ports.chain import Signer
 from ports.clock import Clock, DatabaseClock
 from ports.liquidity import LiquidityProvider
@@ -196,6 +208,11 @@ def without_feeds(
     return [listing for listing in listings.values() if listing.source not in heard]
 
 
+def destinations_of(is_sandbox: bool, allows_loopback: bool) -> Destinations:
+    """Return where deliveries may be sent; outside a sandbox never to this machine."""
+    return Destinations(is_sandbox, is_sandbox and allows_loopback)
+
+
 def as_durations(all_ms: tuple[int, ...]) -> tuple[timedelta, ...]:
     return tuple(timedelta(milliseconds=ms) for ms in all_ms)
 
@@ -211,6 +228,7 @@ class Container(containers.DeclarativeContainer):
     price_sources: providers.Dependency[Sequence[IndicativeSource]] = providers.Dependency(
         default=()
     )
+    is_sandbox: providers.Dependency[bool] = providers.Dependency()
 
     clock = providers.Singleton(SystemClock)
     ids = providers.Singleton(RandomIds, clock)
@@ -337,6 +355,19 @@ class Container(containers.DeclarativeContainer):
         ReconcileListing, units_of_work, ids, directory, fetch_statement
     )
     expire_hold = providers.Singleton(ExpireHold, units_of_work, ids, announce)
+
+    secret_box = providers.Singleton(AesSecretBox, settings.provided.sealing_keys)
+    destinations = providers.Singleton(
+        destinations_of, is_sandbox, settings.provided.webhook_loopback
+    )
+    serve_endpoint = providers.Factory(
+        ServeEndpoint,
+        box=secret_box,
+        clock=clock,
+        database_clock=database_clock,
+        chance=providers.Singleton(SystemChance),
+        disable_gone=providers.Singleton(DisableGoneEndpoint, units_of_work, ids, announce),
+    )
 
     interceptor = providers.Singleton(
         Interceptor,
@@ -540,6 +571,18 @@ class Container(containers.DeclarativeContainer):
         AuditServicer,
         list_audit_records=providers.Singleton(ListAuditRecords, units_of_work),
     )
+    webhook_servicer = providers.Singleton(
+        WebhookServicer,
+        create_endpoint=providers.Singleton(
+            CreateEndpoint, once, ids, announce, secrets, secret_box, destinations
+        ),
+        update_endpoint=providers.Singleton(UpdateEndpoint, once, announce, destinations),
+        change_endpoint_state=providers.Singleton(ChangeEndpointState, once, announce),
+        rotate_secret=providers.Singleton(RotateSecret, once, announce, secrets, secret_box),
+        send_test_event=providers.Singleton(SendTestEvent, once, announce),
+        replay_deliveries=providers.Singleton(ReplayDeliveries, once),
+        read_webhooks=providers.Singleton(ReadWebhooks, units_of_work),
+    )
     servicers = providers.List(
         tenant_servicer,
         tenant_admin_servicer,
@@ -566,4 +609,5 @@ class Container(containers.DeclarativeContainer):
         lp_settlement_admin_servicer,
         sandbox_servicer,
         audit_servicer,
+        webhook_servicer,
     )

@@ -54,5 +54,6 @@ async def open_process(
                     open_ccxt_prices(ccxt_configs(price_sources), SystemClock())
                 )
             ),
+            is_sandbox=providers.Object(environment.is_sandbox),
         )
         yield Process(engine, environment, container)

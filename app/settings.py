@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -20,7 +20,9 @@ from domain.trade.late_check import LATE_LOOKS
 
 PostgresUrl = Annotated[str, Field(pattern=r"^(postgresql://.+)?$", repr=False)]
 NatsUrl = Annotated[str, Field(pattern=r"^((nats|tls)://.+)?$", repr=False)]
-Seed = Annotated[str, Field(pattern=r"^([A-Za-z0-9_-]{42}[AEIMQUYcgkosw048])?$", repr=False)]
+_KEY_OF_32_BYTES: Final = r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]"
+Seed = Annotated[str, Field(pattern=rf"^({_KEY_OF_32_BYTES})?$", repr=False)]
+SealingKey = Annotated[str, Field(pattern=rf"^{_KEY_OF_32_BYTES}$")]
 Milliseconds = Annotated[int, Field(ge=0, le=86_400_000)]
 Credential = Annotated[str, Field(min_length=1, max_length=1_000, repr=False)]
 Base64 = Annotated[
@@ -220,6 +222,13 @@ class Settings(BaseSettings):
     """How long after a checkpoint of a tenant's books the next one is made, if they went on."""
     liabilities_every_ms: Annotated[int, Field(ge=100, le=86_400_000)] = 3_600_000
     """How long after a tenant's sheets of liabilities the next are made, if its books went on."""
+
+    sealing_keys: Annotated[tuple[SealingKey, ...], Field(max_length=8, repr=False)] = ()
+    """What secrets of webhooks are sealed with: keys of 32 bytes, base64url without padding. The
+    first one seals and each one opens, so a new key goes before the others. Servers and workers
+    need the same; without one no endpoint is created."""
+    webhook_loopback: bool = False
+    """In a sandbox deliveries may be sent to this machine too; outside it has no effect."""
 
     @model_validator(mode="before")
     @classmethod

@@ -13,6 +13,7 @@ from adapters.postgres.audit_log import PostgresAuditNumberer
 from adapters.postgres.chain import PostgresChainer
 from adapters.postgres.close import PostgresBooksToClose
 from adapters.postgres.consumer import PostgresEventFeed
+from adapters.postgres.engine import make_engine
 from adapters.postgres.late_check import PostgresLateCheckQueue
 from adapters.postgres.lease import PostgresLeases
 from adapters.postgres.ledger import PostgresExpiringHolds, PostgresLines
@@ -20,6 +21,12 @@ from adapters.postgres.liability import PostgresLiabilityKeeper
 from adapters.postgres.outbox import PostgresOutboxReader, PostgresSequencer
 from adapters.postgres.partition import PostgresPartitions
 from adapters.postgres.trade import PostgresTradeQueue
+from adapters.postgres.webhook import (
+    PostgresWebhookLog,
+    PostgresWebhookPlanner,
+    PostgresWebhookQueue,
+)
+from adapters.webhook.sender import HttpWebhookSender, open_webhook_session
 from app.collector import settle_down
 from app.container import LEASE, REPORT_EVERY_S
 from app.process import open_process
@@ -42,9 +49,14 @@ from app.worker.outbox_relay import OutboxRelay
 from app.worker.partition_maker import PartitionMaker
 from app.worker.reconciler import Reconciler
 from app.worker.trade_worker import TradeWorker
+from app.worker.webhook_deliverer import WebhookDeliverer
+from app.worker.webhook_keeper import WebhookKeeper
+from app.worker.webhook_planner import WebhookPlanner
 
 POOL_SIZE: Final = 10
 GRACE_S: Final = 5.0
+WEBHOOK_CONNECTIONS: Final = 4
+"""Of their own, so that trades never wait for one that deliveries have."""
 RECONCILER_LEASE: Final = timedelta(seconds=30)
 """It rests for longer than other work, and nobody waits for it."""
 
@@ -137,6 +149,29 @@ async def work(settings: Settings) -> None:
             lease_for=RECONCILER_LEASE,
         )
         partitions = PartitionMaker(PostgresPartitions(engine))
+        webhook_engine = make_engine(
+            settings.work_database_url, pool_size=WEBHOOK_CONNECTIONS, name="reli webhooks"
+        )
+        stack.push_async_callback(webhook_engine.dispose)
+        session = await stack.enter_async_context(open_webhook_session(container.destinations()))
+        queue = PostgresWebhookQueue(webhook_engine, connections=WEBHOOK_CONNECTIONS)
+        planner = Leased(
+            "webhook planner",
+            leases,
+            clock,
+            WebhookPlanner(PostgresWebhookPlanner(engine)),
+            lease_for=LEASE,
+        )
+        keeper = Leased(
+            "webhook keeper",
+            leases,
+            clock,
+            WebhookKeeper(PostgresWebhookLog(engine)),
+            lease_for=RECONCILER_LEASE,
+        )
+        sender = HttpWebhookSender(session, clock)
+        deliverer = WebhookDeliverer(queue, container.serve_endpoint(queue=queue, sender=sender))
+        stack.push_async_callback(deliverer.stop)
         run = partial(run_for_ever, outages=Outages(clock))
         settle_down()
         _log.info("working")
@@ -169,6 +204,9 @@ async def work(settings: Settings) -> None:
                 group.create_task(run("lines", clock, lines, rest_s=1))
                 group.create_task(run("reconciler", clock, reconciler, rest_s=5))
                 group.create_task(run("partitions", clock, partitions, rest_s=3_600))
+                group.create_task(run("webhook planner", clock, planner, rest_s=0.1))
+                group.create_task(run("webhook deliverer", clock, deliverer, rest_s=0.1))
+                group.create_task(run("webhook keeper", clock, keeper, rest_s=10))
         finally:
             async with asyncio.timeout(GRACE_S):
                 await runner.drain()

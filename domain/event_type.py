@@ -47,6 +47,14 @@ EVENT_TYPES: Final[Mapping[str, str]] = {
     "operator.",
     "dead_letter.replay_failed": "A replay failed and the event is buried again; told to the "
     "operator.",
+    "webhook_endpoint.created": "A webhook endpoint was created; its secret is in no event.",
+    "webhook_endpoint.updated": "A webhook endpoint has moved, or takes other events.",
+    "webhook_endpoint.enabled": "Events are sent to a webhook endpoint again.",
+    "webhook_endpoint.disabled": "Nothing is sent to a webhook endpoint any more: somebody asked "
+    "for it, or it answered 410.",
+    "webhook_endpoint.deleted": "A webhook endpoint was deleted, for ever.",
+    "webhook_endpoint.secret_rotated": "A webhook endpoint has got a new secret.",
+    "webhook_endpoint.tested": "A test event was asked for; sent to that endpoint and no other.",
 }
 """Each with the words that partners read."""
 

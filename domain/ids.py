@@ -291,3 +291,17 @@ class AuditRecordId(TypedId):
 class RequestSigningKeyId(TypedId):
     prefix = "requestsigningkey"
     __slots__ = ()
+
+
+class WebhookEndpointId(TypedId):
+    """Names a URL that a tenant's events are sent to."""
+
+    prefix = "webhookendpoint"
+    __slots__ = ()
+
+
+class WebhookDeliveryId(TypedId):
+    """Names one event on its way to one endpoint."""
+
+    prefix = "webhookdelivery"
+    __slots__ = ()

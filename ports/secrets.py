@@ -2,9 +2,11 @@
 
 from typing import Protocol
 
+from domain.ids import TypedId
+
 
 class SecretSource(Protocol):
-    """Makes API key secrets."""
+    """Makes secrets of API keys and of webhooks."""
 
     def new_secret(self) -> str:
         """Return a new secret of at least 256 random bits, as printable ASCII."""
@@ -16,3 +18,26 @@ class SecretSource(Protocol):
         A plain SHA-256 is enough: a secret of 256 random bits cannot be guessed from it.
         """
         ...
+
+    def new_webhook_secret(self) -> str:
+        """Return a new secret to sign with, as Standard Webhooks writes it: `whsec_` and base64."""
+        ...
+
+
+class SecretBox(Protocol):
+    """Seals secrets that we need again, so that the database alone tells nobody any."""
+
+    def seal(self, secret: str, *, owner: TypedId) -> bytes:
+        """Return the secret in the form in which it is kept; it is of no use to another owner.
+
+        Raises `WebhooksNotConfigured` where there is no key.
+        """
+        ...
+
+    def open(self, sealed: bytes, *, owner: TypedId) -> str:
+        """Return a secret that was sealed for that owner, or raise `SecretUnreadable`."""
+        ...
+
+
+class SecretUnreadable(Exception):
+    """It was sealed with a key that this process does not have, or for somebody else."""

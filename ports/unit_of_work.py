@@ -27,6 +27,7 @@ from ports.sandbox import DepositRepository
 from ports.tenant import ApiKeyRepository, CustomerRepository, TenantRepository
 from ports.trade import TradeRepository
 from ports.trading_state import TradingStates
+from ports.webhook import WebhookDeliveries, WebhookEndpoints
 
 
 class UnitOfWork(Protocol):
@@ -85,6 +86,10 @@ class UnitOfWork(Protocol):
     def trading_states(self) -> TradingStates: ...
     @property
     def lp_settlements(self) -> LpSettlementRepository: ...
+    @property
+    def webhook_endpoints(self) -> WebhookEndpoints: ...
+    @property
+    def webhook_deliveries(self) -> WebhookDeliveries: ...
 
     async def now(self) -> datetime:
         """Return the database's clock; read it after the lock whose time it judges."""

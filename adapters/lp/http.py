@@ -44,9 +44,13 @@ async def open_lp_sessions() -> AsyncIterator[LpSessions]:
     """Open what all liquidity providers of a process share."""
     # One venue that hangs must not use up the connections of another: no limits, because what is
     # in flight is bounded by the requests and workers that wait for it.
+    # Names of venues are those that the machine's own configuration gives.
+    resolver = aiohttp.ThreadedResolver()
     async with (
-        _session(aiohttp.TCPConnector(limit=0)) as pooled,
-        _session(aiohttp.TCPConnector(limit=0, keepalive_timeout=FRESH_S)) as fresh,
+        _session(aiohttp.TCPConnector(limit=0, resolver=resolver)) as pooled,
+        _session(
+            aiohttp.TCPConnector(limit=0, keepalive_timeout=FRESH_S, resolver=resolver)
+        ) as fresh,
     ):
         yield LpSessions(pooled, fresh)
 

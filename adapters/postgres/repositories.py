@@ -26,6 +26,7 @@ from adapters.postgres.statement import PostgresReconciliation
 from adapters.postgres.tenant import PostgresApiKeys, PostgresCustomers, PostgresTenants
 from adapters.postgres.trade import PostgresTrades
 from adapters.postgres.trading_state import PostgresTradingStates
+from adapters.postgres.webhook import PostgresWebhookDeliveries, PostgresWebhookEndpoints
 from domain.ids import TenantId
 from ports.unit_of_work import UnitOfWork
 
@@ -136,6 +137,14 @@ class PostgresUnitOfWork(UnitOfWork):
     @cached_property
     def lp_settlements(self) -> PostgresLpSettlements:
         return PostgresLpSettlements(self._scope)
+
+    @cached_property
+    def webhook_endpoints(self) -> PostgresWebhookEndpoints:
+        return PostgresWebhookEndpoints(self._scope)
+
+    @cached_property
+    def webhook_deliveries(self) -> PostgresWebhookDeliveries:
+        return PostgresWebhookDeliveries(self._scope)
 
     async def now(self) -> datetime:
         return await self._scope.now()

@@ -1,5 +1,6 @@
-"""API key secrets from the operating system's randomness."""
+"""Secrets from the operating system's randomness."""
 
+import base64
 import hashlib
 import secrets
 from typing import Final
@@ -18,3 +19,6 @@ class SystemSecrets(SecretSource):
 
     def hash(self, secret: str) -> bytes:
         return hashlib.sha256(secret.encode()).digest()
+
+    def new_webhook_secret(self) -> str:
+        return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()

@@ -22,6 +22,7 @@ from adapters.wire.tenant import (
 )
 from adapters.wire.trade import resolution_message, trade_message
 from adapters.wire.trading_state import trading_state_change_message
+from adapters.wire.webhook import delivery_message, endpoint_message
 from domain.audit_record import AuditRecord
 from domain.dead_letter import DeadLetter
 from domain.ledger.account import Account
@@ -37,6 +38,8 @@ from domain.tenant.tenant import Tenant
 from domain.trade.resolution import Resolution
 from domain.trade.trade import Trade
 from domain.trading_state import TradingStateChange
+from domain.webhook.delivery import Delivery
+from domain.webhook.endpoint import Endpoint
 from ports.sandbox import Deposit
 from reli.audit.v1 import audit_record_pb2
 from reli.ledger.v1 import ledger_pb2
@@ -50,7 +53,9 @@ _MESSAGE: Final[Mapping[type[Any], Callable[[Any], Message]]] = {
     ),
     Customer: customer_message,
     DeadLetter: dead_letter_message,
+    Delivery: delivery_message,
     Deposit: deposit_message,
+    Endpoint: endpoint_message,
     Entry: lambda entry: entry_message(entry, recorded_at=None),
     LpSettlement: lp_settlement_message,
     Quote: lambda quote: quote_message(quote, now=quote.created_at),

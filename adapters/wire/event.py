@@ -23,6 +23,7 @@ from adapters.wire.tenant import (
 )
 from adapters.wire.trade import trade_message
 from adapters.wire.trading_state import trading_state_change_message
+from adapters.wire.webhook import endpoint_message
 from domain.dead_letter import DeadLetter, DeadLetterState
 from domain.event import Event
 from domain.ledger.entry import CommittedEntries, Entry
@@ -35,6 +36,7 @@ from domain.tenant.request_signing import RequestSigningKey
 from domain.tenant.tenant import Tenant
 from domain.trade.trade import Trade
 from domain.trading_state import TradingStateChange
+from domain.webhook.endpoint import Endpoint
 from ports.bus import StampedEvent
 from ports.sandbox import Deposit
 from reli.event.v1 import dead_letter_pb2, event_pb2
@@ -53,6 +55,7 @@ Subject = (
     | DeadLetter
     | Lp
     | TradingStateChange
+    | Endpoint
 )
 
 CLOUD_EVENT_MEDIA_TYPE: Final = "application/cloudevents+json"
@@ -102,6 +105,8 @@ def event_bytes(event: Event) -> bytes:
             message.lp.CopyFrom(lp_message(lp))
         case TradingStateChange() as change:
             message.trading_state_change.CopyFrom(trading_state_change_message(change))
+        case Endpoint() as endpoint:
+            message.webhook_endpoint.CopyFrom(endpoint_message(endpoint))
         case other:
             assert_never(other)
     return message.SerializeToString()

@@ -102,6 +102,7 @@ class ReconciliationAdminServicer(ReconciliationAdminServiceServicer):
             read_day(request.day),
             by=str(call.api_key_id),
             correlation_id=call.correlation_id,
+            call=call,
         )
         return pb.FetchStatementResponse(statement=statement_message(statement))
 

@@ -34,6 +34,7 @@ from reli.reconciliation.v1 import (
 from reli.sandbox.v1 import sandbox_service_pb2, sandbox_service_pb2_grpc
 from reli.tenant.v1 import tenant_service_pb2, tenant_service_pb2_grpc
 from reli.trade.v1 import trade_service_pb2, trade_service_pb2_grpc
+from reli.webhook.v1 import webhook_service_pb2, webhook_service_pb2_grpc
 
 MAX_MESSAGE_BYTES: Final = 4 << 20
 """A batch of entries; the front door lets less through."""
@@ -96,6 +97,7 @@ _ADD: Final[Mapping[str, Callable[[Any, grpc.aio.Server], None]]] = {
     ),
     "SandboxServicer": sandbox_service_pb2_grpc.add_SandboxServiceServicer_to_server,
     "AuditServicer": audit_service_pb2_grpc.add_AuditServiceServicer_to_server,
+    "WebhookServicer": webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server,
 }
 
 
@@ -117,6 +119,7 @@ def services() -> Sequence[ServiceDescriptor]:
             lp_settlement_service_pb2,
             sandbox_service_pb2,
             audit_service_pb2,
+            webhook_service_pb2,
         )
         for service in file.DESCRIPTOR.services_by_name.values()
     ]

@@ -177,6 +177,8 @@ class Stack:
             "RELI_WORK_DATABASE_URL": role_url(socket_url, WORK_ROLE),
             "RELI_NATS_URL": nats_url,
             "RELI_LPS": json.dumps([venue.settings() for venue in venues]),
+            "RELI_SEALING_KEYS": self._sealing_keys(),
+            "RELI_WEBHOOK_LOOPBACK": os.environ.get("RELI_WEBHOOK_LOOPBACK", "true"),
         }
         serve_ports = self._start_app(env)
         envoy = EnvoyServer(
@@ -340,6 +342,12 @@ class Stack:
         """The seed of the key that signs checkpoints, unless somebody else keeps it."""
         return os.environ.get("RELI_SIGNING_KEY") or self._secret(
             "signing", lambda: secrets.token_urlsafe(32)
+        )
+
+    def _sealing_keys(self) -> str:
+        """The keys that webhooks' secrets are sealed with, as JSON, unless somebody has others."""
+        return os.environ.get("RELI_SEALING_KEYS") or json.dumps(
+            [self._secret("sealing", lambda: secrets.token_urlsafe(32))]
         )
 
     def _secret(self, name: str, make: Callable[[], str] = lambda: secrets.token_hex(24)) -> str:

@@ -11,7 +11,7 @@ from tests.support.protos import SERVICES
 SLICES = sorted({path.parents[1].name for path in (ROOT / "proto/reli").rglob("*_service.proto")})
 # What the others offer is not the books' own: the audit log, events, reference data and play money
 # have no domain folder.
-WITH_A_DOMAIN = ["ledger", "liquidity", "quote", "reconciliation", "tenant", "trade"]
+WITH_A_DOMAIN = ["ledger", "liquidity", "quote", "reconciliation", "tenant", "trade", "webhook"]
 
 RIM = ["app/rpc/{}.py", "adapters/wire/{}.py", "proto/reli/{}/v1"]
 FLOORS = [
@@ -36,6 +36,7 @@ def test_the_slices_are_those_with_a_service() -> None:
         "sandbox",
         "tenant",
         "trade",
+        "webhook",
     ]
     folders = {path.parent.name for path in (ROOT / "domain").glob("*/__init__.py")}
     assert folders == set(WITH_A_DOMAIN), "a domain folder without a service, or the reverse"

@@ -34,6 +34,10 @@ from domain.trade.trade import PUBLIC_STATE, PublicTradeState, TradeState
 from domain.trade.trade import TRANSITIONS as TRADE_TRANSITIONS
 from domain.trading_state import TRANSITIONS as TRADING_TRANSITIONS
 from domain.trading_state import TradedKind, TradingState
+from domain.webhook.delivery import TRANSITIONS as DELIVERY_TRANSITIONS
+from domain.webhook.delivery import DeliveryState, Failure
+from domain.webhook.endpoint import TRANSITIONS as ENDPOINT_TRANSITIONS
+from domain.webhook.endpoint import DisabledReason, EndpointState
 from reli.auth.v1 import access_pb2
 from reli.event.v1 import dead_letter_pb2
 from reli.ledger.v1 import ledger_pb2
@@ -42,6 +46,7 @@ from reli.quote.v1 import quote_pb2
 from reli.tenant.v1 import tenant_pb2
 from reli.trade.v1 import trade_pb2
 from reli.type.v1 import routing_pb2, side_pb2, trading_state_pb2
+from reli.webhook.v1 import webhook_pb2
 from tests.support.builders import NOW, a_break, a_quote, an_id
 from tests.support.golden import ROOT, assert_golden
 
@@ -120,6 +125,19 @@ LP_SETTLEMENT: Mapping[StrEnum, str] = {
     LpSettlementState.CANCELED: "Given up; nothing was booked. The end.",
 }
 
+ENDPOINT: Mapping[StrEnum, str] = {
+    EndpointState.ENABLED: "Events are sent to it.",
+    EndpointState.DISABLED: "Nothing is sent. What was on its way waits; of what happens meanwhile"
+    " no delivery is made.",
+    EndpointState.DELETED: "Gone, and its secrets with it. The end.",
+}
+
+DELIVERY: Mapping[StrEnum, str] = {
+    DeliveryState.PENDING: "On its way: sent, or waiting for its turn or the next attempt.",
+    DeliveryState.DELIVERED: "The endpoint answered 2xx.",
+    DeliveryState.DEAD: "A dead letter: for 72 hours the endpoint did not take it.",
+}
+
 PUBLIC: Mapping[StrEnum, str] = {
     PublicTradeState.PENDING: "Execution is under way.",
     PublicTradeState.OUTCOME_UNKNOWN: "It is not known yet whether an LP executed.",
@@ -152,6 +170,10 @@ SAME_NAMES: list[tuple[type[StrEnum], Any, str]] = [
     (EntrySource, ledger_pb2.EntrySource, "ENTRY_SOURCE"),
     (Scope, access_pb2.Scope, "SCOPE"),
     (Side, side_pb2.Side, "SIDE"),
+    (EndpointState, webhook_pb2.WebhookEndpointState, "WEBHOOK_ENDPOINT_STATE"),
+    (DisabledReason, webhook_pb2.DisabledReason, "DISABLED_REASON"),
+    (DeliveryState, webhook_pb2.WebhookDeliveryState, "WEBHOOK_DELIVERY_STATE"),
+    (Failure, webhook_pb2.WebhookFailure, "WEBHOOK_FAILURE"),
 ]
 
 
@@ -180,6 +202,8 @@ def test_every_state_is_explained() -> None:
         (CircuitState, CIRCUIT),
         (LpSettlementState, LP_SETTLEMENT),
         (PublicTradeState, PUBLIC),
+        (EndpointState, ENDPOINT),
+        (DeliveryState, DELIVERY),
     ]:
         assert list(states) == list(lines)
 
@@ -249,6 +273,12 @@ def document() -> str:
                     first=LpSettlementState.PROPOSED,
                 ),
                 *_life("Break", BREAK, _life_of_a_break(), first=BreakState.OPEN),
+                *_life(
+                    "Webhook endpoint", ENDPOINT, ENDPOINT_TRANSITIONS, first=EndpointState.ENABLED
+                ),
+                *_life(
+                    "Webhook delivery", DELIVERY, DELIVERY_TRANSITIONS, first=DeliveryState.PENDING
+                ),
             ]
         ).rstrip("\n")
         + "\n"

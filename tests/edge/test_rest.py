@@ -39,6 +39,7 @@ from tests.support.dead_letters import a_dead_letter
 from tests.support.platform import amount, new_request_id, refusal_of
 from tests.support.rpc import RPCS
 from tests.support.statements import csv_statement
+from tests.support.webhooks import a_receiver, until
 
 PATHS: Final[Sequence[RestPath]] = PublicApi.read(descriptor_set_path().read_bytes()).paths
 ROUTES: Final = {(method, path.template) for path in PATHS for method in path.methods}
@@ -298,7 +299,7 @@ async def test_a_partner_walks_every_path(operator: Partner, running_stack: Read
     await _walk_through_a_statement(operator)
     await _walk_through_a_replay(operator, tenant_id, running_stack)
     await _walk_through_halts(operator, tenant_id)
-
+    await _walk_through_webhooks(partner)
     await _walk_through_the_closes(operator, partner, tenant_id, running_stack)
 
     assert operator.used | partner.used == ROUTES
@@ -781,6 +782,48 @@ async def _walk_through_events(partner: Partner, tenant_id: str) -> None:
     assert begin["heartbeat"].keys() == {"last_sequence", "look_time"}
     assert told == {"event": event, "position": "1"}
     assert (end["end"]["code"], end["position"]) == (0, "1")
+
+
+async def _walk_through_webhooks(partner: Partner) -> None:
+    async with a_receiver() as receiver:
+        made = await partner.post(
+            "/v1/webhookEndpoints",
+            {"url": f"{receiver.url}/hooks", "event_types": ["customer.created"]},
+        )
+        path = f"/v1/webhookEndpoints/{made['endpoint']['id']}"
+        assert (await partner.get(path))["endpoint"] == made["endpoint"]
+        assert (await partner.get("/v1/webhookEndpoints"))["endpoints"] == [made["endpoint"]]
+        rotated = await partner.post(f"{path}:rotateSecret", {"overlap": "3600s"})
+        for verb in (":disable", ":enable", ":sendTestEvent"):
+            await partner.post(path + verb)
+        changed = await partner.post(path, {"event_types": {"values": ["quote.*"]}}, "PATCH")
+        assert changed["endpoint"]["event_types"] == ["quote.*"]
+
+        await until(lambda: len(receiver.calls) == 1)
+
+        (call,) = receiver.calls
+        event = call.verify(made["secret"])
+        assert event == call.verify(rotated["secret"])
+        assert event["type"] == "webhook_endpoint.tested"
+        state = "WEBHOOK_DELIVERY_STATE_DELIVERED"
+        await until(lambda: partner.get(f"{path}/deliveries?state={state}"), "deliveries")
+        (delivery,) = (await partner.get(f"{path}/deliveries"))["deliveries"]
+        assert (delivery["state"], delivery["event_id"]) == (state, event["id"])
+        of_delivery = f"/v1/webhookDeliveries/{delivery['id']}"
+        assert json.loads((await partner.get(of_delivery))["request_body"]) == event
+        (attempt,) = (await partner.get(f"{of_delivery}/attempts"))["attempts"]
+        assert (attempt["status_code"], attempt["response_body"]) == (200, "thank you")
+        await partner.post(f"{of_delivery}:replay")
+        await until(lambda: len(receiver.calls) == 2)
+        assert receiver.calls[1].id == call.id
+        assert (await partner.post(f"{path}:replayDeliveries"))["replayed"] == 0
+        replayed = await partner.post(
+            f"{path}:replayEvents", {"first_sequence": 1, "last_sequence": 2}
+        )
+        assert replayed == {"replayed": 0, "next_sequence": "0"}
+        deleted = await partner.post(f"{path}:delete")
+        assert deleted["endpoint"]["state"] == "WEBHOOK_ENDPOINT_STATE_DELETED"
+        assert (await partner.send("GET", path)).refusal == (404, "WEBHOOK_ENDPOINT_NOT_FOUND")
 
 
 async def _walk_through_the_closes(

@@ -41,6 +41,8 @@ from domain.ids import (
     TradeId,
     TransferId,
     TypedId,
+    WebhookDeliveryId,
+    WebhookEndpointId,
 )
 from domain.ledger.account import AccountKind
 from reli.auth.v1 import access_pb2
@@ -54,6 +56,7 @@ from reli.sandbox.v1 import sandbox_service_pb2 as sandbox_pb
 from reli.tenant.v1 import tenant_pb2
 from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from reli.trade.v1 import trade_service_pb2 as trade_pb
+from reli.webhook.v1 import webhook_service_pb2 as webhook_pb
 from tests.support.chain import chain_books
 from tests.support.closes import close_days
 from tests.support.dead_letters import a_dead_letter
@@ -72,6 +75,7 @@ from tests.support.receipts import make_receipt
 from tests.support.rpc import RPCS, WITH_A_KEY, Rpc
 from tests.support.signing import a_signing_key_id
 from tests.support.statements import csv_statement
+from tests.support.webhooks import an_endpoint, some_deliveries
 
 INVALID: Final = grpc.StatusCode.INVALID_ARGUMENT
 MISSING: Final = grpc.StatusCode.NOT_FOUND
@@ -93,6 +97,8 @@ NOW: Final = datetime.now(UTC)
 
 BANK: Final = statement_pb2.Source(kind=statement_pb2.SOURCE_KIND_RAIL, name="first-bank")
 
+SOMEWHERE: Final = "https://example.com/webhooks"
+
 STUCK: Final = "0.00007761"
 """An amount at which the primary venue cuts the line."""
 SPARE_INSTRUMENT: Final = "ETH-ZAR"
@@ -100,6 +106,9 @@ SET_TENANT: Final = "TenantAdminService/SetTenantTradingState"
 FETCH: Final = "ReconciliationAdminService/FetchStatement"
 SET_LP: Final = "LiquidityAdminService/SetLpTradingState"
 SET_INSTRUMENT: Final = "MarketAdminService/SetInstrumentTradingState"
+CREATE_ENDPOINT: Final = "WebhookService/CreateWebhookEndpoint"
+UPDATE_ENDPOINT: Final = "WebhookService/UpdateWebhookEndpoint"
+REPLAY_EVENTS: Final = "WebhookService/ReplayWebhookEvents"
 FAR_WORSE: Final = "0.00007791"
 """An amount that the primary fills at a price beyond the tolerance."""
 
@@ -174,6 +183,13 @@ class World:
     lp_settlement_id: str = ""
     other_lp_settlement_id: str = ""
     settled_lp_settlement_id: str = ""
+    endpoint_id: str = ""
+    spare_endpoint_id: str = ""
+    disabled_endpoint_id: str = ""
+    foreign_endpoint_id: str = ""
+    delivery_id: str = ""
+    held_delivery_id: str = ""
+    foreign_delivery_id: str = ""
     pending: dict[str, str] = field_of(default_factory=dict)
     rows: dict[str, tuple[int, str]] = field_of(default_factory=dict)
 
@@ -275,7 +291,22 @@ async def a_world(platform: Platform) -> World:
         (await each.events.ListEvents(event_pb.ListEventsRequest(page_size=1))).events[0].id
         for each in (client, foreign)
     ]
+    await _add_webhooks(world, foreign)
     return world
+
+
+async def _add_webhooks(world: World, foreign: Client) -> None:
+    """Endpoints to which no worker sends anything."""
+    owner = world.platform.owner
+    made = [(await an_endpoint(world.client, SOMEWHERE))[0].id for _ in range(3)]
+    world.endpoint_id, world.spare_endpoint_id, world.disabled_endpoint_id = made
+    world.delivery_id, *_ = await some_deliveries(owner, world.endpoint_id)
+    world.held_delivery_id, *_ = await some_deliveries(owner, world.disabled_endpoint_id)
+    await world.client.webhooks.DisableWebhookEndpoint(
+        webhook_pb.DisableWebhookEndpointRequest(endpoint_id=world.disabled_endpoint_id)
+    )
+    world.foreign_endpoint_id = (await an_endpoint(foreign, SOMEWHERE))[0].id
+    world.foreign_delivery_id, *_ = await some_deliveries(owner, world.foreign_endpoint_id)
 
 
 async def _add_lp_settlements(world: World) -> None:
@@ -769,6 +800,32 @@ GOOD: Final[Mapping[str, Callable[[World], Mapping[str, Any]]]] = {
         "amount": amount("1.00", "NGN"),
         "request_id": new_request_id(),
     },
+    "WebhookService/CreateWebhookEndpoint": lambda w: {
+        "url": SOMEWHERE,
+        "description": "all of it",
+        "event_types": ["trade.settled", "quote.*"],
+    },
+    "WebhookService/GetWebhookEndpoint": lambda w: {"endpoint_id": w.endpoint_id},
+    "WebhookService/ListWebhookEndpoints": lambda w: {},
+    "WebhookService/UpdateWebhookEndpoint": lambda w: {
+        "endpoint_id": w.endpoint_id,
+        "url": f"{SOMEWHERE}/2",
+    },
+    "WebhookService/DisableWebhookEndpoint": lambda w: {"endpoint_id": w.spare_endpoint_id},
+    "WebhookService/EnableWebhookEndpoint": lambda w: {"endpoint_id": w.spare_endpoint_id},
+    "WebhookService/DeleteWebhookEndpoint": lambda w: {"endpoint_id": w.spare_endpoint_id},
+    "WebhookService/RotateWebhookSecret": lambda w: {"endpoint_id": w.endpoint_id},
+    "WebhookService/SendTestEvent": lambda w: {"endpoint_id": w.endpoint_id},
+    "WebhookService/ListWebhookDeliveries": lambda w: {"endpoint_id": w.endpoint_id},
+    "WebhookService/GetWebhookDelivery": lambda w: {"delivery_id": w.delivery_id},
+    "WebhookService/ListWebhookAttempts": lambda w: {"delivery_id": w.delivery_id},
+    "WebhookService/ReplayWebhookDelivery": lambda w: {"delivery_id": w.delivery_id},
+    "WebhookService/ReplayWebhookDeliveries": lambda w: {"endpoint_id": w.endpoint_id},
+    "WebhookService/ReplayWebhookEvents": lambda w: {
+        "endpoint_id": w.endpoint_id,
+        "first_sequence": 1,
+        "last_sequence": 2,
+    },
 }
 """For each RPC, a request that succeeds."""
 
@@ -917,6 +974,8 @@ ID_FIELDS: Final = [
             "linked_break_id",
             "linked_entry_id",
             "counter_account_id",
+            "endpoint_id",
+            "delivery_id",
         ),
     )
 ]
@@ -956,6 +1015,8 @@ KINDS: Final = {
     "api_key_id": "apikey",
     "dead_letter_id": "deadletter",
     "lp_settlement_id": "lpsettlement",
+    "endpoint_id": "webhookendpoint",
+    "delivery_id": "webhookdelivery",
     "break_resolution_id": "breakresolution",
     "linked_break_id": "break",
     "linked_entry_id": "entry",
@@ -1196,6 +1257,8 @@ TEXTS: Final = {
     ("LpSettlementAdminService/ProposeLpSettlement", "lp"): 64,
     ("LpSettlementAdminService/SettleLpSettlement", "evidence"): 500,
     ("LpSettlementAdminService/SettleLpSettlement", "reference"): 64,
+    (CREATE_ENDPOINT, "description"): 200,
+    (UPDATE_ENDPOINT, "description"): 200,
 }
 
 
@@ -2293,6 +2356,76 @@ def a_statement(**fields: Any) -> Mapping[str, Any]:
     return {"content": csv_statement(NOW, NOW + timedelta(hours=1), **fields)}
 
 
+def _overlap(seconds: int) -> Change:
+    return {"overlap": Duration(seconds=seconds)}
+
+
+WEBHOOK_CASES: Final = [
+    *(
+        case(f"{why} endpoint", f"WebhookService/{name}", {"endpoint_id": id}, MISSING,
+             "WEBHOOK_ENDPOINT_NOT_FOUND")
+        for why, id in (
+            ("unknown", lambda w: an_id(WebhookEndpointId)),
+            ("another tenant's", lambda w: w.foreign_endpoint_id),
+        )
+        for name in (
+            *("GetWebhookEndpoint", "UpdateWebhookEndpoint", "DisableWebhookEndpoint"),
+            *("EnableWebhookEndpoint", "DeleteWebhookEndpoint", "RotateWebhookSecret"),
+            *("SendTestEvent", "ListWebhookDeliveries", "ReplayWebhookDeliveries"),
+            "ReplayWebhookEvents",
+        )
+    ),
+    *(
+        case(f"{why} delivery", f"WebhookService/{name}", {"delivery_id": id}, MISSING,
+             "WEBHOOK_DELIVERY_NOT_FOUND")
+        for why, id in (
+            ("unknown", lambda w: an_id(WebhookDeliveryId)),
+            ("another tenant's", lambda w: w.foreign_delivery_id),
+        )
+        for name in ("GetWebhookDelivery", "ListWebhookAttempts", "ReplayWebhookDelivery")
+    ),
+    *(
+        case(f"{why} URL", name, {"url": url}, INVALID, "WEBHOOK_URL_FORBIDDEN", "url")
+        for name in (CREATE_ENDPOINT, UPDATE_ENDPOINT)
+        for why, url in (
+            ("no", ""),
+            ("a relative", "/webhooks"),
+            ("another machine's", "http://192.168.0.1/"),
+            ("the metadata's", "http://169.254.169.254/latest/meta-data/"),
+            ("a file's", "file:///etc/passwd"),
+            ("a long", f"https://example.com/{'x' * 2_048}"),
+        )
+    ),
+    *(
+        case("an event type that is none", CREATE_ENDPOINT, {"event_types": [event_type]},
+             INVALID, "EVENT_TYPE_UNKNOWN", "event_types")
+        for event_type in ("", "*", "trade", "trade.setled", "Trade.settled", "trades.*", "x" * 99)
+    ),
+    case("too many event types", CREATE_ENDPOINT, {"event_types": ["trade.*"] * 65}, INVALID,
+         "INVALID_ARGUMENT", "event_types"),
+    *(
+        case(f"an overlap of {seconds} s", "WebhookService/RotateWebhookSecret",
+             _overlap(seconds), INVALID, "INVALID_ARGUMENT", "overlap")
+        for seconds in (-1, 0, 7 * 86_400 + 1)
+    ),
+    *(
+        case("a disabled endpoint", name, change, REFUSED, "WEBHOOK_ENDPOINT_DISABLED")
+        for name, change in (
+            *((f"WebhookService/{name}", {"endpoint_id": lambda w: w.disabled_endpoint_id})
+              for name in ("SendTestEvent", "ReplayWebhookDeliveries", "ReplayWebhookEvents")),
+            ("WebhookService/ReplayWebhookDelivery",
+             {"delivery_id": lambda w: w.held_delivery_id}),
+        )
+    ),
+    case("no first event", REPLAY_EVENTS, {"first_sequence": 0}, INVALID, "INVALID_ARGUMENT",
+         "first_sequence"),
+    case("a last before the first", REPLAY_EVENTS, {"first_sequence": 3}, INVALID,
+         "INVALID_ARGUMENT", "last_sequence"),
+    case("a state of its own", "WebhookService/ListWebhookDeliveries", {"state": 9}, INVALID,
+         "INVALID_ARGUMENT", "state"),
+]  # fmt: skip
+
+
 BREAK_CASES: Final = [
     case("no kind", IMPORT, {"source.kind": 0}, INVALID, "INVALID_ARGUMENT", "source.kind"),
     case("a kind of its own", IMPORT, {"source.kind": 7}, INVALID, "INVALID_ARGUMENT",
@@ -2351,6 +2484,7 @@ BREAK_CASES: Final = [
         *LIABILITY_CASES,
         *EVENT_CASES,
         *BREAK_CASES,
+        *WEBHOOK_CASES,
     ],
 )
 async def test_a_call_with_one_thing_wrong_is_refused(

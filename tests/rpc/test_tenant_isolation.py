@@ -38,6 +38,8 @@ from domain.ids import (
     TradeId,
     TransferId,
     TypedId,
+    WebhookDeliveryId,
+    WebhookEndpointId,
 )
 from domain.tenant.api_key import Scope
 from reli.type.v1 import amount_pb2
@@ -78,6 +80,8 @@ ID_KINDS: Final[Mapping[str, type[TypedId]]] = {
     "counter_account_id": AccountId,
     "dead_letter_id": DeadLetterId,
     "lp_settlement_id": LpSettlementId,
+    "endpoint_id": WebhookEndpointId,
+    "delivery_id": WebhookDeliveryId,
     "account_id": AccountId,
     "debit_account_id": AccountId,
     "credit_account_id": AccountId,
@@ -115,6 +119,9 @@ TEXTS: Final[Mapping[str, Callable[[], str]]] = {
     "day": lambda: "2026-03-02",
     "types": lambda: "tenant.created",
     "allowed_ip_ranges": lambda: "127.0.0.0/8",
+    "url": lambda: "https://example.com/webhooks",
+    "event_types": lambda: "trade.settled",
+    "values": lambda: "trade.*",
 }
 """A valid text for every field that is no id; a new field needs a line here."""
 
@@ -215,6 +222,8 @@ _ALL_IDS: Final[Mapping[type[TypedId], str]] = {
     DeadLetterId: "SELECT id FROM core.dead_letters WHERE source_tenant_id = $1",
     DepositId: "SELECT id FROM core.sandbox_deposits WHERE tenant_id = $1",
     EventId: "SELECT id FROM core.outbox WHERE tenant_id = $1",
+    WebhookEndpointId: "SELECT id FROM core.webhook_endpoints WHERE tenant_id = $1",
+    WebhookDeliveryId: "SELECT id FROM core.webhook_deliveries WHERE tenant_id = $1",
 }
 
 
@@ -322,6 +331,8 @@ def _ids_of(tenant: BusyTenant) -> Mapping[type[TypedId], str]:
         EntryId: tenant.entry_id,
         TransferId: tenant.transfer_id,
         EventId: tenant.event_id,
+        WebhookEndpointId: tenant.endpoint_id,
+        WebhookDeliveryId: tenant.delivery_id,
     }
 
 
@@ -400,7 +411,7 @@ def _value(field: FieldDescriptor, ids: Ids) -> Any:
     if field.type == FieldDescriptor.TYPE_BYTES:
         return PUBLIC_KEY if field.name == "public_key" else b"some bytes"
     if field.type == FieldDescriptor.TYPE_INT64:
-        return SEQUENCES[field.name]
+        return SEQUENCES.get(field.name, 7)
     if field.type == FieldDescriptor.TYPE_BOOL:
         return False
     assert field.type == FieldDescriptor.TYPE_INT32, field.full_name

@@ -20,6 +20,7 @@ from reli.tenant.v1 import tenant_pb2
 from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from reli.trade.v1 import trade_pb2
 from reli.trade.v1 import trade_service_pb2 as trade_pb
+from reli.webhook.v1 import webhook_service_pb2 as webhook_pb
 from tests.support.audit import uuid_of
 from tests.support.chain import chain_books
 from tests.support.closes import close_days
@@ -37,6 +38,7 @@ from tests.support.rate_limit import GENEROUS
 from tests.support.receipts import make_receipt
 from tests.support.signing import a_signing_key_id
 from tests.support.statements import csv_statement
+from tests.support.webhooks import some_deliveries
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class BusyTenant:
     account_id: str
     event_id: str
     request_id: str
+    endpoint_id: str
+    delivery_id: str
 
     @property
     def uuid(self) -> UUID:
@@ -142,6 +146,8 @@ async def a_busy_tenant(platform: Platform) -> BusyTenant:
     await make_receipt(platform, tenant_id, settled.id)
     await stamp_events(platform)
     told = await client.events.ListEvents(event_pb.ListEventsRequest())
+    _, endpoint = [await _an_endpoint(client, canary) for _ in range(2)]
+    delivery_id, *_ = await some_deliveries(platform.owner, endpoint, text=canary)
     return BusyTenant(
         id=tenant_id,
         client=client,
@@ -162,7 +168,22 @@ async def a_busy_tenant(platform: Platform) -> BusyTenant:
         account_id=ids[ledger_pb2.ACCOUNT_KIND_CUSTOMER],
         event_id=told.events[0].id,
         request_id=held.request_id,
+        endpoint_id=endpoint,
+        delivery_id=delivery_id,
     )
+
+
+async def _an_endpoint(client: Client, canary: str) -> str:
+    """Create an endpoint to which nobody sends anything."""
+    made = await client.webhooks.CreateWebhookEndpoint(
+        webhook_pb.CreateWebhookEndpointRequest(
+            url=f"https://example.com/{canary}", description=canary
+        )
+    )
+    await client.webhooks.DisableWebhookEndpoint(
+        webhook_pb.DisableWebhookEndpointRequest(endpoint_id=made.endpoint.id)
+    )
+    return str(made.endpoint.id)
 
 
 def _entry(

@@ -55,6 +55,7 @@ from reli.trade.v1 import trade_pb2
 from reli.trade.v1 import trade_service_pb2 as trade_pb
 from reli.trade.v1 import trade_service_pb2_grpc as trade_grpc
 from reli.type.v1 import amount_pb2, side_pb2
+from reli.webhook.v1 import webhook_service_pb2_grpc as webhook_grpc
 from tests.support.rate_limit import GENEROUS
 from tests.support.stack import PATIENT_QUOTE_BUDGET_MS
 
@@ -65,6 +66,8 @@ VENUES: Final = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta")
 
 SIGNING_KEY: Final = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 """Its seed is the bytes 0 to 31."""
+
+SEALING_KEY: Final = "Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA"
 
 
 def amount(value: str, asset: str) -> amount_pb2.Amount:
@@ -171,6 +174,7 @@ class Client:
             lp_settlement_grpc.LpSettlementAdminServiceStub(channel)
         )
         self.sandbox = self._bound(sandbox_grpc.SandboxServiceStub(channel))
+        self.webhooks = self._bound(webhook_grpc.WebhookServiceStub(channel))
 
     def _bound(self, stub: Any) -> Any:
         return _Bound(stub, self.metadata)
@@ -351,6 +355,8 @@ async def a_platform(
             lp_quote_budget_ms=lp_quote_budget_ms,
             signing_key=SIGNING_KEY,
             failed_attempts_burst=100_000,
+            sealing_keys=(SEALING_KEY,),
+            webhook_loopback=True,
         )
         secret = await ensure_operator_key(settings, home / "operator.key")
         engine = make_engine(settings.app_database_url, pool_size=20, name="test serve")
@@ -368,6 +374,7 @@ async def a_platform(
                 house_id=providers.Object(environment.house_id),
                 lp_sessions=providers.Object(lp_sessions),
                 actor=providers.Object(actor),
+                is_sandbox=providers.Object(environment.is_sandbox),
             )
             for each, actor in ((engine, "serve"), (work_engine, "work"))
         )

@@ -1,6 +1,7 @@
 """Attack a stack for some time, and look whether it goes on as if nothing had been."""
 
 import asyncio
+import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ WARM_AFTER: Final = 40
 """Connections after which memory is looked at for the first time."""
 GROWTH_BYTES_MAX: Final = 96 << 20
 """How much larger a process may be afterwards; what it keeps does not depend on how long."""
+ENCRYPTED: Final = "envoy within TLS"
 _LISTENS: Final = "0A"
 """As the kernel writes the state of a socket."""
 
@@ -47,11 +49,13 @@ async def fuzz(
     """Attack every place where the stack takes gRPC, and after each round call it honestly."""
     targets = targets_of(ready)
     processes = {name: pid_at(port) for name, port in targets.items()}
+    encryption = {ENCRYPTED: ssl.create_default_context(cafile=ready.tls_certificate)}
+    encryption[ENCRYPTED].set_alpn_protocols(["h2"])
     report, numbers = Report(), seeds(seed)
 
     async def one(name: str, number: int) -> None:
         try:
-            chosen = await attack(LOOPBACK, targets[name], number)
+            chosen = await attack(LOOPBACK, targets[name], number, encryption=encryption.get(name))
         except (OSError, TimeoutError) as error:
             report.violations.append(f"{name} takes no connection: {error!r}")
         else:
@@ -87,7 +91,8 @@ def targets_of(ready: ReadyStack) -> Mapping[str, int]:
     places = {
         "serve": ready.serve_targets[0],
         "envoy in the open": urlsplit(ready.rest_url).netloc,
-        "envoy with TLS": urlsplit(ready.tls_url).netloc,
+        "envoy's TLS": urlsplit(ready.tls_url).netloc,
+        ENCRYPTED: urlsplit(ready.tls_url).netloc,
         "envoy inside": ready.grpc_target,
     }
     return {name: int(place.rpartition(":")[2]) for name, place in places.items()}

@@ -31,6 +31,8 @@ from domain.ids import (
     TradingStateChangeId,
     TransferId,
     TypedId,
+    WebhookDeliveryId,
+    WebhookEndpointId,
 )
 from ports.audit import SHOWN, Check, Finding, Violation
 
@@ -78,6 +80,10 @@ ID_OF: Final[dict[str, type[TypedId]]] = {
     "trades": TradeId,
     "trading_state_changes": TradingStateChangeId,
     "transfers": TransferId,
+    "webhook_attempts": WebhookDeliveryId,
+    "webhook_deliveries": WebhookDeliveryId,
+    "webhook_endpoints": WebhookEndpointId,
+    "webhook_queues": WebhookEndpointId,
 }
 """What the id of a violation in a table is an id of; elsewhere it is shown as it is."""
 

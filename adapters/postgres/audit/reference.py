@@ -67,6 +67,10 @@ REFERENCES: Final = {
     ("trades", "hold_id"): "transfers",
     ("trades", "quote_id"): "quotes",
     ("unlisted_lines", "tenant_id"): "tenants",
+    ("webhook_attempts", "delivery_id"): "webhook_deliveries",
+    ("webhook_deliveries", "endpoint_id"): "webhook_endpoints",
+    ("webhook_endpoints", "tenant_id"): "tenants",
+    ("webhook_queues", "endpoint_id"): "webhook_endpoints",
 }
 """By table and column, the table whose id it is. Of tables whose other references lead to a tenant
 the tenant itself is not listed. Transfers are looked into with the books. What may name another
@@ -91,6 +95,8 @@ _ID: Final = {
     "trade_queue": "trade_id",
     "trade_transitions": "trade_id",
     "unlisted_lines": None,
+    "webhook_attempts": "delivery_id",
+    "webhook_queues": "endpoint_id",
 }
 
 

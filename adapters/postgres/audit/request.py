@@ -33,6 +33,7 @@ MAKES: Final = {
     "reli.tenant.v1.TenantAdminService/RotateTenantApiKey": "api_keys",
     "reli.tenant.v1.TenantAdminService/SetTenantTradingState": "trading_state_changes",
     "reli.trade.v1.TradeAdminService/ProposeResolution": "trade_resolutions",
+    "reli.webhook.v1.WebhookService/CreateWebhookEndpoint": "webhook_endpoints",
 }
 """The table of what an RPC makes: a new row for each request."""
 
@@ -57,13 +58,27 @@ CHANGES: Final = {
     "reli.tenant.v1.TenantAdminService/UpdateTenantTerms": "tenants",
     "reli.tenant.v1.TenantService/UpdateCurrentTenant": "tenants",
     "reli.trade.v1.TradeAdminService/ApproveResolution": "trade_resolutions",
+    "reli.webhook.v1.WebhookService/DeleteWebhookEndpoint": "webhook_endpoints",
+    "reli.webhook.v1.WebhookService/DisableWebhookEndpoint": "webhook_endpoints",
+    "reli.webhook.v1.WebhookService/EnableWebhookEndpoint": "webhook_endpoints",
+    "reli.webhook.v1.WebhookService/ReplayWebhookDeliveries": "webhook_endpoints",
+    "reli.webhook.v1.WebhookService/ReplayWebhookEvents": "webhook_endpoints",
+    "reli.webhook.v1.WebhookService/RotateWebhookSecret": "webhook_endpoints",
+    "reli.webhook.v1.WebhookService/SendTestEvent": "webhook_endpoints",
+    "reli.webhook.v1.WebhookService/UpdateWebhookEndpoint": "webhook_endpoints",
+    "reli.webhook.v1.WebhookService/ReplayWebhookDelivery": "webhook_deliveries",
     # The caller chooses the entry's id, so the same entry may be asked for under two request ids.
     "reli.ledger.v1.LedgerAdminService/CreateEntry": "entries",
 }
 """The table of what an RPC changes: several requests may change the same row."""
 
-# A tenant's id is claimed in a unit of work of the house before the tenant's own begins.
-_CLAIMS: Final = "reli.tenant.v1.TenantAdminService/CreateTenant"
+_OUTLIVES: Final = (
+    # A tenant's id is claimed in a unit of work of the house before the tenant's own begins.
+    "reli.tenant.v1.TenantAdminService/CreateTenant",
+    # A delivery is forgotten after a while.
+    "reli.webhook.v1.WebhookService/ReplayWebhookDelivery",
+)
+"""RPCs whose requests may be there without what they name."""
 
 _TABLES: Final = sorted({*MAKES.values(), *CHANGES.values()} - {"tenants"})
 
@@ -94,7 +109,8 @@ FROM asked AS a
 LEFT JOIN things AS t
     ON t.in_table = a.in_table AND t.tenant_id = a.tenant_id AND t.id = a.resource_id
 WHERE (a.resource_id IS NULL) = (a.refusal IS NULL)
-    OR (a.resource_id IS NOT NULL AND t.id IS NULL AND a.rpc <> '{_CLAIMS}')
+    OR (a.resource_id IS NOT NULL AND t.id IS NULL
+        AND a.rpc NOT IN {_OUTLIVES!r})
 UNION ALL
 SELECT '{UNIQUE.id}', tenant_id, 'requests', NULL, format('%s %s', rpc, request_id), 'one row',
     format('%s rows', count(*))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from app.usecase.call import Call
 from app.usecase.reconciliation.import_statement import ImportStatement, StatementFile
 from domain.reconciliation.period import Period, day_so_far
 from domain.reconciliation.statement import Statement, StatementFormat
@@ -33,7 +34,9 @@ class FetchStatement:
     listings: Mapping[str, StatementListing]
     lag: timedelta
 
-    async def __call__(self, lp: str, day: date, *, by: str, correlation_id: str) -> Statement:
+    async def __call__(
+        self, lp: str, day: date, *, by: str, correlation_id: str, call: Call | None = None
+    ) -> Statement:
         """Return what became of the day, as far as it can be told by now.
 
         Raises `UnknownLp`, what `StatementListing.fetch` and `ImportStatement` raise, and
@@ -43,16 +46,26 @@ class FetchStatement:
         if listing is None:
             raise UnknownLp("no such liquidity provider", lp=lp)
         period = day_so_far(day, now=self.clock.now(), lag=self.lag)
-        return await self.take_in(listing, period, by=by, correlation_id=correlation_id)
+        return await self.take_in(listing, period, by=by, correlation_id=correlation_id, call=call)
 
     async def take_in(
-        self, listing: StatementListing, period: Period, *, by: str, correlation_id: str
+        self,
+        listing: StatementListing,
+        period: Period,
+        *,
+        by: str,
+        correlation_id: str,
+        call: Call | None = None,
     ) -> Statement:
-        """Take in what a source lists of a period; raises what both halves of that raise."""
+        """Take in what a source lists of a period; raises what both halves of that raise.
+
+        `call` is who asked for it; a worker that fetches it itself has none.
+        """
         content = await listing.fetch(period, await self.market.catalogue())
         return await self.import_statement(
             self.directory.house_id,
             StatementFile(source=listing.source, format=StatementFormat.JSON, content=content),
             by=by,
             correlation_id=correlation_id,
+            call=call,
         )

@@ -729,6 +729,8 @@ BREAKS = [
                 "reconciled_accounts": "account_id",
                 "requests": "resource_id",
                 "unlisted_lines": "tenant_id",
+                "webhook_attempts": "delivery_id",
+                "webhook_queues": "endpoint_id",
                 "receipts": "trade_id",
                 "statement_balances": "statement_id",
             }.get(child, "id")

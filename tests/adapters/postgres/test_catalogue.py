@@ -32,6 +32,8 @@ from domain.trade.attempt import AttemptState
 from domain.trade.resolution import ResolutionVerdict
 from domain.trade.trade import TradeState
 from domain.trading_state import TradedKind, TradingState
+from domain.webhook.delivery import DeliveryState, Failure
+from domain.webhook.endpoint import DisabledReason, EndpointState
 from tests.support.audit import (
     REFERENCE_TABLES,
     WITHOUT_TENANT,
@@ -67,6 +69,11 @@ OTHER_POLICIES: Final = {
     "liability_heads": ("keeper", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
     "event_heads": ("sequencer", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
     **dict.fromkeys(
+        ("webhook_queues", "webhook_deliveries", "webhook_attempts"),
+        ("queue", "PERMISSIVE", "reli_work", "ALL", "true", "true"),
+    ),
+    "webhook_endpoints": ("queue", "PERMISSIVE", "reli_work", "SELECT", "true", None),
+    **dict.fromkeys(
         ("api_keys", "tenants", "trades"),
         ("directory", "PERMISSIVE", "reli_directory", "SELECT", "true", None),
     ),
@@ -98,9 +105,10 @@ MAY_DELETE: Final = {
     *(("reli_work", table) for table in ("liability_sheets", "liability_blocks")),
     *((role, "lp_tallies") for role in RUNTIME),
     ("reli_app", "seen_nonces"),
+    *(("reli_work", table) for table in ("webhook_deliveries", "webhook_attempts")),
 }
-"""A queue's row is gone once its work is done, a sheet once there are enough newer ones, a tally
-or a nonce once it is old; nothing else ever goes."""
+"""A queue's row is gone once its work is done, a sheet once there are enough newer ones, a tally,
+a nonce or what was delivered once it is old; nothing else ever goes."""
 
 MAY_UPDATE: Final = {
     *((role, table, "*") for role in RUNTIME for table in ("tenants", "customers", "api_keys")),
@@ -157,6 +165,20 @@ MAY_UPDATE: Final = {
     ),
     ("reli_work", "chain_tiles", "hashes"),
     *(("reli_work", "liability_heads", column) for column in ("checkpoint", "looked_at")),
+    *(("reli_app", table, "*") for table in ("webhook_endpoints", "webhook_queues")),
+    *(
+        ("reli_work", "webhook_endpoints", column)
+        for column in ("state", "disabled_reason", "version")
+    ),
+    ("reli_work", "webhook_queues", "*"),
+    *(
+        ("reli_app", "webhook_deliveries", column)
+        for column in ("state", "due_at", "expires_at", "failures", "ended_at")
+    ),
+    *(
+        ("reli_work", "webhook_deliveries", column)
+        for column in ("state", "due_at", "attempts", "failures", "ended_at")
+    ),
     *(
         ("reli_work", table, "*")
         for table in ("audit_heads", "event_heads", "dead_letters", *WORK_TABLES)
@@ -205,6 +227,10 @@ STORED: Final[Mapping[str, frozenset[str]]] = {
         "trading_state_changes.kind": TradedKind,
         "trading_state_changes.to_state": TradingState,
         "transfers.kind": TransferKind,
+        "webhook_attempts.failure": Failure,
+        "webhook_deliveries.state": DeliveryState,
+        "webhook_endpoints.disabled_reason": DisabledReason,
+        "webhook_endpoints.state": EndpointState,
     }.items()
 }
 

@@ -69,6 +69,10 @@ SEEN_ACROSS_TENANTS: Final = {
     ("reli_work", "entry_pages"): "the chainer takes what waits for its place, whoever's it is",
     ("reli_work", "event_heads"): "the sequencer stamps the events of all tenants set-wise",
     ("reli_work", "liability_heads"): "the keeper finds whose customers it has to look at next",
+    ("reli_work", "webhook_endpoints"): "a worker finds out where it sends what is due",
+    ("reli_work", "webhook_queues"): "a worker asks for what is due before it knows whose it is",
+    ("reli_work", "webhook_deliveries"): "deliveries are planned, sent and forgotten set-wise",
+    ("reli_work", "webhook_attempts"): "what was kept for long enough is forgotten set-wise",
     ("reli_work", "outbox"): "the relay publishes the events of all tenants in one order",
 }
 """What a policy opens on purpose, each with the reason."""
@@ -626,6 +630,8 @@ _WANTED_BY_A_CHECK: Final = {
     "late_checks": {"due_at": "2026-03-02T09:31:00Z"},
     "trading_state_changes": {"kind": "tenant", "from_state": "active", "to_state": "halted"},
     "lp_settlements": {"state": "proposed"},
+    "webhook_endpoints": {"state": "enabled", "secret": f"\\x{bytes(32).hex()}"},
+    "webhook_deliveries": {"state": "pending"},
 }
 
 _COLUMNS: Final = """

@@ -1,0 +1,1 @@
+"""Webhooks: a tenant's endpoints, and the events that are delivered to them."""
