@@ -22,7 +22,7 @@ say = @printf '\033[2m·\033[0m %s\n'
 
 BENCHMARKS := trade quote prices stuck ledger statement books events webhooks edge audit start reconciliation
 
-.PHONY: help setup proto test golden check demo up lock chaos crash fuzz clean $(BENCHMARKS:%=bench-%)
+.PHONY: help setup proto test golden check demo up lock chaos crash fuzz schemathesis clean $(BENCHMARKS:%=bench-%)
 
 help:
 	@printf '%s\n' \
@@ -49,6 +49,7 @@ help:
 	  'make bench-reconciliation  measure how long it takes to match 100,000 lines' \
 	  'make chaos        kill and cut the real processes under load; MINUTES=10 SEED=… CUSTOMERS=200 VENUES="okx valr"' \
 	  'make fuzz         send bytes of all sorts to the raw gRPC edge; MINUTES=10 SEED=…' \
+	  'make schemathesis CASES=20000 SEED=…: send over REST what its own document allows, and forbids' \
 	  'make lock         pin the newest dependencies that pyproject.toml allows' \
 	  'make clean        remove everything that make made, the local stack included'
 
@@ -128,6 +129,9 @@ chaos: setup proto
 
 fuzz: setup proto
 	@$(BIN)/python -m tests.wire_fuzz --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+schemathesis: setup proto
+	@$(BIN)/python -m tests.fuzz $(if $(CASES),--cases $(CASES)) $(if $(SEED),--seed $(SEED))
 
 # pip-tools lives apart: its own needs must not decide what the product is pinned to.
 lock:

@@ -15,6 +15,8 @@ from grpc_tools import protoc  # type: ignore[import-untyped]
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 DESCRIPTOR_SET = "reli.binpb"
+# The same with the contract's comments, from which its documentation is made.
+COMMENTED_SET = "reli_commented.binpb"
 # Envoy prints an error's details as JSON only if it knows their types.
 ERROR_DETAILS = ["google/rpc/error_details.proto", "google/rpc/status.proto"]
 
@@ -28,7 +30,8 @@ class StubsBuildHook(BuildHookInterface):  # type: ignore[type-arg]
         if version == "editable":
             return  # `gen` is on the path by way of dev-mode-dirs
         build_data["force_include"][str(gen / "reli")] = "reli"
-        build_data["force_include"][str(gen / DESCRIPTOR_SET)] = f"adapters/envoy/{DESCRIPTOR_SET}"
+        for name in (DESCRIPTOR_SET, COMMENTED_SET):
+            build_data["force_include"][str(gen / name)] = f"adapters/envoy/{name}"
 
 
 def generate(root: Path) -> Path:
@@ -50,17 +53,18 @@ def _compile(proto: Path, gen: Path) -> None:
     google_apis, well_known = _package_root("google.rpc"), _package_root("grpc_tools")
     includes = [f"-I{proto}", f"-I{google_apis}", f"-I{well_known / 'grpc_tools' / '_proto'}"]
     outputs = [f"--{kind}_out={gen}" for kind in ("python", "pyi", "grpc_python")]
-    descriptor_set = gen / DESCRIPTOR_SET
     _protoc(*includes, *outputs, *ours)
-    _protoc(
-        *includes,
-        f"--descriptor_set_out={descriptor_set}",
-        "--include_imports",
-        *ours,
-        *ERROR_DETAILS,
-    )
+    for name, *options in ((DESCRIPTOR_SET,), (COMMENTED_SET, "--include_source_info")):
+        _protoc(
+            *includes,
+            f"--descriptor_set_out={gen / name}",
+            "--include_imports",
+            *options,
+            *ours,
+            *ERROR_DETAILS,
+        )
     # buf resolves imports only inside its workspace, and never over the network here.
-    for file in FileDescriptorSet.FromString(descriptor_set.read_bytes()).file:
+    for file in FileDescriptorSet.FromString((gen / DESCRIPTOR_SET).read_bytes()).file:
         if file.name.startswith("google/") and not file.name.startswith("google/protobuf/"):
             target = gen / "googleapis" / file.name
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -247,6 +247,22 @@ def demo(
 
 
 @cli.command()
+def openapi(
+    operator: Annotated[
+        bool, typer.Option("--operator", help="What operators may call, not what partners may.")
+    ] = False,
+) -> None:
+    """Print the REST face as an OpenAPI 3.1 document."""
+    import json
+
+    from adapters.envoy.descriptor import commented_set_path
+    from adapters.openapi.document import openapi_document
+
+    document = openapi_document(commented_set_path().read_bytes(), for_operators=operator)
+    screen.print(json.dumps(document, indent=2, ensure_ascii=False), markup=False)
+
+
+@cli.command()
 def audit(
     venue_books: Annotated[
         list[str] | None,
@@ -339,6 +355,7 @@ def _announce(ready: "ReadyStack", *, as_json: bool) -> None:
     screen.print(
         f"\n[bold]Reli is up.[/] Ctrl-C stops it.\n\n"
         f"  REST          {ready.rest_url}\n"
+        f"  docs          {ready.rest_url}/docs\n"
         f"  gRPC          {ready.grpc_target}\n"
         f"  both by TLS   {ready.tls_url}\n"
         f"  operator key  {ready.operator_key}\n"

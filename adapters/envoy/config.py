@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from adapters.envoy.access_log import access_log, failures_log, trace_id_filter
 from adapters.envoy.cors import cors_filter, cors_policy, preflight_match
+from adapters.envoy.documents import DOCUMENT_BYTES_MAX, Document, document_routes
 from adapters.envoy.public_api import PublicApi, RestPath
 from adapters.envoy.refusals import local_reply_config
 from adapters.envoy.tls import Tls, transport_socket
@@ -38,6 +39,9 @@ _BODY_METHODS: Final = frozenset({"PATCH", "POST", "PUT"})
 # Names that mean something behind the front door; nobody outside may say them.
 _INTERNAL_HEADER_PREFIXES: Final = ("x-envoy-", "x-forwarded-", "x-reli-")
 _INTERNAL_HEADERS: Final = ("forwarded", "x-real-ip", "x-request-id", "x-tenant-id")
+# HTTP allows more in a header's name than gRPC does, and reads nothing into it; gRPC decodes what
+# these hold. The app's transport would fail the call before our code sees it.
+_NOT_FOR_GRPC: Final = r".*[^0-9a-z:._-].*|.+-bin|grpc-previous-rpc-attempts"
 # Whom we saw at the other end; an API key may be good for some addresses only.
 _CLIENT_ADDRESS: Final = "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"
 # The transport's remarks about the call we made of a REST request.
@@ -70,6 +74,7 @@ class Edge:
     admin_port: int
     upstream_ports: tuple[int, ...]
     descriptor_set: bytes
+    documents: tuple[Document, ...] = ()
     rest_timeout_ms: int = 5_000
     tls: Tls | None = None
     cors_origins: tuple[str, ...] = ()
@@ -108,6 +113,10 @@ def _public_manager(api: PublicApi, edge: Edge, *, is_tls: bool = False) -> dict
     routes: list[dict[str, Any]] = [
         _TWO_HOSTS_ROUTE,
         *([_preflight_route(edge)] if edge.cors_origins else []),
+        *(
+            route | {"typed_per_filter_config": {_TRANSCODER: _SWITCHED_OFF}}
+            for route in document_routes(edge.documents)
+        ),
         *(_grpc_route({"path": stream}, f"{_STREAM_MS_MAX // 1000}s") for stream in api.streams),
         *(_grpc_route({"prefix": f"/{name}/"}, _GRPC_TIMEOUT_MAX) for name in api.services),
         # In this order, so that a path that fits two templates is refused only if neither takes it.
@@ -180,6 +189,7 @@ def _manager(
         local_reply_config=local_reply_config(),
         route_config={
             "virtual_hosts": [{"name": name, "domains": ["*"], "routes": routes}],
+            "max_direct_response_body_size_bytes": DOCUMENT_BYTES_MAX,
             "request_headers_to_add": [
                 _told("x-reli-client-address", _CLIENT_ADDRESS),
                 _told("x-reli-listener", name),
@@ -379,6 +389,7 @@ def _strip_internal_headers() -> dict[str, Any]:
                 {"remove_on_match": {"key_matcher": {"prefix": prefix, "ignore_case": True}}}
                 for prefix in _INTERNAL_HEADER_PREFIXES
             ),
+            {"remove_on_match": {"key_matcher": {"safe_regex": {"regex": _NOT_FOR_GRPC}}}},
         ],
     )
 

@@ -9,7 +9,15 @@ import asyncio
 import logging
 import re
 from asyncio import FIRST_COMPLETED
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Mapping,
+    Sequence,
+)
 from contextlib import suppress
 from contextvars import Context as ContextVars
 from contextvars import copy_context
@@ -62,6 +70,7 @@ from domain.tenant.errors import (
 from domain.tenant.ip_range import IpAddress, is_in_any
 from domain.tenant.rate_limit import CostClass
 from ports.ids import IdSource
+from ports.request import RequestIdMismatch
 from ports.secrets import SecretSource
 from ports.tenant import Credential, CredentialStore
 
@@ -259,9 +268,9 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         scope = scope_of(method)
 
         async def authenticate(context: Context) -> None:
-            metadata = dict(context.invocation_metadata())
-            address = partial(client_address, context, metadata, self._front_doors)
-            CALLER.set(await self._caller(method, scope, metadata, address))
+            sent = context.invocation_metadata()
+            address = partial(client_address, context, dict(sent), self._front_doors)
+            CALLER.set(await self._caller(method, scope, sent, address))
 
         return authenticate
 
@@ -309,8 +318,9 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             raise refusal
 
     async def _caller(
-        self, method: str, scope: Scope, metadata: dict[str, Any], address: Address
+        self, method: str, scope: Scope, sent: Sequence[tuple[str, Any]], address: Address
     ) -> Caller:
+        metadata = dict(sent)
         credential = await self._credential(metadata.get("authorization", ""), address)
         if credential.allowed_ip_ranges:
             _require_address(credential, address())
@@ -326,7 +336,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             api_key_id=credential.api_key_id,
             scopes=credential.scopes,
             rpc=method,
-            idempotency_key=metadata.get("idempotency-key", ""),
+            idempotency_key=_idempotency_key(sent),
             correlation_id=_correlation_id(metadata) or str(self._ids.new(CallId)),
         )
 
@@ -407,6 +417,14 @@ def _require_service(credential: Credential, method: str, metadata: dict[str, An
         )
     if method not in credential.methods:
         raise ApiKeyMethodRefused("the method is none of the service token's", method=method)
+
+
+def _idempotency_key(sent: Sequence[tuple[str, Any]]) -> str:
+    """Return the header of that name, or an empty text; of two that differ neither is meant."""
+    keys = {value for name, value in sent if name == "idempotency-key"}
+    if len(keys) > 1:
+        raise RequestIdMismatch("there are two Idempotency-Key headers", field="request_id")
+    return keys.pop() if keys else ""
 
 
 async def _let_in(_context: Context) -> None:

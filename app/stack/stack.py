@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Final, Self
 
 from adapters.envoy.config import Edge
-from adapters.envoy.descriptor import descriptor_set_path
+from adapters.envoy.descriptor import commented_set_path, descriptor_set_path
 from adapters.envoy.tls import Tls
+from adapters.openapi.site import write_site
 from app.database_url import APP_ROLE, WORK_ROLE, role_url
 from app.stack.certificate import ensure_certificate
 from app.stack.envoy import EnvoyServer
@@ -188,6 +189,7 @@ class Stack:
                 admin_port=admin_port,
                 upstream_ports=serve_ports,
                 descriptor_set=descriptor_set_path().read_bytes(),
+                documents=write_site(self._home / "docs", commented_set_path().read_bytes()),
                 tls=Tls(port=tls_port, certificate=certificate, key=key),
                 cors_origins=self._options.cors_origins,
             ),

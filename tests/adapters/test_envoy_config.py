@@ -13,6 +13,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from adapters.envoy.config import Edge, bootstrap
 from adapters.envoy.descriptor import descriptor_set_path
+from adapters.envoy.documents import Document
 from adapters.envoy.public_api import PublicApi, RestPath
 from adapters.envoy.refusals import REFUSALS, local_reply_config
 from adapters.envoy.tls import Tls
@@ -49,10 +50,10 @@ def managers(edge: Edge = ENCRYPTED) -> dict[str, dict[str, Any]]:
     return found
 
 
-def public_routes() -> list[dict[str, Any]]:
+def public_routes(edge: Edge = EDGE) -> list[dict[str, Any]]:
     [public] = (
         listener
-        for listener in bootstrap(EDGE)["static_resources"]["listeners"]
+        for listener in bootstrap(edge)["static_resources"]["listeners"]
         if listener["name"] == "public"
     )
     [routes] = nodes(public, "routes")
@@ -144,7 +145,7 @@ def test_an_internal_header_is_stripped_on_every_listener(header: str) -> None:
     for listener in bootstrap(EDGE)["static_resources"]["listeners"]:
         [extensions] = nodes(listener, "early_header_mutation_extensions")
         removed = list(nodes(extensions, "remove"))
-        prefixes = [matcher["prefix"] for matcher in nodes(extensions, "key_matcher")]
+        prefixes = list(nodes([*nodes(extensions, "key_matcher")], "prefix"))
 
         assert header in removed
         assert set(prefixes) == {"x-envoy-", "x-forwarded-", "x-reli-"}
@@ -272,6 +273,30 @@ def test_no_page_may_call_unless_it_is_listed() -> None:
     [policy] = nodes(bootstrap(replace(EDGE, cors_origins=("https://a.example",))), "reli.cors")
     assert policy["allow_origin_string_match"] == [{"exact": "https://a.example"}]
     assert "allow_credentials" not in policy
+
+
+@pytest.mark.parametrize("foreign", ["x-a!b", "x|y", "trace-bin", "grpc-previous-rpc-attempts"])
+@pytest.mark.parametrize("header", [":path", "authorization", "x-b3-traceid", "grpc-timeout"])
+def test_what_grpc_cannot_carry_is_stripped_and_nothing_else(foreign: str, header: str) -> None:
+    for listener in bootstrap(EDGE)["static_resources"]["listeners"]:
+        [extensions] = nodes(listener, "early_header_mutation_extensions")
+        [pattern] = nodes([*nodes(extensions, "key_matcher")], "regex")
+
+        assert re.fullmatch(pattern, foreign)
+        assert not re.fullmatch(pattern, header)
+
+
+def test_a_document_is_handed_out_without_the_app(tmp_path: Path) -> None:
+    document = Document(path="/docs", media_type="text/html", file=tmp_path / "docs.html")
+
+    [route] = (
+        route
+        for route in public_routes(replace(EDGE, documents=(document,)))
+        if route["match"].get("path") == document.path
+    )
+
+    assert route["direct_response"]["body"] == {"filename": str(document.file)}
+    assert "route" not in route
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,15 @@
 """Reasons: every refusal has one stable name, known to partners, for ever."""
 
-import importlib
-import pkgutil
 import re
-from types import ModuleType
 
 import pytest
 from google.rpc.code_pb2 import Code
 
-import app
-import domain
-import ports
 from adapters.envoy.refusals import REFUSALS, Refusal
 from app.rpc.errors import CODE, code_of
-from domain.errors import RETRY_OF_KIND, DomainError, Kind, all_errors
+from domain.errors import RETRY_OF_KIND, DomainError, Kind
 from reli.error.v1 import error_reason_pb2
+from tests.support.errors import ERRORS
 from tests.support.golden import GOLDEN, REWRITES, ROOT, assert_golden
 
 REGISTRY = GOLDEN / "error_reasons.txt"
@@ -34,20 +29,6 @@ CODE_OF_KIND = {
 }
 
 
-def _import_all(*packages: ModuleType) -> None:
-    for package in packages:
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if not module.name.endswith("__main__"):  # which would start the program
-                importlib.import_module(module.name)
-
-
-_import_all(domain, ports, app)
-# Classes that tests make up are no reasons of ours.
-ERRORS = [
-    error
-    for error in all_errors()
-    if error.__module__.split(".")[0] in {"domain", "ports", "adapters", "app"}
-]
 NUMBERS = {
     name.removeprefix(PREFIX): number
     for name, number in error_reason_pb2.ErrorReason.items()

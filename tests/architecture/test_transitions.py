@@ -1,6 +1,7 @@
 """States: one table per life cycle, which the API, the database and `docs/states.md` follow."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from domain.dead_letter import TRANSITIONS as LETTER_TRANSITIONS
 from domain.dead_letter import DeadLetterState
+from domain.ids import AccountId, ApiKeyId, BreakId, BreakResolutionId, EntryId, TransferId
 from domain.ledger.account import AccountKind
 from domain.ledger.entry import EntrySource
 from domain.ledger.transfer import TransferKind
@@ -16,6 +18,8 @@ from domain.liquidity.circuit import CircuitState
 from domain.liquidity.lp_settlement import TRANSITIONS as LP_SETTLEMENT_TRANSITIONS
 from domain.liquidity.lp_settlement import LpSettlementState
 from domain.quote.quote import LpVerdict, QuoteState
+from domain.reconciliation.break_ import BreakState
+from domain.reconciliation.resolution import Adjustment, BreakResolution, ResolutionKind
 from domain.routing import RoutingRule
 from domain.side import Side
 from domain.tenant.api_key import Scope
@@ -43,6 +47,7 @@ from reli.tenant.v1 import tenant_pb2
 from reli.trade.v1 import trade_pb2
 from reli.type.v1 import routing_pb2, side_pb2, trading_state_pb2
 from reli.webhook.v1 import webhook_pb2
+from tests.support.builders import NOW, a_break, a_quote, an_id
 from tests.support.golden import ROOT, assert_golden
 
 DOCUMENT = ROOT / "docs" / "states.md"
@@ -65,6 +70,20 @@ ATTEMPT: Mapping[StrEnum, str] = {
     AttemptState.ABSENT: "The LP has no such order, by its own word or two operators'. Looked at"
     " again; a fill that then shows is a break, and the house's.",
     AttemptState.UNKNOWN: "The LP may have executed. Asked again and again, then a person looks.",
+}
+
+QUOTE: Mapping[StrEnum, str] = {
+    QuoteState.OPEN: "A promise; nothing is held.",
+    QuoteState.ACCEPTED: "There is a trade, which has a life of its own. The end.",
+    QuoteState.CANCELED: "Withdrawn. The end.",
+    QuoteState.EXPIRED: "How an open quote reads once its time is over. The end.",
+}
+
+BREAK: Mapping[StrEnum, str] = {
+    BreakState.OPEN: "Somebody is to explain it; only the note and its owner change.",
+    BreakState.PROPOSED: "An adjustment waits for a second key; a link, a match or another"
+    " proposal may take its place.",
+    BreakState.RESOLVED: "Explained. The end.",
 }
 
 TENANT: Mapping[StrEnum, str] = {
@@ -172,6 +191,8 @@ def test_an_enum_of_the_api_has_the_values_of_the_domain(
 
 def test_every_state_is_explained() -> None:
     for states, lines in [
+        (QuoteState, QUOTE),
+        (BreakState, BREAK),
         (TradeState, TRADE),
         (AttemptState, ATTEMPT),
         (TenantState, TENANT),
@@ -211,6 +232,7 @@ def document() -> str:
                 "Written by `make golden` from the tables in `domain/`; every other pair of state"
                 " and action is refused.",
                 "",
+                *_life("Quote", QUOTE, _life_of_a_quote(), first=QuoteState.OPEN),
                 *_life("Trade", TRADE, TRADE_TRANSITIONS, first=TradeState.PENDING),
                 "What partners see:",
                 "",
@@ -250,6 +272,7 @@ def document() -> str:
                     LP_SETTLEMENT_TRANSITIONS,
                     first=LpSettlementState.PROPOSED,
                 ),
+                *_life("Break", BREAK, _life_of_a_break(), first=BreakState.OPEN),
                 *_life(
                     "Webhook endpoint", ENDPOINT, ENDPOINT_TRANSITIONS, first=EndpointState.ENABLED
                 ),
@@ -260,6 +283,49 @@ def document() -> str:
         ).rstrip("\n")
         + "\n"
     )
+
+
+def _life_of_a_quote() -> Mapping[tuple[QuoteState, str], QuoteState]:
+    """Return what an open quote becomes; it has no table, since expiring is only read."""
+    quote = a_quote()
+    return {
+        (QuoteState.OPEN, "accept"): quote.accept(now=NOW).state,
+        (QuoteState.OPEN, "cancel"): quote.cancel(now=NOW).state,
+        (QuoteState.OPEN, "its time is over"): quote.state_at(quote.expires_at),
+    }
+
+
+def _life_of_a_break() -> Mapping[tuple[BreakState, str], BreakState]:
+    """Return what its resolutions make of a break, whose state is read from the latest."""
+    adjustment = BreakResolution(
+        id=an_id(BreakResolutionId),
+        break_id=an_id(BreakId),
+        kind=ResolutionKind.ADJUSTMENT,
+        proposed_by=an_id(ApiKeyId),
+        proposed_at=NOW,
+        adjustment=Adjustment(counter_account_id=an_id(AccountId)),
+    )
+    link = replace(
+        adjustment,
+        kind=ResolutionKind.LINK,
+        adjustment=None,
+        linked_entry_id=an_id(EntryId),
+    )
+    match = replace(link, kind=ResolutionKind.MATCH, linked_entry_id=None, proposed_by=None)
+    approved = adjustment.approve(
+        by=an_id(ApiKeyId), now=NOW, entry_id=an_id(EntryId), transfer_id=an_id(TransferId)
+    )
+    bare = a_break()
+    steps = {
+        (BreakState.OPEN, "propose an adjustment"): adjustment,
+        (BreakState.OPEN, "link"): link,
+        (BreakState.OPEN, "match"): match,
+        (BreakState.PROPOSED, "propose another"): adjustment,
+        (BreakState.PROPOSED, "approve"): approved,
+        (BreakState.PROPOSED, "link"): link,
+        (BreakState.PROPOSED, "match"): match,
+    }
+    return {step: replace(bare, resolution=made).state for step, made in steps.items()}
 
 
 def _life(

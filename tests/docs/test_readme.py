@@ -2,10 +2,8 @@
 
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,50 +16,10 @@ from app.settings import Settings
 from app.stack.stack import ReadyStack
 from domain.errors import Retry
 from tests.support.golden import ROOT
+from tests.support.pages import NOT_RUN, Page, assert_printed_in_bash, run
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-NOT_RUN = "not-run"
-"""In the info string of a block that starts the stack or runs these very tests."""
-
-_BLOCK = re.compile(r"^```(.*)\n((?:.*\n)*?)```\n", re.MULTILINE)
-_BETWEEN_BLOCKS = "\x1e"
-
-
-@dataclass(frozen=True)
-class Block:
-    """Code and, where a `text` block follows at once, what it prints."""
-
-    language: str
-    code: str
-    output: str | None
-
-
-def _blocks() -> Iterator[Block]:
-    found = list(_BLOCK.finditer(README))
-    for match, follower in zip(found, [*found[1:], None], strict=True):
-        output = None
-        if follower and follower.start() == match.end() and follower[1] == "text":
-            output = follower[2]
-        yield Block(language=match[1], code=match[2], output=output)
-
-
-def _blocks_in(language: str) -> list[Block]:
-    return [block for block in _blocks() if block.language == language]
-
-
-def _run(argv: list[str], script: str, directory: Path) -> str:
-    """Return what the script prints."""
-    result = subprocess.run(
-        argv,
-        input=script,
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
+PAGE = Page("README.md")
+README = PAGE.text
 
 
 @pytest.fixture
@@ -72,44 +30,37 @@ def beside_the_stack(running_stack: ReadyStack, tmp_path: Path) -> Path:
 
 
 def test_only_what_starts_the_stack_is_not_run() -> None:
-    skipped = "".join(block.code for block in _blocks_in(f"bash {NOT_RUN}"))
+    skipped = "".join(block.code for block in PAGE.blocks_in(f"bash {NOT_RUN}"))
 
     assert re.findall(r"make \w+", skipped) == ["make demo", "make test", "make setup"]
-    assert {block.language for block in _blocks()} == {
+    assert {block.language for block in PAGE.blocks()} == {
         *("bash", f"bash {NOT_RUN}", "python", "json", "text"),
     }
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the walk-through is told with curl")
 def test_the_curl_walk_through_works_as_pasted(beside_the_stack: Path) -> None:
-    blocks = _blocks_in("bash")
-    script = f"printf '{_BETWEEN_BLOCKS}'\n".join(block.code for block in blocks)
+    blocks = PAGE.blocks_in("bash")
 
-    printed = _run(["bash", "-euo", "pipefail"], script, beside_the_stack)
-
-    outputs = printed.split(_BETWEEN_BLOCKS)
-    assert len(outputs) == len(blocks) > 5
-    for block, output in zip(blocks, outputs, strict=True):
-        assert block.output in (None, output)
+    assert len(blocks) > 5
+    assert_printed_in_bash(blocks, beside_the_stack)
 
 
 def test_the_python_walk_through_works_as_pasted(beside_the_stack: Path) -> None:
-    (block,) = _blocks_in("python")
+    (block,) = PAGE.blocks_in("python")
 
-    printed = _run([sys.executable, "-i", "-q"], block.code, beside_the_stack)
+    printed = run([sys.executable, "-i", "-q"], block.code, beside_the_stack)
 
     assert block.output == printed
 
 
 def test_every_link_leads_somewhere() -> None:
-    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
-
-    assert len(links) > 5
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    assert len(PAGE.links) > 5
+    assert PAGE.dead_links == []
 
 
 def test_the_map_shows_every_folder_that_there_is() -> None:
-    lines = next(block.code for block in _blocks_in("text") if "domain/" in block.code)
+    lines = next(block.code for block in PAGE.blocks_in("text") if "domain/" in block.code)
     drawn = {line.split()[0].partition("<")[0].strip("/") for line in lines.splitlines()}
     packages = {
         str(init.parent.relative_to(ROOT))

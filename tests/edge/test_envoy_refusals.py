@@ -281,6 +281,19 @@ async def test_a_client_cannot_speak_as_one_of_us(
         assert received.headers.get(name.lower()) != value
 
 
+async def test_a_header_that_grpc_cannot_carry_does_not_fail_the_call(
+    rest: aiohttp.ClientSession, app: StandInApp
+) -> None:
+    foreign = {"x-a!b": "1", "x|y": "2", "x-c-bin": "no base64", "grpc-previous-rpc-attempts": "x"}
+
+    async with rest.get(LIST, headers=foreign | {"x-plain": "kept"}) as response:
+        assert response.status == 200
+
+    [received] = app.calls
+    assert received.headers["x-plain"] == "kept"
+    assert not foreign.keys() & received.headers.keys()
+
+
 async def test_rest_answers_do_not_speak_grpc(rest: aiohttp.ClientSession) -> None:
     async with rest.get(LIST) as response:
         assert not [name for name in response.headers if name.lower().startswith("grpc-")]

@@ -15,11 +15,15 @@ from uuid import UUID, uuid4
 
 import grpc
 import pytest
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from adapters.envoy.descriptor import commented_set_path
+from adapters.openapi.contract import Contract
+from adapters.openapi.limits import number_limits, text_limits
 from domain.errors import Retry
 from domain.ids import (
     AccountId,
@@ -1186,6 +1190,19 @@ async def test_field_and_header_of_a_request_id_must_match(world: World, name: s
             changed(world, name, {"request_id": "one"}),
             Expected(code=INVALID, reason="REQUEST_ID_MISMATCH", field="request_id"),
             [*key_of(world, RPCS[name]), ("idempotency-key", "two")],
+        )
+
+
+async def test_of_two_headers_that_differ_neither_is_meant(world: World) -> None:
+    header = [*key_of(world, RPCS[DEPOSIT]), ("idempotency-key", "a"), ("idempotency-key", "b")]
+
+    async with leaving(world, NOTHING):
+        await assert_refused(
+            world,
+            RPCS[DEPOSIT],
+            changed(world, DEPOSIT, {"request_id": ""}),
+            Expected(code=INVALID, reason="REQUEST_ID_MISMATCH", field="request_id"),
+            header,
         )
 
 
@@ -2495,6 +2512,51 @@ async def test_whose_account_is_in_no_sheet_yet_is_told_to_wait(world: World, na
     assert refusal.metadata["asset"] == "KES"
 
 
+# What the contract says of fields is what is held to.
+
+REQUIRED_BY_ANOTHER_FIELD: Final = {
+    ("ProposeResolution", "venue_order_id"),
+    ("CreateRequestSigningKey", "public_key"),
+}
+"""Asked for only where the verdict says executed, the algorithm Ed25519."""
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_A_KEY if RPCS[name].required_fields])
+async def test_what_the_contract_requires_is_refused_when_it_is_left_out(
+    world: World, name: str
+) -> None:
+    async with leaving(world, NOTHING):
+        for fields in RPCS[name].required_fields:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await world.call(name, changed(world, name, dict.fromkeys(fields)))
+            assert refusal_of(caught.value).code is INVALID, fields
+
+
+CONTRACT: Final = Contract.read(commented_set_path().read_bytes())
+
+
+def beyond_limits(rpc: Rpc) -> Iterator[tuple[str, Any]]:
+    """Yield each field whose comment tells a limit, with a value beyond it."""
+    for field in CONTRACT.messages[rpc.descriptor.input_type.full_name].fields:
+        if field.type == FieldDescriptor.TYPE_STRING and not field.is_repeated:
+            limits = text_limits(field.name, field.comment, is_required=field.is_required)
+            if "maxLength" in limits:
+                yield field.name, "a" * (limits["maxLength"] + 1)
+        elif field.type == FieldDescriptor.TYPE_INT32:
+            for name, value in number_limits(field.name, field.comment).items():
+                yield field.name, value + (1 if name == "maximum" else -1)
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_A_KEY if [*beyond_limits(RPCS[name])]])
+async def test_a_limit_that_the_contract_tells_is_held(world: World, name: str) -> None:
+    async with leaving(world, NOTHING):
+        for field, value in beyond_limits(RPCS[name]):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await world.call(name, changed(world, name, {field: value}))
+            refusal = refusal_of(caught.value)
+            assert (refusal.code, refusal.metadata["field"]) == (INVALID, field)
+
+
 # Who calls.
 
 NO_KEYS: Final = [
@@ -2654,3 +2716,24 @@ async def test_the_unchanged_calls_succeed(platform: Platform) -> None:
     assert sorted(map(tuple, recorded)) == sorted(
         (rpc.path.removeprefix("/"), "") for rpc in RPCS.values() if rpc.changes_something
     )
+
+
+async def test_what_is_refused_when_it_is_left_out_the_contract_requires(
+    platform: Platform,
+) -> None:
+    fresh = await a_world(platform)
+    unmarked = []
+    for name, rpc in RPCS.items():
+        request = changed(fresh, name, {})
+        for field, _ in request.ListFields():
+            if {field.name} in rpc.required_fields or field.containing_oneof:
+                continue
+            if field.name == "request_id":  # which may be a header instead
+                continue
+            try:
+                await fresh.call(name, changed(fresh, name, {field.name: None}))
+            except grpc.aio.AioRpcError as error:
+                if refusal_of(error).metadata.get("field") == field.name:
+                    unmarked.append((rpc.descriptor.name, field.name))
+
+    assert set(unmarked) - REQUIRED_BY_ANOTHER_FIELD == set(), "mark them REQUIRED in the contract"

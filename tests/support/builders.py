@@ -12,6 +12,7 @@ from domain.ids import (
     AccountId,
     ApiKeyId,
     AttemptId,
+    BreakId,
     CustomerId,
     EntryId,
     LpId,
@@ -31,6 +32,7 @@ from domain.liquidity.lp import Lp
 from domain.party import Party
 from domain.quote.pricing import Rates, Terms, price
 from domain.quote.quote import Quote
+from domain.reconciliation.break_ import Break, BreakKind, LateFill
 from domain.routing import LpRecord
 from domain.side import Side
 from domain.trade.attempt import Attempt, AttemptState
@@ -288,4 +290,30 @@ def an_lp(
         circuit=Circuit(state=circuit, since=NOW, window_began_at=NOW),
         trading_state=trading_state,
         record=record or LpRecord(),
+    )
+
+
+def a_late_fill(side: Side = Side.BUY) -> LateFill:
+    return LateFill(
+        attempt=1,
+        attempt_id=an_id(AttemptId),
+        lp="alpha",
+        side=side,
+        venue_order_id="alpha-1",
+        base=btc("0.01000000"),
+        quote=ngn("1500000.00"),
+    )
+
+
+def a_break() -> Break:
+    fill = a_late_fill()
+    return Break(
+        id=an_id(BreakId),
+        tenant_id=an_id(TenantId),
+        kind=BreakKind.LATE_FILL,
+        trade_id=an_id(TradeId),
+        amount=fill.quote,
+        detail="alpha executed after all",
+        raised_at=NOW,
+        late_fill=fill,
     )

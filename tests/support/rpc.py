@@ -1,12 +1,13 @@
 """Every RPC as its descriptor tells it, and async servicers for a test library that knows none."""
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import grpc
-from google.api import annotations_pb2
+from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -51,9 +52,36 @@ class Rpc:
     @property
     def has_route(self) -> bool:
         """Say whether it can be called over REST too."""
+        return bool(self.route)
+
+    @property
+    def route(self) -> str:
+        """The path of its REST form, or empty."""
         options: Any = self.descriptor.GetOptions()
         http: Any = annotations_pb2.http
-        return bool(options.HasExtension(http))
+        rule = options.Extensions[http]
+        verb = rule.WhichOneof("pattern")
+        return getattr(rule, verb) if verb else ""
+
+    @property
+    def required_fields(self) -> list[set[str]]:
+        """What a request must have: of each set a field.
+
+        What the contract marks, what stands in the path, and one of those that exclude each other.
+        """
+        behavior: Any = field_behavior_pb2.field_behavior
+        marked = {
+            field.name
+            for field in self.descriptor.input_type.fields
+            if field_behavior_pb2.REQUIRED in cast("Any", field.GetOptions()).Extensions[behavior]
+        }
+        alternatives = [
+            {field.name for field in group.fields}
+            for group in self.descriptor.input_type.oneofs
+            if not group.name.startswith("_")  # made for an optional field
+        ]
+        in_path = set(re.findall(r"{(\w+)}", self.route))
+        return [*({name} for name in sorted(marked | in_path)), *alternatives]
 
     @property
     def is_for_operators(self) -> bool:

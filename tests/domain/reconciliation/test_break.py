@@ -4,36 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from domain.ids import AttemptId, BreakId, TenantId, TradeId
-from domain.reconciliation.break_ import Break, BreakKind, LateFill
+from domain.reconciliation.break_ import BreakKind
 from domain.side import Side
-from tests.support.builders import NOW, an_id, btc, ngn
-
-
-def a_late_fill(side: Side = Side.BUY) -> LateFill:
-    return LateFill(
-        attempt=1,
-        attempt_id=an_id(AttemptId),
-        lp="alpha",
-        side=side,
-        venue_order_id="alpha-1",
-        base=btc("0.01000000"),
-        quote=ngn("1500000.00"),
-    )
-
-
-def a_break() -> Break:
-    fill = a_late_fill()
-    return Break(
-        id=an_id(BreakId),
-        tenant_id=an_id(TenantId),
-        kind=BreakKind.LATE_FILL,
-        trade_id=an_id(TradeId),
-        amount=fill.quote,
-        detail="alpha executed after all",
-        raised_at=NOW,
-        late_fill=fill,
-    )
+from tests.support.builders import a_break, a_late_fill, btc, ngn
 
 
 def test_bought_late_the_house_has_the_base_and_owes_the_quote() -> None:

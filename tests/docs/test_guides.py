@@ -1,0 +1,110 @@
+"""The guides are true: what they show is run as pasted, against the whole stack."""
+
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import aiohttp
+import pytest
+
+from adapters.envoy.config import Edge, bootstrap
+from adapters.envoy.descriptor import descriptor_set_path
+from app.rpc.stream import STREAMS_OF_A_TENANT
+from app.stack.stack import ReadyStack
+from domain.ledger.entry import MAX_TRANSFERS
+from ports.page import MAX_PAGE_SIZE
+from tests.support.golden import ROOT
+from tests.support.pages import NOT_RUN, Page, assert_printed_in_bash, run
+
+PAGES: Final = [
+    Page(str(path.relative_to(ROOT)))
+    for path in [
+        *sorted((ROOT / "docs" / "guides").glob("*.md")),
+        ROOT / "docs" / "versioning.md",
+        ROOT / "docs" / "errors.md",
+    ]
+]
+WITH_CURL: Final = [page for page in PAGES if page.blocks_in("bash")]
+WITH_PYTHON: Final = [page for page in PAGES if page.blocks_in("python")]
+
+
+def name(page: object) -> str:
+    return Path(page.path).stem if isinstance(page, Page) else str(page)
+
+
+@pytest.fixture
+async def env(running_stack: ReadyStack) -> Mapping[str, str]:
+    """What a partner has been given: addresses, and a key of a tenant of his own."""
+    operator = {"authorization": f"Bearer {running_stack.operator_key}"}
+    async with aiohttp.ClientSession(running_stack.rest_url, headers=operator) as session:
+        body = {"slug": f"savanna-{uuid4().hex[:8]}", "display_name": "Savanna Pay"}
+        async with session.post("/v1/tenants", json=body) as response:
+            tenant = (await response.json())["tenant"]["id"]
+        async with session.post(
+            f"/v1/tenants/{tenant}/apiKeys", json={"name": "guide"}
+        ) as response:
+            key = (await response.json())["secret"]
+    return {
+        **os.environ,
+        "PYTHONPATH": str(ROOT / "gen"),
+        "REST": running_stack.rest_url,
+        "GRPC": running_stack.grpc_target,
+        "KEY": key,
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_block_is_run_and_every_link_leads_somewhere(page: Page) -> None:
+    run_or_shown = {"bash", f"bash {NOT_RUN}", "python", "text"}
+
+    assert {block.language for block in page.blocks()} <= run_or_shown
+    assert page.dead_links == []
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="these guides are told with curl")
+@pytest.mark.parametrize("page", WITH_CURL, ids=name)
+def test_a_guide_with_curl_works_as_pasted(
+    page: Page, env: Mapping[str, str], tmp_path: Path
+) -> None:
+    assert_printed_in_bash(page.blocks_in("bash"), tmp_path, env)
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=name)
+def test_a_guide_in_python_works_as_pasted(
+    page: Page, env: Mapping[str, str], tmp_path: Path
+) -> None:
+    blocks = page.blocks_in("python")
+
+    printed = run([sys.executable, "-i", "-q"], "".join(b.code for b in blocks), tmp_path, env)
+
+    assert printed == "".join(block.output or "" for block in blocks)
+
+
+def test_the_limits_of_going_live_are_those_of_the_code() -> None:
+    text = Page("docs/guides/going-live.md").text
+
+    edge = Edge(
+        rest_port=1,
+        grpc_port=2,
+        admin_port=3,
+        upstream_ports=(4,),
+        descriptor_set=descriptor_set_path().read_bytes(),
+    )
+    config = json.dumps(bootstrap(edge))
+
+    for words in (
+        f"| items on a page | {MAX_PAGE_SIZE} |",
+        f"| live streams of a tenant at a server | {STREAMS_OF_A_TENANT} |",
+        f"| transfers in an entry | {MAX_TRANSFERS} |",
+    ):
+        assert words in text
+    [body] = set(re.findall(r'"max_request_bytes": (\d+)', config))
+    [headers] = set(re.findall(r'"max_request_headers_kb": (\d+)', config))
+    assert f"| body of a REST request | {int(body) // 1024} KiB |" in text
+    assert f"| headers of a request | {headers} KiB |" in text
