@@ -410,7 +410,13 @@ async def _walk_through_a_trade(partner: Partner, customer_id: str) -> None:
     )
     assert deposit["deposit"]["amount"] == an_amount("5000000.00", "NGN")
 
-    told = (await partner.get(f"/v1/indicativeQuotes?{A_PRICE}"))["quote"]
+    async with asyncio.timeout(10):  # the markup was set just now, and is heard within a second
+        while True:
+            told = (await partner.get(f"/v1/indicativeQuotes?{A_PRICE}"))["quote"]
+            if told["waterfall"]["markup"]["value"] != "0.00":
+                break
+            await asyncio.sleep(0.2)
+    await asyncio.sleep(1)  # in every server
     quoted = await partner.post("/v1/quotes", a_quote(customer_id))
     quote = quoted["quote"]
     assert told["is_indicative"] is True

@@ -329,6 +329,7 @@ async def _another_server(platform: Platform, **settings: Any) -> AsyncIterator[
         house_id=providers.Object(platform.environment.house_id),
         lp_sessions=platform.container.lp_sessions,
         actor=providers.Object("serve"),
+        is_sandbox=providers.Object(True),
     )
     server = make_server(container.interceptor(), with_reflection=False)
     add_servicers(server, container.servicers())

@@ -46,6 +46,7 @@ async def _a_server(platform: Platform) -> AsyncIterator[grpc.aio.Channel]:
             house_id=providers.Object(platform.environment.house_id),
             lp_sessions=providers.Object(sessions),
             actor=providers.Object("serve"),
+            is_sandbox=providers.Object(True),
         )
         server = make_server(container.interceptor(), with_reflection=False)
         add_servicers(server, container.servicers())
