@@ -17,6 +17,7 @@ import asyncpg
 import grpc
 import nats
 import pytest
+from google.protobuf.json_format import MessageToDict
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from nats.js.api import ConsumerConfig, DeliverPolicy
@@ -37,6 +38,7 @@ from reli.ledger.v1 import ledger_service_pb2_grpc as ledger_grpc
 from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from tests.support.dead_letters import a_dead_letter
 from tests.support.platform import amount, new_request_id, refusal_of
+from tests.support.rate_limit import GENEROUS
 from tests.support.rpc import RPCS
 from tests.support.statements import csv_statement
 from tests.support.webhooks import a_receiver, until
@@ -253,7 +255,10 @@ async def a_partner(operator: Partner) -> tuple[str, Partner]:
             "slug": f"t-{new_request_id()}",
             "display_name": "Savanna Pay",
             "branding": {"color": "#0a7", "nested": {"Camel": [1, True, None]}},
-            "settings": {"platform_fee_bps": 20},
+            "settings": {
+                "platform_fee_bps": 20,
+                "rate_limits": [MessageToDict(limit) for limit in GENEROUS],
+            },
         },
     )
     tenant_id = made["tenant"]["id"]
