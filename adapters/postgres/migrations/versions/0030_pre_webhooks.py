@@ -2,7 +2,7 @@
 
 from adapters.postgres.migrations.sql import run_sql_beside
 
-revision = "0031"
+revision = "0030"
 down_revision = "0029"
 
 
