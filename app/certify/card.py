@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from app.certify.certify import Finding, Grade
 from app.certify.rules import RULES
+from app.certify.subject import SUBJECTS
 
 _MARKS = {Grade.KEPT: "[green]✓[/]", Grade.BROKEN: "[red]✗[/]", Grade.BESIDE: "[dim]·[/]"}
 _ID_WIDTH = max(len(rule.id) for rule in RULES)
@@ -55,3 +56,24 @@ def to_json(name: str, findings: Sequence[Finding]) -> str:
             ],
         }
     )
+
+
+def as_table() -> str:
+    """Return which adapters each rule is for, in Markdown; that they keep it is the suite's to say.
+
+    `·` is beside the point.
+    """
+    names = list(SUBJECTS)
+    lines = [
+        f"| rule | {' | '.join(names)} |",
+        f"| --- |{' --- |' * len(names)}",
+        *(
+            f"| `{rule.id}` | "
+            + " | ".join("·" if rule.beside(subject) else "✓" for subject in SUBJECTS.values())
+            + " |"
+            for rule in RULES
+        ),
+    ]
+    kept = [sum(not rule.beside(subject) for rule in RULES) for subject in SUBJECTS.values()]
+    lines.append(f"| of {len(RULES)} | {' | '.join(map(str, kept))} |")
+    return "\n".join(lines) + "\n"

@@ -2,10 +2,11 @@
 
 import io
 import json
+from pathlib import Path
 
 from rich.console import Console
 
-from app.certify.card import show, show_sum, to_json
+from app.certify.card import as_table, show, show_sum, to_json
 from app.certify.certify import Finding, Grade
 from app.certify.rules import RULES
 
@@ -51,3 +52,9 @@ def test_scripts_get_every_rule_with_its_grade() -> None:
     assert (card["adapter"], card["certified"]) == ("okx", False)
     assert [rule["grade"] for rule in card["rules"]] == ["kept", "broken", "beside"]
     assert card["rules"][1]["detail"] == "Filled"
+
+
+def test_the_documentation_has_the_card_of_every_adapter() -> None:
+    page = Path(__file__).parents[2] / "docs" / "venues.md"
+
+    assert as_table() in page.read_text(encoding="utf-8"), as_table()
