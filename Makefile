@@ -125,7 +125,8 @@ MINUTES ?= 10
 CUSTOMERS ?= 200
 chaos: setup proto
 	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) --customers $(CUSTOMERS) \
-	  $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON))
+	  $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON)) \
+	  $(if $(VENUES),--venues $(VENUES))
 
 fuzz: setup proto
 	@$(BIN)/python -m tests.wire_fuzz --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
