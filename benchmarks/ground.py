@@ -15,8 +15,9 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 import asyncpg
 
+from adapters.lp.sandbox.face import OWN
 from app.stack.process import StackFailure
-from app.stack.stack import OWN, ReadyStack, Stack, StackOptions
+from app.stack.stack import ReadyStack, Stack, StackOptions
 from benchmarks import machine
 from benchmarks.client import Client, Failed, Json, Trader
 from benchmarks.wire import CALL_TIMEOUT_S

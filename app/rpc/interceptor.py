@@ -268,9 +268,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         scope = scope_of(method)
 
         async def authenticate(context: Context) -> None:
-            sent = context.invocation_metadata()
-            address = partial(client_address, context, dict(sent), self._front_doors)
-            CALLER.set(await self._caller(method, scope, sent, address))
+            CALLER.set(await self._caller(method, scope, context))
 
         return authenticate
 
@@ -317,10 +315,10 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         if refusal is not None:
             raise refusal
 
-    async def _caller(
-        self, method: str, scope: Scope, sent: Sequence[tuple[str, Any]], address: Address
-    ) -> Caller:
+    async def _caller(self, method: str, scope: Scope, context: Context) -> Caller:
+        sent = context.invocation_metadata()
         metadata = dict(sent)
+        address = partial(client_address, context, metadata, self._front_doors)
         credential = await self._credential(metadata.get("authorization", ""), address)
         if credential.allowed_ip_ranges:
             _require_address(credential, address())

@@ -17,6 +17,7 @@ from typing import Final, Self
 from adapters.envoy.config import Edge
 from adapters.envoy.descriptor import commented_set_path, descriptor_set_path
 from adapters.envoy.tls import Tls
+from adapters.lp.sandbox.face import OWN
 from adapters.openapi.site import write_site
 from app.database_url import APP_ROLE, WORK_ROLE, role_url
 from app.stack.certificate import ensure_certificate
@@ -38,9 +39,6 @@ _NOT_INHERITED = frozenset(
     }
 )
 
-
-OWN: Final = "sandbox"
-"""The wire format of the sandbox's own."""
 
 DEFAULT_VENUES: Final[Mapping[str, str]] = {"alpha": OWN, "beta": OWN}
 

@@ -278,15 +278,8 @@ class WireLine(LiquidityProvider):
         is_cut = venue.way is Way.NOT_CONNECTED
         if is_cut:
             venue.way = None
-            return await self.unreachable.execute(
-                client_order_id=client_order_id,
-                reference=reference,
-                instrument=instrument,
-                side=side,
-                base=base,
-                quote=quote,
-            )
-        return await self.provider.execute(
+        provider = self.unreachable if is_cut else self.provider
+        return await provider.execute(
             client_order_id=client_order_id,
             reference=reference,
             instrument=instrument,

@@ -26,6 +26,7 @@ from adapters.lp.sandbox.behavior import (
 )
 from adapters.lp.sandbox.book import Book, OrderStatus
 from adapters.lp.sandbox.desk import Desk, Refused
+from adapters.lp.sandbox.face import OWN
 from adapters.lp.sandbox.face.b2c2 import B2c2Face
 from adapters.lp.sandbox.face.binance import BinanceFace
 from adapters.lp.sandbox.face.bybit import BybitFace
@@ -58,7 +59,6 @@ _SHORT: Final = (
     b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 400\r\n\r\n{"code":'
 )
 
-OWN: Final = "sandbox"
 FACES: Final[Mapping[str, type[Face]]] = {
     OWN: OwnFace,
     "okx": OkxFace,
