@@ -22,7 +22,7 @@ say = @printf '\033[2m·\033[0m %s\n'
 
 BENCHMARKS := trade quote prices stuck ledger statement books events webhooks edge audit start reconciliation
 
-.PHONY: help setup proto test golden check demo up lock chaos crash fuzz schemathesis clean $(BENCHMARKS:%=bench-%)
+.PHONY: help setup proto test golden check demo up clients story lock chaos crash fuzz schemathesis clean $(BENCHMARKS:%=bench-%)
 
 help:
 	@printf '%s\n' \
@@ -31,6 +31,8 @@ help:
 	  'make test-ccxt    run the price source against the real ccxt, which it installs beside' \
   'make golden       rewrite the files that tests compare; then read the difference' \
 	  'make up           run the stack in the foreground until Ctrl-C' \
+  'make clients      build the clients of all languages whose tools are here' \
+  'make story        have each of them tell the same story against a stack of its own' \
 	  'make crash        RUNS=10000 SEED=1: trade while processes die; CANARIES=1: planted bugs' \
 	  'make check        formatting, lint, types, layers, API lint and compatibility' \
 	  'make proto        refresh gen/ from proto/' \
@@ -113,6 +115,12 @@ demo: setup proto
 up: setup proto
 	@$(BIN)/reli up
 
+clients: setup proto
+	@$(BIN)/python -m tests.clients --build
+
+story: setup proto
+	@$(BIN)/python -m tests.clients
+
 crash: setup proto
 	@$(BIN)/python -m tests.crash $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) \
 	  $(if $(RUN),--run $(RUN)) $(if $(CANARY),--canary $(CANARY)) $(if $(CANARIES),--canaries) \
@@ -145,5 +153,6 @@ lock:
 	  --no-emit-find-links --no-emit-trusted-host --output-file requirements.txt pyproject.toml
 
 clean:
+	@git clean -fdXq clients
 	@rm -rf $(VENV) gen build dist .reli .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

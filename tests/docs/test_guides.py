@@ -8,9 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
-from uuid import uuid4
 
-import aiohttp
 import pytest
 
 from adapters.envoy.config import Edge, bootstrap
@@ -21,6 +19,7 @@ from domain.ledger.entry import MAX_TRANSFERS
 from ports.page import MAX_PAGE_SIZE
 from tests.support.golden import ROOT
 from tests.support.pages import NOT_RUN, Page, assert_printed_in_bash, run
+from tests.support.partner import a_partners_key
 
 PAGES: Final = [
     Page(str(path.relative_to(ROOT)))
@@ -39,23 +38,16 @@ def name(page: object) -> str:
 
 
 @pytest.fixture
-async def env(running_stack: ReadyStack) -> Mapping[str, str]:
+def env(running_stack: ReadyStack) -> Mapping[str, str]:
     """What a partner has been given: addresses, and a key of a tenant of his own."""
-    operator = {"authorization": f"Bearer {running_stack.operator_key}"}
-    async with aiohttp.ClientSession(running_stack.rest_url, headers=operator) as session:
-        body = {"slug": f"savanna-{uuid4().hex[:8]}", "display_name": "Savanna Pay"}
-        async with session.post("/v1/tenants", json=body) as response:
-            tenant = (await response.json())["tenant"]["id"]
-        async with session.post(
-            f"/v1/tenants/{tenant}/apiKeys", json={"name": "guide"}
-        ) as response:
-            key = (await response.json())["secret"]
     return {
         **os.environ,
         "PYTHONPATH": str(ROOT / "gen"),
         "REST": running_stack.rest_url,
         "GRPC": running_stack.grpc_target,
-        "KEY": key,
+        "RELI_URL": running_stack.tls_url,
+        "RELI_CA": running_stack.tls_certificate,
+        "KEY": a_partners_key(running_stack),
     }
 
 
