@@ -71,7 +71,8 @@ def main() -> None:
         signer = require_signatures(unsigned)
 
     with (
-        connect(URL, KEY, root_certificates=ROOTS, signer=signer) as channel,
+        # A receipt is made a second or so after the trade: that may take more than four attempts.
+        connect(URL, KEY, root_certificates=ROOTS, signer=signer, attempts=10) as channel,
         webhook_receiver() as (url, deliveries),
         ThreadPoolExecutor() as pool,
     ):

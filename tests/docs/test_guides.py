@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,19 +28,23 @@ PAGES: Final = [
         *sorted((ROOT / "docs" / "guides").glob("*.md")),
         ROOT / "docs" / "versioning.md",
         ROOT / "docs" / "errors.md",
+        ROOT / "clients" / "README.md",
+        ROOT / "clients" / "python" / "README.md",
     ]
 ]
+OTHER_LANGUAGES: Final = ("go", "java", "typescript")
 WITH_CURL: Final = [page for page in PAGES if page.blocks_in("bash")]
 WITH_PYTHON: Final = [page for page in PAGES if page.blocks_in("python")]
 
 
 def name(page: object) -> str:
-    return Path(page.path).stem if isinstance(page, Page) else str(page)
+    return page.path.removeprefix("docs/") if isinstance(page, Page) else str(page)
 
 
 @pytest.fixture
 def env(running_stack: ReadyStack) -> Mapping[str, str]:
     """What a partner has been given: addresses, and a key of a tenant of his own."""
+    key = a_partners_key(running_stack)
     return {
         **os.environ,
         "PYTHONPATH": str(ROOT / "gen"),
@@ -47,13 +52,14 @@ def env(running_stack: ReadyStack) -> Mapping[str, str]:
         "GRPC": running_stack.grpc_target,
         "RELI_URL": running_stack.tls_url,
         "RELI_CA": running_stack.tls_certificate,
-        "KEY": a_partners_key(running_stack),
+        "KEY": key,
+        "RELI_KEY": key,
     }
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_every_block_is_run_and_every_link_leads_somewhere(page: Page) -> None:
-    run_or_shown = {"bash", f"bash {NOT_RUN}", "python", "text"}
+    run_or_shown = {"bash", f"bash {NOT_RUN}", "python", "text", *OTHER_LANGUAGES}
 
     assert {block.language for block in page.blocks()} <= run_or_shown
     assert page.dead_links == []
@@ -76,6 +82,26 @@ def test_a_guide_in_python_works_as_pasted(
     printed = run([sys.executable, "-i", "-q"], "".join(b.code for b in blocks), tmp_path, env)
 
     assert printed == "".join(block.output or "" for block in blocks)
+
+
+@pytest.mark.parametrize("language", OTHER_LANGUAGES)
+def test_a_guide_shows_what_the_client_of_that_language_has(language: str) -> None:
+    """What is told apart by a blank line is somewhere in the client, indented as it may be."""
+    tracked = ["git", "ls-files", f"clients/{language}"]
+    files = subprocess.run(tracked, cwd=ROOT, capture_output=True, text=True, check=True)
+    texts = [
+        _unindented((ROOT / path).read_text(encoding="utf-8")) for path in files.stdout.split()
+    ]
+    shown = [block for page in PAGES for block in page.blocks_in(language)]
+
+    parts = [part for block in shown for part in block.code.split("\n\n")]
+
+    assert len(parts) > 2
+    assert [part for part in parts if not any(_unindented(part) in text for text in texts)] == []
+
+
+def _unindented(code: str) -> str:
+    return "\n".join(line.strip() for line in code.strip().splitlines())
 
 
 def test_the_limits_of_going_live_are_those_of_the_code() -> None:
