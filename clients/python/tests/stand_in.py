@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -31,6 +31,10 @@ def status(
     for any_message, detail in zip(packed, details, strict=True):
         any_message.Pack(detail)
     return Status(code=code.value[0], message=f"told of {reason}", details=packed)
+
+
+# Whoever asks for more than was planned is told so, and does not ask for ever.
+SCRIPT_IS_OVER: Final = status(grpc.StatusCode.UNIMPLEMENTED, "SCRIPT_IS_OVER", "never")
 
 
 @dataclass(frozen=True)
@@ -60,10 +64,11 @@ class StandIn(grpc.GenericRpcHandler):  # type: ignore[type-arg]
             metadata = dict(context.invocation_metadata())
             left_s = context.time_remaining()
             self.calls.append(Call(details.method, message, metadata, left_s))
-            return self.script.pop(0)
+            return self.script.pop(0) if self.script else SCRIPT_IS_OVER
 
         def stream(message: bytes, context: Any) -> Iterator[bytes]:
-            for said in note(message, context):
+            told = note(message, context)
+            for said in told if isinstance(told, list) else [told]:
                 yield _serialized(said, context)
 
         if details.method.rpartition("/")[2].startswith("Stream"):

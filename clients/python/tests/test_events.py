@@ -68,14 +68,16 @@ def test_a_stream_that_stops_is_opened_again_from_where_it_was(broken: list[Any]
 
 
 def test_a_stream_that_says_nothing_is_cut_and_opened_again() -> None:
-    is_over = threading.Event()
+    is_over, spoke = threading.Event(), threading.Event()
 
     def silence() -> StreamEventsResponse:
-        is_over.wait(10)
+        if not is_over.wait(10):
+            spoke.set()
         return heartbeat(1)
 
     with serving([event(1), silence], [event(2)]) as platform:
         assert read(platform, after=0, until=2, silence_s=0.2) == [1, 2]
+        assert not spoke.is_set()
         is_over.set()
 
 
