@@ -13,7 +13,7 @@ const MESSAGE_BYTES = 4 * 1024 * 1024;
 export interface ConnectOptions {
   /** Signs every call; a stream of requests is then refused by the library, since it cannot be signed. */
   readonly signer?: Signer;
-  /** Certificates in PEM to trust instead of the system's. */
+  /** Certificates in PEM to trust instead of those that Node trusts. */
   readonly rootCertificates?: string | Uint8Array;
   /** How long a unary call may take with all its attempts, where the call does not say it: 5 s. */
   readonly timeoutMs?: number;

@@ -34,7 +34,7 @@ const end = (code: Code | 0, reason: string, retry: string): Message => {
 };
 const done: Message = { news: { case: "end", value: { code: 0 } }, position: 9n };
 
-/** Reads the log of a platform whose streams go as told; of the last one nothing more is asked. */
+/** Reads the log of a platform whose streams go as told, and any further one to its end. */
 async function read(streams: Step[][], options: EventsOptions = { after: 0n }) {
   const timing = new FakeTiming();
   const requests: StreamEventsRequest[] = [];
@@ -42,7 +42,7 @@ async function read(streams: Step[][], options: EventsOptions = { after: 0n }) {
     service(EventService, {
       async *streamEvents(request, { signal }) {
         requests.push(request);
-        for (const step of streams[requests.length - 1] ?? []) {
+        for (const step of streams[requests.length - 1] ?? [done]) {
           if (step instanceof ConnectError) {
             throw step;
           }
@@ -100,6 +100,11 @@ test("a stream that cannot be opened is tried again after pauses that grow", asy
 test("an event that comes twice is told once", async () => {
   const { sequences } = await read([[event(1n), event(2n)], [event(1n), event(2n), event(3n), done]]);
   assert.deepEqual(sequences, [1n, 2n, 3n]);
+});
+
+test("a position does not go back, whatever is told", async () => {
+  const { sequences, asked } = await read([[event(1n), event(2n), heartbeat(0n)], [event(3n), done]]);
+  assert.deepEqual([sequences, asked], [[1n, 2n, 3n], [0n, 2n]]);
 });
 
 test("a gap is an error", async () => {

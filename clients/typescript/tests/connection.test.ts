@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type Http2Server } from "node:http2";
 import type { AddressInfo } from "node:net";
-import { after, before, test } from "node:test";
+import { after, before, test, type TestContext } from "node:test";
 import { inspect } from "node:util";
 
 import { Code } from "@connectrpc/connect";
@@ -10,7 +10,7 @@ import { connectNodeAdapter } from "@connectrpc/connect-node";
 
 import { EventService } from "../gen/reli/event/v1/event_service_pb.js";
 import { QuoteService } from "../gen/reli/quote/v1/quote_service_pb.js";
-import { connect } from "../src/connection.js";
+import { type Connection, connect, type ConnectOptions } from "../src/connection.js";
 import { Refusal } from "../src/refusal.js";
 import { refused } from "./support.js";
 
@@ -47,19 +47,25 @@ before(async () => {
 
 after(() => server.close());
 
-test("a call carries the key, and nothing that can be printed does", async () => {
-  const reli = connect(url, KEY);
+/** A connection that ends with the test. */
+function connected(t: TestContext, address = url, options: ConnectOptions = {}): Connection {
+  const reli = connect(address, KEY, options);
+  t.after(() => reli.close());
+  return reli;
+}
+
+test("a call carries the key, and nothing that can be printed does", async (t) => {
+  const reli = connected(t);
   const quotes = reli.client(QuoteService);
   await quotes.getQuote({ quoteId: "quote_1" });
   assert.deepEqual(authorizations, [`Bearer ${KEY}`]);
   const error: unknown = await quotes.acceptQuote({ quoteId: "quote_1", requestId: "one" }).catch((error) => error);
   const printed = [reli, quotes, error].map((one) => inspect(one, { depth: null, showHidden: true })).join();
   assert(printed.includes("QUOTE_EXPIRED") && !printed.includes(KEY));
-  reli.close();
 });
 
-test("a refusal is read from the details of the status", async () => {
-  const reli = connect(url, KEY);
+test("a refusal is read from the details of the status", async (t) => {
+  const reli = connected(t);
   const acceptance = reli.client(QuoteService).acceptQuote({ quoteId: "quote_1", requestId: "one" });
   await assert.rejects(acceptance, (error) => {
     assert(error instanceof Refusal);
@@ -73,37 +79,33 @@ test("a refusal is read from the details of the status", async () => {
   await assert.rejects(cancellation, { name: "Refusal", reason: "RATE_LIMITED", retry: "later", waitMs: 60_250 });
   const stream = reli.client(EventService).streamEvents({ types: ["trade.setled"] });
   await assert.rejects(stream[Symbol.asyncIterator]().next(), { name: "Refusal", reason: "EVENT_TYPE_UNKNOWN" });
-  reli.close();
 });
 
-test("a call that gets no answer ends with its deadline, and what became of it is not known", async () => {
-  const reli = connect(url, KEY, { timeoutMs: 50 });
+test("a call that gets no answer ends with its deadline, and what became of it is not known", async (t) => {
+  const reli = connected(t, url, { timeoutMs: 50 });
   const creation = reli.client(QuoteService).createQuote({ requestId: "quote-1" });
   await assert.rejects(creation, { name: "Refusal", reason: "", retry: "same_request", code: Code.DeadlineExceeded });
-  reli.close();
 });
 
-test("a call that its caller ends throws his reason", async () => {
-  const reli = connect(url, KEY);
+test("a call that its caller ends throws his reason", async (t) => {
+  const reli = connected(t);
   const creation = reli.client(QuoteService).createQuote({}, { signal: AbortSignal.timeout(10) });
   await assert.rejects(creation, { name: "TimeoutError" });
-  reli.close();
 });
 
-test("where nobody listens, that is a refusal without a reason", async () => {
+test("where nobody listens, that is a refusal without a reason", async (t) => {
   const other = createServer().listen(0, "127.0.0.1");
   await once(other, "listening");
   const { port } = other.address() as AddressInfo;
   other.close();
   await once(other, "close");
-  const reli = connect(`http://127.0.0.1:${port}`, KEY, { attempts: 2 });
+  const reli = connected(t, `http://127.0.0.1:${port}`, { attempts: 2 });
   const call = reli.client(QuoteService).getQuote({ quoteId: "quote_1" });
   await assert.rejects(call, { name: "Refusal", reason: "", retry: "same_request", code: Code.Unavailable });
-  reli.close();
 });
 
-test("a connection that was closed makes no more calls", async () => {
-  const reli = connect(url, KEY);
+test("a connection that was closed makes no more calls", async (t) => {
+  const reli = connected(t);
   const quotes = reli.client(QuoteService);
   const waiting = assert.rejects(quotes.createQuote({ requestId: "quote-1" }), /closed/);
   const streams = reli.client(EventService);

@@ -4,10 +4,10 @@ import { once } from "node:events";
 import { createServer, type Http2Server, type IncomingHttpHeaders } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
-import { after, before, test } from "node:test";
+import { after, before, test, type TestContext } from "node:test";
 import { inspect } from "node:util";
 
-import { connect } from "../src/connection.js";
+import { type Connection, connect } from "../src/connection.js";
 import { Refusal } from "../src/refusal.js";
 import { Ed25519Signer, HmacSigner, type Signer, signCall, signRequest } from "../src/signing.js";
 import { EventService } from "../gen/reli/event/v1/event_service_pb.js";
@@ -136,6 +136,12 @@ after(() => server.close());
 
 const { privateKey, publicKey } = generateKeyPairSync("ed25519");
 
+function signedConnection(t: TestContext): Connection {
+  const reli = connect(url, "reli_key", { signer: new Ed25519Signer("key", privateKey) });
+  t.after(() => reli.close());
+  return reli;
+}
+
 /** The signature base, put together again from what came. */
 function baseOf({ path, headers }: Seen): Buffer {
   const params = String(headers["signature-input"]).slice("sig1=".length);
@@ -155,28 +161,26 @@ function assertSigned(one: Seen, covered: string): void {
   assert(verify(null, baseOf(one), publicKey, signature));
 }
 
-test("each attempt is signed anew, over the bytes that are on the wire", async () => {
+test("each attempt is signed anew, over the bytes that are on the wire", async (t) => {
   seen.length = 0;
-  const reli = connect(url, "reli_key", { signer: new Ed25519Signer("key", privateKey) });
+  const reli = signedConnection(t);
   const branding = Object.fromEntries(Array.from({ length: 50 }, (_, at) => [`zulu ${50 - at}`, { at, é: [true, null] }]));
   await reli.client(TenantService).updateCurrentTenant({ displayName: "Mamá", branding, requestId: "one" });
-  reli.close();
   assert.equal(seen.length, 2);
   seen.forEach((one) => assertSigned(one, '"@method" "@path" "content-digest"'));
   assert.deepEqual(seen[0]!.message, seen[1]!.message);
   assert.notEqual(seen[0]!.headers["signature-input"], seen[1]!.headers["signature-input"]);
 });
 
-test("an idempotency key in the metadata, an empty message and the request of a stream are signed", async () => {
+test("an idempotency key in the metadata, an empty message and the request of a stream are signed", async (t) => {
   seen.length = 1;
-  const reli = connect(url, "reli_key", { signer: new Ed25519Signer("key", privateKey) });
+  const reli = signedConnection(t);
   const headers = { "idempotency-key": "accept-1" };
   await reli.client(QuoteService).acceptQuote({ quoteId: "quote_1" }, { headers });
   await reli.client(TenantService).getCurrentTenant({});
   for await (const _ of reli.client(EventService).streamEvents({ after: 7n, types: ["trade.*"] })) {
     break;
   }
-  reli.close();
   const [, acceptance, empty, stream] = seen;
   assertSigned(acceptance!, '"@method" "@path" "idempotency-key" "content-digest"');
   assertSigned(empty!, '"@method" "@path"');
@@ -184,11 +188,10 @@ test("an idempotency key in the metadata, an empty message and the request of a 
   assert.equal(stream!.path, "/reli.event.v1.EventService/StreamEvents");
 });
 
-test("a stream of requests is not sent unsigned", async () => {
+test("a stream of requests is not sent unsigned", async (t) => {
   seen.length = 1;
-  const reli = connect(url, "reli_key", { signer: new Ed25519Signer("key", privateKey) });
+  const reli = signedConnection(t);
   const loading = reli.client(LedgerAdminService).loadEntries((async function* () {})());
   await assert.rejects(loading, (error) => error instanceof TypeError && !(error instanceof Refusal));
-  reli.close();
   assert.equal(seen.length, 1);
 });
