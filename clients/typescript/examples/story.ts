@@ -27,7 +27,11 @@ import { SigningKeyService } from "@reli/client/reli/ledger/v1/checkpoint_servic
 import { QuoteService } from "@reli/client/reli/quote/v1/quote_service_pb";
 import { SandboxService } from "@reli/client/reli/sandbox/v1/sandbox_service_pb";
 import { SignatureAlgorithm } from "@reli/client/reli/tenant/v1/tenant_pb";
-import { CustomerService, RequestSigningKeyService, TenantService } from "@reli/client/reli/tenant/v1/tenant_service_pb";
+import {
+  CustomerService,
+  RequestSigningKeyService,
+  TenantService,
+} from "@reli/client/reli/tenant/v1/tenant_service_pb";
 import { type Trade, TradeState, TradeStateSchema } from "@reli/client/reli/trade/v1/trade_pb";
 import { TradeService } from "@reli/client/reli/trade/v1/trade_service_pb";
 import { Side } from "@reli/client/reli/type/v1/side_pb";

@@ -124,6 +124,9 @@ for (const wrong of ["ftp://a", "https://a/v1", "https://a?b", "https://a#b", "h
 
 test("a key with characters that no key has is refused without repeating it", () => {
   for (const wrong of [`${KEY}\n`, `${KEY} ${KEY}`, ""]) {
-    assert.throws(() => connect(url, wrong), (error) => error instanceof TypeError && !inspect(error).includes(KEY));
+    assert.throws(
+      () => connect(url, wrong),
+      (error) => error instanceof TypeError && !inspect(error).includes(KEY),
+    );
   }
 });

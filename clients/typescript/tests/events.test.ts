@@ -85,7 +85,10 @@ const reopenings: [what: string, step: Step[]][] = [
 
 for (const [what, last] of reopenings) {
   test(`a stream that ${what} is opened again where it was`, async () => {
-    const { sequences, error, asked } = await read([[heartbeat(0n), event(1n), event(2n), ...last], [event(3n), done]]);
+    const { sequences, error, asked } = await read([
+      [heartbeat(0n), event(1n), event(2n), ...last],
+      [event(3n), done],
+    ]);
     assert.deepEqual([sequences, error, asked], [[1n, 2n, 3n], undefined, [0n, 2n]]);
   });
 }
@@ -98,13 +101,25 @@ test("a stream that cannot be opened is tried again after pauses that grow", asy
 });
 
 test("an event that comes twice is told once", async () => {
-  const { sequences } = await read([[event(1n), event(2n)], [event(1n), event(2n), event(3n), done]]);
+  const { sequences } = await read([
+    [event(1n), event(2n)],
+    [event(1n), event(2n), event(3n), done],
+  ]);
   assert.deepEqual(sequences, [1n, 2n, 3n]);
 });
 
 test("a position does not go back, whatever is told", async () => {
-  const { sequences, asked } = await read([[event(1n), event(2n), heartbeat(0n)], [event(3n), done]]);
-  assert.deepEqual([sequences, asked], [[1n, 2n, 3n], [0n, 2n]]);
+  const { sequences, asked } = await read([
+    [event(1n), event(2n), heartbeat(0n)],
+    [event(3n), done],
+  ]);
+  assert.deepEqual(
+    [sequences, asked],
+    [
+      [1n, 2n, 3n],
+      [0n, 2n],
+    ],
+  );
 });
 
 test("a gap is an error", async () => {
@@ -158,28 +173,34 @@ test("a reader may take his time", async () => {
   assert.deepEqual([sequences, opened], [[1n, 2n], 1]);
 });
 
-test("the iteration ends with its signal, also while it waits, and then holds no stream", async () => {
-  const caller = new AbortController();
-  const ended: Promise<unknown>[] = [];
-  const transport = createRouterTransport(({ service }) => {
-    service(EventService, {
-      async *streamEvents(_, { signal }) {
-        yield event(1n);
-        ended.push(new Promise((resolve) => signal.addEventListener("abort", resolve)));
-        setImmediate(() => caller.abort());
-        await ended[0];
-      },
+test(
+  "the iteration ends with its signal, also while it waits, and then holds no stream",
+  { timeout: 10_000 },
+  async () => {
+    const timing = new FakeTiming();
+    const caller = new AbortController();
+    const ended: Promise<unknown>[] = [];
+    const transport = createRouterTransport(({ service }) => {
+      service(EventService, {
+        async *streamEvents(_, { signal }) {
+          yield event(1n);
+          ended.push(new Promise((resolve) => signal.addEventListener("abort", resolve)));
+          setImmediate(() => caller.abort());
+          await ended[0];
+        },
+      });
     });
-  });
-  const sequences: bigint[] = [];
-  for await (const { sequence } of events(createClient(EventService, transport), { after: 0n, signal: caller.signal })) {
-    sequences.push(sequence);
-  }
-  await Promise.all(ended);
-  assert.deepEqual([sequences, ended.length], [[1n], 1]);
-});
+    const sequences: bigint[] = [];
+    const { signal } = caller;
+    for await (const { sequence } of events(createClient(EventService, transport), { after: 0n, signal, timing })) {
+      sequences.push(sequence);
+    }
+    await Promise.all(ended);
+    assert.deepEqual([sequences, ended.length], [[1n], 1]);
+  },
+);
 
-test("who leaves the iteration leaves no stream open", async () => {
+test("who leaves the iteration leaves no stream open", { timeout: 10_000 }, async () => {
   let closed: Promise<unknown> | undefined;
   const transport = createRouterTransport(({ service }) => {
     service(EventService, {

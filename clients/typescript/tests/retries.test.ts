@@ -51,7 +51,10 @@ test("the same request is sent again after pauses that grow, and at most four ti
 
 test("a pause grows to two seconds and no further", () => {
   const timing = { ...systemTiming, random: () => 1 };
-  assert.deepEqual([1, 4, 5, 30].map((attempt) => pauseMs(attempt, 0, timing)), [200, 1_600, 2_000, 2_000]);
+  assert.deepEqual(
+    [1, 4, 5, 30].map((attempt) => pauseMs(attempt, 0, timing)),
+    [200, 1_600, 2_000, 2_000],
+  );
 });
 
 test("a connection that broke is tried again", async () => {
@@ -79,10 +82,17 @@ test("a call's own deadline goes before that of the connection", async () => {
   await patient.quotes.getQuote({ quoteId: "quote_1" }, { timeoutMs: 10_000 });
   const endless = quotesThatFail(pending(999));
   await endless.quotes.getQuote({ quoteId: "quote_1" }, { timeoutMs: 0 });
-  assert.deepEqual([hasty, patient, endless].map(({ arrived }) => arrived.length), [1, 2, 2]);
+  assert.deepEqual(
+    [hasty, patient, endless].map(({ arrived }) => arrived.length),
+    [1, 2, 2],
+  );
 });
 
-const cases: [what: string, call: (quotes: ReturnType<typeof quotesThatFail>["quotes"]) => Promise<unknown>, sent: number][] = [
+const cases: [
+  what: string,
+  call: (quotes: ReturnType<typeof quotesThatFail>["quotes"]) => Promise<unknown>,
+  sent: number,
+][] = [
   ["a write without a request id is sent once", (quotes) => quotes.createQuote({ customerId: "customer_1" }), 1],
   ["a write with a request id is sent again", (quotes) => quotes.createQuote({ requestId: "quote-1" }), 4],
   [

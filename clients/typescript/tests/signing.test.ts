@@ -164,7 +164,9 @@ function assertSigned(one: Seen, covered: string): void {
 test("each attempt is signed anew, over the bytes that are on the wire", async (t) => {
   seen.length = 0;
   const reli = signedConnection(t);
-  const branding = Object.fromEntries(Array.from({ length: 50 }, (_, at) => [`zulu ${50 - at}`, { at, é: [true, null] }]));
+  const branding = Object.fromEntries(
+    Array.from({ length: 50 }, (_, at) => [`zulu ${50 - at}`, { at, é: [true, null] }]),
+  );
   await reli.client(TenantService).updateCurrentTenant({ displayName: "Mamá", branding, requestId: "one" });
   assert.equal(seen.length, 2);
   seen.forEach((one) => assertSigned(one, '"@method" "@path" "content-digest"'));

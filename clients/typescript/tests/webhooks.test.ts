@@ -93,6 +93,7 @@ test("bytes that are no text are refused, also where they read like what was sig
   const headers = { ...delivered(), "webhook-signature": new Webhook(SECRET).sign(event.id, new Date(), replaced) };
   assert.equal(verifyWebhook(replaced, headers, SECRET).subject, "\ufffd");
   const at = replaced.indexOf("\ufffd");
+  refuses(delivered(), SECRET, Buffer.concat([Buffer.from("\ufeff"), body]));
   refuses(headers, SECRET, Buffer.concat([replaced.subarray(0, at), Buffer.from([0xff]), replaced.subarray(at + 3)]));
 });
 
