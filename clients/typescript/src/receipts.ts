@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from "node:util";
 
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 
-import { type TradeReceipt } from "../gen/reli/trade/v1/receipt_pb.js";
+import type { TradeReceipt } from "../gen/reli/trade/v1/receipt_pb.js";
 import { TradeState } from "../gen/reli/trade/v1/trade_pb.js";
 import type { Amount } from "../gen/reli/type/v1/amount_pb.js";
 import { Side } from "../gen/reli/type/v1/side_pb.js";
