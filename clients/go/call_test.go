@@ -88,7 +88,10 @@ func TestACallIsRepeatedByItsRetryClass(t *testing.T) {
 		},
 		{
 			name:    "silence ends with the timeout",
-			answers: []func(*call) error{func(c *call) error { <-c.Context().Done(); return nil }},
+			answers: []func(*call) error{func(c *call) error {
+				<-c.Context().Done()
+				return status.FromContextError(c.Context().Err()).Err()
+			}},
 			calls:   1, code: codes.DeadlineExceeded, atLeast: 5 * time.Second, atMost: 5 * time.Second,
 		},
 	} {

@@ -37,6 +37,9 @@ type Options struct {
 	DialOptions []grpc.DialOption
 }
 
+// keepaliveTimeout is how long the answer to a ping may take.
+const keepaliveTimeout = 5 * time.Second
+
 // Connect returns a connection for the generated clients, such as quotev1.NewQuoteServiceClient. It
 // is opened by the first call, reconnects by itself and serves any number of goroutines; a process
 // needs one for each API key.
@@ -65,8 +68,11 @@ func Connect(address, apiKey string, options Options) (*grpc.ClientConn, error) 
 			Backoff:           backoff.Config{BaseDelay: pauseUnit, Multiplier: 2, Jitter: 0.2, MaxDelay: pauseMax},
 			MinConnectTimeout: 5 * time.Second,
 		}),
-		// A connection that died without a word is noticed, and a stream finds another one.
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+		// A connection that died without a word is given up together with the stream that fell silent.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{
+			Time:    silenceMax - keepaliveTimeout,
+			Timeout: keepaliveTimeout,
+		}),
 	)...)
 }
 

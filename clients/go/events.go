@@ -24,7 +24,8 @@ var ErrEventGap = errors.New("reli: an event is missing")
 // silenceMax is how long a stream that lives says nothing at most; a heartbeat is due after 5 s.
 const silenceMax = 15 * time.Second
 
-// Events follows a tenant's log: every event that the request asks for, in order and none twice.
+// Events follows a tenant's log over a connection of [Connect]: every event that the request asks
+// for, in order and none twice.
 //
 // A stream that was cut, that ended or that says nothing for 15 s is opened again where it stopped,
 // for as long as the context lives. An error ends it all and comes with a nil event: the context's,

@@ -218,7 +218,18 @@ func TestALogIsToldInOrderWhateverBecomesOfItsStreams(t *testing.T) {
 
 func TestAReaderWhoTakesHisTimeHearsTheWholeStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		connection, server := connect(t, Options{}, say(event(1), event(2), event(3), allTold))
+		connection, server := connect(t, Options{}, func(c *call) error {
+			if err := say(event(1), event(2), event(3))(c); err != nil {
+				return err
+			}
+			for range 40 {
+				time.Sleep(5 * time.Second)
+				if err := say(heartbeat(3))(c); err != nil {
+					return err
+				}
+			}
+			return say(allTold)(c)
+		})
 		var told []int64
 
 		for event, err := range Events(t.Context(), connection, &eventv1.StreamEventsRequest{After: beyond(0)}) {
@@ -231,6 +242,28 @@ func TestAReaderWhoTakesHisTimeHearsTheWholeStream(t *testing.T) {
 
 		if !slices.Equal(told, []int64{1, 2, 3}) || len(server.received()) != 1 {
 			t.Errorf("%v was told by %d streams", told, len(server.received()))
+		}
+	})
+}
+
+func TestALogFindsAnotherConnectionWhereOneDiedWithoutAWord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		connection, server := connect(t, Options{}, hold(event(1)), say(event(2), allTold))
+		began := time.Now()
+		var told []int64
+
+		for event, err := range Events(t.Context(), connection, &eventv1.StreamEventsRequest{After: beyond(0)}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			told = append(told, event.GetSequence())
+			if event.GetSequence() == 1 {
+				server.deafen()
+			}
+		}
+
+		if passed := time.Since(began); !slices.Equal(told, []int64{1, 2}) || passed > 16*time.Second {
+			t.Errorf("%v was told after %v", told, passed)
 		}
 	})
 }
@@ -255,6 +288,28 @@ func TestALogLivesThroughAnHourWithoutThePlatform(t *testing.T) {
 
 		if !slices.Equal(told, []int64{1}) || time.Since(back) > 2*time.Second {
 			t.Errorf("%v was told %v after it was back", told, time.Since(back))
+		}
+	})
+}
+
+func TestAStreamThatWasCutIsOpenedSoonIfItSaidAnything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var answers []func(*call) error
+		for sequence := range int64(30) {
+			answers = append(answers, say(event(sequence+1)))
+		}
+		connection, _ := connect(t, Options{}, append(answers, say(allTold))...)
+		began, told := time.Now(), 0
+
+		for _, err := range Events(t.Context(), connection, &eventv1.StreamEventsRequest{After: beyond(0)}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			told++
+		}
+
+		if passed := time.Since(began); told != 30 || passed > 30*200*time.Millisecond {
+			t.Errorf("%d were told after %v", told, passed)
 		}
 	})
 }
@@ -294,11 +349,16 @@ func TestAStreamIsLeftWithTheLoop(t *testing.T) {
 			return hold(event(1))(c)
 		})
 
+		began := time.Now()
+
 		for range Events(t.Context(), connection, &eventv1.StreamEventsRequest{After: beyond(0)}) {
 			break
 		}
 
 		<-left
+		if passed := time.Since(began); passed != 0 {
+			t.Errorf("it was left after %v", passed)
+		}
 	})
 }
 

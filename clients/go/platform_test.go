@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +35,7 @@ type platform struct {
 	mutex   sync.Mutex
 	calls   []*call
 	answers []func(*call) error
+	lines   []*line
 }
 
 // connect returns a connection to a platform that ends with the test.
@@ -47,7 +49,14 @@ func connect(t *testing.T, options Options, answers ...func(*call) error) (*grpc
 	done := make(chan error)
 	go func() { done <- listening.Serve(listener) }()
 	options.DialOptions = append(options.DialOptions, grpc.WithContextDialer(
-		func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) },
+		func(ctx context.Context, _ string) (net.Conn, error) {
+			dialed, err := listener.DialContext(ctx)
+			opened := &line{Conn: dialed}
+			server.mutex.Lock()
+			defer server.mutex.Unlock()
+			server.lines = append(server.lines, opened)
+			return opened, err
+		},
 	))
 	connection, err := Connect("http://127.0.0.1:8080", "reli_key", options)
 	if err != nil {
@@ -82,6 +91,27 @@ func (p *platform) received() []*call {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
 	return p.calls[:len(p.calls):len(p.calls)]
+}
+
+// deafen loses what is sent over the connections that there are, and tells nobody.
+func (p *platform) deafen() {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	for _, one := range p.lines {
+		one.isDeaf.Store(true)
+	}
+}
+
+type line struct {
+	net.Conn
+	isDeaf atomic.Bool
+}
+
+func (l *line) Write(content []byte) (int, error) {
+	if l.isDeaf.Load() {
+		return len(content), nil
+	}
+	return l.Conn.Write(content)
 }
 
 // header returns a value that must be there once.
