@@ -87,12 +87,12 @@ func TestACallIsRepeatedByItsRetryClass(t *testing.T) {
 			calls: 1, reason: "RATE_LIMITED", code: codes.ResourceExhausted,
 		},
 		{
-			name:    "silence ends with the timeout",
+			name: "silence ends with the timeout",
 			answers: []func(*call) error{func(c *call) error {
 				<-c.Context().Done()
 				return status.FromContextError(c.Context().Err()).Err()
 			}},
-			calls:   1, code: codes.DeadlineExceeded, atLeast: 5 * time.Second, atMost: 5 * time.Second,
+			calls: 1, code: codes.DeadlineExceeded, atLeast: 5 * time.Second, atMost: 5 * time.Second,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
