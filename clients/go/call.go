@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -64,12 +65,7 @@ func isRepeatable(ctx context.Context, request any) bool {
 	if field == nil || message.Get(field).String() != "" {
 		return true
 	}
-	for _, key := range outgoing(ctx, idempotencyKey) {
-		if key != "" {
-			return true
-		}
-	}
-	return false
+	return strings.Join(outgoing(ctx, idempotencyKey), "") != ""
 }
 
 func outgoing(ctx context.Context, name string) []string {

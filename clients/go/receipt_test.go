@@ -194,6 +194,17 @@ func TestAKeyIsKnownByItsThumbprint(t *testing.T) {
 	requireBroken(t, VerifyReceipt(receipt, keys))
 }
 
+func TestAKeyThatIsTooShortHoldsNothing(t *testing.T) {
+	thumbprint := sha256.Sum256([]byte(`{"crv":"Ed25519","kty":"OKP","x":"AAAA"}`))
+	key := &ledgerv1.JsonWebKey{
+		Kty: "OKP", Crv: "Ed25519", X: "AAAA", Kid: base64.RawURLEncoding.EncodeToString(thumbprint[:]),
+	}
+	receipt := exampleReceipt(t, exampleContent())
+	receipt.KeyId = key.Kid
+
+	requireBroken(t, VerifyReceipt(receipt, []*ledgerv1.JsonWebKey{key}))
+}
+
 func TestOtherEvidenceDoesNotHold(t *testing.T) {
 	receipt := exampleReceipt(t, exampleContent())
 	changed := exampleEvidence()
