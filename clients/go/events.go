@@ -94,7 +94,7 @@ func (l *eventLog) follow(ctx context.Context) (heard bool, err error) {
 			if end.GetCode() == int32(codes.OK) {
 				return true, nil
 			}
-			return true, refusalOfStatus(status.FromProto(end))
+			return heard, refusalOfStatus(status.FromProto(end))
 		}
 		isNew, err := l.advance(news)
 		if err != nil {

@@ -314,6 +314,22 @@ func TestAStreamThatWasCutIsOpenedSoonIfItSaidAnything(t *testing.T) {
 	})
 }
 
+func TestAStreamThatOnlyEndedIsNotOpenedWithoutAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		connection, server := connect(t, Options{}, say(ended))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+
+		for range Events(ctx, connection, &eventv1.StreamEventsRequest{After: beyond(0)}) {
+		}
+
+		// A pause is a second on average, once it has grown.
+		if opened := len(server.received()); opened < 30 || opened > 150 {
+			t.Errorf("%d streams were opened in a minute", opened)
+		}
+	})
+}
+
 func TestALogEndsWithItsContext(t *testing.T) {
 	for name, answer := range map[string]func(*call) error{
 		"while it waits for an event":  hold(heartbeat(0)),
