@@ -29,8 +29,8 @@ const silenceMax = 15 * time.Second
 //
 // A stream that was cut, that ended or that says nothing for 15 s is opened again where it stopped,
 // for as long as the context lives. An error ends it all and comes with a nil event: the context's,
-// [ErrEventGap], or the [*Refusal] of what asking again cannot mend, such as API_KEY_REVOKED. With
-// until, the log ends by itself.
+// [ErrEventGap], or the [*Refusal] of what asking again in the time that is left cannot mend, such as
+// API_KEY_REVOKED. With until, the log ends by itself.
 //
 // Whoever stores the sequence of the last event that he has dealt with goes on after it.
 func Events(
