@@ -50,6 +50,7 @@ _GRPC_RESPONSE_HEADERS: Final = ("grpc-accept-encoding", "grpc-message", "grpc-s
 _TRANSCODER: Final = "reli.transcoder"
 _BODY_LIMIT: Final = "reli.body_limit"
 _BODY_AS_SENT: Final = "reli.body_as_sent"
+_POSITION_AS_ID: Final = "reli.position_as_id"
 _TIDY_RESPONSE: Final = "reli.tidy_response"
 _SAFE_ANSWER: Final = "reli.safe_answer"
 _SWITCHED_ON: Final = typed("config.route.v3.FilterConfig", config={})
@@ -135,7 +136,8 @@ def _public_manager(api: PublicApi, edge: Edge, *, is_tls: bool = False) -> dict
         {"name": _SAFE_ANSWER, "typed_config": _safe_answer(is_tls)},
         {"name": _TIDY_RESPONSE, "disabled": True, "typed_config": _tidy_response()},
         {"name": _BODY_LIMIT, "disabled": True, "typed_config": _body_limit()},
-        {"name": _BODY_AS_SENT, "disabled": True, "typed_config": _body_as_sent()},
+        {"name": _BODY_AS_SENT, "disabled": True, "typed_config": _lua(_SHOW_BODY_AS_SENT)},
+        {"name": _POSITION_AS_ID, "disabled": True, "typed_config": _lua(_SAY_POSITION_AS_ID)},
         {"name": _TRANSCODER, "typed_config": _transcoder(api, edge.descriptor_set)},
     ]
     manager = _manager("public", edge, routes, filters, access_log())
@@ -237,7 +239,10 @@ def _live_route(path: RestPath, api: PublicApi, descriptor_set: bytes) -> dict[s
     return route | {
         "route": route["route"] | {"idle_timeout": _LIVE_IDLE},
         "typed_per_filter_config": route["typed_per_filter_config"]
-        | {_TRANSCODER: _transcoder(api, descriptor_set, stream_sse_style_delimited=True)},
+        | {
+            _TRANSCODER: _transcoder(api, descriptor_set, stream_sse_style_delimited=True),
+            _POSITION_AS_ID: _SWITCHED_ON,
+        },
     }
 
 
@@ -343,10 +348,24 @@ end
 """
 
 
-def _body_as_sent() -> dict[str, Any]:
+# Who reads server-sent events asks again with the last id that he was told. The transcoder writes
+# none; each message it writes in one piece, and `position` is the last of its fields.
+_SAY_POSITION_AS_ID: Final = """
+local with_position = '(data: [^\\n]*"position":"([1-9]%d*)"}\\n\\n)'
+function envoy_on_response(handle)
+  for chunk in handle:bodyChunks() do
+    local told, found = chunk:getBytes(0, chunk:length()):gsub(with_position, "id: %2\\n%1")
+    if found > 0 then
+      chunk:setBytes(told)
+    end
+  end
+end
+"""
+
+
+def _lua(script: str) -> dict[str, Any]:
     return typed(
-        "extensions.filters.http.lua.v3.Lua",
-        default_source_code={"inline_string": _SHOW_BODY_AS_SENT},
+        "extensions.filters.http.lua.v3.Lua", default_source_code={"inline_string": script}
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -148,6 +149,19 @@ async def test_server_sent_events_are_resumed_by_the_header_of_browsers(partner:
         resumed = await partner.sent(len(everything) - 4, last_event_id="4")
 
     assert resumed == everything[4:]
+
+
+async def test_a_server_sent_event_has_its_position_as_its_id(partner: Partner) -> None:
+    async with (
+        asyncio.timeout(WITHIN_S),
+        partner.get(f"/v1/events:stream?after=0&until={STORY}") as response,
+    ):
+        told = (await response.text()).removesuffix("\n\n").split("\n\n")
+
+    ids = [re.findall(r"^id: (\d+)$", one, re.MULTILINE) for one in told]
+    positions = [json.loads(one.partition("data: ")[2])["position"] for one in told]
+    assert set(positions) >= {str(number) for number in range(1, STORY + 1)}
+    assert ids == [[position] if position != "0" else [] for position in positions]
 
 
 async def test_a_refusal_before_the_first_message_has_a_status(partner: Partner) -> None:
