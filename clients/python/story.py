@@ -75,12 +75,13 @@ def main() -> None:
         connect(URL, KEY, root_certificates=ROOTS, signer=signer, attempts=10) as channel,
         webhook_receiver() as (url, deliveries),
         ThreadPoolExecutor() as pool,
+        EventStream(channel, after=0) as events,
     ):
         endpoint = CreateWebhookEndpointRequest(
             url=url, event_types=["trade.*"], request_id=new_request_id()
         )
         secret = WebhookServiceStub(channel).CreateWebhookEndpoint(endpoint).secret
-        settled = pool.submit(first_settled_trade, EventStream(channel, after=0))
+        settled = pool.submit(first_settled_trade, events)
 
         quote = create_quote(channel, customer_id, bitcoins := "0.01")
         print(f"quote     {bitcoins} BTC for {quote.quote_amount.value} NGN")
@@ -158,7 +159,6 @@ def first_settled_trade(events: EventStream) -> Event:
     for expected, event in enumerate(events, start=1):
         assert event.sequence == expected
         if event.type == "trade.settled":
-            events.close()
             return event
     raise EOFError("the log ended")
 
@@ -212,6 +212,8 @@ def check_webhook(event: Event, deliveries: "queue.Queue[Delivery]", secret: str
     except InvalidWebhook:
         what = "verified: the same event; with a byte changed it is refused"
         print(f"webhook   {delivered.type}, {what}")
+    else:
+        raise AssertionError("a webhook that was changed is believed")
 
 
 def check_receipt(channel: grpc.Channel, trade: Trade) -> None:
@@ -231,6 +233,8 @@ def check_receipt(channel: grpc.Channel, trade: Trade) -> None:
     except InvalidReceipt:
         what = "signature and evidence verified; with a byte changed it is refused"
         print(f"receipt   {TradeState.Name(receipt.state)}, {what}")
+    else:
+        raise AssertionError("a receipt that was changed is believed")
 
 
 def ask_for_too_much(channel: grpc.Channel, customer_id: str) -> None:
@@ -240,6 +244,8 @@ def ask_for_too_much(channel: grpc.Channel, customer_id: str) -> None:
         QuoteServiceStub(channel).AcceptQuote(request)
     except Refusal as refusal:
         print(f"refusal   {refusal.reason}, retry {refusal.retry}")
+    else:
+        raise AssertionError("a customer bought more than she can pay")
 
 
 def with_a_byte_changed(text: bytes) -> bytes:

@@ -144,7 +144,11 @@ def test_a_reason_of_somebody_else_is_none_of_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["api.example.com:443", "ftp://api.example.com", "https://", "https://a.com/v1"]
+    "url",
+    [
+        *("api.example.com:443", "ftp://api.example.com", "https://", "https://a.com/v1"),
+        *("https://key@a.com", "https://a.com?key=1"),
+    ],
 )
 def test_a_url_is_a_scheme_a_host_and_a_port(url: str) -> None:
     with pytest.raises(ValueError, match="https://host:port"):

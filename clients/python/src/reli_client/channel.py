@@ -52,7 +52,8 @@ def connect(
         ValueError: the URL is not of that form, or there is no key.
     """
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
+    is_bare = url.rstrip("/") == f"{parts.scheme}://{parts.netloc}" and "@" not in parts.netloc
+    if parts.scheme not in ("http", "https") or not parts.hostname or not is_bare:
         raise ValueError(f"{url!r} is not of the form https://host:port")
     if not api_key:
         raise ValueError("an API key is needed")
@@ -269,4 +270,5 @@ class _UnaryCall:
 
 
 def _idempotency_key(metadata: Metadata | None) -> str:
-    return next((str(value) for name, value in metadata or () if name == "idempotency-key"), "")
+    values = [value for name, value in metadata or () if name == "idempotency-key"]
+    return "".join(one.decode() if isinstance(one, bytes) else one for one in values[:1])

@@ -38,6 +38,8 @@ class EventStream:
             what happens from now on.
         until: the last sequence wanted.
         types: only these, such as "trade.settled" or "trade.*".
+        silence_s: how long to wait for a message before the stream is given up.
+        retries: how long the pauses are; how many there may be it does not say.
     """
 
     position: int | None
@@ -68,6 +70,12 @@ class EventStream:
 
     def __next__(self) -> Event:
         return next(self._events)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """End the iteration."""

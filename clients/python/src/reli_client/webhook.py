@@ -46,8 +46,9 @@ def verify_webhook(body: bytes, headers: Mapping[str, str], secret: str) -> Clou
         headers: those of the request, in any case.
         secret: the endpoint's, "whsec_…".
     """
+    webhook = Webhook(secret)
     try:
-        Webhook(secret).verify(body, dict(headers), json_parse=False)
+        webhook.verify(body, dict(headers), json_parse=False)
     except (WebhookVerificationError, ValueError) as error:
         raise InvalidWebhook(str(error)) from error
     said = json.loads(body)
