@@ -88,7 +88,9 @@ public final class Refusal extends StatusRuntimeException {
     return absent;
   }
 
-  /** The stable name, such as INSUFFICIENT_FUNDS; empty where it was not the platform that spoke. */
+  /**
+   * The stable name, such as INSUFFICIENT_FUNDS; empty where it was not the platform that spoke.
+   */
   public String reason() {
     return info.getReason();
   }

@@ -43,7 +43,8 @@ public final class Reli extends Channel implements AutoCloseable {
   /**
    * Connects without a signature and with the defaults of {@link Builder}.
    *
-   * @param url "https://host:port", or "http://host:port" in development
+   * @param url "https://host:port", or "http://host:port" in development; without a port that of
+   *     the scheme
    * @throws IllegalArgumentException if the URL is neither
    */
   public static Reli connect(String url, String apiKey) {
@@ -123,7 +124,7 @@ public final class Reli extends Channel implements AutoCloseable {
      */
     public Reli connect() {
       URI address = URI.create(url);
-      if (address.getHost() == null || address.getPort() == -1) {
+      if (address.getHost() == null) {
         throw new IllegalArgumentException("no https://host:port: " + url);
       }
       Metadata key = new Metadata();
@@ -140,7 +141,7 @@ public final class Reli extends Channel implements AutoCloseable {
       }
       // What gRPC would repeat by itself would go out under the nonce that was used.
       ManagedChannel transport =
-          Grpc.newChannelBuilderForAddress(address.getHost(), address.getPort(), credentials(address))
+          Grpc.newChannelBuilder("dns:///" + address.getRawAuthority(), credentials(address))
               .disableRetry()
               .keepAliveTime(30, TimeUnit.SECONDS)
               .build();
