@@ -45,7 +45,8 @@ public final class Ed25519Signer implements Signer {
   /** The 32 bytes of a public key, as CreateRequestSigningKey takes them. */
   public static byte[] bytesOf(PublicKey key) {
     byte[] encoded = key.getEncoded();
-    if (encoded.length != PREFIX.length + 32 || !Arrays.equals(encoded, 0, 12, PREFIX, 0, 12)) {
+    if (encoded.length != PREFIX.length + 32
+        || !Arrays.equals(Arrays.copyOf(encoded, PREFIX.length), PREFIX)) {
       throw new IllegalArgumentException("no Ed25519 key: " + key.getAlgorithm());
     }
     return Arrays.copyOfRange(encoded, PREFIX.length, encoded.length);

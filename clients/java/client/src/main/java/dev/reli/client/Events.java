@@ -111,16 +111,22 @@ public final class Events implements Iterable<Event>, Iterator<Event>, AutoClose
     }
   }
 
+  private boolean isClosed() {
+    return closed.getCount() == 0;
+  }
+
+  /** The stream that is open, or a new one; none once this is closed. */
   private synchronized Stream stream() {
-    if (stream == null) {
+    if (stream == null && !isClosed()) {
       stream = new Stream(channel, request.build());
     }
     return stream;
   }
 
   private void look() throws InterruptedException {
-    Heard heard = closed.getCount() == 0 ? null : stream().hear(silence);
-    if (closed.getCount() == 0) {
+    Stream open = stream();
+    Heard heard = open == null ? null : open.hear(silence);
+    if (isClosed()) {
       isTold = true;
     } else if (heard == null) {
       openAgainAfter(Refusal.of(Status.UNAVAILABLE.withDescription("nothing was heard"), null));

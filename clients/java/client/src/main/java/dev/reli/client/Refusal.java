@@ -8,7 +8,6 @@ import com.google.rpc.RetryInfo;
 import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
-import java.util.Locale;
 import java.util.Map;
 
 /**
@@ -97,7 +96,7 @@ public final class Refusal extends StatusRuntimeException {
 
   /** What may be done; {@link Retry#SAME_REQUEST} where it is not said. */
   public Retry retry() {
-    return switch (metadata().getOrDefault("retry", "").toLowerCase(Locale.ROOT)) {
+    return switch (metadata().getOrDefault("retry", "")) {
       case "never" -> Retry.NEVER;
       case "later" -> Retry.LATER;
       default -> Retry.SAME_REQUEST;

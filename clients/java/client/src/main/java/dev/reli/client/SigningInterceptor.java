@@ -109,13 +109,22 @@ record SigningInterceptor(RequestSigning signing) implements ClientInterceptor {
     }
 
     @Override
-    public synchronized void cancel(String message, Throwable cause) {
-      if (!isStarted && !isCanceled && listener != null) {
-        listener.onClose(
-            Status.CANCELLED.withDescription(message).withCause(cause), new Metadata());
+    public void cancel(String message, Throwable cause) {
+      boolean wasStarted;
+      synchronized (this) {
+        wasStarted = isStarted;
+        if (!wasStarted && (isCanceled || listener == null)) {
+          return;
+        }
+        isCanceled = true;
       }
-      isCanceled = true;
-      call.cancel(message, cause);
+      // Whoever is told may hold locks of its own, so this holds none meanwhile.
+      if (wasStarted) {
+        call.cancel(message, cause);
+      } else {
+        Status status = Status.CANCELLED.withDescription(message).withCause(cause);
+        listener.onClose(status, new Metadata());
+      }
     }
   }
 }
