@@ -5,6 +5,10 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.reli.event.v1.Event;
+import dev.reli.event.v1.EventServiceGrpc;
+import dev.reli.event.v1.StreamEventsRequest;
+import dev.reli.event.v1.StreamEventsResponse;
 import dev.reli.tenant.v1.CustomerServiceGrpc;
 import dev.reli.tenant.v1.GetCustomerRequest;
 import dev.reli.tenant.v1.GetCustomerResponse;
@@ -29,7 +33,9 @@ import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 
+@Timeout(30)
 class ReliTest {
   private static final String KEY = "reli_a-key-that-is-a-secret";
 
@@ -53,6 +59,16 @@ class ReliTest {
     }
   }
 
+  /** Tells one event. */
+  private static final class Log extends EventServiceGrpc.EventServiceImplBase {
+    @Override
+    public void streamEvents(
+        StreamEventsRequest request, StreamObserver<StreamEventsResponse> observer) {
+      Event event = Event.newBuilder().setSequence(request.getAfter() + 1).build();
+      observer.onNext(StreamEventsResponse.newBuilder().setEvent(event).build());
+    }
+  }
+
   @BeforeEach
   void serve() throws Exception {
     ServerInterceptor remembering =
@@ -67,6 +83,7 @@ class ReliTest {
     server =
         NettyServerBuilder.forAddress(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0))
             .addService(new Service())
+            .addService(new Log())
             .intercept(remembering)
             .build()
             .start();
@@ -113,6 +130,18 @@ class ReliTest {
       assertEquals("Bearer " + KEY, header(headers, "authorization"));
       assertTrue(header(headers, "signature-input").contains("requestsigningkey_1"));
     }
+  }
+
+  @Test
+  void eventsAreReadOverASignedConnection() {
+    Signer signer = new Ed25519Signer("requestsigningkey_1", new byte[32]);
+    StreamEventsRequest request = StreamEventsRequest.newBuilder().setAfter(7).build();
+    try (Reli reli = Reli.at(url(), KEY).signer(signer).connect();
+        Events events = new Events(reli, request)) {
+      assertEquals(8, events.next().getSequence());
+    }
+    assertEquals(1, received.size());
+    assertTrue(header(received.get(0), "signature-input").contains("content-digest"));
   }
 
   @Test

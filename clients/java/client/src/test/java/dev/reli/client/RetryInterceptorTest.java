@@ -2,7 +2,6 @@ package dev.reli.client;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
-import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.reli.tenant.v1.CreateCustomerRequest;
 import dev.reli.tenant.v1.CreateCustomerResponse;
@@ -10,6 +9,8 @@ import dev.reli.tenant.v1.Customer;
 import dev.reli.tenant.v1.CustomerServiceGrpc;
 import dev.reli.tenant.v1.GetCustomerRequest;
 import dev.reli.tenant.v1.GetCustomerResponse;
+import io.grpc.CallOptions;
+import io.grpc.ClientCall;
 import io.grpc.Deadline;
 import io.grpc.Metadata;
 import io.grpc.Status;
@@ -23,7 +24,10 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Queue;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.AfterEach;
@@ -71,7 +75,7 @@ class RetryInterceptorTest {
         }
       };
   private final List<Duration> waits = new ArrayList<>();
-  private final List<Runnable> paused = new ArrayList<>();
+  private final BlockingQueue<Runnable> paused = new LinkedBlockingQueue<>();
   private boolean isTimePassing = true;
   private Server server;
   private CustomerServiceGrpc.CustomerServiceBlockingStub customers;
@@ -231,15 +235,25 @@ class RetryInterceptorTest {
   void aCallThatIsCanceledInAPauseEnds() throws Exception {
     plan(Refusals.sameRequest());
     isTimePassing = false;
-    var future =
-        CustomerServiceGrpc.newFutureStub(server.channel(retry(1.0)))
-            .createCustomer(create("amina-1"));
-    while (paused.isEmpty()) {
-      Thread.onSpinWait();
-    }
-    future.cancel(true);
-    assertTrue(future.isCancelled());
-    paused.get(0).run();
+    CompletableFuture<Status> end = new CompletableFuture<>();
+    var call =
+        server
+            .channel(retry(1.0))
+            .newCall(CustomerServiceGrpc.getCreateCustomerMethod(), CallOptions.DEFAULT);
+    call.start(
+        new ClientCall.Listener<>() {
+          @Override
+          public void onClose(Status status, Metadata trailers) {
+            end.complete(status);
+          }
+        },
+        new Metadata());
+    call.sendMessage(create("amina-1"));
+    call.halfClose();
+    Runnable again = paused.poll(10, TimeUnit.SECONDS);
+    call.cancel("changed my mind", null);
+    assertEquals("changed my mind", end.get(10, TimeUnit.SECONDS).getDescription());
+    again.run();
     assertEquals(1, service.received.size());
   }
 
