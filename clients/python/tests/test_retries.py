@@ -90,6 +90,36 @@ def test_never_is_told_at_once() -> None:
     assert len(told) == 1
 
 
+LOST = grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("codes", "is_in_doubt"),
+    [
+        ([LOST, LOST], True),
+        ([LOST, grpc.StatusCode.UNAUTHENTICATED], True),
+        ([LOST, grpc.StatusCode.FAILED_PRECONDITION], False),
+        ([LOST, grpc.StatusCode.ALREADY_EXISTS], False),
+        ([grpc.StatusCode.UNAUTHENTICATED], False),
+        ([grpc.StatusCode.FAILED_PRECONDITION], False),
+    ],
+)
+def test_a_refusal_tells_whether_an_attempt_may_have_had_its_effect(
+    codes: list[grpc.StatusCode], is_in_doubt: bool
+) -> None:
+    clock = Clock()
+    refusals = [
+        Refusal(code, "no", retry=Retry.SAME_REQUEST if code is LOST else Retry.NEVER)
+        for code in codes
+    ]
+    _, send = sending(clock, *refusals)
+
+    with pytest.raises(Refusal) as raised:
+        clock.retries(attempts=2).call(send, timeout_s=60, is_repeatable=True)
+
+    assert raised.value.is_in_doubt == is_in_doubt
+
+
 def test_a_call_is_sent_at_least_once() -> None:
     with pytest.raises(ValueError, match="at least once"):
         Retries(attempts=0)

@@ -39,6 +39,10 @@ class Refusal(Exception):
         retry: whether to send the call again.
         metadata: what the message says, by names that docs/errors.md lists.
         wait_s: how many seconds to wait at least before the call is sent again.
+        is_in_doubt: whether the call may have taken effect all the same: the answer to one of its
+            attempts was lost, and nothing that was heard since tells its outcome. Ask for that by
+            sending the call again under the same request id. It means nothing where a call only
+            reads.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Refusal(Exception):
         self.retry = retry
         self.metadata = dict(metadata or {})
         self.wait_s = wait_s
+        self.is_in_doubt = retry is Retry.SAME_REQUEST
 
     @classmethod
     def of_status(cls, status: Status) -> Self:

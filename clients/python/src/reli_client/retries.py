@@ -6,12 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+import grpc
 from google.protobuf.message import Message
 
 from reli_client.refusal import Refusal, Retry
 
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 2.0
+OUTCOMES: Final = frozenset({grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.ALREADY_EXISTS})
+"""Codes of refusals that are kept under a request id like an answer: a call that had taken effect
+would have been answered with that effect, however often it was sent."""
 Answer = TypeVar("Answer")
 
 
@@ -54,10 +58,13 @@ class Retries:
         """
         deadline = self.clock() + timeout_s
         attempts = self.attempts if is_repeatable else 1
+        is_lost = False
         for attempt in range(1, attempts + 1):
             try:
                 return send(deadline - self.clock())
             except Refusal as refusal:
+                is_lost = is_lost or refusal.retry is Retry.SAME_REQUEST
+                refusal.is_in_doubt = is_lost and refusal.code not in OUTCOMES
                 if refusal.retry is Retry.NEVER or attempt == attempts:
                     raise
                 pause_s = self.pause_s(attempt, refusal)
