@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Final
 
-from adapters.openapi.reasons import Reason
-
 _OF_RETRY: Final[Mapping[str, str]] = {
     "same_request": "Send the same request again, under the same request id.",
     "later": "Wait for the `RetryInfo` beside it, then send the same request again.",
@@ -63,7 +61,6 @@ REMEDIES: Final[Mapping[str, str]] = {
 """For those where the class alone would not help."""
 
 
-def remedy_of(reason: Reason) -> str:
-    """Return what the caller may do, in a sentence or two."""
-    own = REMEDIES.get(reason.name)
-    return own or _OF_RETRY.get(reason.retry) or _OF_CODE[reason.code]
+def remedy_of(reason: str, *, code: str, retry: str) -> str:
+    """Return what the caller may do, in a sentence or two; nothing if even the code is unknown."""
+    return REMEDIES.get(reason) or _OF_RETRY.get(retry) or _OF_CODE.get(code, "")

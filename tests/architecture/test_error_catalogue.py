@@ -81,7 +81,7 @@ def _entry(reason: Reason) -> Iterator[str]:
     yield f"`{reason.code}` · HTTP {reason.http_status} · retry `{reason.retry}`"
     yield ""
     yield f"- **Cause:** {reason.cause}"
-    yield f"- **Remedy:** {remedy_of(reason)}"
+    yield f"- **Remedy:** {remedy_of(reason.name, code=reason.code, retry=reason.retry)}"
     yield f"- **Metadata:** {', '.join(keys)}"
     yield ""
 
