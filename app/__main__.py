@@ -9,11 +9,13 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+
+from app.partner.command import add_partner_commands
 
 if TYPE_CHECKING:
     from app.settings import Settings
@@ -23,16 +25,18 @@ if TYPE_CHECKING:
 # supervises a stack stays small.
 cli = typer.Typer(
     help="Quotes, trades and books for fintechs.",
-    add_completion=False,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
 )
+_FOR_OPERATORS: Final = "For operators"
+_TO_RUN: Final = "To run the platform"
+add_partner_commands(cli)
 ledger = typer.Typer(help="Take the books out, and check them.", no_args_is_help=True)
-cli.add_typer(ledger, name="ledger")
+cli.add_typer(ledger, name="ledger", rich_help_panel=_FOR_OPERATORS)
 lp = typer.Typer(help="Liquidity providers.", no_args_is_help=True)
-cli.add_typer(lp, name="lp")
+cli.add_typer(lp, name="lp", rich_help_panel=_FOR_OPERATORS)
 sandbox = typer.Typer(help="Stand-ins for others.", no_args_is_help=True)
-cli.add_typer(sandbox, name="sandbox")
+cli.add_typer(sandbox, name="sandbox", rich_help_panel=_TO_RUN)
 screen = Console(highlight=False, soft_wrap=True)
 errors = Console(highlight=False, soft_wrap=True, stderr=True)
 
@@ -49,7 +53,7 @@ class _Misconfigured(typer.TyperException):
     exit_code = 2
 
 
-@cli.command()
+@cli.command(rich_help_panel=_TO_RUN)
 def up(
     home: Annotated[Path, typer.Option(help="Where the stack keeps its state.")] = Path(".reli"),
     port_base: Annotated[
@@ -110,7 +114,7 @@ def up(
         raise typer.Exit(1) from None
 
 
-@cli.command()
+@cli.command(rich_help_panel=_TO_RUN)
 def serve() -> None:
     """Run one gRPC server."""
     settings = _settings("app_database_url")
@@ -119,7 +123,7 @@ def serve() -> None:
     _run(lambda: serve(settings))
 
 
-@cli.command()
+@cli.command(rich_help_panel=_TO_RUN)
 def work() -> None:
     """Run one worker."""
     settings = _settings("work_database_url", "nats_url")
@@ -128,7 +132,7 @@ def work() -> None:
     _run(lambda: work(settings))
 
 
-@cli.command()
+@cli.command(rich_help_panel=_FOR_OPERATORS)
 def migrate(
     operator_key_file: Annotated[
         Path | None, typer.Option(help="Also make the operator's key, once, and keep it here.")
@@ -151,7 +155,7 @@ def migrate(
         _run(lambda: ensure_operator_key(settings, key_file))
 
 
-@cli.command()
+@cli.command(rich_help_panel=_TO_RUN)
 def sandbox_venue(
     name: Annotated[str, typer.Option(help="The venue's name.")],
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Where it trades.")],
@@ -235,7 +239,7 @@ def certify(
         raise typer.Exit(1)
 
 
-@cli.command()
+@cli.command(rich_help_panel=_TO_RUN)
 def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -246,7 +250,7 @@ def demo(
         raise typer.Exit(1)
 
 
-@cli.command()
+@cli.command(rich_help_panel=_FOR_OPERATORS)
 def openapi(
     operator: Annotated[
         bool, typer.Option("--operator", help="What operators may call, not what partners may.")
@@ -262,7 +266,7 @@ def openapi(
     screen.print(json.dumps(document, indent=2, ensure_ascii=False), markup=False)
 
 
-@cli.command()
+@cli.command(rich_help_panel=_FOR_OPERATORS)
 def audit(
     venue_books: Annotated[
         list[str] | None,

@@ -15,6 +15,7 @@ CONTRACTS = {
     "generated code stays at the rim",
     "the client stands alone",
     "only commands use the client",
+    "a partner's commands load nothing of the platform",
 }
 
 
