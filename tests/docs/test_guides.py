@@ -33,7 +33,7 @@ PAGES: Final = [
     ]
 ]
 OTHER_LANGUAGES: Final = ("go", "java", "typescript")
-WITH_CURL: Final = [page for page in PAGES if page.blocks_in("bash")]
+IN_BASH: Final = [page for page in PAGES if page.blocks_in("bash")]
 WITH_PYTHON: Final = [page for page in PAGES if page.blocks_in("python")]
 
 
@@ -42,11 +42,13 @@ def name(page: object) -> str:
 
 
 @pytest.fixture
-def env(running_stack: ReadyStack) -> Mapping[str, str]:
-    """What a partner has been given: addresses, and a key of a tenant of his own."""
+def env(running_stack: ReadyStack, tmp_path: Path) -> Mapping[str, str]:
+    """What a partner has been given: addresses, a key of a tenant of his own, and `reli`."""
     key = a_partners_key(running_stack)
     return {
         **os.environ,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
         "PYTHONPATH": str(ROOT / "gen"),
         "REST": running_stack.rest_url,
         "GRPC": running_stack.grpc_target,
@@ -65,9 +67,9 @@ def test_every_block_is_run_and_every_link_leads_somewhere(page: Page) -> None:
     assert page.dead_links == []
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="these guides are told with curl")
-@pytest.mark.parametrize("page", WITH_CURL, ids=name)
-def test_a_guide_with_curl_works_as_pasted(
+@pytest.mark.skipif(shutil.which("curl") is None, reason="most of these are told with curl")
+@pytest.mark.parametrize("page", IN_BASH, ids=name)
+def test_a_guide_in_bash_works_as_pasted(
     page: Page, env: Mapping[str, str], tmp_path: Path
 ) -> None:
     assert_printed_in_bash(page.blocks_in("bash"), tmp_path, env)
