@@ -1,15 +1,14 @@
 """Events, as the outbox keeps them and the bus carries them, and as CloudEvents; dead letters."""
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
+from json.encoder import encode_basestring_ascii
 from typing import Any, Final, assert_never, cast
 from urllib.parse import quote
 
-from google.protobuf.json_format import MessageToDict
-
 from adapters.wire.amount import time_message
 from adapters.wire.enum import enum_messages
+from adapters.wire.json_text import json_text, time_text
 from adapters.wire.ledger import entry_message
 from adapters.wire.liquidity import lp_message
 from adapters.wire.quote import quote_message
@@ -135,20 +134,18 @@ def cloud_event_json(payload: bytes) -> bytes:
     the JSON of the REST face.
     """
     event = event_pb2.Event.FromString(payload)
+    members = [
+        f'"{name}":{encode_basestring_ascii(value)}' for name, value in _attributes(event).items()
+    ]
     thing = event.WhichOneof("data")
-    cloud_event: dict[str, Any] = dict(_attributes(event))
     if thing is not None:
         data = getattr(event, thing)
-        cloud_event |= {
-            "datacontenttype": "application/json",
-            "dataschema": _schema(data),
-            "data": MessageToDict(
-                data,
-                preserving_proto_field_name=True,
-                always_print_fields_with_no_presence=True,
-            ),
-        }
-    return json.dumps(cloud_event, separators=(",", ":")).encode()
+        members += [
+            '"datacontenttype":"application/json"',
+            f'"dataschema":"{_schema(data)}"',
+            f'"data":{json_text(data)}',
+        ]
+    return f"{{{','.join(members)}}}".encode()
 
 
 def cloud_event_headers(payload: bytes) -> Mapping[str, str]:
@@ -176,7 +173,7 @@ def _attributes(event: event_pb2.Event) -> Mapping[str, str]:
         "source": f"{_URI}/tenants/{event.tenant_id}",
         "type": event.type,
         "subject": event.subject,
-        "time": event.occur_time.ToJsonString(),
+        "time": time_text(event.occur_time),
         "sequence": f"{event.sequence:019}",
         "correlationid": event.correlation_id,
     }
