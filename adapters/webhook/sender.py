@@ -165,12 +165,14 @@ def _judged(response: aiohttp.ClientResponse, sent_at: datetime) -> dict[str, An
         "status": response.status,
         "failure": None if was_received else Failure.STATUS,
         "detail": "" if was_received else f"HTTP {response.status}",
-        "retry_after": _retry_after(response.headers.get("Retry-After", ""), sent_at),
+        "retry_after": _retry_after(response.headers.get("Retry-After"), sent_at),
     }
 
 
-def _retry_after(text: str, now: datetime) -> timedelta | None:
+def _retry_after(text: str | None, now: datetime) -> timedelta | None:
     """Return how long to wait by either form of `Retry-After` (RFC 9110, section 10.2.3)."""
+    if not text:
+        return None
     if text.isascii() and text.isdigit() and len(text) < 10:
         return timedelta(seconds=int(text))
     try:

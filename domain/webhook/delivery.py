@@ -161,22 +161,30 @@ class Delivery:
 
         `chance` is from 0 to 999. The last attempt is made when the delivery expires.
         """
-        tried = replace(self, attempts=attempt.number)
         if attempt.was_received:
-            return tried._end(DeliveryAction.DELIVER, now)
-        failed = replace(tried, failures=self.failures + 1)
+            return self._end(DeliveryAction.DELIVER, now, attempt.number, self.failures)
+        failures = self.failures + 1
         if now >= self.expires_at:
-            return failed._end(DeliveryAction.BURY, now)
-        wait = max(retry_delay(failed.failures, chance), attempt.hold)
-        return replace(failed, due_at=min(now + wait, self.expires_at))
+            return self._end(DeliveryAction.BURY, now, attempt.number, failures)
+        wait = max(retry_delay(failures, chance), attempt.hold)
+        due_at = min(now + wait, self.expires_at)
+        return replace(self, attempts=attempt.number, failures=failures, due_at=due_at)
 
     def require_replayable(self) -> None:
         if (self.state, DeliveryAction.REPLAY) not in TRANSITIONS:
             raise WebhookDeliveryPending("the delivery is on its way", delivery_id=self.id)
 
-    def _end(self, action: DeliveryAction, now: datetime) -> "Delivery":
-        state = advance(TRANSITIONS, self.state, action)
-        return replace(self, state=state, due_at=None, ended_at=now)
+    def _end(
+        self, action: DeliveryAction, now: datetime, attempts: int, failures: int
+    ) -> "Delivery":
+        return replace(
+            self,
+            state=advance(TRANSITIONS, self.state, action),
+            due_at=None,
+            attempts=attempts,
+            failures=failures,
+            ended_at=now,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Final
 
 from app.usecase.webhook.change_endpoint_state import DisableGoneEndpoint
 from domain.ids import WebhookDeliveryId
-from domain.webhook.delivery import TIMEOUT, Attempt, Delivery, Health
+from domain.webhook.delivery import TIMEOUT, Attempt, Health
 from ports.chance import Chance
 from ports.clock import Clock, DatabaseClock
 from ports.secrets import SecretBox
@@ -48,39 +48,60 @@ class _Turn:
     """What is under way at an endpoint, and how it does.
 
     Attributes:
+        ends_at: on the monotonic clock; after that nothing more is begun.
         width: how many deliveries may be sent at once.
         waiting: what was fetched ahead, so that nothing waits for the database in between.
+        senders: tasks, each of which sends one delivery after the other.
         ended: what is not written down yet.
         stirred: something has ended.
         failure: what kept us from telling what came of an attempt.
     """
 
+    url: str
+    secrets: Sequence[str] = field(repr=False)
+    ends_at: float
     health: Health
     width: int
+    waiting: deque[DueDelivery]
     is_slow: bool = False
     is_gone: bool = False
     has_recovered: bool = False
-    waiting: deque[DueDelivery] = field(default_factory=deque)
-    running: dict[asyncio.Task[None], Delivery] = field(default_factory=dict)
+    senders: set[asyncio.Task[None]] = field(default_factory=set)
+    sending: set[WebhookDeliveryId] = field(default_factory=set)
     ended: list[Sent] = field(default_factory=list)
     stirred: asyncio.Event = field(default_factory=asyncio.Event)
     failure: BaseException | None = None
 
-    def start(self, due: DueDelivery, attempt: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(attempt)
-        self.running[task] = due.delivery
-        task.add_done_callback(self._end)
+    def start(self, sender: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(sender)
+        self.senders.add(task)
+        task.add_done_callback(self._stop)
 
-    def _end(self, task: asyncio.Task[None]) -> None:
-        del self.running[task]
+    def _stop(self, task: asyncio.Task[None]) -> None:
+        self.senders.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self.failure = task.exception()
         self.stirred.set()
 
+    def queue_up(self, due: Sequence[DueDelivery]) -> None:
+        """Send what was fetched, unless the endpoint wants nothing by now."""
+        if not self._must_stop:
+            self.waiting.extend(due)
+
+    def take(self) -> DueDelivery:
+        """Return what is sent next; there must be something."""
+        due = self.waiting.popleft()
+        self.sending.add(due.delivery.id)
+        return due
+
+    def end(self, sent: Sent) -> None:
+        self.sending.remove(sent.delivery.id)
+        self.ended.append(sent)
+        self.stirred.set()
+
     @property
     def in_flight(self) -> list[WebhookDeliveryId]:
-        waiting = [due.delivery.id for due in self.waiting]
-        return [*waiting, *(delivery.id for delivery in self.running.values())]
+        return [*(due.delivery.id for due in self.waiting), *self.sending]
 
     @property
     def room(self) -> int:
@@ -88,8 +109,8 @@ class _Turn:
         if self._must_stop:
             return 0
         if self.health.is_failing:
-            return 1 - len(self.running)
-        return max(AHEAD * self.width - len(self.waiting) - len(self.running), 0)
+            return max(1 - len(self.sending), 0)
+        return max(AHEAD * self.width - len(self.waiting) - len(self.sending), 0)
 
     def learn(self, attempt: Attempt, health: Health) -> None:
         """Send more at once to who is quick, less to who is not, and nothing to who is held."""
@@ -127,71 +148,71 @@ class ServeEndpoint:
 
         What is being sent when this is canceled is sent again by whoever holds the endpoint next.
         """
-        turn = _Turn(lease.health, width=1 if lease.health.is_failing else FIRST)
-        turn.waiting.extend(lease.due)
+        turn = _Turn(
+            lease.url,
+            [self.box.open(sealed, owner=lease.endpoint_id) for sealed in lease.sealed_secrets],
+            ends_at=self.clock.monotonic() + TURN.total_seconds(),
+            health=lease.health,
+            width=1 if lease.health.is_failing else FIRST,
+            waiting=deque(lease.due),
+        )
         try:
             await self._take(turn, lease)
         except EndpointTaken:
             pass  # what we know is of the past
         finally:
-            for task in tuple(turn.running):
-                task.cancel()
+            for sender in tuple(turn.senders):
+                sender.cancel()
         if turn.is_gone:
             await self.disable_gone(lease.tenant_id, lease.endpoint_id)
 
     async def _take(self, turn: _Turn, lease: EndpointLease) -> None:
-        secrets = [
-            self.box.open(sealed, owner=lease.endpoint_id) for sealed in lease.sealed_secrets
-        ]
-        ends_at = self.clock.monotonic() + TURN.total_seconds()
-        writing: asyncio.Task[bool] | None = None
-        try:
-            while True:
-                # Not beyond the turn, however long the database takes: the lease has an end.
-                while (
-                    turn.waiting
-                    and len(turn.running) < turn.width
-                    and self.clock.monotonic() < ends_at
-                ):
-                    due = turn.waiting.popleft()
-                    turn.start(due, self._attempt(turn, lease.url, secrets, due))
-                if writing is None and (turn.ended or not turn.running):
-                    writing = asyncio.create_task(self._write_down(turn, lease, ends_at))
-                    writing.add_done_callback(lambda _: turn.stirred.set())
+        is_done = False
+        while not is_done:
+            self._fill(turn)
+            if turn.senders:
                 await turn.stirred.wait()
-                turn.stirred.clear()
-                if turn.failure is not None:
-                    raise turn.failure
-                if writing is not None and writing.done():
-                    if writing.result():
-                        return
-                    writing = None
-        finally:
-            if writing is not None:
-                writing.cancel()
+                await self.clock.sleep(A_MOMENT_S)
+            turn.stirred.clear()
+            if turn.failure is not None:
+                raise turn.failure
+            is_done = await self._write_down(turn, lease)
 
-    async def _attempt(
-        self, turn: _Turn, url: str, secrets: Sequence[str], due: DueDelivery
-    ) -> None:
+    def _fill(self, turn: _Turn) -> None:
+        """Have as many send as there is something to send for and the endpoint may get at once."""
+        while len(turn.senders) < turn.width and self._has_next(turn):
+            turn.start(self._send(turn, turn.take()))
+
+    def _has_next(self, turn: _Turn) -> bool:
+        # Not beyond the turn, however long the database takes: the lease has an end.
+        return bool(turn.waiting) and self.clock.monotonic() < turn.ends_at
+
+    async def _send(self, turn: _Turn, due: DueDelivery) -> None:
+        """Send a delivery, and others after it while the endpoint may get so many at once."""
+        await self._attempt(turn, due)
+        self._fill(turn)
+        while len(turn.senders) <= turn.width and self._has_next(turn):
+            await self._attempt(turn, turn.take())
+            self._fill(turn)
+
+    async def _attempt(self, turn: _Turn, due: DueDelivery) -> None:
         before = due.delivery
         request = WebhookRequest(
-            url=url,
+            url=turn.url,
             event_id=before.event_id,
             body=due.body,
-            secrets=secrets,
+            secrets=turn.secrets,
             number=before.attempts + 1,
         )
         attempt = await self.sender.send(request, sent_at=self.clock.now())
         now, chance = await self.database_clock.now(), self.chance.below(1_000)
         after = before.conclude(attempt, now=now, chance=chance)
         turn.learn(attempt, turn.health.after(before, attempt, now=now, chance=chance))
-        turn.ended.append(Sent(after, attempt))
+        turn.end(Sent(after, attempt))
 
-    async def _write_down(self, turn: _Turn, lease: EndpointLease, ends_at: float) -> bool:
+    async def _write_down(self, turn: _Turn, lease: EndpointLease) -> bool:
         """Write down what has ended and fetch what is due next; return whether there is nothing."""
-        if turn.running:
-            await self.clock.sleep(A_MOMENT_S)
-        is_over = self.clock.monotonic() >= ends_at
+        is_over = self.clock.monotonic() >= turn.ends_at
         if is_over:
             turn.waiting.clear()
         sent, turn.ended = turn.ended, []
@@ -206,5 +227,5 @@ class ServeEndpoint:
             has_recovered=has_recovered,
             is_slow=turn.is_slow,
         )
-        turn.waiting.extend(due)
+        turn.queue_up(due)
         return not due and not in_flight
