@@ -94,13 +94,12 @@ class HttpWebhookSender(WebhookSender):
             answer |= _judged(response, sent_at)
             body = bytearray()
             try:
-                async for chunk in response.content.iter_any():
+                while chunk := await response.content.read(MAX_RESPONSE_BYTES - len(body)):
                     body += chunk
-                    if len(body) >= MAX_RESPONSE_BYTES:
-                        response.close()  # whatever follows is not waited for
-                        break
+                if len(body) == MAX_RESPONSE_BYTES:
+                    response.close()  # whatever follows is not waited for
             finally:
-                answer["response_body"] = bytes(body[:MAX_RESPONSE_BYTES])
+                answer["response_body"] = bytes(body)
 
 
 @asynccontextmanager

@@ -92,11 +92,11 @@ def _field_writer(field: FieldDescriptor) -> Writer:
 
 
 def _value_writer(field: FieldDescriptor) -> Writer:
+    if field.message_type is not None:
+        return _writer_of(field.message_type)
+    if field.enum_type is not None:
+        return _enum_writer(field.enum_type)
     match field.cpp_type:
-        case FieldDescriptor.CPPTYPE_MESSAGE:
-            return _writer_of(field.message_type)
-        case FieldDescriptor.CPPTYPE_ENUM:
-            return _enum_writer(field.enum_type)
         case FieldDescriptor.CPPTYPE_STRING if field.type == FieldDescriptor.TYPE_BYTES:
             return lambda value: f'"{b64encode(value).decode()}"'
         case FieldDescriptor.CPPTYPE_BOOL:
