@@ -26,7 +26,7 @@ from adapters.postgres.webhook import (
     PostgresWebhookPlanner,
     PostgresWebhookQueue,
 )
-from adapters.webhook.sender import HttpWebhookSender, open_webhook_session
+from adapters.webhook.sender import HttpWebhookSender, open_connections
 from app.collector import settle_down
 from app.container import LEASE, REPORT_EVERY_S
 from app.process import open_process
@@ -153,7 +153,7 @@ async def work(settings: Settings) -> None:
             settings.work_database_url, pool_size=WEBHOOK_CONNECTIONS, name="reli webhooks"
         )
         stack.push_async_callback(webhook_engine.dispose)
-        session = await stack.enter_async_context(open_webhook_session(container.destinations()))
+        session = await stack.enter_async_context(open_connections(container.destinations()))
         queue = PostgresWebhookQueue(webhook_engine, connections=WEBHOOK_CONNECTIONS)
         planner = Leased(
             "webhook planner",

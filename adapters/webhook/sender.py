@@ -1,177 +1,124 @@
 """Sends a delivery and believes nothing: neither names nor addresses, sizes, times or answers."""
 
 import asyncio
-import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver
 from standardwebhooks import Webhook
-from yarl import URL
 
+from adapters.webhook.connection import (
+    AddressForbidden,
+    Answer,
+    Connections,
+    NameUnknown,
+    Place,
+    place_of,
+)
 from adapters.wire.event import CLOUD_EVENT_MEDIA_TYPE
-from domain.webhook.delivery import MAX_DETAIL, MAX_RESPONSE_BYTES, TIMEOUT, Attempt, Failure
+from domain.webhook.delivery import MAX_DETAIL, TIMEOUT, Attempt, Failure
 from domain.webhook.destination import Destinations
 from ports.clock import Clock
 from ports.webhook import WebhookRequest, WebhookSender
 
-KEPT_ALIVE_S: Final = 4.0
-"""Below what servers keep a connection for: one that they close while we send is a failure."""
-
-_HEADERS: Final = {
-    "Accept-Encoding": "identity",
-    "Content-Type": CLOUD_EVENT_MEDIA_TYPE,
-    "User-Agent": "Reli-Webhooks/1",
-}
-_MAX_HEADER_BYTES: Final = 8_190
-_MAX_HEADERS: Final = 64
-
-
-class AddressForbidden(OSError):
-    """Nothing may be sent to the address."""
-
-
-class CheckedResolver(AbstractResolver):
-    """Gives out no address that is not allowed, and none at all of a name that has such a one."""
-
-    def __init__(self, resolver: AbstractResolver, destinations: Destinations) -> None:
-        self._resolver = resolver
-        self._destinations = destinations
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
-        for one in found:
-            if not self._destinations.allows(one["host"]):
-                raise AddressForbidden(f"{host} is {one['host']}")
-        return found
-
-    async def close(self) -> None:
-        await self._resolver.close()
+_HEADERS: Final = (
+    "User-Agent: Reli-Webhooks/1\r\n"
+    "Accept: */*\r\n"
+    "Accept-Encoding: identity\r\n"
+    f"Content-Type: {CLOUD_EVENT_MEDIA_TYPE}\r\n"
+)
 
 
 class HttpWebhookSender(WebhookSender):
-    """Sends by a session of `open_webhook_session`."""
+    """Sends by the connections that `open_connections` gives."""
 
-    def __init__(self, session: aiohttp.ClientSession, clock: Clock) -> None:
-        self._session = session
+    def __init__(self, connections: Connections, clock: Clock) -> None:
+        self._connections = connections
         self._clock = clock
 
     async def send(self, request: WebhookRequest, *, sent_at: datetime) -> Attempt:
         began = self._clock.monotonic()
-        answer: dict[str, Any] = {}
+        answer, failure = Answer(), None
         try:
             async with asyncio.timeout(TIMEOUT.total_seconds()):
-                await self._ask(request, sent_at, answer)
+                place = place_of(request.url, _HEADERS)
+                connection = await self._connections.take(place)
+                await connection.exchange(_bytes_of(place, request, sent_at), answer)
+                self._connections.give_back(place, connection)
         except Exception as error:
-            # The status decides; what then came of the body is not what was asked for.
-            if "status" not in answer:
-                answer |= _failure(error)
-        latency = self._clock.monotonic() - began
+            failure = error
+        latency_ms = max(0, round((self._clock.monotonic() - began) * 1_000))
+        # The status decides; what then came of the body is not what was asked for.
+        if answer.status is not None:
+            return _judged(request, answer, answer.status, sent_at, latency_ms)
+        assert failure is not None
+        kind = _kind_of(failure)
         return Attempt(
             number=request.number,
             started_at=sent_at,
-            latency_ms=max(0, round(latency * 1_000)),
-            **answer,
+            latency_ms=latency_ms,
+            failure=kind,
+            detail=_detail(kind, failure),
         )
-
-    async def _ask(
-        self, request: WebhookRequest, sent_at: datetime, answer: dict[str, Any]
-    ) -> None:
-        """Fill in the answer as it comes, for whatever is known of it when time is up."""
-        async with self._session.post(
-            URL(request.url, encoded=True),
-            data=request.body,
-            headers=_signed(request, sent_at),
-            allow_redirects=False,
-        ) as response:
-            answer |= _judged(response, sent_at)
-            body = bytearray()
-            try:
-                while chunk := await response.content.read(MAX_RESPONSE_BYTES - len(body)):
-                    body += chunk
-                if len(body) == MAX_RESPONSE_BYTES:
-                    response.close()  # whatever follows is not waited for
-            finally:
-                answer["response_body"] = bytes(body)
 
 
 @asynccontextmanager
-async def open_webhook_session(
+async def open_connections(
     destinations: Destinations,
     *,
     resolver: AbstractResolver | None = None,
     tls: ssl.SSLContext | None = None,
-) -> AsyncIterator[aiohttp.ClientSession]:
+) -> AsyncIterator[Connections]:
     """Open what all deliveries of a process share; the machine's resolver and roots unless told."""
-
-    def checked_socket(address: tuple[Any, ...]) -> socket.socket:
-        # Also asked of a URL that names an address, and of the very one that is connected to.
-        family, kind, protocol, _, place = address
-        if not destinations.allows(place[0]):
-            raise AddressForbidden(f"nothing may be sent to {place[0]}")
-        return socket.socket(family, kind, protocol)
-
-    checked_resolver = CheckedResolver(resolver or aiohttp.AsyncResolver(), destinations)
-    connector = aiohttp.TCPConnector(
-        # In flight is what the workers put there; an endpoint that hangs holds no connection of
-        # another one.
-        limit=0,
-        keepalive_timeout=KEPT_ALIVE_S,
-        # Every connection is made to an address that was checked for it.
-        use_dns_cache=False,
-        resolver=checked_resolver,
-        socket_factory=checked_socket,
-        ssl=tls or ssl.create_default_context(),
+    connections = Connections(
+        destinations, resolver or aiohttp.AsyncResolver(), tls or ssl.create_default_context()
     )
-    async with aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers=_HEADERS,
-        auto_decompress=False,
-        trust_env=False,
-        timeout=aiohttp.ClientTimeout(total=None),  # the sender's own counts everything
-        read_bufsize=MAX_RESPONSE_BYTES,
-        max_line_size=_MAX_HEADER_BYTES,
-        max_field_size=_MAX_HEADER_BYTES,
-        max_headers=_MAX_HEADERS,
-    ) as session:
-        yield session
-    await checked_resolver.close()
+    try:
+        yield connections
+    finally:
+        await connections.close()
 
 
-def _signed(request: WebhookRequest, sent_at: datetime) -> Mapping[str, str]:
-    """Return the headers of Standard Webhooks, with one signature for each secret."""
+def _bytes_of(place: Place, request: WebhookRequest, sent_at: datetime) -> bytes:
+    """Return a request with the headers of Standard Webhooks, one signature for each secret."""
     id, body = str(request.event_id), request.body.decode("ascii")
-    signatures = [Webhook(secret).sign(id, sent_at, body) for secret in request.secrets]
-    return {
-        "webhook-id": id,
-        "webhook-timestamp": str(int(sent_at.timestamp())),
-        "webhook-signature": " ".join(signatures),
-        "webhook-attempt": str(request.number),
-    }
+    signatures = " ".join([Webhook(secret).sign(id, sent_at, body) for secret in request.secrets])
+    head = (
+        f"webhook-id: {id}\r\n"
+        f"webhook-timestamp: {int(sent_at.timestamp())}\r\n"
+        f"webhook-signature: {signatures}\r\n"
+        f"webhook-attempt: {request.number}\r\n"
+        f"Content-Length: {len(request.body)}\r\n\r\n"
+    )
+    return place.head + head.encode("ascii") + request.body
 
 
-def _judged(response: aiohttp.ClientResponse, sent_at: datetime) -> dict[str, Any]:
-    was_received = 200 <= response.status < 300
-    return {
-        "status": response.status,
-        "failure": None if was_received else Failure.STATUS,
-        "detail": "" if was_received else f"HTTP {response.status}",
-        "retry_after": _retry_after(response.headers.get("Retry-After"), sent_at),
-    }
+def _judged(
+    request: WebhookRequest, answer: Answer, status: int, sent_at: datetime, latency_ms: int
+) -> Attempt:
+    was_received = 200 <= status < 300
+    return Attempt(
+        number=request.number,
+        started_at=sent_at,
+        latency_ms=latency_ms,
+        status=status,
+        failure=None if was_received else Failure.STATUS,
+        detail="" if was_received else f"HTTP {status}",
+        response_body=bytes(answer.body),
+        retry_after=_retry_after(answer.headers.get(b"retry-after"), sent_at),
+    )
 
 
-def _retry_after(text: str | None, now: datetime) -> timedelta | None:
+def _retry_after(header: bytes | None, now: datetime) -> timedelta | None:
     """Return how long to wait by either form of `Retry-After` (RFC 9110, section 10.2.3)."""
-    if not text:
+    if not header:
         return None
+    text = header.decode("latin-1")
     if text.isascii() and text.isdigit() and len(text) < 10:
         return timedelta(seconds=int(text))
     try:
@@ -181,30 +128,24 @@ def _retry_after(text: str | None, now: datetime) -> timedelta | None:
     return max(until.replace(tzinfo=until.tzinfo or UTC) - now, timedelta())
 
 
-def _failure(error: Exception) -> dict[str, Any]:
-    kind = _kind_of(error)
+def _detail(kind: Failure, error: Exception) -> str:
     # What a name is on our network is nothing that its owner is to learn from us.
-    detail = (
-        "the host has an address that is not of the public internet"
-        if kind is Failure.FORBIDDEN
-        else f"{type(error).__name__}: {error}"
-    )
-    return {"failure": kind, "detail": _printable(detail)}
+    if kind is Failure.FORBIDDEN:
+        return "the host has an address that is not of the public internet"
+    return _printable(f"{type(error).__name__}: {error}")
 
 
 def _kind_of(error: Exception) -> Failure:
     match error:
         case TimeoutError():
             return Failure.TIMEOUT
-        case aiohttp.ClientConnectorError() if isinstance(error.os_error, AddressForbidden):
+        case AddressForbidden():
             return Failure.FORBIDDEN
-        case aiohttp.InvalidURL():
-            return Failure.FORBIDDEN
-        case aiohttp.ClientConnectorDNSError():
+        case NameUnknown():
             return Failure.NAME
-        case aiohttp.ClientSSLError():
+        case ssl.SSLError():
             return Failure.TLS
-        case aiohttp.ClientOSError() | aiohttp.ServerDisconnectedError() | OSError():
+        case OSError():
             return Failure.CONNECTION
         case _:
             return Failure.PROTOCOL

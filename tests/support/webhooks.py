@@ -23,7 +23,7 @@ from adapters.postgres.webhook import (
     PostgresWebhookQueue,
 )
 from adapters.system.clock import SystemClock
-from adapters.webhook.sender import HttpWebhookSender, open_webhook_session
+from adapters.webhook.sender import HttpWebhookSender, open_connections
 from app.worker.webhook_deliverer import WebhookDeliverer
 from app.worker.webhook_keeper import WebhookKeeper
 from app.worker.webhook_planner import WebhookPlanner
@@ -239,9 +239,7 @@ async def workers(platform: Platform, *, processes: int = 1) -> AsyncIterator[Wo
         stack.push_async_callback(engine.dispose)
         deliverers = []
         for _ in range(processes):
-            session = await stack.enter_async_context(
-                open_webhook_session(container.destinations())
-            )
+            session = await stack.enter_async_context(open_connections(container.destinations()))
             queue = PostgresWebhookQueue(engine, connections=4)
             serve = container.serve_endpoint(
                 queue=queue,

@@ -18,8 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from standardwebhooks import Webhook
 
 from adapters.system.clock import SystemClock
+from adapters.webhook import connection as connection_module
 from adapters.webhook import sender as sender_module
-from adapters.webhook.sender import HttpWebhookSender, open_webhook_session
+from adapters.webhook.sender import HttpWebhookSender, open_connections
 from domain.ids import EventId
 from domain.webhook.delivery import MAX_RESPONSE_BYTES, Attempt, Failure
 from domain.webhook.destination import Destinations
@@ -115,9 +116,7 @@ async def attempt(
     tls: ssl.SSLContext | None = None,
     destinations: Destinations = LOCAL,
 ) -> Attempt:
-    async with open_webhook_session(
-        destinations, resolver=names or Names([HOST]), tls=tls
-    ) as session:
+    async with open_connections(destinations, resolver=names or Names([HOST]), tls=tls) as session:
         return await HttpWebhookSender(session, SystemClock()).send(
             a_request(url), sent_at=datetime.now(UTC)
         )
@@ -190,6 +189,109 @@ async def test_a_body_that_drips_keeps_nobody_for_longer_and_the_status_counts()
     assert found.latency_ms < SOON_S * 1_000 + 300
 
 
+async def test_an_answer_may_come_in_pieces_after_others_that_are_none() -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\nRetry-After: 7\r\n\r\n"
+    chunked = b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"
+    async with served(says(early + b"HTTP/1.1 503 Busy\r\n" + chunked)) as port:
+        found = await attempt(f"http://{HOST}:{port}/")
+
+    assert (found.status, found.response_body, found.retry_after) == (503, b"abc", None)
+
+
+async def test_an_answer_that_says_no_length_ends_with_its_connection() -> None:
+    async with served(says(OK + b"Retry-After: 7\r\n\r\nthank you")) as port:
+        found = await attempt(f"http://{HOST}:{port}/")
+
+    assert found.was_received
+    assert found.response_body == b"thank you"
+    assert found.retry_after == timedelta(seconds=7)
+
+
+@pytest.mark.parametrize(
+    ("answer", "connections"),
+    [
+        (OK + b"Content-Length: 2\r\n\r\nok", 1),
+        (OK + b"Connection: close\r\nContent-Length: 2\r\n\r\nok", 3),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", 3),
+        # More than was asked for is believed of nobody.
+        (OK + b"Content-Length: 2\r\n\r\nok" + b"HTTP/1.1 500 No\r\nRetry-After: 7\r\n\r\n", 3),
+    ],
+)
+async def test_a_connection_is_used_again_where_the_answer_allows_it(
+    answer: bytes, connections: int
+) -> None:
+    made = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal made
+        made += 1
+        while True:
+            await reader.readexactly(7)
+            writer.write(answer)
+            await reader.readuntil(b"\r\n\r\n")
+
+    async with served(serve) as port, open_connections(LOCAL) as shared:
+        sender = HttpWebhookSender(shared, SystemClock())
+        found = [
+            await sender.send(a_request(f"http://{HOST}:{port}/"), sent_at=datetime.now(UTC))
+            for _ in range(3)
+        ]
+
+    assert [(one.status, one.response_body, one.retry_after) for one in found] == [
+        (200, b"ok", None)
+    ] * 3
+    assert made == connections
+
+
+async def test_a_connection_that_was_closed_in_the_meantime_fails_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither by the other side nor by us, who keep none for long."""
+    monkeypatch.setattr(connection_module, "KEPT_ALIVE_S", 0.2)
+    made, left_alone = 0, asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal made
+        made += 1
+        await reader.readexactly(7)
+        writer.write(OK + b"Content-Length: 0\r\n\r\n")
+        if made == 2:
+            await reader.read()
+            left_alone.set()
+
+    async with served(serve) as port, open_connections(LOCAL) as shared:
+        sender = HttpWebhookSender(shared, SystemClock())
+        for _ in range(2):
+            found = await sender.send(
+                a_request(f"http://{HOST}:{port}/"), sent_at=datetime.now(UTC)
+            )
+            assert found.was_received
+            assert not left_alone.is_set()
+            await asyncio.sleep(0.05)
+        await asyncio.wait_for(left_alone.wait(), 5)
+
+    assert made == 2
+
+
+async def test_what_nobody_has_asked_for_ends_a_connection() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(7)
+        writer.write(OK + b"Content-Length: 0\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.write(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
+        await reader.read()
+
+    async with served(serve) as port, open_connections(LOCAL) as shared:
+        sender = HttpWebhookSender(shared, SystemClock())
+        for _ in range(2):
+            found = await sender.send(
+                a_request(f"http://{HOST}:{port}/"), sent_at=datetime.now(UTC)
+            )
+            await asyncio.sleep(0.1)
+            assert found.was_received
+
+
 async def test_a_redirect_leads_nowhere() -> None:
     async with served(says(OK + b"Content-Length: 0\r\n\r\n")) as inner:
         location = b"Location: http://127.0.0.1:%d/\r\nContent-Length: 0\r\n\r\n" % inner
@@ -205,7 +307,7 @@ async def test_a_name_that_changes_is_looked_at_again_for_every_connection() -> 
     closing = OK + b"Connection: close\r\nContent-Length: 0\r\n\r\n"
     async with (
         served(says(closing)) as port,
-        open_webhook_session(LOCAL, resolver=names) as session,
+        open_connections(LOCAL, resolver=names) as session,
     ):
         sender = HttpWebhookSender(session, SystemClock())
         found = [
@@ -257,7 +359,7 @@ async def test_a_name_that_nobody_answers_for_takes_no_longer_than_anything_else
 async def test_the_resolver_of_the_machine_finds_names() -> None:
     async with (
         served(says(OK + b"Content-Length: 0\r\n\r\n")) as port,
-        open_webhook_session(LOCAL) as session,
+        open_connections(LOCAL) as session,
     ):
         sender = HttpWebhookSender(session, SystemClock())
         found = await sender.send(a_request(f"http://localhost:{port}/"), sent_at=datetime.now(UTC))
@@ -304,7 +406,7 @@ async def test_what_is_sent_is_signed_by_the_specification() -> None:
     server = await asyncio.start_server(handle, HOST, 0)
     port = server.sockets[0].getsockname()[1]
     now = datetime.now(UTC)
-    async with open_webhook_session(LOCAL, resolver=Names([HOST])) as session:
+    async with open_connections(LOCAL, resolver=Names([HOST])) as session:
         request = WebhookRequest(
             url=f"http://{HOST}:{port}/hook?x=%20",
             event_id=sent.event_id,
