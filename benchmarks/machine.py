@@ -20,6 +20,7 @@ _PARTS: Final = {
     "envoy": "envoy",
     "nats-server": "nats",
     "postgres": "postgres",
+    "--receive": "receiver",
 }
 
 

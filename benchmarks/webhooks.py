@@ -14,8 +14,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median
 from typing import Any, Final
@@ -38,6 +40,8 @@ ENDPOINTS_OF_A_TENANT: Final = 10
 DEAD_LANES: Final = 100
 REPLAYED_AT_ONCE: Final = 1_000
 PATIENCE_S: Final = 120.0
+LOOK_EVERY_S: Final = 0.05
+"""Seldom enough that looking takes nothing from what is looked at."""
 
 _EVENTS: Final = """
 INSERT INTO core.outbox (tenant_id, id, type, subject, payload, recorded_at)
@@ -113,18 +117,18 @@ async def _measure(
                 )
                 await owner.execute(_RETRY_THE_DEAD)
                 tried = await owner.fetchval(_ATTEMPTS_AT_THE_DEAD)
-                before, began = machine.cpu_seconds(), time.perf_counter()
+                before = machine.cpu_seconds()
                 replayed = asyncio.create_task(_replay(client, partner.headers, path, events))
                 rate = await _delivery_rate(session, receiver, len(events))
                 await replayed
-                seconds = time.perf_counter() - began
                 await _until_delivered(owner, endpoint)
                 rounds.append(
                     {
-                        "bare": round(bare),
+                        "bare": round(bare.rate),
                         "deliveries": round(rate),
-                        "ratio": round(rate / bare, 3),
-                        "cores": machine.cores(before, machine.cpu_seconds(), seconds),
+                        "ratio": round(rate / bare.rate, 3),
+                        "bare_us": bare.processor_us,
+                        "delivery_us": _processor_us(before, len(events)),
                         "attempts_at_the_dead": await owner.fetchval(_ATTEMPTS_AT_THE_DEAD) - tried,
                     }
                 )
@@ -135,6 +139,17 @@ async def _measure(
         "ratio": median(one["ratio"] for one in rounds),
         "rounds": rounds,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Bare:
+    """Attributes:
+    rate: posts a second.
+    processor_us: of one post, by part.
+    """
+
+    rate: float
+    processor_us: dict[str, int]
 
 
 async def _endpoint(client: Client, headers: dict[str, str], url: str) -> str:
@@ -210,8 +225,9 @@ async def _bare_session() -> AsyncIterator[aiohttp.ClientSession]:
 
 async def _bare_rate(
     session: aiohttp.ClientSession, url: str, body: bytes, headers: dict[str, str], seconds: float
-) -> float:
-    """Return how many posts a second one loop makes, `MOST` at once."""
+) -> "_Bare":
+    """Post in one loop, `MOST` at once."""
+    before = machine.cpu_seconds()
     ends_at = time.perf_counter() + seconds
     made = 0
 
@@ -225,7 +241,13 @@ async def _bare_rate(
 
     began = time.perf_counter()
     await asyncio.gather(*(go_on() for _ in range(MOST)))
-    return made / (time.perf_counter() - began)
+    return _Bare(made / (time.perf_counter() - began), _processor_us(before, made))
+
+
+def _processor_us(before: Counter[str], count: int) -> dict[str, int]:
+    """Return how many microseconds of a processor each part took for one of `count`."""
+    after = machine.cpu_seconds()
+    return {part: round((after[part] - before[part]) / count * 1e6) for part in sorted(after)}
 
 
 async def _delivery_rate(session: aiohttp.ClientSession, receiver: str, count: int) -> float:
@@ -243,7 +265,7 @@ async def _delivery_rate(session: aiohttp.ClientSession, receiver: str, count: i
                 began, first = now, got
             if got >= wanted:
                 return (got - first) / (now - began)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(LOOK_EVERY_S)
 
 
 def _closed_port() -> int:
@@ -328,11 +350,13 @@ async def _receive() -> None:
 def report(result: Json) -> str:
     lines = ["deliveries a second from one worker, beside a bare loop to the same receiver"]
     for one in result["rounds"]:
-        cores = ", ".join(f"{part} {used}" for part, used in one["cores"].items())
         lines.append(
             f"  bare {one['bare']:>6}  deliveries {one['deliveries']:>6}  ratio {one['ratio']:.2f}"
-            f"  attempts at the dead {one['attempts_at_the_dead']}  cores: {cores}"
+            f"  attempts at the dead {one['attempts_at_the_dead']}"
         )
+        for name in ("bare_us", "delivery_us"):
+            parts = ", ".join(f"{part} {used}" for part, used in one[name].items())
+            lines.append(f"    processor us of a {name.removesuffix('_us')}: {parts}")
     lines.append(f"  ratio {result['ratio']:.2f}, wanted: at least {result['wanted']:.2f}")
     return "\n".join(lines)
 
