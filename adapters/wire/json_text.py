@@ -8,7 +8,7 @@ import json
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
@@ -28,7 +28,7 @@ def json_text(message: Message) -> str:
 
 def time_text(instant: Timestamp) -> str:
     """Return the instant by RFC 3339, with as many groups of three digits as its fraction needs."""
-    text = datetime.fromtimestamp(instant.seconds, UTC).isoformat()[:19]
+    text = _second_text(instant.seconds)
     nanos = instant.nanos
     if not nanos:
         return f"{text}Z"
@@ -37,6 +37,12 @@ def time_text(instant: Timestamp) -> str:
     if nanos % 1_000_000:
         return f"{text}.{nanos // 1_000:06}Z"
     return f"{text}.{nanos // 1_000_000:03}Z"
+
+
+@lru_cache(maxsize=256)
+def _second_text(seconds: int) -> str:
+    """Return a second without its zone; most times of an event, and of its neighbors, share it."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
 
 
 class _MessageWriter:

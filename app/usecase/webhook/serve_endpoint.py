@@ -27,11 +27,13 @@ FIRST: Final = 4
 MOST: Final = 32
 """How many deliveries are sent to an endpoint at once: at first, and where it is quick."""
 
-AHEAD: Final = 6
+AHEAD: Final = 10
 """How many times as many are fetched at once."""
 
 A_MOMENT_S: Final = 0.005
-"""How long the end of an attempt may wait for others, to be written down with them."""
+A_WHILE_S: Final = 0.02
+"""How long the end of an attempt may wait for others, to be written down with them: a moment, and a
+while where so much is at hand that nothing waits for what is fetched then."""
 
 SLOW: Final = timedelta(seconds=1)
 """An answer that takes longer is slow, and so is the endpoint."""
@@ -104,6 +106,10 @@ class _Turn:
         return [*(due.delivery.id for due in self.waiting), *self.sending]
 
     @property
+    def has_plenty(self) -> bool:
+        return 2 * len(self.waiting) >= AHEAD * self.width
+
+    @property
     def room(self) -> int:
         """How many more may be fetched."""
         if self._must_stop:
@@ -172,7 +178,7 @@ class ServeEndpoint:
             self._fill(turn)
             if turn.senders:
                 await turn.stirred.wait()
-                await self.clock.sleep(A_MOMENT_S)
+                await self.clock.sleep(A_WHILE_S if turn.has_plenty else A_MOMENT_S)
             turn.stirred.clear()
             if turn.failure is not None:
                 raise turn.failure
