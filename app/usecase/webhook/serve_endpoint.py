@@ -195,11 +195,12 @@ class ServeEndpoint:
 
     async def _send(self, turn: _Turn, due: DueDelivery) -> None:
         """Send a delivery, and others after it while the endpoint may get so many at once."""
-        await self._attempt(turn, due)
-        self._fill(turn)
-        while len(turn.senders) <= turn.width and self._has_next(turn):
-            await self._attempt(turn, turn.take())
+        while True:
+            await self._attempt(turn, due)
             self._fill(turn)
+            if len(turn.senders) > turn.width or not self._has_next(turn):
+                return
+            due = turn.take()
 
     async def _attempt(self, turn: _Turn, due: DueDelivery) -> None:
         before = due.delivery
