@@ -25,9 +25,9 @@ from domain.webhook.destination import Destinations
 KEPT_ALIVE_S: Final = 4.0
 """Below what servers keep a connection for: one that they close while we send is a failure."""
 
-MAX_HEAD_BYTES: Final = 16_384
+MAX_ANSWER_BYTES: Final = 32_768
 MAX_HEADERS: Final = 64
-"""How much of an answer, its body left out, is read, and how many headers it may have."""
+"""How much of an answer is read, and how many headers it may have, trailers included."""
 
 _NEXT_ADDRESS_S: Final = 0.25
 """How long a connection may take before another address of the name is tried beside it."""
@@ -91,7 +91,7 @@ class Connection(asyncio.Protocol):
         self._transport: Any = None
         self._parser: Any = None
         self._answer = Answer()
-        self._head_bytes = 0
+        self._bytes = 0
         self._headers = 0
         self._done: asyncio.Future[None] | None = None
         self._is_reusable = True
@@ -106,7 +106,7 @@ class Connection(asyncio.Protocol):
 
         Whatever ends it early, the connection is not used again.
         """
-        self._answer, self._head_bytes, self._headers = answer, 0, 0
+        self._answer, self._bytes, self._headers = answer, 0, 0
         self._parser = HttpResponseParser(self)
         self._done = asyncio.get_running_loop().create_future()
         is_whole = False
@@ -130,16 +130,18 @@ class Connection(asyncio.Protocol):
         if self._done is None or self._done.done():
             self.close()  # nobody asked
             return
-        if self._answer.status is None:
-            self._head_bytes += len(data)
+        self._bytes += len(data)
         try:
             self._parser.feed_data(data)
         except HttpParserError as error:
             self._is_reusable = False
             # What a callback raised is its context.
             self._fail(AnswerMalformed(str(error.__context__ or error)))
-        else:
-            if self._answer.status is None and self._head_bytes > MAX_HEAD_BYTES:
+        if self._bytes > MAX_ANSWER_BYTES and not self._done.done():
+            self.close()
+            if self._answer.status is not None:
+                self._end()  # whatever follows is not waited for
+            else:
                 self._fail(AnswerMalformed("the head is too long"))
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -157,7 +159,8 @@ class Connection(asyncio.Protocol):
         self._headers += 1
         if self._headers > MAX_HEADERS:
             raise AnswerMalformed("too many headers")
-        self._answer.headers[name.lower()] = value
+        if self._answer.status is None:
+            self._answer.headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()

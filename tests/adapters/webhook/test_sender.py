@@ -180,6 +180,22 @@ async def test_of_an_endless_body_the_first_bytes_are_read_and_no_more(length: b
     assert most < 8 << 20
 
 
+async def test_what_follows_a_body_is_neither_believed_nor_kept() -> None:
+    chunked = b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nRetry-After: 7\r\nX-A: "
+    tracemalloc.start()
+    try:
+        async with served(drips(OK + chunked, b"x" * 65_536, every_s=0)) as port:
+            found = await attempt(f"http://{HOST}:{port}/")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert found.was_received
+    assert (found.response_body, found.retry_after) == (b"ab", None)
+    assert found.latency_ms < SOON_S * 1_000
+    assert most < 8 << 20
+
+
 async def test_a_body_that_drips_keeps_nobody_for_longer_and_the_status_counts() -> None:
     async with served(drips(OK + b"Content-Length: 1000\r\n\r\n", b"x", every_s=0.1)) as port:
         found = await attempt(f"http://{HOST}:{port}/")
