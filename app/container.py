@@ -22,7 +22,7 @@ from adapters.postgres.market import PostgresMarket
 from adapters.postgres.rate_limit import PostgresTokenBuckets
 from adapters.postgres.request_signing import (
     PostgresSeenNonces,
-    RememberedRequestSigningKeys,
+    RememberedRequestVerifiers,
 )
 from adapters.postgres.settings import PostgresSettings
 from adapters.postgres.tenant import PostgresTenantDirectory
@@ -31,6 +31,7 @@ from adapters.statement_in.reader import FileReader
 from adapters.system.chance import SystemChance
 from adapters.system.clock import SystemClock
 from adapters.system.ids import RandomIds
+from adapters.system.request_verifier import RequestVerifiers
 from adapters.system.secret_box import AesSecretBox
 from adapters.system.secrets import SystemSecrets
 from adapters.system.signer import Ed25519Signer
@@ -158,7 +159,9 @@ from domain.ids import TenantId
 from domain.liquidity.circuit import CircuitRule
 from domain.reconciliation.matching import RULES
 from domain.reconciliation.period import LISTING_LAG
+from domain.tenant.request_signing import SharedSecretsNotConfigured
 from domain.webhook.destination import Destinations
+from domain.webhook.errors import WebhooksNotConfigured
 from ports.chain import Signer
 from ports.clock import Clock, DatabaseClock
 from ports.liquidity import LiquidityProvider
@@ -356,13 +359,18 @@ class Container(containers.DeclarativeContainer):
     )
     expire_hold = providers.Singleton(ExpireHold, units_of_work, ids, announce)
 
-    secret_box = providers.Singleton(AesSecretBox, settings.provided.sealing_keys)
+    webhook_secret_box = providers.Singleton(
+        AesSecretBox, settings.provided.sealing_keys, providers.Object(WebhooksNotConfigured)
+    )
+    request_secret_box = providers.Singleton(
+        AesSecretBox, settings.provided.sealing_keys, providers.Object(SharedSecretsNotConfigured)
+    )
     destinations = providers.Singleton(
         destinations_of, is_sandbox, settings.provided.webhook_loopback
     )
     serve_endpoint = providers.Factory(
         ServeEndpoint,
-        box=secret_box,
+        box=webhook_secret_box,
         clock=clock,
         database_clock=database_clock,
         chance=providers.Singleton(SystemChance),
@@ -378,7 +386,12 @@ class Container(containers.DeclarativeContainer):
         ),
         signatures=providers.Singleton(
             RequestSignatures,
-            providers.Singleton(RememberedRequestSigningKeys, units_of_work, clock),
+            providers.Singleton(
+                RememberedRequestVerifiers,
+                units_of_work,
+                providers.Singleton(RequestVerifiers, request_secret_box).provided.make,
+                clock,
+            ),
             providers.Singleton(PostgresSeenNonces, engine),
             tenant_settings,
             clock,
@@ -416,7 +429,7 @@ class Container(containers.DeclarativeContainer):
     request_signing_key_servicer = providers.Singleton(
         RequestSigningKeyServicer,
         create_request_signing_key=providers.Singleton(
-            CreateRequestSigningKey, once, ids, announce
+            CreateRequestSigningKey, once, ids, announce, secrets, request_secret_box
         ),
         revoke_request_signing_key=providers.Singleton(RevokeRequestSigningKey, once, announce),
         read_request_signing_keys=providers.Singleton(ReadRequestSigningKeys, units_of_work),
@@ -574,11 +587,13 @@ class Container(containers.DeclarativeContainer):
     webhook_servicer = providers.Singleton(
         WebhookServicer,
         create_endpoint=providers.Singleton(
-            CreateEndpoint, once, ids, announce, secrets, secret_box, destinations
+            CreateEndpoint, once, ids, announce, secrets, webhook_secret_box, destinations
         ),
         update_endpoint=providers.Singleton(UpdateEndpoint, once, announce, destinations),
         change_endpoint_state=providers.Singleton(ChangeEndpointState, once, announce),
-        rotate_secret=providers.Singleton(RotateSecret, once, announce, secrets, secret_box),
+        rotate_secret=providers.Singleton(
+            RotateSecret, once, announce, secrets, webhook_secret_box
+        ),
         send_test_event=providers.Singleton(SendTestEvent, once, announce),
         replay_deliveries=providers.Singleton(ReplayDeliveries, once),
         read_webhooks=providers.Singleton(ReadWebhooks, units_of_work),

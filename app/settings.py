@@ -224,9 +224,10 @@ class Settings(BaseSettings):
     """How long after a tenant's sheets of liabilities the next are made, if its books went on."""
 
     sealing_keys: Annotated[tuple[SealingKey, ...], Field(max_length=8, repr=False)] = ()
-    """What secrets of webhooks are sealed with: keys of 32 bytes, base64url without padding. The
-    first one seals and each one opens, so a new key goes before the others. Servers and workers
-    need the same; without one no endpoint is created."""
+    """What secrets of webhooks and of signed requests are sealed with: keys of 32 bytes, base64url
+    without padding. The first one seals and each one opens, so a new key goes before the others.
+    Servers and workers need the same; without one no webhook endpoint is created and no secret is
+    shared."""
     webhook_loopback: bool = False
     """In a sandbox deliveries may be sent to this machine too; outside it has no effect."""
 

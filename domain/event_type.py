@@ -12,7 +12,7 @@ EVENT_TYPES: Final[Mapping[str, str]] = {
     "api_key.created": "A key was created; its secret is in no event.",
     "api_key.rotated": "A key has got a successor, and ends when their overlap does.",
     "api_key.revoked": "A key was revoked.",
-    "request_signing_key.created": "A public key to sign requests with was registered.",
+    "request_signing_key.created": "A key to sign requests with was registered.",
     "request_signing_key.revoked": "A request signing key was revoked: its signatures are refused.",
     "customer.created": "A customer was created.",
     "customer.active": "The suspended customer may trade again.",

@@ -1,10 +1,24 @@
 """Keys that tenants sign their requests with, and the nonces that were used."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from domain.ids import RequestSigningKeyId, TenantId
 from domain.tenant.request_signing import RequestSigningKey
 from ports.page import Page, PageRequest
+
+
+@dataclass(frozen=True, slots=True)
+class RequestVerifier:
+    """A key, and what checks signatures with it.
+
+    Attributes:
+        is_signed: says whether the second bytes are the key's signature over the first.
+    """
+
+    key: RequestSigningKey
+    is_signed: Callable[[bytes, bytes], bool]
 
 
 class RequestSigningKeyRepository(Protocol):
@@ -14,11 +28,16 @@ class RequestSigningKeyRepository(Protocol):
         """Return the key, locked until commit, or raise `RequestSigningKeyNotFound`."""
         ...
 
-    async def find(self, key_id: RequestSigningKeyId) -> RequestSigningKey | None:
-        """Return the key as it is, without a lock, if there is one."""
+    async def find_live(
+        self, key_id: RequestSigningKeyId
+    ) -> tuple[RequestSigningKey, bytes | None] | None:
+        """Return a key that is not revoked, with its sealed secret if it has one.
+
+        It is not locked.
+        """
         ...
 
-    async def add(self, key: RequestSigningKey) -> None:
+    async def add(self, key: RequestSigningKey, *, sealed_secret: bytes | None) -> None:
         """Store a new key, or raise `TooManyRequestSigningKeys`."""
         ...
 
@@ -35,13 +54,17 @@ class RequestSigningKeyRepository(Protocol):
         ...
 
 
-class RequestSigningKeyStore(Protocol):
+class RequestVerifierStore(Protocol):
     """The same keys, for the check of every signed call."""
 
     async def find(
         self, tenant_id: TenantId, key_id: RequestSigningKeyId
-    ) -> RequestSigningKey | None:
-        """Return the key as it was half a second ago at most, if it is the tenant's."""
+    ) -> RequestVerifier | None:
+        """Return what checks the signatures of a key that is the tenant's, and that was live half a
+        second ago at most.
+
+        Raises `SecretUnreadable` for a shared secret that this process cannot open.
+        """
         ...
 
 

@@ -6,7 +6,7 @@ from domain.ids import TypedId
 
 
 class SecretSource(Protocol):
-    """Makes secrets of API keys and of webhooks."""
+    """Makes secrets of API keys, of webhooks and of requests."""
 
     def new_secret(self) -> str:
         """Return a new secret of at least 256 random bits, as printable ASCII."""
@@ -23,6 +23,10 @@ class SecretSource(Protocol):
         """Return a new secret to sign with, as Standard Webhooks writes it: `whsec_` and base64."""
         ...
 
+    def new_request_signing_secret(self) -> str:
+        """Return a new secret to sign requests with: `reqsec_` and 32 random bytes in base64."""
+        ...
+
 
 class SecretBox(Protocol):
     """Seals secrets that we need again, so that the database alone tells nobody any."""
@@ -30,7 +34,7 @@ class SecretBox(Protocol):
     def seal(self, secret: str, *, owner: TypedId) -> bytes:
         """Return the secret in the form in which it is kept; it is of no use to another owner.
 
-        Raises `WebhooksNotConfigured` where there is no key.
+        Raises the refusal that the box was made with where there is no key.
         """
         ...
 

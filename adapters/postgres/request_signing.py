@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -30,7 +30,8 @@ from ports.clock import Clock
 from ports.page import Page, PageRequest
 from ports.request_signing import (
     RequestSigningKeyRepository,
-    RequestSigningKeyStore,
+    RequestVerifier,
+    RequestVerifierStore,
     SeenNonces,
 )
 from ports.unit_of_work import UnitOfWorkFactory
@@ -59,11 +60,15 @@ class PostgresRequestSigningKeys(RequestSigningKeyRepository):
             raise RequestSigningKeyNotFound("no such key", request_signing_key_id=key_id)
         return _key(row)
 
-    async def find(self, key_id: RequestSigningKeyId) -> RequestSigningKey | None:
+    async def find_live(
+        self, key_id: RequestSigningKeyId
+    ) -> tuple[RequestSigningKey, bytes | None] | None:
         row = await self._row(key_id, lock=False)
-        return None if row is None else _key(row)
+        if row is None or row.revoked_at is not None:
+            return None
+        return _key(row), row.secret
 
-    async def add(self, key: RequestSigningKey) -> None:
+    async def add(self, key: RequestSigningKey, *, sealed_secret: bytes | None) -> None:
         # One at a time for a tenant, or two could both be the last one that there is room for.
         await self._scope.connection.execute(
             select(TENANTS.c.tenant_id)
@@ -80,7 +85,8 @@ class PostgresRequestSigningKeys(RequestSigningKeyRepository):
                 id=key.id.uuid,
                 name=key.name,
                 algorithm=key.algorithm,
-                public_key=key.public_key,
+                public_key=key.public_key or None,
+                secret=sealed_secret,
                 created_at=key.created_at,
             )
         )
@@ -117,19 +123,25 @@ class PostgresRequestSigningKeys(RequestSigningKeyRepository):
         return int((await self._scope.connection.execute(query)).scalar_one())
 
 
-class RememberedRequestSigningKeys(RequestSigningKeyStore):
+class RememberedRequestVerifiers(RequestVerifierStore):
     """Reads a key in a unit of work of its tenant, and believes what it read for half a second."""
 
-    def __init__(self, units_of_work: UnitOfWorkFactory, clock: Clock) -> None:
+    def __init__(
+        self,
+        units_of_work: UnitOfWorkFactory,
+        make: Callable[[RequestSigningKey, bytes | None], RequestVerifier],
+        clock: Clock,
+    ) -> None:
         self._units_of_work = units_of_work
+        self._make = make
         self._clock = clock
         self._known: OrderedDict[
-            tuple[TenantId, RequestSigningKeyId], Latest[RequestSigningKey | None]
+            tuple[TenantId, RequestSigningKeyId], Latest[RequestVerifier | None]
         ] = OrderedDict()
 
     async def find(
         self, tenant_id: TenantId, key_id: RequestSigningKeyId
-    ) -> RequestSigningKey | None:
+    ) -> RequestVerifier | None:
         name = tenant_id, key_id
         latest = self._known.get(name)
         if latest is None:
@@ -141,9 +153,10 @@ class RememberedRequestSigningKeys(RequestSigningKeyStore):
 
     async def _read(
         self, tenant_id: TenantId, key_id: RequestSigningKeyId
-    ) -> RequestSigningKey | None:
+    ) -> RequestVerifier | None:
         async with self._units_of_work.begin(tenant_id) as uow:
-            return await uow.request_signing_keys.find(key_id)
+            found = await uow.request_signing_keys.find_live(key_id)
+        return None if found is None else self._make(*found)
 
 
 class PostgresSeenNonces(SeenNonces):
@@ -206,7 +219,7 @@ def _key(row: Any) -> RequestSigningKey:
         tenant_id=TenantId(row.tenant_id),
         name=row.name,
         algorithm=SignatureAlgorithm(row.algorithm),
-        public_key=bytes(row.public_key),
+        public_key=row.public_key or b"",
         created_at=row.created_at,
         revoked_at=row.revoked_at,
     )

@@ -53,6 +53,7 @@ REQUEST_SIGNING_KEYS: Final = Table(
     Column("name", Text),
     Column("algorithm", Text),
     Column("public_key", LargeBinary),
+    Column("secret", LargeBinary),
     Column("created_at", DateTime(timezone=True)),
     Column("revoked_at", DateTime(timezone=True)),
 )

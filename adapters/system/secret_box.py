@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from domain.errors import DomainError
 from domain.ids import TypedId
-from domain.webhook.errors import WebhooksNotConfigured
 from ports.secrets import SecretBox, SecretUnreadable
 
 _NONCE_BYTES: Final = 12
@@ -26,15 +26,16 @@ class AesSecretBox(SecretBox):
     (RFC 5869), so a sealed secret that is moved to another owner cannot be opened.
     """
 
-    def __init__(self, keys: Sequence[str]) -> None:
-        """Take keys of 32 bytes, each base64url without padding."""
+    def __init__(self, keys: Sequence[str], without_key: type[DomainError]) -> None:
+        """Take keys of 32 bytes, each base64url without padding, and how to refuse without any."""
         self._keys = {_mark(key): key for key in map(_key, keys)}
+        self._without_key = without_key
 
     def seal(self, secret: str, *, owner: TypedId) -> bytes:
         for mark, key in self._keys.items():
             nonce = os.urandom(_NONCE_BYTES)
             return mark + nonce + _cipher(key, owner).encrypt(nonce, secret.encode(), None)
-        raise WebhooksNotConfigured("RELI_SEALING_KEYS is not set, so no secret can be kept")
+        raise self._without_key("RELI_SEALING_KEYS is not set, so no secret can be kept")
 
     def open(self, sealed: bytes, *, owner: TypedId) -> str:
         mark, rest = sealed[:_MARK_BYTES], sealed[_MARK_BYTES:]

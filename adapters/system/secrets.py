@@ -9,6 +9,7 @@ from ports.secrets import SecretSource
 
 PREFIX: Final = "reli_"
 """Lets people, and scanners of leaked secrets, recognize a key."""
+REQUEST_SECRET_PREFIX: Final = "reqsec_"
 
 
 class SystemSecrets(SecretSource):
@@ -22,3 +23,6 @@ class SystemSecrets(SecretSource):
 
     def new_webhook_secret(self) -> str:
         return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+
+    def new_request_signing_secret(self) -> str:
+        return REQUEST_SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()

@@ -128,8 +128,14 @@ def request_signing_key_message(key: RequestSigningKey) -> tenant_pb2.RequestSig
     )
 
 
-def read_public_key(value: bytes) -> bytes:
-    """Return an Ed25519 public key, or raise `InvalidArgument`."""
+def read_public_key(value: bytes, algorithm: SignatureAlgorithm) -> bytes:
+    """Return the public key that an algorithm takes, if it does, or raise `InvalidArgument`."""
+    if algorithm is not SignatureAlgorithm.ED25519:
+        if value:
+            raise InvalidArgument(
+                f"{algorithm} has a secret that we make, and no public_key", field="public_key"
+            )
+        return b""
     if not is_public_key(value):
         raise InvalidArgument(
             "public_key must be the 32 bytes of an Ed25519 public key", field="public_key"

@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 
-from adapters.system.signer import is_signed
 from adapters.wire.signature import read_signature, require_digest
 from domain.errors import InvalidId
 from domain.ids import RequestSigningKeyId, TenantId
 from domain.tenant.request_signing import (
     RequestSignature,
-    RequestSigningKey,
     SignatureInvalid,
     SignatureKeyUnknown,
     SignatureMissing,
@@ -16,7 +14,7 @@ from domain.tenant.request_signing import (
     SignedMessage,
 )
 from ports.clock import Clock
-from ports.request_signing import RequestSigningKeyStore, SeenNonces
+from ports.request_signing import RequestVerifier, RequestVerifierStore, SeenNonces
 from ports.tenant import SettingsStore
 
 
@@ -25,12 +23,12 @@ class RequestSignatures:
 
     def __init__(
         self,
-        keys: RequestSigningKeyStore,
+        verifiers: RequestVerifierStore,
         nonces: SeenNonces,
         settings: SettingsStore,
         clock: Clock,
     ) -> None:
-        self._keys = keys
+        self._verifiers = verifiers
         self._nonces = nonces
         self._settings = settings
         self._clock = clock
@@ -59,22 +57,24 @@ class RequestSignatures:
         base = signature.base(SignedMessage.of(derived, headers, body))
         if "content-digest" in headers:
             require_digest(headers["content-digest"], body)
-        key = await self._key_of(tenant_id, signature)
-        if not is_signed(key.public_key, base, signature.value):
+        verifier = await self._verifier_of(tenant_id, signature)
+        if not verifier.is_signed(base, signature.value):
             raise SignatureInvalid("the signature is not that of what came")
         # The last of all, so that nobody can use up a nonce who cannot sign.
-        if not await self._nonces.note(key, signature.nonce):
+        if not await self._nonces.note(verifier.key, signature.nonce):
             raise SignatureReplayed("a request with that nonce came before")
 
-    async def _key_of(self, tenant_id: TenantId, signature: RequestSignature) -> RequestSigningKey:
+    async def _verifier_of(
+        self, tenant_id: TenantId, signature: RequestSignature
+    ) -> RequestVerifier:
         try:
             key_id = RequestSigningKeyId.parse(signature.key_id, field="keyid")
         except InvalidId:
-            key = None
+            verifier = None
         else:
-            key = await self._keys.find(tenant_id, key_id)
-        if key is None or key.revoked_at is not None:
+            verifier = await self._verifiers.find(tenant_id, key_id)
+        if verifier is None:
             raise SignatureKeyUnknown("keyid names no live key of the tenant", field="keyid")
-        if signature.algorithm not in ("", key.algorithm):
-            raise SignatureInvalid(f"the key signs with {key.algorithm}", field="alg")
-        return key
+        if signature.algorithm not in ("", verifier.key.algorithm):
+            raise SignatureInvalid(f"the key signs with {verifier.key.algorithm}", field="alg")
+        return verifier

@@ -207,14 +207,15 @@ class RequestSigningKeyServicer(RequestSigningKeyServiceServicer):
     async def CreateRequestSigningKey(
         self, request: pb.CreateRequestSigningKeyRequest, context: Context
     ) -> pb.CreateRequestSigningKeyResponse:
-        key = await self._create(
+        algorithm = read_signature_algorithm(request.algorithm)
+        made = await self._create(
             call_of(request),
             name=text_of(request.name, field="name", maximum=MAX_KEY_NAME),
-            algorithm=read_signature_algorithm(request.algorithm),
-            public_key=read_public_key(request.public_key),
+            algorithm=algorithm,
+            public_key=read_public_key(request.public_key, algorithm),
         )
         return pb.CreateRequestSigningKeyResponse(
-            request_signing_key=request_signing_key_message(key)
+            request_signing_key=request_signing_key_message(made.key), secret=made.secret
         )
 
     async def ListRequestSigningKeys(

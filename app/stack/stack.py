@@ -343,7 +343,7 @@ class Stack:
         )
 
     def _sealing_keys(self) -> str:
-        """The keys that webhooks' secrets are sealed with, as JSON, unless somebody has others."""
+        """The keys that secrets are sealed with, as JSON, unless somebody has others."""
         return os.environ.get("RELI_SEALING_KEYS") or json.dumps(
             [self._secret("sealing", lambda: secrets.token_urlsafe(32))]
         )

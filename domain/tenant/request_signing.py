@@ -24,6 +24,7 @@ class SignatureAlgorithm(StrEnum):
     """By its name in the IANA registry of HTTP signature algorithms."""
 
     ED25519 = "ed25519"
+    HMAC_SHA256 = "hmac-sha256"
 
 
 class RequestSigningKeyNotFound(DomainError):
@@ -45,6 +46,13 @@ class RequestSigningKeyRequired(DomainError):
 
     kind = Kind.REFUSED
     reason = "REQUEST_SIGNING_KEY_REQUIRED"
+
+
+class SharedSecretsNotConfigured(DomainError):
+    """This installation has no key to seal secrets with, so it can share none."""
+
+    kind = Kind.REFUSED
+    reason = "SHARED_SECRETS_NOT_CONFIGURED"
 
 
 class SignatureMissing(DomainError):
@@ -84,11 +92,11 @@ class SignatureReplayed(DomainError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestSigningKey:
-    """A public key with which a tenant signs its requests.
+    """A key with which a tenant signs its requests.
 
     Attributes:
         name: what people call it.
-        public_key: the 32 bytes of RFC 8032.
+        public_key: of Ed25519 the 32 bytes of RFC 8032; empty where a secret is shared.
     """
 
     id: RequestSigningKeyId

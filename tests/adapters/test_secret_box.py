@@ -3,7 +3,9 @@
 import pytest
 
 from adapters.system.secret_box import AesSecretBox
+from domain.errors import DomainError
 from domain.ids import WebhookEndpointId
+from domain.tenant.request_signing import SharedSecretsNotConfigured
 from domain.webhook.errors import WebhooksNotConfigured
 from ports.secrets import SecretUnreadable
 from tests.support.builders import an_id
@@ -14,8 +16,12 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OWNER = an_id(WebhookEndpointId)
 
 
+def a_box(keys: list[str]) -> AesSecretBox:
+    return AesSecretBox(keys, WebhooksNotConfigured)
+
+
 def test_what_was_sealed_is_opened_and_never_looks_the_same() -> None:
-    box = AesSecretBox([OLD])
+    box = a_box([OLD])
     first, second = (box.seal(SECRET, owner=OWNER) for _ in range(2))
 
     assert first != second
@@ -24,18 +30,18 @@ def test_what_was_sealed_is_opened_and_never_looks_the_same() -> None:
 
 
 def test_a_new_key_seals_while_the_old_one_still_opens() -> None:
-    sealed = AesSecretBox([OLD]).seal(SECRET, owner=OWNER)
-    both = AesSecretBox([NEW, OLD])
+    sealed = a_box([OLD]).seal(SECRET, owner=OWNER)
+    both = a_box([NEW, OLD])
 
     assert both.open(sealed, owner=OWNER) == SECRET
     again = both.seal(SECRET, owner=OWNER)
-    assert AesSecretBox([NEW]).open(again, owner=OWNER) == SECRET
+    assert a_box([NEW]).open(again, owner=OWNER) == SECRET
     with pytest.raises(SecretUnreadable):
-        AesSecretBox([NEW]).open(sealed, owner=OWNER)
+        a_box([NEW]).open(sealed, owner=OWNER)
 
 
 def test_a_secret_that_was_moved_or_changed_cannot_be_opened() -> None:
-    box = AesSecretBox([OLD])
+    box = a_box([OLD])
     sealed = box.seal(SECRET, owner=OWNER)
 
     with pytest.raises(SecretUnreadable):
@@ -45,6 +51,7 @@ def test_a_secret_that_was_moved_or_changed_cannot_be_opened() -> None:
             box.open(changed, owner=OWNER)
 
 
-def test_without_a_key_nothing_is_sealed() -> None:
-    with pytest.raises(WebhooksNotConfigured):
-        AesSecretBox([]).seal(SECRET, owner=OWNER)
+@pytest.mark.parametrize("refusal", [WebhooksNotConfigured, SharedSecretsNotConfigured])
+def test_without_a_key_nothing_is_sealed(refusal: type[DomainError]) -> None:
+    with pytest.raises(refusal):
+        AesSecretBox([], refusal).seal(SECRET, owner=OWNER)

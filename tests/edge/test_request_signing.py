@@ -15,7 +15,7 @@ from yarl import URL
 
 from app.stack.stack import ReadyStack
 from tests.support.platform import new_request_id
-from tests.support.signing import sign
+from tests.support.signing import Key, key_bytes, sign
 
 CUSTOMERS: Final = "/v1/customers"
 
@@ -28,7 +28,7 @@ class Partner:
     rest_url: str
     key: str
     signing_key_id: str
-    signing_key: Ed25519PrivateKey
+    signing_key: Key
 
     def sign(
         self, method: str, path: str, body: bytes = b"", *, query: str = "", idempotency: str = ""
@@ -59,13 +59,15 @@ class Partner:
         return status, body["details"][0]["reason"]
 
 
-@pytest.fixture(scope="module")
-async def partner(running_stack: ReadyStack) -> AsyncIterator[Partner]:
-    """A tenant that requires signatures."""
+@pytest.fixture(scope="module", params=["ED25519", "HMAC_SHA256"])
+async def partner(
+    running_stack: ReadyStack, request: pytest.FixtureRequest
+) -> AsyncIterator[Partner]:
+    """A tenant that requires signatures, by a key of its own or by a secret that it shares."""
     url, signing_key = running_stack.rest_url, Ed25519PrivateKey.generate()
     public_key = base64.b64encode(signing_key.public_key().public_bytes_raw()).decode()
     async with aiohttp.ClientSession() as session:
-        operator = Partner(session, url, running_stack.operator_key, "", signing_key)
+        operator = Partner(session, url, running_stack.operator_key, "", b"")
 
         async def make(who: Partner, method: str, path: str, **fields: Any) -> Any:
             status, made = await who.send(method, path, json.dumps(fields).encode())
@@ -78,18 +80,19 @@ async def partner(running_stack: ReadyStack) -> AsyncIterator[Partner]:
         ]
         keys = f"/v1/tenants/{tenant['id']}/apiKeys"
         secret = (await make(operator, "POST", keys, name="first"))["secret"]
-        unsigned = Partner(session, url, secret, "", signing_key)
+        unsigned = Partner(session, url, secret, "", b"")
         made = await make(
             unsigned,
             "POST",
             "/v1/requestSigningKeys",
             name="backend",
-            algorithm="SIGNATURE_ALGORITHM_ED25519",
-            public_key=public_key,
+            algorithm=f"SIGNATURE_ALGORITHM_{request.param}",
+            **({"public_key": public_key} if request.param == "ED25519" else {}),
         )
         await make(unsigned, "PATCH", "/v1/tenants/current", signing_required=True)
         await asyncio.sleep(1.1)
-        yield Partner(session, url, secret, made["request_signing_key"]["id"], signing_key)
+        key = key_bytes(made["secret"]) if made["secret"] else signing_key
+        yield Partner(session, url, secret, made["request_signing_key"]["id"], key)
 
 
 async def test_what_is_signed_is_taken(partner: Partner) -> None:

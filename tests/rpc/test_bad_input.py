@@ -1864,10 +1864,13 @@ TENANT_CASES: Final = [
              "INVALID_ARGUMENT", "public_key")
         for length in (0, 31, 33, 64)
     ),
+    case("a public key of a shared secret", SIGNING_KEY,
+         {"algorithm": "SIGNATURE_ALGORITHM_HMAC_SHA256"}, INVALID, "INVALID_ARGUMENT",
+         "public_key"),
     *(
         case(f"algorithm {number}", SIGNING_KEY, {"algorithm": number}, INVALID,
              "INVALID_ARGUMENT", "algorithm")
-        for number in (0, 2, -1)
+        for number in (0, 3, -1)
     ),
     *(
         case(f"{field} {value}", TERMS, {"rate_limits": [limit]}, INVALID, "INVALID_ARGUMENT",

@@ -4,6 +4,7 @@ import asyncio
 import time
 from hashlib import sha256
 from itertools import count
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -13,11 +14,14 @@ from google.protobuf.message import Message
 
 from domain.ids import RequestSigningKeyId
 from domain.tenant.request_signing import MAX_LIVE_KEYS
+from reli.audit.v1 import audit_service_pb2 as audit_pb
+from reli.event.v1.event_pb2 import Event
 from reli.market.v1 import market_service_pb2 as market_pb
 from reli.quote.v1 import quote_service_pb2 as quote_pb
+from reli.tenant.v1 import tenant_pb2
 from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
-from tests.support.platform import Client, Platform, refusal_of
-from tests.support.signing import a_signing_key_id, sign
+from tests.support.platform import Client, Platform, a_platform, refusal_of
+from tests.support.signing import Key, a_shared_secret, a_signing_key_id, key_bytes, sign
 
 UNAUTHENTICATED: Final = grpc.StatusCode.UNAUTHENTICATED
 CREATE_CUSTOMER: Final = "/reli.tenant.v1.CustomerService/CreateCustomer"
@@ -27,7 +31,7 @@ LIST_ASSETS: Final = "/reli.market.v1.MarketService/ListAssets"
 class Signer:
     """A partner's client that signs."""
 
-    def __init__(self, client: Client, channel: grpc.aio.Channel, key_id: str, key: Any) -> None:
+    def __init__(self, client: Client, channel: grpc.aio.Channel, key_id: str, key: Key) -> None:
         self.client = client
         self._channel = channel
         self.key_id = key_id
@@ -59,11 +63,16 @@ class Signer:
         return refusal.reason
 
 
-@pytest.fixture
-async def signer(platform: Platform) -> Signer:
+@pytest.fixture(params=["ed25519", "hmac-sha256"])
+async def signer(platform: Platform, request: pytest.FixtureRequest) -> Signer:
     _, client = await platform.a_tenant()
-    key = Ed25519PrivateKey.generate()
-    return Signer(client, platform.channel, await a_signing_key_id(client, key), key)
+    key: Key
+    if request.param == "ed25519":
+        key = Ed25519PrivateKey.generate()
+        key_id = await a_signing_key_id(client, key)
+    else:
+        key_id, key = await a_shared_secret(client)
+    return Signer(client, platform.channel, key_id, key)
 
 
 def a_customer(external_id: str = "ada") -> tenant_pb.CreateCustomerRequest:
@@ -170,7 +179,8 @@ async def test_of_many_copies_sent_at_once_one_is_taken(signer: Signer) -> None:
 async def test_a_nonce_that_somebody_else_said_is_still_free(signer: Signer) -> None:
     """Who cannot sign cannot use up a nonce."""
     nonce = "0123456789abcdef"
-    forged = Signer(signer.client, signer._channel, signer.key_id, Ed25519PrivateKey.generate())
+    other = bytes(32) if isinstance(signer._key, bytes) else Ed25519PrivateKey.generate()
+    forged = Signer(signer.client, signer._channel, signer.key_id, other)
     assert await forged.refused(CREATE_CUSTOMER, a_customer(), nonce=nonce) == "SIGNATURE_INVALID"
 
     await signer.call(CREATE_CUSTOMER, a_customer(), nonce=nonce)
@@ -195,6 +205,68 @@ async def test_a_key_of_another_tenant_is_unknown(platform: Platform, signer: Si
     reason = await thief.refused(LIST_ASSETS, market_pb.ListAssetsRequest())
 
     assert reason == "SIGNATURE_KEY_UNKNOWN"
+
+
+async def test_a_public_key_is_not_taken_for_a_secret(platform: Platform) -> None:
+    _, client = await platform.a_tenant()
+    pair = Ed25519PrivateKey.generate()
+    key_id = await a_signing_key_id(client, pair)
+    forger = Signer(client, platform.channel, key_id, pair.public_key().public_bytes_raw())
+
+    reason = await forger.refused(LIST_ASSETS, market_pb.ListAssetsRequest())
+
+    assert reason == "SIGNATURE_INVALID"
+
+
+async def test_a_shared_secret_is_shown_once_and_kept_nowhere_as_it_is(platform: Platform) -> None:
+    _, client = await platform.a_tenant()
+    request = tenant_pb.CreateRequestSigningKeyRequest(
+        name="backend",
+        algorithm=tenant_pb2.SIGNATURE_ALGORITHM_HMAC_SHA256,
+        request_id="once",
+    )
+
+    first = await client.signing_keys.CreateRequestSigningKey(request)
+    again = await client.signing_keys.CreateRequestSigningKey(request)
+
+    key = first.request_signing_key
+    assert len(key_bytes(first.secret)) == 32
+    assert key.public_key == b""
+    assert (again.request_signing_key, again.secret) == (key, "")
+    listed = await client.signing_keys.ListRequestSigningKeys(
+        tenant_pb.ListRequestSigningKeysRequest()
+    )
+    assert list(listed.request_signing_keys) == [key]
+    told = await platform.owner.fetchval(
+        "SELECT payload FROM core.outbox WHERE subject = $1", key.id
+    )
+    assert Event.FromString(told).request_signing_key == key
+    (sealed,) = await platform.owner.fetch(
+        "SELECT secret FROM core.request_signing_keys WHERE id = $1",
+        RequestSigningKeyId.parse(key.id).uuid,
+    )
+    for kept in (told, sealed["secret"]):
+        assert first.secret.encode() not in kept
+        assert key_bytes(first.secret) not in kept
+    record = (await client.audit.ListAuditRecords(audit_pb.ListAuditRecordsRequest())).audit_records
+    assert record[0].subject == key.id
+    shown = key.SerializeToString(deterministic=True)
+    assert record[0].after_sha256 == sha256(shown).hexdigest()
+
+
+async def test_without_sealing_keys_a_public_key_is_all_that_can_be_registered(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with a_platform(database_url, tmp_path, sealing_keys=()) as platform:
+        _, client = await platform.a_tenant()
+
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await a_shared_secret(client)
+
+        refusal = refusal_of(caught.value)
+        assert refusal.code is grpc.StatusCode.FAILED_PRECONDITION
+        assert refusal.reason == "SHARED_SECRETS_NOT_CONFIGURED"
+        await a_signing_key_id(client)
 
 
 async def test_signatures_cannot_be_required_before_there_is_a_key(platform: Platform) -> None:

@@ -62,7 +62,16 @@ def home(stage: Stage) -> Path:
 
 
 @pytest.fixture(scope="module")
-def secrets(stage: Stage, home: Path) -> Mapping[str, str]:
+async def shared_secret(stage: Stage) -> str:
+    """A secret that the tenant signs its requests with."""
+    body = {"name": "canary", "algorithm": "SIGNATURE_ALGORITHM_HMAC_SHA256"}
+    status, made = await stage.send("/v1/requestSigningKeys", stage.key, body, "canary")
+    assert status == 200, made
+    return str(made["secret"]).removeprefix("reqsec_")
+
+
+@pytest.fixture(scope="module")
+def secrets(stage: Stage, home: Path, shared_secret: str) -> Mapping[str, str]:
     ready = stage.ready
     passwords = {
         "database owner's password": ready.database_url,
@@ -73,6 +82,8 @@ def secrets(stage: Stage, home: Path) -> Mapping[str, str]:
     found = {name: str(urlsplit(url).password) for name, url in passwords.items()}
     found |= {f"LP's {name}": value for name, value in LP_CREDENTIALS.items()}
     found |= {"tenant's key": stage.key, "operator's key": ready.operator_key}
+    found["shared secret"] = shared_secret
+    found["sealing key"] = (home / "secrets" / "sealing").read_text().strip()
     found["signing seed"] = (home / "secrets" / "signing").read_text().strip()
     assert all(len(value) > 16 for value in found.values())
     return found

@@ -36,7 +36,7 @@ from tests.support.platform import (
 )
 from tests.support.rate_limit import GENEROUS
 from tests.support.receipts import make_receipt
-from tests.support.signing import a_signing_key_id
+from tests.support.signing import a_shared_secret, a_signing_key_id
 from tests.support.statements import csv_statement
 from tests.support.webhooks import some_deliveries
 
@@ -162,7 +162,10 @@ async def a_busy_tenant(platform: Platform) -> BusyTenant:
         break_resolution_id=break_resolution_id,
         dead_letter_id=await a_dead_letter(platform.owner, tenant_id, reason=canary),
         api_key_id=key.api_key.id,
-        request_signing_key_id=[await a_signing_key_id(client) for _ in range(2)][-1],
+        request_signing_key_id=[
+            (await a_shared_secret(client))[0],
+            await a_signing_key_id(client),
+        ][-1],
         entry_id=held.entry_id,
         transfer_id=held.transfers[0].id,
         account_id=ids[ledger_pb2.ACCOUNT_KIND_CUSTOMER],

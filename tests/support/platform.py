@@ -339,6 +339,7 @@ async def a_platform(
     *,
     adapters: tuple[str, ...] = ("sandbox", "sandbox"),
     lp_quote_budget_ms: int = PATIENT_QUOTE_BUDGET_MS,
+    sealing_keys: tuple[str, ...] = (SEALING_KEY,),
 ) -> AsyncIterator[Platform]:
     """Run the platform on a migrated database; `adapters` are those of alpha, beta and so on."""
     async with AsyncExitStack() as stack:
@@ -355,7 +356,7 @@ async def a_platform(
             lp_quote_budget_ms=lp_quote_budget_ms,
             signing_key=SIGNING_KEY,
             failed_attempts_burst=100_000,
-            sealing_keys=(SEALING_KEY,),
+            sealing_keys=sealing_keys,
             webhook_loopback=True,
         )
         secret = await ensure_operator_key(settings, home / "operator.key")

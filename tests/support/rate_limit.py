@@ -11,7 +11,7 @@ from domain.tenant.rate_limit import CostClass
 from domain.tenant.request_signing import RequestSigningKey
 from domain.tenant.tenant import Tenant
 from ports.rate_limit import LeaseRequest, TokenBuckets, TokenLease
-from ports.request_signing import RequestSigningKeyStore, SeenNonces
+from ports.request_signing import RequestVerifier, RequestVerifierStore, SeenNonces
 from ports.tenant import SettingsStore
 from reli.auth.v1 import access_pb2
 from reli.tenant.v1 import tenant_pb2
@@ -47,12 +47,12 @@ def a_lenient_limiter() -> RateLimiter:
     return RateLimiter(FullBuckets(), AnyTenant(), SystemClock())
 
 
-class NoKeys(RequestSigningKeyStore):
+class NoKeys(RequestVerifierStore):
     """Nobody can sign."""
 
     async def find(
         self, tenant_id: TenantId, key_id: RequestSigningKeyId
-    ) -> RequestSigningKey | None:
+    ) -> RequestVerifier | None:
         return None
 
 

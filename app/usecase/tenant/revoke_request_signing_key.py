@@ -1,4 +1,4 @@
-"""Revoking a public key for signing requests."""
+"""Revoking a key for signing requests."""
 
 from dataclasses import dataclass
 from uuid import UUID
