@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64decode
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -10,11 +11,18 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from http_message_signatures import HTTPMessageSigner, HTTPSignatureKeyResolver
 from http_message_signatures.algorithms import ED25519
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
 
 from adapters.system.request_verifier import RequestVerifiers
 from adapters.system.secret_box import AesSecretBox
 from adapters.system.signer import is_signed
-from adapters.wire.signature import read_signature, require_digest
+from adapters.wire.signature import (
+    parsed_signature,
+    plain_signature,
+    read_signature,
+    require_digest,
+)
 from domain.ids import RequestSigningKeyId, TenantId
 from domain.tenant.request_signing import (
     RequestSignature,
@@ -185,6 +193,84 @@ def test_what_is_no_signature_is_refused(said: str | None, made: str | None) -> 
 
     with pytest.raises(SignatureInvalid):
         read_signature({name: value for name, value in sent.items() if value is not None})
+
+
+AS_WRITTEN: Final = [
+    (f"sig1={GOOD}", "sig1=:AA==:"),
+    (f'a.b-c_d*={GOOD};expires=1;alg="ed25519"', "a.b-c_d*=:AAAA:"),
+    ('*=("@query");nonce="0123456789abcdef";keyid="";created=0', "*=::"),
+    (
+        'a=("" "a b" "a(:;,=)");keyid="k";created=999999999999999;nonce="0123456789abcdef"',
+        "a=:AAA=:",
+    ),
+    *(
+        (f'a=("@path");nonce="0123456789abcdef";keyid="k";{more}', made)
+        for more, made in (
+            ("created=007", "a=:AA==:"),
+            ("created=-0", "a=:AA==:"),
+            ("created=1000000000000000", "a=:AA==:"),
+            ("created=1.0", "a=:AA==:"),
+            ("created=1;created=2", "a=:AA==:"),
+            ('created=1;keyid="l"', "a=:AA==:"),
+            ("created=1;expires=01", "a=:AA==:"),
+            ('created=1;tag="a"', "a=:AA==:"),
+            ('created=1;alg="a\\"b"', "a=:AA==:"),
+            (r'created=1;alg="a\\b"', "a=:AA==:"),
+            ("created=1; expires=2", "a=:AA==:"),
+            ("created=1;alg=ed25519", "a=:AA==:"),
+            ("created=1", "a=:AA:"),
+            ("created=1", "a=:AB==:"),
+            ("created=1", "a=:A:"),
+            ("created=1", "a=:====:"),
+            ("created=1", "b=:AA==:"),
+        )
+    ),
+]
+EDIT: Final = st.tuples(
+    st.integers(0, 200),
+    st.integers(0, 2),
+    st.sampled_from(
+        ["", *' \t"\\;=:,()?*09-.aZ~\x7fä', ";a", ";created=1", ';nonce="b"', '" "', "=="]
+    ),
+)
+
+
+@st.composite
+def written(draw: st.DrawFn) -> tuple[str, str]:
+    """Return two fields as clients write them, or nearly so: with a few characters in the way."""
+    fields = list(draw(st.sampled_from(AS_WRITTEN)))
+    for which in draw(st.lists(st.integers(0, 1), max_size=2)):
+        field = fields[which]
+        at, gone, come = draw(EDIT)
+        at %= len(field) + 1
+        fields[which] = field[:at] + come + field[at + gone :]
+    return fields[0], fields[1]
+
+
+def outcome_of(
+    read: Callable[[str, str], RequestSignature | None], said: str, made: str
+) -> RequestSignature | str | None:
+    try:
+        return read(said, made)
+    except SignatureInvalid as refusal:
+        return refusal.message
+
+
+@settings(max_examples=1_000, deadline=None)
+@given(written())
+def test_what_is_written_plainly_means_what_the_parser_reads(fields: tuple[str, str]) -> None:
+    plain = outcome_of(plain_signature, *fields)
+
+    event("plain" if plain else "not plain")
+    if plain is not None:
+        assert plain == outcome_of(parsed_signature, *fields)
+
+
+@each("vector", VECTORS["good"] + VECTORS["grpc"], ids=lambda one: one["name"])
+def test_what_clients_send_is_written_plainly(vector: Any) -> None:
+    headers = vector["headers"]
+
+    assert plain_signature(headers["signature-input"], headers["signature"]) is not None
 
 
 def test_where_there_is_no_signature_there_is_none_to_read() -> None:
