@@ -392,7 +392,7 @@ class Container(containers.DeclarativeContainer):
                 providers.Singleton(RequestVerifiers, request_secret_box).provided.make,
                 clock,
             ),
-            providers.Singleton(PostgresSeenNonces, engine),
+            providers.Singleton(PostgresSeenNonces, engine, clock),
             tenant_settings,
             clock,
         ),
