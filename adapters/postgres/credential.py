@@ -1,5 +1,6 @@
 """What a secret stands for, asked before the tenant is known."""
 
+import asyncio
 from collections import OrderedDict
 from datetime import timedelta
 from ipaddress import ip_network
@@ -22,7 +23,8 @@ MAX_ENTRIES: Final = 10_000
 
 
 class PostgresCredentials(CredentialStore):
-    """Asks the one audited function, and believes the answer for half a second.
+    """Asks the one audited function, and believes the answer for half a second. Those who come with
+    a secret that is just being asked for wait for the same answer.
 
     An answer about a key that expires sooner is believed until then. Whether a key has expired is
     always the database's word, and costs a call nothing.
@@ -32,13 +34,21 @@ class PostgresCredentials(CredentialStore):
         self._engine = engine
         self._clock = clock
         self._known: OrderedDict[bytes, tuple[float, Credential]] = OrderedDict()
+        self._asking: dict[bytes, asyncio.Task[Credential | None]] = {}
 
     async def find(self, secret_hash: bytes) -> Credential | None:
+        known = self._known.get(secret_hash)
+        if known is not None and self._clock.monotonic() < known[0]:
+            return known[1]
+        asking = self._asking.get(secret_hash)
+        if asking is None:
+            asking = self._asking[secret_hash] = asyncio.create_task(self._learn(secret_hash))
+            asking.add_done_callback(lambda _: self._asking.pop(secret_hash))
+        return await asyncio.shield(asking)
+
+    async def _learn(self, secret_hash: bytes) -> Credential | None:
         # The age counts from before the question: what was true then may have ended since.
         asked_at = self._clock.monotonic()
-        known = self._known.get(secret_hash)
-        if known is not None and asked_at < known[0]:
-            return known[1]
         row = await self._ask(secret_hash)
         if row is None:
             self._known.pop(secret_hash, None)
