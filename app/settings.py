@@ -196,7 +196,8 @@ class Settings(BaseSettings):
     grpc_host: str = "127.0.0.1"
     grpc_port: Annotated[int, Field(ge=0, le=65_535)] = 50_051
     front_doors: tuple[IPvAnyAddress, ...] = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
-    """Where Envoy runs: from there alone a call's header is believed about whom Envoy saw."""
+    """Where Envoy runs: from there alone headers of a call are believed about whom Envoy saw and
+    what was sent to it; REST requests from elsewhere are refused."""
 
     cors_origins: Annotated[tuple[Origin, ...], Field(max_length=100)] = ()
     """The pages that may call from a browser; Envoy lets them, so it is `up` that reads this."""

@@ -40,7 +40,7 @@ from app.rpc.errors import (
     status_of,
 )
 from app.rpc.failed_attempts import FailedAttempts
-from app.rpc.peer import came_from_outside, client_address
+from app.rpc.peer import came_from_outside, client_address, is_front_door
 from app.rpc.rate_limit import RateLimiter
 from app.rpc.rest import RestForm, RestRequest
 from app.rpc.signature import RequestSignatures
@@ -288,7 +288,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         cost_class = None if is_public(method) else cost_class_of(method)
 
         async def admit(metadata: Metadata, content: bytes | None, context: Context) -> None:
-            request = RestRequest.of(metadata)
+            request = RestRequest.of(metadata, partial(is_front_door, context, self._front_doors))
             if cost_class is not None:
                 await self._limit(
                     context, cost_class, at_once=request is not None and not is_stream

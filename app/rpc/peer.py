@@ -1,6 +1,7 @@
 """From where a call comes."""
 
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -37,6 +38,12 @@ def client_address(
     return peer
 
 
+def is_front_door(context: Context, front_doors: Collection[IpAddress]) -> bool:
+    """Say whether the other end of the connection is one of them."""
+    return _address_of(context.peer()) in front_doors
+
+
+@lru_cache(1_024)
 def _address_of(peer: str) -> IpAddress | None:
     """Read what gRPC says of a connection, such as `ipv4:192.0.2.1:50051` or
     `ipv6:%5B2001:db8::1%5D:50051`."""

@@ -7,7 +7,7 @@ an order without a limit. So the body travels beside the call, and is read here 
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -44,7 +44,7 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestRequest:
-    """What a partner sent to Envoy; no call from outside can claim any of it.
+    """What a partner sent to Envoy, which nobody else can claim.
 
     Attributes:
         method: the HTTP method, such as `POST`.
@@ -61,14 +61,20 @@ class RestRequest:
     body: bytes
 
     @classmethod
-    def of(cls, metadata: Mapping[str, Any]) -> "RestRequest | None":
+    def of(
+        cls, metadata: Mapping[str, Any], is_front_door: Callable[[], bool]
+    ) -> "RestRequest | None":
         """Return the request behind a call, or nothing if the call was made over gRPC itself.
 
+        Whoever has it must be a front door, and Envoy takes these headers from those who come
+        through it; from anybody else they are a lie about what was sent, or about what was signed.
         A request that Envoy did not show is a fault of ours, and not to be trusted.
         """
         target = metadata.get(_PATH_KEY)
         if target is None:
             return None
+        if not is_front_door():
+            raise MalformedRequest("only a front door says what was sent over REST")
         path, _, query = target.partition("?")
         return cls(
             method=metadata[_METHOD_KEY],

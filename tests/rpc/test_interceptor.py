@@ -4,8 +4,10 @@ import asyncio
 import gc
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any
 
 import grpc
@@ -21,6 +23,7 @@ from app.rpc.interceptor import Interceptor
 from app.rpc.server import make_server
 from domain.ids import ApiKeyId, CallId, TenantId
 from domain.tenant.api_key import TENANT_SCOPES
+from domain.tenant.ip_range import IpAddress
 from domain.tenant.tenant import TenantState
 from ports.tenant import Credential, CredentialStore
 from reli.trade.v1 import trade_service_pb2 as pb
@@ -97,6 +100,12 @@ class Served:
 
 @pytest.fixture
 async def served() -> AsyncIterator[Served]:
+    async with serving(front_doors=[ip_address("127.0.0.1")]) as running:
+        yield running
+
+
+@asynccontextmanager
+async def serving(front_doors: Collection[IpAddress]) -> AsyncIterator[Served]:
     keys, servicer = AnyKey(), TradeServicer()
     interceptor = Interceptor(
         credentials=keys,
@@ -106,7 +115,7 @@ async def served() -> AsyncIterator[Served]:
         failed_attempts=FailedAttempts(SystemClock(), burst=50),
         ids=RandomIds(SystemClock()),
         remember_use=lambda _: None,
-        front_doors=(),
+        front_doors=front_doors,
     )
     server = make_server(interceptor, with_reflection=False)
     trade_grpc.add_TradeServiceServicer_to_server(servicer, server)
@@ -194,6 +203,24 @@ async def test_a_rest_request_that_the_edge_does_not_show_is_not_served(served: 
 
     assert refusal_of(refused).reason == "INTERNAL"
     assert not served.servicer.began.is_set()
+
+
+async def test_what_was_sent_over_rest_is_believed_of_a_front_door_alone() -> None:
+    """Who reaches a server past Envoy could else sign one request and send another."""
+    claims = (
+        ("x-envoy-original-method", "GET"),
+        ("x-envoy-original-path", "/v1/trades/a"),
+        ("x-reli-authority", "api.reli.dev"),
+        ("x-reli-body-bin", b""),
+    )
+    async with serving(front_doors=[ip_address("127.0.0.1")]) as served:
+        await served.call(metadata=(*KEY, *claims))
+    async with serving(front_doors=[ip_address("192.0.2.1")]) as served:
+        refused = await served.refused(metadata=(*KEY, *claims))
+
+        assert refusal_of(refused).reason == "MALFORMED_REQUEST"
+        assert not served.servicer.began.is_set()
+        await served.call()
 
 
 async def test_a_failing_look_up_of_the_key_shows_nothing_either(served: Served) -> None:

@@ -361,8 +361,12 @@ def test_a_query_that_is_understood_passes(query: str) -> None:
     FORMS[GET_PRICE].require_understood(asked(query=query))
 
 
+def is_no_front_door() -> bool:
+    return False
+
+
 def test_a_grpc_call_has_no_rest_request_behind_it() -> None:
-    assert RestRequest.of({"authorization": "Bearer key"}) is None
+    assert RestRequest.of({"authorization": "Bearer key"}, is_no_front_door) is None
 
 
 def test_a_rest_request_is_what_envoy_tells_of_it() -> None:
@@ -373,7 +377,7 @@ def test_a_rest_request_is_what_envoy_tells_of_it() -> None:
         "x-reli-body-bin": b"{}",
     }
 
-    assert RestRequest.of(shown) == RestRequest(
+    assert RestRequest.of(shown, lambda: True) == RestRequest(
         method="POST", path="/v1/quotes", query="a=%20b?c", authority="api.reli.dev", body=b"{}"
     )
 
@@ -382,4 +386,4 @@ def test_a_rest_request_that_is_not_shown_is_not_trusted() -> None:
     shown = {"x-envoy-original-method": "POST", "x-envoy-original-path": "/v1/quotes"}
 
     with pytest.raises(KeyError):
-        RestRequest.of(shown)
+        RestRequest.of(shown, lambda: True)
