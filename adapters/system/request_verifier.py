@@ -4,8 +4,10 @@ import hmac
 from base64 import b64decode
 from collections.abc import Callable
 
+from nacl.exceptions import BadSignatureError
+from nacl.signing import VerifyKey
+
 from adapters.system.secrets import REQUEST_SECRET_PREFIX
-from adapters.system.signer import verifier_of
 from domain.tenant.request_signing import RequestSigningKey, SignatureAlgorithm
 from ports.request_signing import RequestVerifier
 from ports.secrets import SecretBox
@@ -25,10 +27,24 @@ class RequestVerifiers:
         """
         match key.algorithm:
             case SignatureAlgorithm.ED25519:
-                return RequestVerifier(key, verifier_of(key.public_key))
+                return RequestVerifier(key, _ed25519_of(key.public_key))
             case SignatureAlgorithm.HMAC_SHA256:
                 assert sealed_secret is not None
                 return RequestVerifier(key, _hmac_of(self._box.open(sealed_secret, owner=key.id)))
+
+
+def _ed25519_of(public_key: bytes) -> Callable[[bytes, bytes], bool]:
+    """Return what checks Ed25519 (RFC 9421, section 3.3.6)."""
+    verify = VerifyKey(public_key).verify
+
+    def is_signed(message: bytes, signature: bytes) -> bool:
+        try:
+            verify(message, signature)
+        except (BadSignatureError, ValueError):  # the second for what has not its length
+            return False
+        return True
+
+    return is_signed
 
 
 def _hmac_of(secret: str) -> Callable[[bytes, bytes], bool]:

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from adapters.system.request_verifier import RequestVerifiers
 from adapters.system.secret_box import AesSecretBox
-from adapters.system.signer import is_signed
 from adapters.wire.signature import (
     parsed_signature,
     plain_signature,
@@ -69,7 +68,21 @@ def test_the_ed25519_example_of_the_rfc_is_signed() -> None:
         "wqcAqbmYJ2ji2glfAMaRy4gruYYnx2nEFN2HN6jrnDnQCK1u02Gb04v9EDgwUPiu4A0w6vuQv5lIp5WPpBKRCw=="
     )
 
-    assert is_signed(public_key, base.encode(), made)
+    is_signed = a_verifier(SignatureAlgorithm.ED25519, public_key=public_key).is_signed
+
+    assert is_signed(base.encode(), made)
+    assert not is_signed(base.encode() + b" ", made)
+    for other in (made[:-1], made + b"\0", b"", bytes(64)):
+        assert not is_signed(base.encode(), other)
+
+
+def test_a_public_key_that_signs_everything_signs_nothing() -> None:
+    """With the neutral element for a key, some checks take one signature for that of anything."""
+    neutral = bytes([1]) + bytes(31)
+
+    verifier = a_verifier(SignatureAlgorithm.ED25519, public_key=neutral)
+
+    assert not verifier.is_signed(b"anything", neutral + bytes(32))
 
 
 def test_the_digests_of_rfc_9530_are_those_of_its_body() -> None:
@@ -101,7 +114,7 @@ def test_the_hmac_example_of_the_rfc_is_signed() -> None:
     )
     made = b64decode("pxcQw6G3AjtMBQjwo8XzkZf/bws5LelbaMk5rGIGtE8=")
 
-    is_signed = a_verifier(secret).is_signed
+    is_signed = a_verifier(SignatureAlgorithm.HMAC_SHA256, secret="reqsec_" + secret).is_signed
 
     assert is_signed(base.encode(), made)
     assert not is_signed(base.encode(), made[:-1])
@@ -109,17 +122,20 @@ def test_the_hmac_example_of_the_rfc_is_signed() -> None:
     assert not is_signed(base.encode(), b"")
 
 
-def a_verifier(secret: str) -> RequestVerifier:
+def a_verifier(
+    algorithm: SignatureAlgorithm, *, public_key: bytes = b"", secret: str = ""
+) -> RequestVerifier:
     box = AesSecretBox([SEALING_KEY], SharedSecretsNotConfigured)
     key = RequestSigningKey(
         id=an_id(RequestSigningKeyId),
         tenant_id=an_id(TenantId),
         name="backend",
-        algorithm=SignatureAlgorithm.HMAC_SHA256,
-        public_key=b"",
+        algorithm=algorithm,
+        public_key=public_key,
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
     )
-    return RequestVerifiers(box).make(key, box.seal("reqsec_" + secret, owner=key.id))
+    sealed = box.seal(secret, owner=key.id) if secret else None
+    return RequestVerifiers(box).make(key, sealed)
 
 
 @dataclass
@@ -157,7 +173,9 @@ def test_what_another_implementation_signs_is_signed() -> None:
     }
     base = signature.base(SignedMessage.of(derived, headers, body))
     require_digest(headers["content-digest"], body)
-    assert is_signed(key.public_key().public_bytes_raw(), base, signature.value)
+    public_key = key.public_key().public_bytes_raw()
+    verifier = a_verifier(SignatureAlgorithm.ED25519, public_key=public_key)
+    assert verifier.is_signed(base, signature.value)
 
 
 GOOD: Final = '("@method" "@path");created=1700000000;keyid="k";nonce="0123456789abcdef"'
