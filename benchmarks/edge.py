@@ -1,7 +1,8 @@
 """What the checks at the door cost, beside a call without work, and how well limits are kept.
 
 Over REST, through Envoy, to two servers. The yardstick is a call without database work, whose key
-is checked and counted against its limits; the same call signed takes turns with it. What key check
+is checked and counted against its limits; the same call signed takes turns with it, with a key pair
+and with a shared secret. What key check
 and limit are of the yardstick is measured apart, as processor time of the code that a call runs
 through: without them there is no call to compare with.
 """
@@ -9,11 +10,12 @@ through: without them there is no call to compare with.
 import argparse
 import asyncio
 import base64
+import hmac
 import secrets
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from statistics import median
 from typing import Any, Final
@@ -45,8 +47,13 @@ from domain.tenant.rate_limit import CostClass
 SLICES: Final = 5
 WARM_UP_S: Final = 1.0
 PATH: Final = "/v1/assets"
-WANTED: Final = {"key check + limit": 0.10, "signing": 0.40, "overshoot": 0.10}
-"""At most: the first two as a share of the yardstick's processor time."""
+WANTED: Final = {
+    "key check + limit": 0.10,
+    "signing, Ed25519": 0.40,
+    "signing, HMAC-SHA256": 0.40,
+    "overshoot": 0.10,
+}
+"""At most: the first three as a share of the yardstick's processor time."""
 
 PARTS: Final = ("serve", "envoy", "postgres")
 """What a call keeps busy on our side; the client's own signing is not ours."""
@@ -57,31 +64,27 @@ PER_SECOND: Final = 200
 class Signer:
     """Makes the headers of a signed GET, with the fewest steps."""
 
-    def __init__(self, rest_url: str) -> None:
-        self.key = Ed25519PrivateKey.generate()
-        self.key_id = ""
+    def __init__(self, rest_url: str, key_id: str, make: Callable[[bytes], bytes]) -> None:
+        self._key_id = key_id
+        self._make = make
         self._lines = (
             f'"@method": GET\n"@authority": {urlsplit(rest_url).netloc}\n'
             f'"@path": {PATH}\n"@query": ?\n"@signature-params": '
         )
 
-    @property
-    def public_key(self) -> str:
-        return base64.b64encode(self.key.public_key().public_bytes_raw()).decode()
-
     def headers(self) -> dict[str, str]:
         said = (
             f'("@method" "@authority" "@path" "@query");created={int(time.time())}'
-            f';keyid="{self.key_id}";nonce="{secrets.token_urlsafe(16)}"'
+            f';keyid="{self._key_id}";nonce="{secrets.token_urlsafe(16)}"'
         )
-        made = base64.b64encode(self.key.sign((self._lines + said).encode())).decode()
+        made = base64.b64encode(self._make((self._lines + said).encode())).decode()
         return {"signature-input": f"a={said}", "signature": f"a=:{made}:"}
 
 
 async def measure(ready: ReadyStack, options: argparse.Namespace) -> Json:
     async with trading(ready, options, connections=options.concurrency * 2) as (client, traders):
         trader = traders[0]
-        slices = await _take_turns(client, trader, await _a_signer(ready, client, trader), options)
+        slices = await _take_turns(client, trader, await _signers(ready, client, trader), options)
         if client.failures:
             raise Broken(f"not every call was answered: {dict(client.failures)}")
         entrance_us = await _entrance_us(ready, trader, options.rounds)
@@ -95,42 +98,48 @@ async def measure(ready: ReadyStack, options: argparse.Namespace) -> Json:
         "overshoot": overshoot,
         "figures": {
             "key check + limit": round(sum(entrance_us.values()) / yardstick, 3),
-            "signing": round(processor_us["signed"] / yardstick - 1, 3),
+            **{
+                f"signing, {name}": round(processor_us[name] / yardstick - 1, 3)
+                for name in ("Ed25519", "HMAC-SHA256")
+            },
             "overshoot": overshoot["share"],
         },
         "slices": slices,
     }
 
 
-async def _a_signer(ready: ReadyStack, client: Client, trader: Trader) -> Signer:
-    signer = Signer(ready.rest_url)
-    made = await post(
-        client,
-        "/v1/requestSigningKeys",
-        trader.headers,
-        {
-            "name": "bench",
-            "algorithm": "SIGNATURE_ALGORITHM_ED25519",
-            "public_key": signer.public_key,
-        },
-    )
-    signer.key_id = made["request_signing_key"]["id"]
-    return signer
+async def _signers(ready: ReadyStack, client: Client, trader: Trader) -> dict[str, Signer]:
+    """Return who signs with either algorithm."""
+    pair = Ed25519PrivateKey.generate()
+    public_key = base64.b64encode(pair.public_key().public_bytes_raw()).decode()
+
+    async def register(algorithm: str, **fields: str) -> Json:
+        body = {"name": "bench", "algorithm": f"SIGNATURE_ALGORITHM_{algorithm}", **fields}
+        return await post(client, "/v1/requestSigningKeys", trader.headers, body)
+
+    own = await register("ED25519", public_key=public_key)
+    shared = await register("HMAC_SHA256")
+    secret = base64.b64decode(shared["secret"].removeprefix("reqsec_"))
+    return {
+        name: Signer(ready.rest_url, made["request_signing_key"]["id"], make)
+        for name, made, make in (
+            ("Ed25519", own, pair.sign),
+            ("HMAC-SHA256", shared, lambda base: hmac.digest(secret, base, "sha256")),
+        )
+    }
 
 
 async def _take_turns(
-    client: Client, trader: Trader, signer: Signer, options: argparse.Namespace
+    client: Client, trader: Trader, signers: Mapping[str, Signer], options: argparse.Namespace
 ) -> dict[str, list[Json]]:
     async def plain(_number: int) -> None:
         await client.call("GET", PATH, trader.headers)
 
-    async def signed(_number: int) -> None:
+    async def signed(signer: Signer, _number: int) -> None:
         await client.call("GET", PATH, trader.headers | signer.headers())
 
-    operations: dict[str, Callable[[int], Awaitable[None]]] = {
-        "yardstick": plain,
-        "signed": signed,
-    }
+    operations: dict[str, Callable[[int], Awaitable[None]]] = {"yardstick": plain}
+    operations |= {name: partial(signed, signer) for name, signer in signers.items()}
     load: Any = {"seconds": options.seconds / SLICES, "concurrency": options.concurrency}
     for operation in operations.values():
         await closed_loop(operation, **load | {"seconds": WARM_UP_S})
@@ -289,7 +298,7 @@ def report(result: Json) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="benchmarks.edge", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=20, help="of each of the two loads")
+    parser.add_argument("--seconds", type=float, default=20, help="of each of the three loads")
     parser.add_argument("--concurrency", type=int, default=32, help="calls under way")
     parser.add_argument("--rounds", type=int, default=20_000, help="of what is measured apart")
     parser.set_defaults(tenants=1, customers=1, venues=1)
