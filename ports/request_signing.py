@@ -77,3 +77,7 @@ class SeenNonces(Protocol):
         Returns whether it is seen for the first time.
         """
         ...
+
+    async def drain(self) -> None:
+        """Wait until nothing is under way any more; nobody may note anything after that."""
+        ...

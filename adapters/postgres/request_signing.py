@@ -43,8 +43,13 @@ MAX_ENTRIES: Final = 10_000
 AT_ONCE: Final = 256
 """How many nonces one statement notes."""
 PAUSE_S: Final = 0.005
-"""How long after a statement the next one begins at the soonest. Most of what a statement costs is
-the same for one nonce and for ten; whoever comes alone waits for nobody."""
+MAX_PAUSE_S: Final = 0.01
+"""How long after a statement the next one begins at the soonest: so long for each nonce noted,
+but for ten milliseconds at most. Most of what a statement costs is the same for one nonce and for
+ten; whoever comes alone waits for nobody."""
+STATEMENTS_A_LOAN: Final = 64
+"""How many go over a connection before it is given back, if they come without end: to borrow one
+costs more than a statement."""
 
 KEEP_FOR: Final = timedelta(seconds=2 * WINDOW_S + 10)
 """A request is fresh from a minute before its time to a minute after it, by a clock that may differ
@@ -179,33 +184,48 @@ class PostgresSeenNonces(SeenNonces):
             self._noting = asyncio.create_task(self._note_all())
         return await noting.is_new
 
+    async def drain(self) -> None:
+        if self._noting is not None:
+            await self._noting
+
     async def _note_all(self) -> None:
         try:
             while self._waiting:
-                # In one order everywhere, so that no two statements wait for each other.
-                batch = sorted(self._waiting[:AT_ONCE], key=lambda one: one.row)
-                del self._waiting[:AT_ONCE]
-                await self._note_together(batch)
-                await self._clock.sleep(PAUSE_S)
+                await self._note_on_one_loan()
+                await self._clock.sleep(0)  # whoever waits for a connection goes first
         finally:
             self._noting = None
 
-    async def _note_together(self, batch: Sequence["_Noting"]) -> None:
+    async def _note_on_one_loan(self) -> None:
+        batch: Sequence[_Noting] = ()
         try:
             async with borrowed_driver(self._engine) as driver:
-                are_new = await driver.fetchval(
-                    "SELECT core.note_nonces($1, $2, $3, $4)",
-                    *map(list, zip(*(one.row for one in batch), strict=True)),
-                    KEEP_FOR,
-                )
+                for _ in range(STATEMENTS_A_LOAN):
+                    batch = self._next_batch()
+                    if not batch:
+                        return
+                    await self._note_together(driver, batch)
+                    await self._clock.sleep(min(len(batch) * PAUSE_S, MAX_PAUSE_S))
         except Exception as error:
-            for one in batch:
+            for one in batch or self._next_batch():
                 if not one.is_new.done():
                     one.is_new.set_exception(error)
-        else:
-            for one, is_new in zip(batch, are_new, strict=True):
-                if not one.is_new.done():
-                    one.is_new.set_result(is_new)
+
+    def _next_batch(self) -> Sequence["_Noting"]:
+        # In one order everywhere, so that no two statements wait for each other.
+        batch = sorted(self._waiting[:AT_ONCE], key=lambda one: one.row)
+        del self._waiting[:AT_ONCE]
+        return batch
+
+    async def _note_together(self, driver: Any, batch: Sequence["_Noting"]) -> None:
+        are_new = await driver.fetchval(
+            "SELECT core.note_nonces($1, $2, $3, $4)",
+            *map(list, zip(*(one.row for one in batch), strict=True)),
+            KEEP_FOR,
+        )
+        for one, is_new in zip(batch, are_new, strict=True):
+            if not one.is_new.done():
+                one.is_new.set_result(is_new)
 
 
 @dataclass(slots=True)

@@ -146,9 +146,10 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         self._streams.stop()
 
     async def drain(self) -> None:
-        """Wait for servicers whose calls were given up."""
+        """Wait for servicers whose calls were given up, and for what others left under way."""
         if self._running:
             await asyncio.wait(self._running)
+        await self._signatures.drain()
 
     def _wrap(self, method: str, handler: Handler) -> Handler:
         if handler.response_streaming:

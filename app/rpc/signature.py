@@ -64,6 +64,10 @@ class RequestSignatures:
         if not await self._nonces.note(verifier.key, signature.nonce):
             raise SignatureReplayed("a request with that nonce came before")
 
+    async def drain(self) -> None:
+        """Wait until nothing is under way, before the server's connections are closed."""
+        await self._nonces.drain()
+
     async def _verifier_of(
         self, tenant_id: TenantId, signature: RequestSignature
     ) -> RequestVerifier:

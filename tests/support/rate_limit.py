@@ -62,6 +62,9 @@ class NoNonces(SeenNonces):
     async def note(self, key: RequestSigningKey, nonce: str) -> bool:
         return True
 
+    async def drain(self) -> None:
+        """Nothing is under way."""
+
 
 def no_signatures() -> RequestSignatures:
     return RequestSignatures(NoKeys(), NoNonces(), AnyTenant(), SystemClock())
