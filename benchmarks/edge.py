@@ -89,7 +89,9 @@ async def measure(ready: ReadyStack, options: argparse.Namespace) -> Json:
         if client.failures:
             raise Broken(f"not every call was answered: {dict(client.failures)}")
         entrance_us = await _entrance_us(ready, trader, options.rounds)
-        entrance_us["headers of the answer"] = await _headers_us(options.rounds // 4)
+        entrance_us["headers of the answer"] = await _headers_us(
+            options.rounds // 4, options.concurrency
+        )
         overshoot = await _overshoot(ready, client, options)
     processor_us = {name: median(one["processor_us"] for one in slices[name]) for name in slices}
     yardstick = processor_us["yardstick"]
@@ -216,8 +218,12 @@ async def _entrance_us(ready: ReadyStack, trader: Trader, rounds: int) -> dict[s
         await engine.dispose()
 
 
-async def _headers_us(rounds: int) -> float:
-    """Return what it takes to send six headers before an answer, in microseconds."""
+async def _headers_us(rounds: int, concurrency: int) -> float:
+    """Return what it takes to send six headers before an answer, in microseconds.
+
+    As many calls are under way as in the slices with which it is compared: what wakes the loop for
+    one of them wakes it for others too.
+    """
     headers = tuple((f"ratelimit-{number}", '"read-key";r=799;t=1') for number in range(6))
     server = grpc.aio.server()
 
@@ -237,11 +243,17 @@ async def _headers_us(rounds: int) -> float:
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         calling: Any = channel.unary_unary
+
+        async def call_at_once(method: str) -> None:
+            call = calling(f"/bench/{method}")
+            await asyncio.gather(*(call(b"") for _ in range(concurrency)))
+
+        turns = rounds // SLICES // concurrency
         bare_us: list[float] = []
         telling_us: list[float] = []
         for _ in range(SLICES):
             for name, taken in (("bare", bare_us), ("telling", telling_us)):
-                taken.append(await _us(partial(calling(f"/bench/{name}"), b""), rounds // SLICES))
+                taken.append(await _us(partial(call_at_once, name), turns) / concurrency)
     await server.stop(0)
     # The client reads them in the same process; half is what sending takes.
     return round(max(median(telling_us) - median(bare_us), 0) / 2, 1)
