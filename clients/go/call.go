@@ -45,12 +45,15 @@ func (c *caller) call(
 	if isRepeatable(ctx, request) {
 		attempts = c.attempts
 	}
+	isLost := false
 	for attempt := 1; ; attempt++ {
 		err = invoke(c.sign(ctx, method, message), method, message, reply, connection, options...)
 		if err == nil {
 			return nil
 		}
 		refusal := refusalOf(err)
+		isLost = isLost || refusal.Retry == RetrySameRequest
+		refusal.InDoubt = isLost && !refusal.isOutcome()
 		if refusal.Retry == RetryNever || attempt == attempts || !sleep(ctx, refusal.pause(attempt, rand.Float64())) {
 			return refusal
 		}

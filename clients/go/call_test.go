@@ -32,6 +32,7 @@ var (
 	conflict = refuse(refused(codes.Aborted, "VERSION_CONFLICT", RetrySameRequest, 0))
 	limited  = refuse(refused(codes.ResourceExhausted, "RATE_LIMITED", RetryLater, time.Second))
 	never    = refuse(refused(codes.FailedPrecondition, "INSUFFICIENT_FUNDS", RetryNever, 0))
+	noKey    = refuse(revoked)
 	accepted = answer(&quotev1.AcceptQuoteResponse{Trade: &tradev1.Trade{Id: "trade_1"}})
 )
 
@@ -119,6 +120,34 @@ func TestACallIsRepeatedByItsRetryClass(t *testing.T) {
 				}
 				if status.Code(err) != test.code || (err != nil && reasonOf(t, err) != test.reason) {
 					t.Errorf("the error is %v", err)
+				}
+			})
+		})
+	}
+}
+
+func TestARefusalTellsWhetherAnAttemptMayHaveHadItsEffect(t *testing.T) {
+	keyed := &quotev1.AcceptQuoteRequest{QuoteId: "quote_1", RequestId: "accept-1"}
+	for _, test := range []struct {
+		name      string
+		answers   []func(*call) error
+		isInDoubt bool
+	}{
+		{"all were lost", []func(*call) error{broken}, true},
+		{"one was lost, and then nothing is told of it", []func(*call) error{broken, noKey}, true},
+		{"one was lost, and then the outcome is told", []func(*call) error{broken, never}, false},
+		{"none was lost", []func(*call) error{noKey}, false},
+		{"the outcome is told at once", []func(*call) error{never}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				connection, _ := connect(t, Options{}, test.answers...)
+
+				_, err := quotev1.NewQuoteServiceClient(connection).AcceptQuote(t.Context(), keyed)
+
+				var refusal *Refusal
+				if !errors.As(err, &refusal) || refusal.InDoubt != test.isInDoubt {
+					t.Errorf("the error is %#v", err)
 				}
 			})
 		})

@@ -41,6 +41,10 @@ type Refusal struct {
 	Metadata map[string]string
 	// Message is for people and may change.
 	Message string
+	// InDoubt is whether the call may have taken effect all the same: the answer to one of its
+	// attempts was lost, and nothing that was heard since tells its outcome. Ask for that by sending
+	// the call again under the same request id. It means nothing where a call only reads.
+	InDoubt bool
 
 	status *status.Status
 }
@@ -54,6 +58,12 @@ func (r *Refusal) Error() string {
 
 // GRPCStatus returns the whole of what was answered.
 func (r *Refusal) GRPCStatus() *status.Status { return r.status }
+
+// isOutcome tells whether the refusal is kept under its request id like an answer: a call that had
+// taken effect would have been answered with that effect, however often it was sent.
+func (r *Refusal) isOutcome() bool {
+	return r.Code == codes.FailedPrecondition || r.Code == codes.AlreadyExists
+}
 
 func refusalOf(err error) *Refusal {
 	var refusal *Refusal
@@ -77,6 +87,7 @@ func refusalOfStatus(said *status.Status) *Refusal {
 			refusal.Wait = max(0, detail.GetRetryDelay().AsDuration())
 		}
 	}
+	refusal.InDoubt = refusal.Retry == RetrySameRequest
 	return refusal
 }
 

@@ -13,6 +13,12 @@ export type Retry = "never" | "same_request" | "later";
 /** A call had no success: the platform said no, or it cannot be known what it said. */
 export class Refusal extends Error {
   override readonly name = "Refusal";
+  /**
+   * Whether the call may have taken effect all the same: the answer to one of its attempts was lost,
+   * and nothing that was heard since tells its outcome. Ask for that by sending the call again under
+   * the same request id. It means nothing where a call only reads.
+   */
+  isInDoubt: boolean;
 
   constructor(
     message: string,
@@ -29,6 +35,7 @@ export class Refusal extends Error {
     cause?: unknown,
   ) {
     super(message, { cause });
+    this.isInDoubt = retry === "same_request";
   }
 
   /** The refusal that a failed call brought: its ErrorInfo and RetryInfo, if it has any. */

@@ -1,5 +1,5 @@
 import type { DescMessage, DescMethod, MessageInitShape } from "@bufbuild/protobuf";
-import { ConnectError, type StreamResponse, type Transport } from "@connectrpc/connect";
+import { Code, ConnectError, type StreamResponse, type Transport } from "@connectrpc/connect";
 
 import { Refusal } from "./refusal.js";
 import { pauseMs, type Timing } from "./timing.js";
@@ -16,6 +16,12 @@ export interface CallPolicy {
 }
 
 /**
+ * Codes of refusals that are kept under a request id like an answer: a call that had taken effect
+ * would have been answered with that effect, however often it was sent.
+ */
+const OUTCOMES: ReadonlySet<Code> = new Set([Code.FailedPrecondition, Code.AlreadyExists]);
+
+/**
  * A transport that throws a `Refusal` where `inner` fails, and sends a unary call again as the
  * refusal's retry class says, if its effect cannot come about twice. Streams are opened once.
  */
@@ -26,6 +32,7 @@ export function withRetries(inner: Transport, policy: CallPolicy): Transport {
       const limitMs = timeoutMs ?? policy.timeoutMs;
       const deadline = limitMs > 0 ? timing.now() + limitMs : Infinity;
       const attempts = isRepeatable(method.input, header, input) ? policy.attempts : 1;
+      let isLost = false;
       for (let attempt = 1; ; attempt++) {
         policy.admit(method);
         try {
@@ -34,6 +41,8 @@ export function withRetries(inner: Transport, policy: CallPolicy): Transport {
           return await inner.unary(method, signal, leftMs, header, input, contextValues);
         } catch (error) {
           const refusal = refusalOf(error, signal);
+          isLost ||= refusal.retry === "same_request";
+          refusal.isInDoubt = isLost && !OUTCOMES.has(refusal.code);
           const waitMs = pauseMs(attempt, refusal.waitMs, timing);
           const isLast = attempt >= attempts || timing.now() + waitMs >= deadline;
           if (refusal.retry === "never" || isLast) {

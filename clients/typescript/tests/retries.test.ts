@@ -43,6 +43,24 @@ test("what can never succeed is told at once", async () => {
   assert.deepEqual([arrived.length, timing.pauses], [1, []]);
 });
 
+const revoked = () => refused(Code.Unauthenticated, "API_KEY_REVOKED", "never");
+const tooPoor = () => refused(Code.FailedPrecondition, "INSUFFICIENT_FUNDS", "never");
+for (const [what, failures, isInDoubt] of [
+  ["all attempts were lost", [broken, broken, broken, broken], true],
+  ["one was lost, and then nothing is told of it", [broken, revoked], true],
+  ["one was lost, and then the outcome is told", [broken, tooPoor], false],
+  ["none was lost", [revoked], false],
+  ["the outcome is told at once", [tooPoor], false],
+] as const) {
+  test(`whether the call may have had its effect: ${what}`, async () => {
+    const { quotes } = quotesThatFail(...failures.map((fail) => fail()));
+    await assert.rejects(
+      quotes.acceptQuote(acceptance),
+      (error) => error instanceof Refusal && error.isInDoubt === isInDoubt,
+    );
+  });
+}
+
 test("the same request is sent again after pauses that grow, and at most four times", async () => {
   const { quotes, timing, arrived } = quotesThatFail(...Array.from({ length: 9 }, conflict));
   await assert.rejects(quotes.acceptQuote(acceptance), isRefusal("VERSION_CONFLICT", "same_request"));

@@ -23,6 +23,10 @@ public final class Refusal extends StatusRuntimeException {
   private static final Metadata.Key<byte[]> DETAILS =
       Metadata.Key.of("grpc-status-details-bin", Metadata.BINARY_BYTE_MARSHALLER);
 
+  /** Set by {@link RetryInterceptor}, who alone knows of earlier attempts. */
+  static final Metadata.Key<String> AN_ATTEMPT_WAS_LOST =
+      Metadata.Key.of("reli-client-attempt-lost", Metadata.ASCII_STRING_MARSHALLER);
+
   /** What a program may do without knowing the reason. */
   public enum Retry {
     /** The same call gets the same answer. */
@@ -101,6 +105,28 @@ public final class Refusal extends StatusRuntimeException {
       case "later" -> Retry.LATER;
       default -> Retry.SAME_REQUEST;
     };
+  }
+
+  /**
+   * Whether the call may have taken effect all the same: the answer to one of its attempts was lost,
+   * and nothing that was heard since tells its outcome. Ask for that by sending the call again under
+   * the same request id. It means nothing where a call only reads.
+   */
+  public boolean isInDoubt() {
+    Metadata trailers = getTrailers();
+    boolean isLost =
+        retry() == Retry.SAME_REQUEST
+            || (trailers != null && trailers.containsKey(AN_ATTEMPT_WAS_LOST));
+    return isLost && !isOutcome();
+  }
+
+  /**
+   * Whether it is kept under its request id like an answer: a call that had taken effect would have
+   * been answered with that effect, however often it was sent.
+   */
+  private boolean isOutcome() {
+    Status.Code code = getStatus().getCode();
+    return code == Status.Code.FAILED_PRECONDITION || code == Status.Code.ALREADY_EXISTS;
   }
 
   /** What the message says, by name. */

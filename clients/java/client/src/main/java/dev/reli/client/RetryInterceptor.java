@@ -79,6 +79,7 @@ record RetryInterceptor(
     private ReqT request;
     private ClientCall<ReqT, RespT> live;
     private int made;
+    private boolean isLost;
     private boolean isCanceled;
 
     RepeatedCall(MethodDescriptor<ReqT, RespT> method, CallOptions options, Channel next) {
@@ -167,8 +168,13 @@ record RetryInterceptor(
         return false;
       }
       live = null;
+      isLost |= refusal.retry() == Refusal.Retry.SAME_REQUEST;
       timer.after(wait, executor, context.wrap(this::attemptAgain));
       return true;
+    }
+
+    private synchronized boolean wasLost() {
+      return isLost;
     }
 
     /** The answer to one attempt, kept until it is known to be the last. */
@@ -194,6 +200,8 @@ record RetryInterceptor(
         if (status.isOk()) {
           listener.onHeaders(received);
           messages.forEach(listener::onMessage);
+        } else if (wasLost()) {
+          trailers.put(Refusal.AN_ATTEMPT_WAS_LOST, "true");
         }
         listener.onClose(status, trailers);
       }

@@ -32,6 +32,11 @@ final class Refusals {
         status(Status.Code.FAILED_PRECONDITION, "INSUFFICIENT_FUNDS", "never"));
   }
 
+  static StatusRuntimeException revoked() {
+    return StatusProto.toStatusRuntimeException(
+        status(Status.Code.UNAUTHENTICATED, "API_KEY_REVOKED", "never"));
+  }
+
   static StatusRuntimeException sameRequest() {
     return StatusProto.toStatusRuntimeException(
         status(Status.Code.ABORTED, "REQUEST_IN_PROGRESS", "same_request"));

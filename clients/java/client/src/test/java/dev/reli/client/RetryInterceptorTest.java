@@ -1,7 +1,9 @@
 package dev.reli.client;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.reli.tenant.v1.CreateCustomerRequest;
 import dev.reli.tenant.v1.CreateCustomerResponse;
@@ -156,6 +158,25 @@ class RetryInterceptorTest {
             StatusRuntimeException.class, () -> customers.createCustomer(create("amina-1")));
     assertEquals("INSUFFICIENT_FUNDS", Refusal.of(thrown).reason());
     assertEquals(List.of(), waits);
+  }
+
+  @Test
+  void aRefusalTellsWhetherAnAttemptMayHaveHadItsEffect() {
+    assertTrue(isInDoubtAfter(Refusals.broken(), Refusals.revoked()));
+    assertFalse(isInDoubtAfter(Refusals.broken(), Refusals.never()));
+    assertFalse(isInDoubtAfter(Refusals.revoked()));
+    assertFalse(isInDoubtAfter(Refusals.never()));
+    assertTrue(
+        isInDoubtAfter(
+            Refusals.broken(), Refusals.broken(), Refusals.broken(), Refusals.broken()));
+  }
+
+  private boolean isInDoubtAfter(StatusRuntimeException... refusals) {
+    plan(refusals);
+    StatusRuntimeException thrown =
+        assertThrows(
+            StatusRuntimeException.class, () -> customers.createCustomer(create("amina-1")));
+    return Refusal.of(thrown).isInDoubt();
   }
 
   @Test
