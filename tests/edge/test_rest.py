@@ -199,7 +199,7 @@ class Partner:
 
 @dataclass
 class Events:
-    """Server-sent events as they come, each of one line of data."""
+    """Server-sent events as they come, each of one line of data and perhaps an id before it."""
 
     response: aiohttp.ClientResponse
 
@@ -208,6 +208,8 @@ class Events:
         line = await self.response.content.readline()
         if not line:
             return None
+        if line.startswith(b"id: "):
+            line = await self.response.content.readline()
         assert line.startswith(b"data: "), line
         assert await self.response.content.readline() == b"\n"
         return json.loads(line.removeprefix(b"data: "))
