@@ -38,14 +38,14 @@ def test_a_call_sends_the_key_and_what_else_it_was_given() -> None:
     assert call.message == GetQuoteRequest(quote_id="quote_1").SerializeToString()
     assert call.metadata["authorization"] == "Bearer reli_key"
     assert call.metadata["x-request-id"] == "r-1"
-    assert 4.0 < call.time_remaining_s <= 5.0
+    assert 4.0 < call.time_remaining_s < 5.5  # gRPC rounds it up
 
 
 def test_a_call_takes_as_long_as_it_says_itself() -> None:
     with connected(ANSWER) as (platform, channel):
         QuoteServiceStub(channel).GetQuote(GetQuoteRequest(), timeout=2)
 
-    assert 1.0 < platform.calls[0].time_remaining_s <= 2.0
+    assert 1.0 < platform.calls[0].time_remaining_s < 2.5  # gRPC rounds it up
 
 
 def test_each_attempt_is_signed_anew_over_the_bytes_that_went_out() -> None:
