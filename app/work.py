@@ -153,7 +153,7 @@ async def work(settings: Settings) -> None:
             settings.work_database_url, pool_size=WEBHOOK_CONNECTIONS, name="reli webhooks"
         )
         stack.push_async_callback(webhook_engine.dispose)
-        session = await stack.enter_async_context(open_connections(container.destinations()))
+        connections = await stack.enter_async_context(open_connections(container.destinations()))
         queue = PostgresWebhookQueue(webhook_engine, connections=WEBHOOK_CONNECTIONS)
         planner = Leased(
             "webhook planner",
@@ -169,7 +169,7 @@ async def work(settings: Settings) -> None:
             WebhookKeeper(PostgresWebhookLog(engine)),
             lease_for=RECONCILER_LEASE,
         )
-        sender = HttpWebhookSender(session, clock)
+        sender = HttpWebhookSender(connections, clock)
         deliverer = WebhookDeliverer(queue, container.serve_endpoint(queue=queue, sender=sender))
         stack.push_async_callback(deliverer.stop)
         run = partial(run_for_ever, outages=Outages(clock))

@@ -2,9 +2,8 @@
 
 Over REST, through Envoy, to two servers. The yardstick is a call without database work, whose key
 is checked and counted against its limits; the same call signed takes turns with it, with a key pair
-and with a shared secret. What key check
-and limit are of the yardstick is measured apart, as processor time of the code that a call runs
-through: without them there is no call to compare with.
+and with a shared secret. What key check and limit are of the yardstick is measured apart, as
+processor time of the code that a call runs through: without them there is no call to compare with.
 """
 
 import argparse

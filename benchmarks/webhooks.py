@@ -165,9 +165,11 @@ async def _measure(
 
 @dataclass(frozen=True, slots=True)
 class _Bare:
-    """Attributes:
-    rate: posts a second.
-    processor_us: of one post, by part.
+    """What the bare loop did.
+
+    Attributes:
+        rate: posts a second.
+        processor_us: of one post, by part.
     """
 
     rate: float
@@ -247,7 +249,7 @@ async def _bare_session() -> AsyncIterator[aiohttp.ClientSession]:
 
 async def _bare_rate(
     session: aiohttp.ClientSession, url: str, body: bytes, headers: dict[str, str], seconds: float
-) -> "_Bare":
+) -> _Bare:
     """Post in one loop, `MOST` at once."""
     before = machine.cpu_seconds()
     ends_at = time.perf_counter() + seconds

@@ -106,9 +106,13 @@ def pages(call: Callable[[Any], Any], request: Any, field: str, limit: int) -> I
         request.page_token = answer.next_page_token
 
 
+def new_request_id() -> str:
+    return f"reli-{uuid4()}"
+
+
 def told_request_id(screen: Screen, given: str | None) -> str:
     """Return the id of a call that has an effect, which was told before the call is made."""
-    request_id = given or f"reli-{uuid4()}"
+    request_id = given or new_request_id()
     screen.note_document({"request_id": request_id})
     if not given:
         screen.note("request id ", request_id, " (if the answer is lost: --request-id)")

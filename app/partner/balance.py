@@ -4,7 +4,18 @@ from collections.abc import Sequence
 
 from app.partner.api import MOVING_TIMEOUT_S, Api, pages, told_request_id
 from app.partner.outcome import moving
-from app.partner.screen import GOOD, Cell, Screen, amount, as_dict, bold, dim, grouped, printable
+from app.partner.screen import (
+    GOOD,
+    Cell,
+    Screen,
+    amount,
+    as_dict,
+    bold,
+    dim,
+    grouped,
+    printable,
+    words_of,
+)
 from reli.ledger.v1.ledger_pb2 import Account, AccountKind
 from reli.ledger.v1.ledger_service_pb2 import (
     ListAccountsRequest,
@@ -38,7 +49,7 @@ def show_accounts(api: Api, screen: Screen) -> None:
         return
     rows = [
         (
-            AccountKind.Name(one.kind).removeprefix("ACCOUNT_KIND_").lower().replace("_", " "),
+            words_of(AccountKind.Name(one.kind), "ACCOUNT_KIND_"),
             printable(one.owner),
             one.asset,
             *_balances(one),

@@ -16,6 +16,7 @@ from app.partner.screen import (
     grouped,
     printable,
     state_of,
+    words_of,
 )
 from app.partner.trade import ENDS, show_receipt, verified_receipt
 from reli.trade.v1.evidence_pb2 import TradeEvidence
@@ -30,7 +31,7 @@ def show_trade(api: Api, screen: Screen, trade_id: str) -> None:
     evidence = api.trades.GetTradeEvidence(GetTradeEvidenceRequest(trade_id=trade_id)).evidence
     receipt, problem = None, ""
     try:
-        receipt = verified_receipt(api, trade_id) if trade.state in ENDS else None
+        receipt = verified_receipt(api, trade_id, evidence) if trade.state in ENDS else None
     except InvalidReceipt as e:
         problem = str(e)
     if screen.as_json:
@@ -83,12 +84,8 @@ def _show(screen: Screen, trade: Trade, evidence: TradeEvidence) -> None:
     screen.table([[dim(head) for head in heads], *answers], right={1, 2, 3})
     screen.say(
         dim(
-            f"chosen by {_words(RoutingRule.Name(evidence.routing), 'ROUTING_RULE_')}; "
+            f"chosen by {words_of(RoutingRule.Name(evidence.routing), 'ROUTING_RULE_')}; "
             f"{len(evidence.steps)} steps on record"
         )
     )
     screen.say()
-
-
-def _words(name: str, prefix: str) -> str:
-    return name.removeprefix(prefix).lower().replace("_", " ")

@@ -15,7 +15,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from app.partner.api import MOVING_TIMEOUT_S, Api, open_api, pages
+from app.partner.api import MOVING_TIMEOUT_S, Api, new_request_id, open_api, pages
 from app.partner.outcome import UsageProblem
 from app.partner.profile import (
     Profile,
@@ -159,7 +159,7 @@ def _with_signing_key(api: Api, file: ProfileFile, name: str) -> Profile:
         name=name,
         algorithm=SIGNATURE_ALGORITHM_ED25519,
         public_key=private.public_key().public_bytes_raw(),
-        request_id=f"reli-{uuid4()}",
+        request_id=new_request_id(),
     )
     answer = api.request_signing_keys.CreateRequestSigningKey(request, timeout=MOVING_TIMEOUT_S)
     seed = encoded_seed(private.private_bytes_raw())

@@ -55,13 +55,13 @@ def reported(screen: Screen) -> Iterator[None]:
     try:
         yield
     except (UsageProblem, ProfileProblem) as e:
-        _tell(screen, [str(e)], _status(grpc.StatusCode.INVALID_ARGUMENT, str(e)))
+        complain(screen, grpc.StatusCode.INVALID_ARGUMENT, str(e))
         raise typer.Exit(USAGE) from None
     except NotFound as e:
-        _tell(screen, [str(e)], _status(grpc.StatusCode.NOT_FOUND, str(e)))
+        complain(screen, grpc.StatusCode.NOT_FOUND, str(e))
         raise typer.Exit(REFUSED) from None
     except EventGap as e:
-        _tell(screen, [str(e)], _status(grpc.StatusCode.DATA_LOSS, str(e)))
+        complain(screen, grpc.StatusCode.DATA_LOSS, str(e))
         raise typer.Exit(REFUSED) from None
     except OutcomeUnknown as e:
         _tell(screen, _words_of_unknown(e), _status_of_unknown(e))
@@ -83,7 +83,7 @@ def moving(command: Sequence[str]) -> Iterator[None]:
     except Refusal as e:
         if not e.is_in_doubt:
             raise
-        raise OutcomeUnknown(f"no answer: {_reason_and_message(e)}", command, e) from e
+        raise OutcomeUnknown(f"no answer: {e}", command, e) from e
     except KeyboardInterrupt as e:
         raise OutcomeUnknown("interrupted before there was an answer", command) from e
 
@@ -119,7 +119,7 @@ def _error_info(reason: str, domain: str, metadata: Mapping[str, str]) -> Mappin
 
 
 def _words(refusal: Refusal) -> list[str]:
-    said = [_reason_and_message(refusal)]
+    said = [str(refusal)]
     if refusal.reason:
         said.append(remedy_of(refusal.reason, code=refusal.code.name, retry=refusal.retry))
     return [line for line in said if line]
@@ -131,10 +131,6 @@ def _words_of_unknown(unknown: OutcomeUnknown) -> list[str]:
         "It may have happened or not. This finds out, and does it no second time:",
         f"  {unknown.command}",
     ]
-
-
-def _reason_and_message(refusal: Refusal) -> str:
-    return f"{refusal.reason or refusal.code.name}: {refusal.message}"
 
 
 def complain(screen: Screen, code: grpc.StatusCode, text: str) -> None:

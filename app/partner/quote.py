@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 from rich.text import Text
 
-from app.partner.api import Api
+from app.partner.api import Api, new_request_id
 from app.partner.outcome import UsageProblem
 from app.partner.screen import (
     Cell,
@@ -81,7 +80,7 @@ class Wanted:
 
 def show_quote(api: Api, screen: Screen, wanted: Wanted, customer: str) -> None:
     # Nothing moves by it: the id is for attempts within this call, and nobody needs to know it.
-    request_id = f"reli-{uuid4()}"
+    request_id = new_request_id()
     answer = api.quotes.CreateQuote(wanted.request(api.customer_id(customer), request_id))
     if screen.as_json:
         screen.document(as_dict(answer))

@@ -110,9 +110,14 @@ def grouped(value: str) -> str:
     return whole[: len(whole) - len(digits)] + ",".join(reversed(groups)) + point + fraction
 
 
+def words_of(name: str, prefix: str) -> str:
+    """Return an enumerated name of the contract as people say it."""
+    return name.removeprefix(prefix).lower().replace("_", " ")
+
+
 def state_of(name: str, prefix: str) -> Text:
-    """Return an enumerated name of the contract as a word, in the color of what it means."""
-    word = name.removeprefix(prefix).lower().replace("_", " ")
+    """Return a state in words, in the color of what it means."""
+    word = words_of(name, prefix)
     return Text(word, style=_STYLES.get(word, ""))
 
 

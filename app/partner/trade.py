@@ -28,6 +28,7 @@ from app.partner.screen import (
 from reli.ledger.v1.checkpoint_service_pb2 import GetSigningKeysRequest
 from reli.quote.v1.quote_pb2 import QUOTE_STATE_ACCEPTED, Quote
 from reli.quote.v1.quote_service_pb2 import AcceptQuoteRequest
+from reli.trade.v1.evidence_pb2 import TradeEvidence
 from reli.trade.v1.receipt_pb2 import TradeReceipt
 from reli.trade.v1.trade_pb2 import (
     TRADE_STATE_REJECTED,
@@ -110,7 +111,9 @@ def list_trades(api: Api, screen: Screen, customer: str, state: str | None, limi
     screen.table(rows)
 
 
-def verified_receipt(api: Api, trade_id: str) -> TradeReceipt | None:
+def verified_receipt(
+    api: Api, trade_id: str, evidence: TradeEvidence | None = None
+) -> TradeReceipt | None:
     """Return the receipt of a trade that ended, checked here and with its evidence.
 
     It is made a second or so after the end, which is waited for; None where it takes longer. Raises
@@ -123,7 +126,9 @@ def verified_receipt(api: Api, trade_id: str) -> TradeReceipt | None:
         if e.reason != "RECEIPT_PENDING":
             raise
         return None
-    evidence = api.trades.GetTradeEvidence(GetTradeEvidenceRequest(trade_id=trade_id)).evidence
+    if evidence is None:
+        look = GetTradeEvidenceRequest(trade_id=trade_id)
+        evidence = api.trades.GetTradeEvidence(look).evidence
     keys = api.signing_keys.GetSigningKeys(GetSigningKeysRequest()).keys
     verify_receipt(receipt, keys, evidence.content)
     if receipt.trade_id != trade_id:

@@ -11,11 +11,10 @@ from typing import Any, Final
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
-from uuid import uuid4
 
 import grpc
 
-from app.partner.api import MOVING_TIMEOUT_S, Api
+from app.partner.api import MOVING_TIMEOUT_S, Api, new_request_id
 from app.partner.outcome import UsageProblem, complain
 from app.partner.receiver import Receiver
 from app.partner.screen import Screen, as_dict, dim, printable
@@ -67,7 +66,7 @@ def listen(api: Api, screen: Screen, listening: Listening) -> None:
             url=receiver.url,
             description="reli webhook listen",
             event_types=listening.types,
-            request_id=f"reli-{uuid4()}",
+            request_id=new_request_id(),
         )
         try:
             made = api.webhooks.CreateWebhookEndpoint(request, timeout=MOVING_TIMEOUT_S)
@@ -178,7 +177,7 @@ def _show(screen: Screen, event: CloudEvent, body: bytes) -> None:
 
 
 def _delete(api: Api, screen: Screen, endpoint_id: str) -> None:
-    request = DeleteWebhookEndpointRequest(endpoint_id=endpoint_id, request_id=f"reli-{uuid4()}")
+    request = DeleteWebhookEndpointRequest(endpoint_id=endpoint_id, request_id=new_request_id())
     try:
         api.webhooks.DeleteWebhookEndpoint(request, timeout=MOVING_TIMEOUT_S)
     except Refusal as e:
