@@ -28,6 +28,7 @@ FROM core.outbox GROUP BY tenant_id
 """
 
 UNSTAMPED = "SELECT count(*) FROM core.outbox WHERE sequence IS NULL"
+UNPLANNED = "SELECT FROM core.event_heads WHERE planned < last"
 UNPUBLISHED = "SELECT FROM core.event_heads WHERE published < last"
 LOCKED_UNPUBLISHED = f"{UNPUBLISHED} FOR UPDATE"
 
@@ -103,6 +104,8 @@ async def test_a_relay_that_dies_before_it_notes_what_the_bus_has_taken_publishe
     stage.kill(NATS)
     await trades_settle(stage, tenants)
     await until_stamped(stage)
+    # Whoever plans webhooks writes to the same rows: only the relay may be left to wait for them.
+    await until_planned(stage)
 
     async with stage.locked(LOCKED_UNPUBLISHED) as lock:
         stage.restart(NATS)
@@ -204,6 +207,13 @@ async def until_stamped(stage: Stage) -> None:
         return not await stage.database.fetchval(UNSTAMPED)
 
     await until(look, "every event has its place")
+
+
+async def until_planned(stage: Stage) -> None:
+    async def look() -> bool:
+        return not await stage.database.fetch(UNPLANNED)
+
+    await until(look, "every event's webhooks are planned")
 
 
 async def until_mirrored(stage: Stage) -> None:
