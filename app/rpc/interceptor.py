@@ -149,6 +149,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         """Wait for servicers whose calls were given up, and for what others left under way."""
         if self._running:
             await asyncio.wait(self._running)
+        await self._rate_limiter.drain()
         await self._signatures.drain()
 
     def _wrap(self, method: str, handler: Handler) -> Handler:

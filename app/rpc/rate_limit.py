@@ -1,18 +1,22 @@
 """How often callers may call: a few tokens at a time are leased for a tenant and for a key.
 
-While there are tokens left of a lease, a call costs no more than a look-up in memory. Who is told
-to wait is told from memory too, so that a tenant at its limit costs the others nothing.
+While there are tokens left of a lease, a call costs no more than a look-up in memory. Where there
+are plenty, the next lease is asked for while the last one still lasts, so that who calls steadily
+never waits for one. Who is told to wait is told from memory too, so that a tenant at its limit
+costs the others nothing.
 """
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Final
 from uuid import UUID
 
 from app.rpc.errors import RateLimited
+from domain.errors import DomainError
 from domain.ids import ApiKeyId, TenantId
 from domain.tenant.rate_limit import CostClass, RateLimit
 from ports.clock import Clock
@@ -64,26 +68,44 @@ class Bucket:
     def may_use(self, now: float) -> bool:
         return self.tokens > 0 and now < self.good_until
 
+    def is_worn(self, now: float) -> bool:
+        """Tell whether it is time for the next lease; none is changed for tokens that are dear."""
+        if not self._has_plenty(self.limit):
+            return False
+        is_old = now >= self.leased_at + LEASE_S - AHEAD_S
+        return is_old or (self.used > 1 and 4 * self.tokens <= self.used)
+
+    def _has_plenty(self, limit: RateLimit) -> bool:
+        return 2 * self.available >= limit.burst
+
     def use(self) -> None:
         self.tokens -= 1
         self.used += 1
 
     def ask(self, limit: RateLimit, now: float, waiting: int) -> LeaseRequest:
-        """Ask for what is used in such a time, but for twice the last lease at most."""
+        """Ask for what is used in such a time, but for twice the last lease at most.
+
+        Of plenty, one more than is used at once: by the second call it is seen that there are more.
+        """
         lately = self.used * AHEAD_S / max(now - self.leased_at, 0.001)
         wanted = min(int(lately), 2 * self.used) + waiting
+        least = 2 if self._has_plenty(limit) else 1
         request = LeaseRequest(
             owner_id=self.owner_id,
             limit=limit,
-            wanted=max(1, min(wanted, limit.burst)),
+            wanted=max(least, min(wanted, limit.burst)),
         )
-        self.limit, self.tokens = limit, 0
+        self.limit = limit
+        if not self.may_use(now):
+            self.tokens = 0
         self.policy = f'"{self.name}";q={limit.burst};w={-(-limit.burst // limit.per_second)}'
         return request
 
     def take(self, lease: TokenLease, request: LeaseRequest, asked_at: float) -> None:
-        self.tokens, self.used, self.available = lease.tokens, 0, lease.available
-        self.leased_at, self.good_until = asked_at, asked_at + LEASE_S
+        self.available = lease.available
+        if lease.tokens:
+            self.tokens, self.used = lease.tokens, 0
+            self.leased_at, self.good_until = asked_at, asked_at + LEASE_S
         if lease.tokens + lease.available < request.wanted:
             self.paused_until = asked_at + max(lease.wait_s, PAUSE_S)
 
@@ -126,6 +148,9 @@ class Buckets:
         tighter = self.keys if self.keys.remaining < self.tenants.remaining else self.tenants
         return (self._policy(), *tighter.state(tighter.remaining))
 
+    def worn(self, now: float) -> Sequence[Bucket]:
+        return [bucket for bucket in (self.tenants, self.keys) if bucket.is_worn(now)]
+
     def refusal(self, empty: Bucket, wait_s: float) -> tuple[RateLimited, Headers]:
         limit = empty.limit
         error = RateLimited(
@@ -157,6 +182,7 @@ class RateLimiter:
         self._clock = clock
         self._tenants: OrderedDict[tuple[TenantId, CostClass], TenantBucket] = OrderedDict()
         self._known: OrderedDict[tuple[ApiKeyId, CostClass], Buckets] = OrderedDict()
+        self._renewing: set[asyncio.Task[None]] = set()
 
     async def admit(
         self, tenant_id: TenantId, api_key_id: ApiKeyId, cost_class: CostClass
@@ -167,7 +193,10 @@ class RateLimiter:
         if buckets is None:
             buckets = self._meet(tenant_id, api_key_id, cost_class)
         elif buckets.tenants.may_use(now) and buckets.keys.may_use(now):
-            return None, buckets.use()
+            headers = buckets.use()
+            if not buckets.tenants.asking.locked() and buckets.worn(now):
+                self._renew(tenant_id, buckets)
+            return None, headers
         tenants = buckets.tenants
         tenants.waiting += 1
         try:
@@ -192,6 +221,24 @@ class RateLimiter:
             if not bucket.tokens:
                 return buckets.refusal(bucket, bucket.paused_until - now)
         return None, buckets.use()
+
+    def _renew(self, tenant_id: TenantId, buckets: Buckets) -> None:
+        task = asyncio.create_task(self._renew_in_turn(tenant_id, buckets))
+        self._renewing.add(task)
+        task.add_done_callback(self._renewing.discard)
+
+    async def _renew_in_turn(self, tenant_id: TenantId, buckets: Buckets) -> None:
+        async with buckets.tenants.asking:
+            now = self._clock.monotonic()
+            # Whoever needs a token and finds none hears himself what is wrong.
+            with suppress(DomainError):
+                if worn := buckets.worn(now):
+                    await self._lease(tenant_id, worn, now, waiting=0)
+
+    async def drain(self) -> None:
+        """Wait for what is still asked of the database."""
+        if self._renewing:
+            await asyncio.wait(self._renewing)
 
     async def _lease(
         self, tenant_id: TenantId, buckets: Sequence[Bucket], now: float, waiting: int

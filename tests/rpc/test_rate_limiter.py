@@ -19,6 +19,8 @@ from tests.support.rate_limit import AnyTenant
 
 TENANT = an_id(TenantId)
 KEY = an_id(ApiKeyId)
+PLENTY = 900
+"""More than half of what a tenant's bucket holds."""
 
 
 @dataclass
@@ -44,6 +46,7 @@ class Told(TokenBuckets):
     gives: int = 10
     left: int = 100
     failure: Exception | None = None
+    slow: asyncio.Event | None = None
     asked: list[list[int]] = field(default_factory=list)
 
     async def lease(
@@ -53,6 +56,8 @@ class Told(TokenBuckets):
         if self.failure is not None:
             raise self.failure
         self.asked.append([request.wanted for request in requests])
+        if self.slow is not None:
+            await self.slow.wait()
         lease = TokenLease(
             tokens=self.gives, available=self.left, wait_s=0.0 if self.gives else 0.02
         )
@@ -130,6 +135,89 @@ async def test_who_is_refused_is_refused_from_memory_for_a_moment(
     clock.at += PAUSE_S
     buckets.gives = 1
     assert await admitted(limiter)
+
+
+async def test_of_plenty_the_next_lease_is_there_before_the_last_is_over(
+    limiter: RateLimiter, buckets: Told, clock: Hand
+) -> None:
+    buckets.left = PLENTY
+    await admitted(limiter)
+    clock.at += LEASE_S / 2
+
+    buckets.slow = asyncio.Event()
+    async with asyncio.timeout(1):
+        assert await admitted(limiter), "nobody waits for the next while the last one lasts"
+        await asyncio.sleep(0)
+        assert await admitted(limiter)
+    buckets.slow.set()
+    await limiter.drain()
+    clock.at += LEASE_S / 2
+
+    assert await admitted(limiter)
+    assert len(buckets.asked) == 2, "it was asked for once"
+
+
+async def test_of_plenty_the_next_lease_is_there_before_the_last_token_is_used(
+    limiter: RateLimiter, buckets: Told
+) -> None:
+    buckets.left = PLENTY
+    for _ in range(buckets.gives - 1):
+        await admitted(limiter)
+        await limiter.drain()
+
+    assert len(buckets.asked) == 2
+
+
+async def test_of_plenty_two_are_asked_for_by_who_calls_now_and_then(
+    limiter: RateLimiter, buckets: Told, clock: Hand
+) -> None:
+    buckets.left = PLENTY
+    for _ in range(2):
+        await admitted(limiter)
+        clock.at += 1
+
+    assert buckets.asked == [[1, 1], [2, 2]]
+
+
+async def test_of_few_no_token_is_given_up_for_the_next_lease(
+    limiter: RateLimiter, buckets: Told, clock: Hand
+) -> None:
+    await admitted(limiter)
+    clock.at += LEASE_S / 2
+
+    for _ in range(buckets.gives - 1):
+        await admitted(limiter)
+        await limiter.drain()
+
+    assert len(buckets.asked) == 1
+
+
+async def test_what_goes_wrong_with_the_next_lease_takes_nothing_of_the_last(
+    limiter: RateLimiter, buckets: Told, clock: Hand
+) -> None:
+    buckets.left = PLENTY
+    await admitted(limiter)
+    clock.at += LEASE_S / 2
+    buckets.failure = DatabaseUnavailable("the database cannot be reached")
+
+    assert [await admitted(limiter) for _ in range(buckets.gives - 1)] == [True] * 9
+    await limiter.drain()
+    with pytest.raises(DatabaseUnavailable):
+        await admitted(limiter)
+
+
+async def test_a_next_lease_of_nothing_takes_nothing_of_the_last(
+    limiter: RateLimiter, buckets: Told, clock: Hand
+) -> None:
+    buckets.left = PLENTY
+    await admitted(limiter)
+    clock.at += LEASE_S / 2
+    buckets.gives, buckets.left = 0, 0
+
+    for _ in range(9):
+        assert await admitted(limiter)
+        await limiter.drain()
+    assert not await admitted(limiter)
 
 
 async def test_the_keys_of_a_tenant_share_its_tokens(limiter: RateLimiter, buckets: Told) -> None:
