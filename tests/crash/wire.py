@@ -105,6 +105,7 @@ class WireVenue:
     Attributes:
         orders: our id of an order by what the venue knows it by.
         way: what happens to the next request of an execution or a status.
+        quotes_end_at: when no quote of this venue can be executed any more.
     """
 
     name: str
@@ -120,6 +121,7 @@ class WireVenue:
     orders: dict[str, str] = field(default_factory=dict)
     held: list[_Held] = field(default_factory=list)
     way: Way | None = None
+    quotes_end_at: float = 0.0
     fired: Counter[str] = field(default_factory=Counter)
 
     def line(self, clock: Clock) -> "WireLine":
@@ -168,6 +170,7 @@ class WireVenue:
         )
 
     def misbehave_at_quote(self) -> None:
+        self.quotes_end_at = self.time.now + QUOTE_LIFE.total_seconds()
         self._set(Behavior.FILL)
         if not self.behaves and self.is_wild and self.random.random() < 0.08:
             self._set(Behavior.REFUSE_QUOTE)
@@ -225,10 +228,11 @@ class WireVenue:
 
     def _set(self, behavior: Behavior) -> None:
         window_s = self.capabilities.visibility_window.total_seconds()
+        executable_s = max(self.quotes_end_at - self.time.now, 0)
         seen_after = self.random.choice(
             (
                 self.random.uniform(0.001, max(window_s, 0.01)),
-                QUOTE_LIFE.total_seconds() + window_s + self.random.uniform(0.3, LATEST_S),
+                executable_s + window_s + self.random.uniform(0.3, LATEST_S),
             )
         )
         switch = self.ports.venue.trading.behavior
