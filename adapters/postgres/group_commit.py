@@ -97,7 +97,11 @@ class Unopened(Exception):
 
 
 class Rank(IntEnum):
-    """What is read first, and with it locked first; the same in every group and outside."""
+    """What is read first, and with it locked first; the same in every group and outside.
+
+    With the quotes their customers are locked, before the trades of others; nobody waits for any of
+    the three.
+    """
 
     REQUEST = 1
     QUOTE = 2
@@ -608,7 +612,8 @@ class GroupCommit:
                     # by the time that it is heard of, nothing is locked any more.
                     await member.ended
                     if member.claimed is not None:
-                        # Of a request that is known, nothing holds but what became of it.
+                        # Whether the request is new is not known: if it is not, it is not refused
+                        # for this but hears what became of the first.
                         raise Alone from error
             raise
         group.leave(member, is_good=True)

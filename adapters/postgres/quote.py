@@ -182,8 +182,10 @@ class QuoteQuestion:
 
 @dataclass(frozen=True, slots=True)
 class LockedQuote:
-    """A quote, and who acts for its party; that is not told of a customer whom somebody else has
-    locked.
+    """A quote that is locked.
+
+    Attributes:
+        acting: who acts for its party; None where somebody else has locked the customer.
     """
 
     quote: Quote
