@@ -96,8 +96,8 @@ class PostgresAuditLog(AuditLog):
 def new_audit_records(records: Sequence[NewAuditRecord]) -> Write:
     """Store records of one tenant."""
     arguments = (
-        [record.id.uuid for record in records],
-        [record.api_key_id.uuid for record in records],
+        [record.id for record in records],
+        [record.api_key_id for record in records],
         [record.is_operator for record in records],
         [record.method for record in records],
         [record.request_id for record in records],

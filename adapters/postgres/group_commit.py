@@ -1,10 +1,11 @@
 """Group commit: units of work of one tenant that come together share one transaction.
 
 Each runs its own code, at the same time as its neighbors. What it reads waits until all of them
-wait or have ended; then one statement answers all that is read first in the order of locks. What it
-writes is kept back until all have ended; then there is one statement for all rows, and one commit.
-Where nothing was read and rows are only added, that statement is the whole transaction. Who fails
-has written nothing.
+wait or have ended; then one statement answers all that is read first in the order of locks. Whether
+its request is known it hears with the first thing that it asks, and who may act with the quote.
+What it writes is kept back until all have ended; then there is one statement for all rows, and one
+commit. Where nothing was read and rows are only added, that statement is the whole transaction. Who
+fails has written nothing.
 
 What cannot be done so is done alone: a method that has no form for many, a row that somebody else
 has locked, two neighbors at one row, and all of a group that the database refused.
@@ -32,11 +33,18 @@ from adapters.postgres.ledger import (
     new_entries,
 )
 from adapters.postgres.outbox import PostgresOutbox, new_events
-from adapters.postgres.quote import PostgresQuotes, changed_quotes, lock_free_quotes, new_quotes
+from adapters.postgres.quote import (
+    LockedQuote,
+    PostgresQuotes,
+    QuoteQuestion,
+    changed_quotes,
+    lock_free_quotes,
+    new_quotes,
+)
 from adapters.postgres.repositories import PostgresUnitOfWork
 from adapters.postgres.request import PostgresRequests, known_requests, new_requests
 from adapters.postgres.scope import Scope
-from adapters.postgres.tenant import PostgresTenants, active_parties, free_acting
+from adapters.postgres.tenant import PostgresTenants, active_parties
 from adapters.postgres.trade import (
     PostgresTrades,
     as_stored,
@@ -67,7 +75,7 @@ from ports.unit_of_work import Result, Work
 MEMBERS: Final = 64
 """Units of work in one transaction at most."""
 
-TURN_S: Final = 0.02
+TURN_S: Final = 0.05
 """How long a group may keep the groups of other tenants from starting."""
 
 LendDriver = Callable[[], AbstractAsyncContextManager[Any]]
@@ -89,14 +97,17 @@ class Unopened(Exception):
 
 
 class Rank(IntEnum):
-    """What is read first, and with it locked first; the same in every group and outside."""
+    """What is read first, and with it locked first; the same in every group and outside.
+
+    With the quotes their customers are locked, before the trades of others; nobody waits for any of
+    the three.
+    """
 
     REQUEST = 1
     QUOTE = 2
     TRADE = 3
-    PARTY = 4
-    NAMES = 5
-    ACCOUNTS = 6
+    NAMES = 4
+    ACCOUNTS = 5
 
 
 @dataclass(slots=True)
@@ -150,6 +161,8 @@ class _Member:
         ended: what became of the group.
         has_decided: balances are as it left them, for those who decide after it.
         is_running: it neither waits for an answer nor has ended.
+        claimed: its request, until it is known that the request is new.
+        acting: who acts for the party of the quote that it read.
     """
 
     scope: Scope
@@ -159,6 +172,8 @@ class _Member:
     has_decided: bool = False
     writes: _Writes = field(default_factory=_Writes)
     read_at: datetime | None = None
+    claimed: RequestKey | None = None
+    acting: Acting | None = None
 
     @property
     def has_joined(self) -> bool:
@@ -171,7 +186,21 @@ class _Member:
 
     async def ask(self, rank: Rank, what: Any) -> Any:
         """Return the answer to what many can ask at once, or raise `Alone`."""
+        await self.require_new()
         return await self.group.ask(self, rank, what)
+
+    async def ask_quote(self, quote_id: QuoteId) -> LockedQuote:
+        """Return a quote, and who acts for its party; raise `Alone` also for a known request."""
+        question = QuoteQuestion(quote_id, self.claimed)
+        locked: LockedQuote = await self.group.ask(self, Rank.QUOTE, question)
+        self.claimed = None
+        return locked
+
+    async def require_new(self) -> None:
+        """Raise `Alone` if the request that it claimed is known."""
+        if self.claimed is not None:
+            await self.group.ask(self, Rank.REQUEST, self.claimed)
+            self.claimed = None
 
     def take(self, what: Any) -> None:
         """Take what only one member may work on, or raise `Alone`."""
@@ -326,19 +355,16 @@ async def _known(group: _Group, keys: Sequence[RequestKey]) -> Sequence[bool | N
     return [None if (key.rpc, key.request_id) in known else True for key in keys]
 
 
-async def _quotes(group: _Group, ids: Sequence[QuoteId]) -> Sequence[Quote | None]:
-    found = await lock_free_quotes(await group.scope(), ids)
-    return [found.get(id) for id in ids]
+async def _quotes(
+    group: _Group, questions: Sequence[QuoteQuestion]
+) -> Sequence[LockedQuote | None]:
+    found = await lock_free_quotes(await group.scope(), questions)
+    return [found.get(question.quote_id) for question in questions]
 
 
 async def _trades(group: _Group, ids: Sequence[TradeId]) -> Sequence[tuple[Trade, datetime] | None]:
     found = await lock_free_trades(await group.scope(), ids)
     return [found.get(id) for id in ids]
-
-
-async def _acting(group: _Group, parties: Sequence[Party]) -> Sequence[Acting | None]:
-    found = await free_acting(await group.scope(), parties)
-    return [found.get(party) for party in parties]
 
 
 async def _names(
@@ -365,7 +391,6 @@ _ANSWERS: Final[Mapping[Rank, Callable[..., Any]]] = {
     Rank.REQUEST: _known,
     Rank.QUOTE: _quotes,
     Rank.TRADE: _trades,
-    Rank.PARTY: _acting,
     Rank.NAMES: _names,
     Rank.ACCOUNTS: _accounts,
 }
@@ -391,9 +416,11 @@ class _Shared:
 
 class _Requests(_Shared, PostgresRequests):
     async def claim(self, key: RequestKey, resource_id: UUID) -> RequestRecord | None:
-        self._member.take((key.rpc, key.request_id))
-        await self._member.ask(Rank.REQUEST, key)
-        self._member.writes.requests.append((key, resource_id))
+        member = self._member
+        await member.require_new()
+        member.take((key.rpc, key.request_id))
+        member.claimed = key
+        member.writes.requests.append((key, resource_id))
         return None
 
 
@@ -402,8 +429,9 @@ class _Quotes(_Shared, PostgresQuotes):
         if not lock:
             raise Alone
         self._member.take(quote_id)
-        quote: Quote = await self._member.ask(Rank.QUOTE, quote_id)
-        return quote
+        locked = await self._member.ask_quote(quote_id)
+        self._member.acting = locked.acting
+        return locked.quote
 
     async def add(self, quote: Quote, answers: Sequence[LpAnswer]) -> None:
         self._member.writes.new_quotes.append((quote, answers))
@@ -433,7 +461,9 @@ class _Trades(_Shared, PostgresTrades):
 
 class _Tenants(_Shared, PostgresTenants):
     async def acting(self, party: Party) -> Acting:
-        acting: Acting = await self._member.ask(Rank.PARTY, party)
+        acting = self._member.acting
+        if acting is None or acting.party != party:
+            raise Alone
         return acting
 
     async def require_active(self, party: Party) -> None:
@@ -573,6 +603,7 @@ class GroupCommit:
             group = await member.joined
             uow = _SharedUnitOfWork(member, self._account_ids)
             result = await work(uow)
+            await member.require_new()
         except BaseException as error:
             if member.has_joined:
                 member.group.leave(member, is_good=False)
@@ -580,6 +611,10 @@ class GroupCommit:
                     # It may be about what a neighbor left behind, so it holds if that does; and
                     # by the time that it is heard of, nothing is locked any more.
                     await member.ended
+                    if member.claimed is not None:
+                        # Whether the request is new is not known: if it is not, it is not refused
+                        # for this but hears what became of the first.
+                        raise Alone from error
             raise
         group.leave(member, is_good=True)
         await member.ended

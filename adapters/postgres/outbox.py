@@ -126,7 +126,7 @@ class PostgresOutbox(Outbox):
 def new_events(events: Sequence[Event]) -> Write:
     """Store events of one tenant."""
     arguments = (
-        [event.id.uuid for event in events],
+        [event.id for event in events],
         [event.type for event in events],
         [str(event.subject) for event in events],
         [event_bytes(event) for event in events],

@@ -1,10 +1,12 @@
 """Quotes and the answers behind them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
 from adapters.postgres.scope import Scope, page_of
+from adapters.postgres.tenant import acting_of
 from adapters.postgres.write import Write, array_literal, write_rows
 from domain.amount import Amount
 from domain.asset import Instrument
@@ -15,16 +17,34 @@ from domain.quote.errors import QuoteNotFound
 from domain.quote.quote import LpAnswer, LpVerdict, Quote, QuoteState
 from domain.routing import RoutingRule
 from domain.side import Side
+from domain.tenant.acting import Acting
 from domain.waterfall import Waterfall
 from ports.page import Page, PageRequest
 from ports.quote import QuoteRepository
+from ports.request import RequestKey
 
 _GET = "SELECT * FROM core.quotes WHERE tenant_id = $1 AND id = $2"
 
-# Whoever waits for a row makes all wait who share his transaction; he is better off alone.
+# Whoever waits for a row makes all wait who share his transaction; he is better off alone. So is
+# who comes with a request that is known.
 _LOCK_FREE = """
-SELECT * FROM core.quotes WHERE tenant_id = $1 AND id = ANY($2)
-ORDER BY id FOR UPDATE SKIP LOCKED
+WITH locked AS MATERIALIZED (
+    SELECT * FROM core.quotes WHERE tenant_id = $1 AND id = ANY($2)
+    ORDER BY id FOR UPDATE SKIP LOCKED
+), free_customers AS MATERIALIZED (
+    SELECT id, state FROM core.customers
+    WHERE tenant_id = $1 AND id = ANY(ARRAY(SELECT customer_id FROM locked))
+    ORDER BY id FOR KEY SHARE SKIP LOCKED
+)
+SELECT locked.*, t.state AS tenant_state, t.trading_state, c.state AS customer_state,
+    core.now() AS read_at
+FROM locked
+JOIN unnest($2::uuid[], $3::text[], $4::text[]) AS asked (quote_id, rpc, request_id)
+    ON asked.quote_id = locked.id
+JOIN core.tenants AS t ON t.tenant_id = $1
+LEFT JOIN free_customers AS c ON c.id = locked.customer_id
+WHERE NOT EXISTS (SELECT FROM core.requests AS r
+    WHERE r.tenant_id = $1 AND r.rpc = asked.rpc AND r.request_id = asked.request_id)
 """
 
 _ADD = """
@@ -152,10 +172,46 @@ class PostgresQuotes(QuoteRepository):
         )
 
 
-async def lock_free_quotes(scope: Scope, ids: Iterable[QuoteId]) -> Mapping[QuoteId, Quote]:
-    """Lock those quotes that exist and that nobody else has locked."""
-    rows = await scope.driver.fetch(_LOCK_FREE, scope.tenant, [id.uuid for id in ids])
-    return {quote.id: quote for quote in (_quote(scope, row) for row in rows)}
+@dataclass(frozen=True, slots=True)
+class QuoteQuestion:
+    """Asks for a quote to be locked, unless the request that it is for is known."""
+
+    quote_id: QuoteId
+    request: RequestKey | None
+
+
+@dataclass(frozen=True, slots=True)
+class LockedQuote:
+    """A quote that is locked.
+
+    Attributes:
+        acting: who acts for its party; None where somebody else has locked the customer.
+    """
+
+    quote: Quote
+    acting: Acting | None
+
+
+async def lock_free_quotes(
+    scope: Scope, questions: Sequence[QuoteQuestion]
+) -> Mapping[QuoteId, LockedQuote]:
+    """Lock those quotes that exist and that nobody else has locked, and then their customers."""
+    requests = [question.request for question in questions]
+    rows = await scope.driver.fetch(
+        _LOCK_FREE,
+        scope.tenant,
+        [question.quote_id for question in questions],
+        [request.rpc if request else None for request in requests],
+        [request.request_id if request else None for request in requests],
+    )
+    locked = [_locked_quote(scope, row) for row in rows]
+    return {one.quote.id: one for one in locked}
+
+
+def _locked_quote(scope: Scope, row: Any) -> LockedQuote:
+    quote = _quote(scope, row)
+    is_free = quote.party.customer_id is None or row["customer_state"] is not None
+    return LockedQuote(quote, acting_of(quote.party, row) if is_free else None)
 
 
 def new_quotes(added: Sequence[tuple[Quote, Sequence[LpAnswer]]]) -> Write:
@@ -163,7 +219,7 @@ def new_quotes(added: Sequence[tuple[Quote, Sequence[LpAnswer]]]) -> Write:
     quotes = [quote for quote, _ in added]
     answers = [answer for _, answers in added for answer in answers]
     arguments = (
-        [quote.id.uuid for quote in quotes],
+        [quote.id for quote in quotes],
         *terms_columns(quotes),
         [quote.lp for quote in quotes],
         [quote.lp_reference for quote in quotes],
@@ -175,8 +231,8 @@ def new_quotes(added: Sequence[tuple[Quote, Sequence[LpAnswer]]]) -> Write:
         [quote.created_at for quote in quotes],
         [quote.expires_at for quote in quotes],
         [quote.routing for quote in quotes],
-        [quote.id.uuid for quote, answers in added for _ in answers],
-        [answer.id.uuid for answer in answers],
+        [quote.id for quote, answers in added for _ in answers],
+        [answer.id for answer in answers],
         [answer.lp for answer in answers],
         [answer.verdict for answer in answers],
         [answer.latency_ms for answer in answers],
@@ -200,10 +256,10 @@ def changed_quotes(saved: Sequence[tuple[Quote, TradeId | None]]) -> Write:
                 raise VersionConflict("somebody else changed the quote first", quote_id=quote.id)
 
     arguments = (
-        [quote.id.uuid for quote in quotes],
+        [quote.id for quote in quotes],
         [quote.version for quote in quotes],
         [quote.state for quote in quotes],
-        [trade_id.uuid if trade_id else None for _, trade_id in saved],
+        [trade_id for _, trade_id in saved],
     )
     return Write(_SAVE, arguments, found=_SAVED, check=check)
 
@@ -268,9 +324,8 @@ def terms_columns(things: Sequence[Terms]) -> tuple[list[Any], ...]:
     instrument, base_units, quote_units, lp_units, fee_units and markup_units.
     """
     waterfalls = [thing.waterfall for thing in things]
-    customers = [thing.party.customer_id for thing in things]
     return (
-        [customer.uuid if customer else None for customer in customers],
+        [thing.party.customer_id for thing in things],
         [thing.side for thing in things],
         [thing.instrument.code for thing in things],
         [thing.base_amount.units for thing in things],

@@ -1,8 +1,10 @@
 """Tenants with their settings, read at most once a second."""
 
 from collections import OrderedDict
+from functools import partial
 from typing import Final
 
+from adapters.postgres.latest import Latest
 from domain.ids import TenantId
 from domain.tenant.tenant import Tenant
 from ports.clock import Clock
@@ -21,17 +23,17 @@ class PostgresSettings(SettingsStore):
     def __init__(self, units_of_work: UnitOfWorkFactory, clock: Clock) -> None:
         self._units_of_work = units_of_work
         self._clock = clock
-        self._known: OrderedDict[TenantId, tuple[float, Tenant]] = OrderedDict()
+        self._known: OrderedDict[TenantId, Latest[Tenant]] = OrderedDict()
 
     async def get(self, tenant_id: TenantId) -> Tenant:
-        asked_at = self._clock.monotonic()
-        known = self._known.get(tenant_id)
-        if known is not None and asked_at - known[0] < MAX_AGE_S:
-            return known[1]
+        latest = self._known.get(tenant_id)
+        if latest is None:
+            read = partial(self._read, tenant_id)
+            latest = self._known[tenant_id] = Latest(read, self._clock, max_age_s=MAX_AGE_S)
+            if len(self._known) > MAX_ENTRIES:
+                self._known.popitem(last=False)
+        return await latest.get()
+
+    async def _read(self, tenant_id: TenantId) -> Tenant:
         async with self._units_of_work.begin(tenant_id) as uow:
-            tenant = await uow.tenants.get()
-        self._known[tenant_id] = (asked_at, tenant)
-        self._known.move_to_end(tenant_id)
-        if len(self._known) > MAX_ENTRIES:
-            self._known.popitem(last=False)
-        return tenant
+            return await uow.tenants.get()

@@ -1,7 +1,7 @@
 """Tenants, customers and keys."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from ipaddress import ip_network
 from typing import Any
@@ -54,17 +54,6 @@ WHERE t.tenant_id = $1 AND c.tenant_id = $1 AND c.id = $2
 FOR KEY SHARE OF c
 """
 
-# A free customer alone: whoever waits for a row makes all wait who share his transaction.
-_TENANT_AND_FREE_CUSTOMERS = """
-SELECT t.state AS tenant_state, t.trading_state, c.id AS customer_id,
-    c.state AS customer_state, core.now() AS read_at
-FROM core.tenants AS t LEFT JOIN (
-    SELECT * FROM core.customers WHERE tenant_id = $1 AND id = ANY($2)
-    ORDER BY id FOR KEY SHARE SKIP LOCKED
-) AS c ON true
-WHERE t.tenant_id = $1
-"""
-
 # A successor is found by the key that it was rotated from; a tenant has few keys.
 _FIND_TWIN = """
 SELECT id FROM core.api_keys
@@ -109,7 +98,7 @@ class PostgresTenants(TenantRepository):
             row = await driver.fetchrow(_TENANT_AND_CUSTOMER, tenant, party.customer_id.uuid)
         if row is None:
             raise _nobody(self._scope.tenant_id, party)
-        return _acting(party, row)
+        return acting_of(party, row)
 
     async def require_active(self, party: Party) -> None:
         (await self.acting(party)).require_active()
@@ -312,29 +301,12 @@ async def _newest_first(scope: Scope, table: Table, page: PageRequest) -> Sequen
     return (await scope.connection.execute(query)).all()
 
 
-async def free_acting(scope: Scope, parties: Sequence[Party]) -> Mapping[Party, Acting]:
-    """Return who acts, for those parties that exist and that nobody else has locked."""
-    rows = await scope.driver.fetch(
-        _TENANT_AND_FREE_CUSTOMERS, scope.tenant, _customer_uuids(parties)
-    )
-    if not rows:
-        return {}
-    of_customer = {row["customer_id"]: row for row in rows}
-    found = {
-        party: _acting(party, of_customer[party.customer_id.uuid])
-        for party in parties
-        if party.customer_id and party.customer_id.uuid in of_customer
-    }
-    # The tenant has a row if there is any.
-    tenant = Party(None)
-    return {tenant: replace(_acting(tenant, rows[-1]), customer_state=None), **found}
-
-
 def _customer_uuids(parties: Iterable[Party]) -> Sequence[UUID]:
     return list({party.customer_id.uuid for party in parties if party.customer_id})
 
 
-def _acting(party: Party, row: Any) -> Acting:
+def acting_of(party: Party, row: Any) -> Acting:
+    """Return who acts, given a row that has the states of both and the clock."""
     customer_state = row["customer_state"]
     return Acting(
         party,

@@ -440,21 +440,21 @@ def new_trades(added: Sequence[tuple[Trade, timedelta]]) -> Write:
     trades = [trade for trade, _ in added]
     ledger_ids = [trade.ledger_ids for trade in trades]
     arguments = (
-        [trade.id.uuid for trade in trades],
-        [trade.quote_id.uuid for trade in trades],
+        [trade.id for trade in trades],
+        [trade.quote_id for trade in trades],
         *terms_columns(trades),
         [array_literal(trade.lp_order) for trade in trades],
         [trade.tolerance_bps for trade in trades],
         [trade.accepted_at for trade in trades],
-        [trade.accepted_by.uuid for trade in trades],
+        [trade.accepted_by for trade in trades],
         [trade.correlation_id for trade in trades],
         [trade.state for trade in trades],
-        [ids.hold_entry.uuid for ids in ledger_ids],
-        [ids.hold.uuid for ids in ledger_ids],
-        [ids.settlement_entry.uuid for ids in ledger_ids],
-        [array_literal(str(id.uuid) for id in ids.settlement) for ids in ledger_ids],
-        [ids.release_entry.uuid for ids in ledger_ids],
-        [ids.release.uuid for ids in ledger_ids],
+        [ids.hold_entry for ids in ledger_ids],
+        [ids.hold for ids in ledger_ids],
+        [ids.settlement_entry for ids in ledger_ids],
+        [array_literal(id.bytes.hex() for id in ids.settlement) for ids in ledger_ids],
+        [ids.release_entry for ids in ledger_ids],
+        [ids.release for ids in ledger_ids],
         [trade.version for trade in trades],
         [lease_for for _, lease_for in added],
         *_steps([(trade, trade.version) for trade in trades]),
@@ -483,7 +483,7 @@ def changed_trades(saved: Sequence[tuple[Trade, TradeLease, datetime | None]]) -
                 raise VersionConflict("somebody else changed the trade first", trade_id=trade.id)
 
     arguments = (
-        [trade.id.uuid for trade in trades],
+        [trade.id for trade in trades],
         [trade.version for trade in trades],
         [trade.state for trade in trades],
         [trade.rejection_reason for trade in trades],
@@ -539,7 +539,7 @@ def _steps(
 
     With each trade comes the version that it is stored as.
     """
-    attempts = [(trade.id.uuid, attempt) for trade, _ in trades for attempt in stored(trade)]
+    attempts = [(trade.id, attempt) for trade, _ in trades for attempt in stored(trade)]
     steps = [
         (trade, version, ordinal, step)
         for trade, version in trades
@@ -548,7 +548,7 @@ def _steps(
     return (
         [trade_id for trade_id, _ in attempts],
         [attempt.number for _, attempt in attempts],
-        [attempt.id.uuid for _, attempt in attempts],
+        [attempt.id for _, attempt in attempts],
         [attempt.lp for _, attempt in attempts],
         [attempt.state for _, attempt in attempts],
         [attempt.lp_reference for _, attempt in attempts],
@@ -560,7 +560,7 @@ def _steps(
         [attempt.reason for _, attempt in attempts],
         [attempt.checks for _, attempt in attempts],
         [attempt.next_check_at for _, attempt in attempts],
-        [trade.id.uuid for trade, _, _, _ in steps],
+        [trade.id for trade, _, _, _ in steps],
         [version for _, version, _, _ in steps],
         [ordinal for _, _, ordinal, _ in steps],
         [step.attempt for _, _, _, step in steps],

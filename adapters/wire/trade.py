@@ -1,5 +1,8 @@
 """Trades."""
 
+from functools import partial
+from typing import Final
+
 from adapters.wire.amount import (
     SIDE_MESSAGE,
     amount_message,
@@ -8,6 +11,7 @@ from adapters.wire.amount import (
     waterfall_message,
 )
 from adapters.wire.enum import enum_messages, enum_values, read_enum
+from adapters.wire.told import Told
 from domain.trade.attempt import Attempt, AttemptState
 from domain.trade.resolution import Resolution, ResolutionVerdict
 from domain.trade.trade import PublicTradeState, Trade, TradeState
@@ -19,7 +23,15 @@ _READ_VERDICT = enum_values(ResolutionVerdict, trade_pb2.ResolutionVerdict, "RES
 ATTEMPT_STATE_MESSAGE = enum_messages(AttemptState, trade_pb2.AttemptState, "ATTEMPT_STATE")
 
 
+_told: Final[Told[trade_pb2.Trade]] = Told()
+
+
 def trade_message(trade: Trade) -> trade_pb2.Trade:
+    """Return the trade, in a message that others may be given too."""
+    return _told.message(trade, partial(_trade_message, trade))
+
+
+def _trade_message(trade: Trade) -> trade_pb2.Trade:
     is_settled = trade.state is TradeState.SETTLED
     return trade_pb2.Trade(
         id=str(trade.id),

@@ -92,11 +92,18 @@ class Rig:
         new = {"id": self.platform.ids.new(QuoteId), "tenant_id": self.tenant_id}
         return replace(quote, **{**new, "party": TREASURY, **changes})
 
-    async def an_open_quote(self) -> Quote:
-        quote = self.quote()
+    async def an_open_quote(self, **changes: Any) -> Quote:
+        quote = self.quote(**changes)
         async with self.units_of_work.begin(self.tenant_id) as uow:
             await uow.quotes.add(quote, [])
         return quote
+
+    async def a_customer(self, state: CustomerState) -> Customer:
+        id = self.platform.ids.new(CustomerId)
+        customer = Customer(id=id, tenant_id=self.tenant_id, external_id=str(id), state=state)
+        async with self.units_of_work.begin(self.tenant_id) as uow:
+            await uow.customers.add(customer)
+        return customer
 
     async def stored(self, quotes: Sequence[Quote]) -> list[bool]:
         found = []
@@ -170,8 +177,10 @@ async def a_rig(platform: Platform, units: PostgresUnitOfWorkFactory, engine: As
 
 
 def storing(quote: Quote, event: Event | None = None) -> Any:
+    key = RequestKey(rpc="Store", request_id=str(quote.id), fingerprint=b"f" * 32)
+
     async def work(uow: UnitOfWork) -> QuoteId:
-        await uow.tenants.acting(TREASURY)
+        assert await uow.requests.claim(key, quote.id.uuid) is None
         await uow.quotes.add(quote, [])
         if event is not None:
             await uow.outbox.add(event)
@@ -204,7 +213,8 @@ def accepting(quote: Quote, key: RequestKey | None = None) -> Any:
         if key is not None:
             assert await uow.requests.claim(key, quote.id.uuid) is None
         found = await uow.quotes.get(quote.id, lock=True)
-        acting = await uow.tenants.acting(TREASURY)
+        acting = await uow.tenants.acting(quote.party)
+        acting.require_active()
         accepted = found.accept(now=found.created_at)
         trade_id = TradeId(quote.id.uuid)
         await uow.quotes.save(accepted, trade_id=trade_id)
@@ -323,6 +333,69 @@ async def test_a_request_that_was_claimed_before_is_found(rig: Rig) -> None:
     assert again != [None]
 
 
+async def test_a_known_request_hears_its_outcome_and_its_neighbors_share_theirs(rig: Rig) -> None:
+    key = RequestKey(rpc="reli.test/Accept", request_id="a-1", fingerprint=b"f" * 32)
+    known, *others = [await rig.an_open_quote() for _ in range(4)]
+
+    async def accept_once(uow: UnitOfWork) -> Any:
+        record = await uow.requests.claim(key, known.id.uuid)
+        return record.resource_id if record else await accepting(known)(uow)
+
+    (first,) = await rig.run_all(accept_once)
+    again, *results = await rig.run_all(accept_once, *map(accepting, others))
+
+    assert isinstance(first, datetime)
+    assert again == known.id.uuid
+    assert [type(result) for result in results] == [datetime] * 3
+    assert len(await rig.transactions_of(others)) == 1
+
+
+async def test_what_a_known_request_is_refused_for_does_not_count(rig: Rig) -> None:
+    key = RequestKey(rpc="reli.test/Test", request_id="r-2", fingerprint=b"f" * 32)
+    made = rig.quote()
+
+    async def make(uow: UnitOfWork) -> Any:
+        record = await uow.requests.claim(key, made.id.uuid)
+        if record:
+            return record.resource_id
+        if made in known:
+            raise Unwell("it was made before")
+        await uow.quotes.add(made, [])
+        return made.id
+
+    known: list[Quote] = []
+    (first,) = await rig.run_all(make)
+    known.append(made)
+
+    assert first == made.id
+    assert await rig.run_all(make) == [made.id.uuid]
+
+
+async def test_the_quote_of_who_may_not_act_is_not_accepted(rig: Rig) -> None:
+    suspended = await rig.a_customer(CustomerState.SUSPENDED)
+    quotes = [await rig.an_open_quote() for _ in range(3)]
+    refused = await rig.an_open_quote(party=Party(suspended.id))
+
+    *results, refusal = await rig.run_all(*map(accepting, [*quotes, refused]))
+
+    assert [type(result) for result in results] == [datetime] * 3
+    assert isinstance(refusal, CustomerSuspended)
+
+
+async def test_who_waits_for_a_customer_does_not_hold_up_its_neighbors(rig: Rig) -> None:
+    customer = await rig.a_customer(CustomerState.ACTIVE)
+    locked, free = await rig.an_open_quote(party=Party(customer.id)), await rig.an_open_quote()
+    async with rig.units_of_work.begin(rig.tenant_id) as uow:
+        await uow.customers.get(customer.id, lock=True)
+        waiting = asyncio.create_task(rig.run_all(accepting(locked)))
+        (result,) = await rig.run_all(accepting(free))
+
+        assert isinstance(result, datetime)
+        assert not waiting.done()
+    (late,) = await waiting
+    assert isinstance(late, datetime)
+
+
 async def test_who_waits_for_a_row_does_not_hold_up_its_neighbors(rig: Rig) -> None:
     locked, free = await rig.an_open_quote(), [rig.quote() for _ in range(3)]
     async with rig.units_of_work.begin(rig.tenant_id) as uow:
@@ -375,14 +448,7 @@ async def test_what_does_not_exist_is_not_found(rig: Rig) -> None:
 @pytest.mark.parametrize("reads", [False, True], ids=["adding rows only", "in a transaction"])
 async def test_who_may_not_act_is_refused_and_the_neighbors_are_not(rig: Rig, reads: bool) -> None:
     quotes, refused = [rig.quote() for _ in range(3)], rig.quote()
-    suspended = Customer(
-        id=rig.platform.ids.new(CustomerId),
-        tenant_id=rig.tenant_id,
-        external_id="bob",
-        state=CustomerState.SUSPENDED,
-    )
-    async with rig.units_of_work.begin(rig.tenant_id) as uow:
-        await uow.customers.add(suspended)
+    suspended = await rig.a_customer(CustomerState.SUSPENDED)
 
     def quoting(quote: Quote, party: Party) -> Any:
         async def work(uow: UnitOfWork) -> QuoteId:

@@ -100,7 +100,7 @@ class CreateQuote:
                 await uow.now(),
             )
 
-        return await self.once(call, quote_id, effect, replay, in_company=True)
+        return await self.once(call, quote_id, effect, replay, in_company=not is_known)
 
     async def _is_known(self, call: Call) -> bool:
         if call.key is None:
