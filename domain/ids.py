@@ -17,9 +17,11 @@ _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # From Crockford's digits to those that int() reads in base 32; nothing else is a digit to it.
-_AS_PYTHON = "".join(
-    "0123456789abcdefghijklmnopqrstuv"[_ALPHABET.index(char)] if char in _ALPHABET else "!"
-    for char in map(chr, range(128))
+_AS_PYTHON = bytes(
+    b"0123456789abcdefghijklmnopqrstuv"[_ALPHABET.index(chr(byte))]
+    if chr(byte) in _ALPHABET
+    else ord("!")
+    for byte in range(256)
 )
 
 
@@ -88,7 +90,7 @@ class TypedId:
         head = cls._head
         if len(text) == len(head) + _DIGITS and text.startswith(head) and text.isascii():
             try:
-                value = int(text[-_DIGITS:].translate(_AS_PYTHON), 32).to_bytes(16)
+                value = int(text[-_DIGITS:].encode().translate(_AS_PYTHON), 32).to_bytes(16)
             except (ValueError, OverflowError):
                 pass  # no digit, or more than 128 bits
             else:

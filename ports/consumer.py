@@ -31,6 +31,13 @@ class EventFeed(Protocol):
         """Return the next events of tenants that are ahead of the consumer, each in order."""
         ...
 
+    async def pass_over(self, consumer: str, stretches: Sequence[Sequence[LoggedEvent]]) -> None:
+        """Move the consumer past stretches of successive events, each of another tenant.
+
+        Where it does not stand right before a stretch, another worker was first, and it stays.
+        """
+        ...
+
     async def count_failure(self, consumer: str, event: LoggedEvent) -> None:
         """Note that the consumer failed at its next event of that tenant."""
         ...

@@ -13,9 +13,9 @@ class LiabilityKeeper(Protocol):
     """Makes the sheets of all tenants."""
 
     async def make_sheets(
-        self, lease: Lease, signer: Signer, *, at_least_every: timedelta, keep: int
+        self, lease: Lease, signer: Signer, *, at_least_every: timedelta, keep: int, limit: int
     ) -> bool:
-        """Make the sheets of one tenant that is due; return whether there was one.
+        """Make the sheets of `limit` tenants that are due; return whether there may be more.
 
         Due is a tenant whose books have a checkpoint that was not there when it was looked at
         last, `at_least_every` ago. There is one sheet for each asset in which a customer's account

@@ -27,7 +27,8 @@ ORDER BY o.tenant_id, o.sequence LIMIT $2
 """
 
 _START = """
-INSERT INTO core.consumer_positions (consumer, source_tenant_id) VALUES ($1, $2)
+INSERT INTO core.consumer_positions (consumer, source_tenant_id)
+SELECT $1, tenant_id FROM unnest($2::uuid[]) AS t (tenant_id) ORDER BY tenant_id
 ON CONFLICT DO NOTHING
 """
 
@@ -41,6 +42,19 @@ _ADVANCE = """
 UPDATE core.consumer_positions SET sequence = $4, failures = 0
 WHERE consumer = $1 AND source_tenant_id = $2 AND sequence = $3 - 1
 RETURNING true
+"""
+
+# Rows are locked in one order, so that two workers do not wait for each other.
+_PASS_OVER = """
+WITH positions AS MATERIALIZED (
+    SELECT p.source_tenant_id, s.last
+    FROM unnest($2::uuid[], $3::bigint[], $4::bigint[]) AS s (tenant_id, first, last)
+    JOIN core.consumer_positions AS p ON p.consumer = $1 AND p.source_tenant_id = s.tenant_id
+        AND p.sequence = s.first - 1
+    ORDER BY p.source_tenant_id FOR NO KEY UPDATE OF p
+)
+UPDATE core.consumer_positions AS p SET sequence = n.last, failures = 0
+FROM positions AS n WHERE p.consumer = $1 AND p.source_tenant_id = n.source_tenant_id
 """
 
 _RECEIVE = """
@@ -77,9 +91,17 @@ class PostgresEventFeed(EventFeed):
             for row in rows
         ]
 
+    async def pass_over(self, consumer: str, stretches: Sequence[Sequence[LoggedEvent]]) -> None:
+        tenants = [events[0].tenant_id.uuid for events in stretches]
+        firsts = [events[0].sequence for events in stretches]
+        lasts = [events[-1].sequence for events in stretches]
+        async with borrowed_driver(self._engine) as driver:
+            await _start(driver, consumer, [events[0] for events in stretches])
+            await driver.execute(_PASS_OVER, consumer, tenants, firsts, lasts)
+
     async def count_failure(self, consumer: str, event: LoggedEvent) -> None:
         async with borrowed_driver(self._engine) as driver:
-            await _start(driver, consumer, event)
+            await _start(driver, consumer, [event])
             await driver.execute(_COUNT_FAILURE, consumer, event.tenant_id.uuid, event.sequence)
 
 
@@ -111,7 +133,7 @@ class PostgresInbox(Inbox):
     async def _advance(self, consumer: str, events: Sequence[LoggedEvent]) -> bool:
         first, last = events[0], events[-1]
         assert last.sequence - first.sequence == len(events) - 1, "events come without gaps"
-        await _start(self._scope.driver, consumer, first)
+        await _start(self._scope.driver, consumer, [first])
         return bool(
             await self._scope.driver.fetchval(
                 _ADVANCE, consumer, first.tenant_id.uuid, first.sequence, last.sequence
@@ -119,6 +141,7 @@ class PostgresInbox(Inbox):
         )
 
 
-async def _start(driver: Any, consumer: str, event: LoggedEvent) -> None:
-    if event.sequence == 1:
-        await driver.execute(_START, consumer, event.tenant_id.uuid)
+async def _start(driver: Any, consumer: str, events: Sequence[LoggedEvent]) -> None:
+    starts = [event.tenant_id.uuid for event in events if event.sequence == 1]
+    if starts:
+        await driver.execute(_START, consumer, starts)

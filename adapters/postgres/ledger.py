@@ -986,7 +986,9 @@ def _texts(values: Sequence[str]) -> str:
 
 def _once(values: Sequence[Any]) -> Sequence[Any]:
     """Return one of the values where all are the same."""
-    return values[:1] if values.count(values[0]) == len(values) else values
+    # Where they differ, the ends mostly do.
+    is_one = values[0] == values[-1] and values.count(values[0]) == len(values)
+    return values[:1] if is_one else values
 
 
 def _if_any(values: Sequence[Any]) -> Sequence[Any]:

@@ -40,7 +40,7 @@ SELECT h.tenant_id, h.checkpoints FROM core.chain_heads AS h
 LEFT JOIN core.liability_heads AS l ON l.tenant_id = h.tenant_id
 WHERE h.checkpoints > coalesce(l.checkpoint, 0)
     AND coalesce(l.looked_at, '-infinity') <= core.now() - $1::interval
-ORDER BY l.looked_at NULLS FIRST LIMIT 1
+ORDER BY l.looked_at NULLS FIRST LIMIT $2
 """
 
 # The largest sheet takes longer than what others may take.
@@ -129,32 +129,14 @@ class PostgresLiabilityKeeper(LiabilityKeeper):
         self._engine = engine
 
     async def make_sheets(
-        self, lease: Lease, signer: Signer, *, at_least_every: timedelta, keep: int
+        self, lease: Lease, signer: Signer, *, at_least_every: timedelta, keep: int, limit: int
     ) -> bool:
         async with borrowed_driver(self._engine) as driver:
-            async with driver.transaction():
-                due = await driver.fetchrow(_DUE, at_least_every)
-                if due is None:
+            due = await driver.fetch(_DUE, at_least_every, limit)
+            for row in due:
+                if not await _look_at(driver, lease, signer, row, keep):
                     return False
-                tenant = due["tenant_id"]
-                await driver.execute(_SCOPE.format(tenant=tenant))
-                moved = await driver.fetch(_MOVED, tenant)
-            # A transaction each: whoever has many customers in many assets goes on where it was
-            # when the lease ran out.
-            for row in moved:
-                try:
-                    async with driver.transaction():
-                        if not await hold(driver, lease):
-                            return False
-                        await driver.execute(_SCOPE.format(tenant=tenant))
-                        await _make_sheet(driver, signer, tenant, row, keep)
-                except LiabilitiesRefused as refused:
-                    _log.error("no sheet of %s in %s: %s", TenantId(tenant), row["asset"], refused)
-            async with driver.transaction():
-                if not await hold(driver, lease):
-                    return False
-                await driver.execute(_LOOKED, tenant, due["checkpoints"])
-        return True
+        return len(due) == limit
 
 
 class PostgresLiabilities(LiabilityStore):
@@ -189,6 +171,32 @@ def sheet_of(row: Any, asset: Asset) -> LiabilitySheet:
         root=row["root"],
         key_id=row["key_id"],
     )
+
+
+async def _look_at(driver: Any, lease: Lease, signer: Signer, due: Any, keep: int) -> bool:
+    """Make the sheets of a tenant, as far as there is something new; return whether we might.
+
+    A transaction each: whoever has many customers in many assets goes on where it was when the
+    lease ran out.
+    """
+    tenant = due["tenant_id"]
+    async with driver.transaction():
+        await driver.execute(_SCOPE.format(tenant=tenant))
+        moved = await driver.fetch(_MOVED, tenant)
+    for row in moved:
+        try:
+            async with driver.transaction():
+                if not await hold(driver, lease):
+                    return False
+                await driver.execute(_SCOPE.format(tenant=tenant))
+                await _make_sheet(driver, signer, tenant, row, keep)
+        except LiabilitiesRefused as refused:
+            _log.error("no sheet of %s in %s: %s", TenantId(tenant), row["asset"], refused)
+    async with driver.transaction():
+        if not await hold(driver, lease):
+            return False
+        await driver.execute(_LOOKED, tenant, due["checkpoints"])
+    return True
 
 
 async def _make_sheet(driver: Any, signer: Signer, tenant: UUID, moved: Any, keep: int) -> None:

@@ -31,6 +31,13 @@ _SETTINGS = {
     "log_timezone": "UTC",
 }
 _DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
+# What a large statement gave back is kept for the next one: otherwise the kernel takes it away and
+# clears it again each time, a fifth of what it costs to write the texts of a large batch
+# (https://man7.org/linux/man-pages/man3/mallopt.3.html).
+_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 1024 * 1024),
+    "MALLOC_TRIM_THRESHOLD_": str(64 * 1024 * 1024),
+}
 # For tests of everything but durability.
 _FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
@@ -79,7 +86,7 @@ class PostgresServer:
                 *(part for name, value in settings.items() for part in ("-c", f"{name}={value}")),
             ],
             log=self.log,
-            env=_environment(),
+            env=_environment() | _MEMORY,
             account=account,
             stop_signal=signal.SIGINT,  # fast shutdown: sessions are ended, data is flushed
             death_signal=signal.SIGQUIT,  # nobody is left to wait for a checkpoint

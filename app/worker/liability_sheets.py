@@ -11,10 +11,13 @@ from ports.liability import LiabilityKeeper
 KEEP: Final = 3
 """Sheets of a tenant and asset that stay; proofs are of the latest."""
 
+TENANTS: Final = 100
+"""Whose sheets are made before it is asked again who is due: to ask looks at every tenant."""
+
 
 @dataclass(frozen=True, slots=True)
 class LiabilitySheets:
-    """One tenant at a time; without a signer none is made."""
+    """Without a signer none is made."""
 
     keeper: LiabilityKeeper
     signer: Signer | None
@@ -22,5 +25,5 @@ class LiabilitySheets:
 
     async def __call__(self, lease: Lease) -> bool:
         return self.signer is not None and await self.keeper.make_sheets(
-            lease, self.signer, at_least_every=self.every, keep=KEEP
+            lease, self.signer, at_least_every=self.every, keep=KEEP, limit=TENANTS
         )

@@ -122,12 +122,14 @@ class NewEntry(NamedTuple):
         return Entry(
             id=self.id,
             transfers=tuple(
-                transfer
-                if isinstance(transfer, Transfer)
-                else transfer.completed(
-                    pending.get(transfer.pending_id) if transfer.pending_id else None
-                )
-                for transfer in self.transfers
+                [
+                    transfer
+                    if isinstance(transfer, Transfer)
+                    else transfer.completed(
+                        pending.get(transfer.pending_id) if transfer.pending_id else None
+                    )
+                    for transfer in self.transfers
+                ]
             ),
             source=EntrySource.OPERATOR,
             reference=reference,

@@ -57,7 +57,7 @@ async def make_all(
     lease = await leases.acquire("liabilities", lease_for=A_WHILE)
     assert lease is not None
     keeper = PostgresLiabilityKeeper(engine)
-    while await keeper.make_sheets(lease, signer, at_least_every=every, keep=3):
+    while await keeper.make_sheets(lease, signer, at_least_every=every, keep=3, limit=1):
         pass
     await leases.renew(lease, lease_for=AT_ONCE)
 
@@ -206,7 +206,7 @@ async def test_without_the_lease_nothing_is_made(
     await with_two_sheets_and_due(book)
     keeper, lost = PostgresLiabilityKeeper(engine), Lease("liabilities", 0)
 
-    assert not await keeper.make_sheets(lost, SIGNER, at_least_every=AT_ONCE, keep=3)
+    assert not await keeper.make_sheets(lost, SIGNER, at_least_every=AT_ONCE, keep=3, limit=1)
 
     assert [row["total"] for row in await sheets(book)] == [1, 2]
     await make_all(engine)

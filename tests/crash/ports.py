@@ -225,6 +225,10 @@ class TurnFeed(EventFeed):
             turn.is_idle = not events
         return events
 
+    async def pass_over(self, consumer: str, stretches: Sequence[Sequence[LoggedEvent]]) -> None:
+        async with self.world.call(self.actor, Port.EVENTS, "pass over"):
+            await self.inner.pass_over(consumer, stretches)
+
     async def count_failure(self, consumer: str, event: LoggedEvent) -> None:
         async with self.world.call(self.actor, Port.EVENTS, "count failure"):
             await self.inner.count_failure(consumer, event)

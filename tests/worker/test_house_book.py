@@ -41,6 +41,15 @@ class House:
         while await self.book():
             pass
 
+    async def position_of(self, tenant_id: str) -> int:
+        """Return the sequence of the latest event that was dealt with."""
+        position: int | None = await self.platform.owner.fetchval(
+            "SELECT sequence FROM core.consumer_positions "
+            "WHERE consumer = $1 AND source_tenant_id = $2",
+            *(CONSUMER, TenantId.parse(tenant_id).uuid),
+        )
+        return position or 0
+
     async def mirrored(self, tenant_id: str) -> dict[tuple[str, str], int]:
         """Return what the house's book says of that tenant, by asset: minus what came from it."""
         rows = await self.platform.owner.fetch(
@@ -97,6 +106,23 @@ async def test_the_house_is_the_sum_of_what_its_tenants_keep_for_it(house: House
     kept = await house.kept_by_tenant(tenant_id)
     assert ("slippage", "NGN") in kept
     assert await house.mirrored(tenant_id) == kept
+
+
+async def test_tenants_whose_events_have_no_effect_are_passed_over_together(house: House) -> None:
+    tenants = [(await house.platform.a_tenant())[0] for _ in range(3)]
+    await house.stamp()
+    events = await house.feed.next_events(CONSUMER, limit=10_000)
+    stretches = [
+        [event for event in events if str(event.tenant_id) == tenant] for tenant in tenants
+    ]
+    assert all(stretches)
+
+    await house.feed.pass_over(CONSUMER, [stretches[0], stretches[1][:1]])
+    await house.feed.pass_over(CONSUMER, [stretches[0][:1], stretches[1], stretches[2][1:]])
+    assert [await house.position_of(tenant) for tenant in tenants] == [len(stretches[0]), 1, 0]
+
+    await house.catch_up()
+    assert [await house.position_of(tenant) for tenant in tenants] == list(map(len, stretches))
 
 
 async def test_events_seen_again_or_by_several_workers_have_one_effect(house: House) -> None:

@@ -45,6 +45,11 @@ class MirrorTrades:
     ids: IdSource
     directory: TenantDirectory
 
+    @property
+    def types(self) -> frozenset[str]:
+        """Types of events that may have an effect."""
+        return NOTED
+
     async def __call__(
         self, events: Sequence[LoggedEvent], *, receive: Receive | None = None
     ) -> None:

@@ -110,6 +110,12 @@ def _drafts(
 ) -> list[Entry | DomainError]:
     """Fill in what pending transfers say, those of the same batch too."""
     drafts: list[Entry | DomainError] = []
+    is_asked = any(
+        transfer.pending_id
+        for entry in entries
+        if isinstance(entry, NewEntry)
+        for transfer in entry.transfers
+    )
     for entry in entries:
         if isinstance(entry, DomainError):
             drafts.append(entry)
@@ -120,6 +126,7 @@ def _drafts(
             drafts.append(refusal)
         else:
             drafts.append(draft)
-            for transfer in draft.transfers:
-                known.setdefault(transfer.id, transfer)
+            if is_asked:
+                for transfer in draft.transfers:
+                    known.setdefault(transfer.id, transfer)
     return drafts

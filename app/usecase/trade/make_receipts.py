@@ -26,6 +26,11 @@ class MakeReceipts:
     directory: TenantDirectory
     signer: Signer
 
+    @property
+    def types(self) -> frozenset[str]:
+        """Types of events that may have an effect."""
+        return ENDED
+
     async def __call__(
         self, events: Sequence[LoggedEvent], *, receive: Receive | None = None
     ) -> None:
