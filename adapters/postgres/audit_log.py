@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.postgres.engine import borrowed_driver
 from adapters.postgres.lease import hold
 from adapters.postgres.scope import Scope, page_of
-from adapters.postgres.write import Write, write_rows
+from adapters.postgres.write import Write, arrays, write_rows
 from adapters.wire.audit import thing_hash
 from domain.audit_record import AuditRecord, NewAuditRecord
 from domain.ids import ApiKeyId, AuditRecordId
@@ -23,13 +23,16 @@ _SLACK: Final = timedelta(hours=1)
 _FIRST: Final = datetime(1970, 1, 2, tzinfo=UTC)
 _LAST: Final = datetime(9999, 12, 30, tzinfo=UTC)
 
-_ADD = """
+_RECORDS = arrays(
+    "id uuid, api_key_id uuid, is_operator boolean, method text, request_id text, "
+    "correlation_id text, subject text, before_hash bytea, after_hash bytea, refusal_reason text"
+)
+_ADD = f"""
 audit_records AS (
     INSERT INTO core.audit_records (tenant_id, id, api_key_id, is_operator, method, request_id,
         correlation_id, subject, before_hash, after_hash, refusal_reason, recorded_at)
     SELECT $1, r.*, core.now()
-    FROM unnest($2::uuid[], $3::uuid[], $4::boolean[], $5::text[], $6::text[], $7::text[],
-        $8::text[], $9::bytea[], $10::bytea[], $11::text[]) AS r
+    FROM {_RECORDS} AS r
 )
 """
 

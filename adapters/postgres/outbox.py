@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.postgres.engine import borrowed_driver
 from adapters.postgres.lease import hold
 from adapters.postgres.scope import Scope
-from adapters.postgres.write import Write, write_rows
+from adapters.postgres.write import Write, arrays, write_rows
 from adapters.wire.event import event_bytes, stamped
 from domain.event import Event
 from domain.ids import EventId, TenantId
@@ -36,11 +36,11 @@ WAKE_CHANNEL: Final = "reli_events"
 
 _log = logging.getLogger("reli.outbox")
 
-_ADD = """
+_ADD = f"""
 events AS (
     INSERT INTO core.outbox (tenant_id, id, type, subject, payload, recorded_at)
-    SELECT $1, id, type, subject, payload, core.now()
-    FROM unnest($2::uuid[], $3::text[], $4::text[], $5::bytea[]) AS e (id, type, subject, payload)
+    SELECT $1, e.*, core.now()
+    FROM {arrays("id uuid, type text, subject text, payload bytea")} AS e
 )
 """
 

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from adapters.postgres.scope import Scope, page_of
-from adapters.postgres.write import Write, array_literal, write_rows
+from adapters.postgres.write import Write, array_literal, arrays, write_rows
 from domain.amount import Amount
 from domain.asset import Instrument
 from domain.errors import VersionConflict
@@ -27,7 +27,18 @@ SELECT * FROM core.quotes WHERE tenant_id = $1 AND id = ANY($2)
 ORDER BY id FOR UPDATE SKIP LOCKED
 """
 
-_ADD = """
+_QUOTES = arrays(
+    "id uuid, customer_id uuid, side text, instrument text, base_units numeric, "
+    "quote_units numeric, lp_units numeric, fee_units numeric, markup_units numeric, lp text, "
+    "lp_reference text, lp_expires_at timestamptz, lp_order text, tolerance_bps int, state text, "
+    "version int, created_at timestamptz, expires_at timestamptz, routing text"
+)
+_ANSWERS_OF_QUOTES = arrays(
+    "quote_id uuid, id uuid, lp text, verdict text, latency_ms int, reference text, "
+    "base_units numeric, quote_units numeric, expires_at timestamptz, reason text, score int",
+    first=21,
+)
+_ADD = f"""
 new_quotes AS (
     INSERT INTO core.quotes (tenant_id, id, customer_id, side, instrument, base_units, quote_units,
         lp_units, fee_units, markup_units, lp, lp_reference, lp_expires_at, lp_order,
@@ -35,25 +46,18 @@ new_quotes AS (
     SELECT $1, id, customer_id, side, instrument, base_units, quote_units, lp_units, fee_units,
         markup_units, lp, lp_reference, lp_expires_at, lp_order::text[], tolerance_bps, state,
         version, created_at, expires_at, routing
-    FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::numeric[], $7::numeric[],
-        $8::numeric[], $9::numeric[], $10::numeric[], $11::text[], $12::text[],
-        $13::timestamptz[], $14::text[], $15::int[], $16::text[], $17::int[], $18::timestamptz[],
-        $19::timestamptz[], $20::text[])
-        AS q (id, customer_id, side, instrument, base_units, quote_units, lp_units, fee_units,
-            markup_units, lp, lp_reference, lp_expires_at, lp_order, tolerance_bps, state, version,
-            created_at, expires_at, routing)
+    FROM {_QUOTES} AS q
 ), new_answers AS (
     INSERT INTO core.lp_answers (tenant_id, quote_id, id, lp, verdict, latency_ms, reference,
         base_units, quote_units, expires_at, reason, score)
-    SELECT $1, * FROM unnest($21::uuid[], $22::uuid[], $23::text[], $24::text[], $25::int[],
-        $26::text[], $27::numeric[], $28::numeric[], $29::timestamptz[], $30::text[], $31::int[])
+    SELECT $1, a.* FROM {_ANSWERS_OF_QUOTES} AS a
 )
 """
 
-_SAVE = """
+_SAVE = f"""
 quotes AS (
     UPDATE core.quotes AS q SET state = g.state, trade_id = g.trade_id, version = g.version
-    FROM unnest($2::uuid[], $3::int[], $4::text[], $5::uuid[]) AS g (id, version, state, trade_id)
+    FROM {arrays("id uuid, version int, state text, trade_id uuid")} AS g
     WHERE q.tenant_id = $1 AND q.id = ANY($2) AND q.id = g.id AND q.version = g.version - 1
     RETURNING q.id
 )
