@@ -45,12 +45,16 @@ WHERE {}
 ORDER BY id DESC LIMIT $2
 """
 
+_HAS_UNNUMBERED = "SELECT EXISTS (SELECT FROM core.audit_records WHERE sequence IS NULL)"
+
+# Rows are found again by where they are: to a plan made while there were few, any index of the
+# tenant's is as good as the key.
 _NUMBER = """
 WITH batch AS (
-    SELECT tenant_id, id,
+    SELECT ctid AS place, tenant_id,
         row_number() OVER (PARTITION BY tenant_id ORDER BY recorded_at, id) AS position
     FROM (
-        SELECT tenant_id, id, recorded_at FROM core.audit_records WHERE sequence IS NULL
+        SELECT ctid, tenant_id, id, recorded_at FROM core.audit_records WHERE sequence IS NULL
         ORDER BY recorded_at, id LIMIT $1
     ) AS oldest
 ), counts AS (
@@ -63,7 +67,7 @@ WITH batch AS (
 )
 UPDATE core.audit_records AS r SET sequence = heads.last - counts.records + batch.position
 FROM batch JOIN counts USING (tenant_id) JOIN heads USING (tenant_id)
-WHERE r.tenant_id = batch.tenant_id AND r.id = batch.id
+WHERE r.ctid = batch.place AND r.sequence IS NULL
 """
 
 
@@ -120,7 +124,13 @@ class PostgresAuditNumberer(Sequencer):
         self._engine = engine
 
     async def stamp(self, lease: Lease, *, limit: int) -> int:
-        async with borrowed_driver(self._engine) as driver, driver.transaction():
+        async with borrowed_driver(self._engine) as driver:
+            if not await driver.fetchval(_HAS_UNNUMBERED):
+                return 0
+            return await self._stamp(driver, lease, limit)
+
+    async def _stamp(self, driver: Any, lease: Lease, limit: int) -> int:
+        async with driver.transaction():
             if not await hold(driver, lease):
                 return 0
             status: str = await driver.execute(_NUMBER, limit)

@@ -44,11 +44,12 @@ events AS (
 )
 """
 
+# Asked many times a second, and mostly for nothing: that is to write nothing either.
 _HAS_UNSTAMPED = "SELECT EXISTS (SELECT FROM core.outbox WHERE sequence IS NULL)"
 
 _STAMP = """
 WITH batch AS (
-    SELECT tenant_id, id,
+    SELECT tenant_id, id, recorded_at,
         row_number() OVER (PARTITION BY tenant_id ORDER BY recorded_at, id) AS position
     FROM (
         SELECT tenant_id, id, recorded_at FROM core.outbox WHERE sequence IS NULL
@@ -64,13 +65,16 @@ WITH batch AS (
 ), stamped AS (
     UPDATE core.outbox AS o SET sequence = heads.last - counts.events + batch.position
     FROM batch JOIN counts USING (tenant_id) JOIN heads USING (tenant_id)
-    WHERE o.tenant_id = batch.tenant_id AND o.id = batch.id AND o.sequence IS NULL
+    WHERE o.tenant_id = batch.tenant_id AND o.id = batch.id AND o.recorded_at = batch.recorded_at
+        AND o.sequence IS NULL
     RETURNING o.tenant_id
 ), woken AS MATERIALIZED (
     SELECT pg_notify($2, tenant_id::text) FROM heads
 )
 SELECT (SELECT count(*) FROM stamped) AS stamped, (SELECT count(*) FROM woken) AS woken
 """
+
+_HAS_UNPUBLISHED = "SELECT EXISTS (SELECT FROM core.event_heads WHERE published < last)"
 
 _UNPUBLISHED = """
 SELECT o.tenant_id, o.id, o.sequence, o.type, o.payload, o.recorded_at
@@ -142,7 +146,6 @@ class PostgresSequencer(Sequencer):
 
     async def stamp(self, lease: Lease, *, limit: int) -> int:
         async with borrowed_driver(self._engine) as driver:
-            # Asked many times a second, and mostly for nothing: that is to write nothing either.
             if not await driver.fetchval(_HAS_UNSTAMPED):
                 return 0
             return await self._stamp(driver, lease, limit)
@@ -173,7 +176,13 @@ class PostgresOutboxReader(OutboxReader):
             return 0
 
     async def _relay(self, lease: Lease, bus: Bus, *, limit: int) -> int:
-        async with borrowed_driver(self._engine) as driver, driver.transaction():
+        async with borrowed_driver(self._engine) as driver:
+            if not await driver.fetchval(_HAS_UNPUBLISHED):
+                return 0
+            return await self._publish(driver, lease, bus, limit)
+
+    async def _publish(self, driver: Any, lease: Lease, bus: Bus, limit: int) -> int:
+        async with driver.transaction():
             if not await hold(driver, lease):
                 return 0
             events = [stamped_event(row) for row in await driver.fetch(_UNPUBLISHED, limit)]

@@ -21,9 +21,10 @@ from ports.quote import QuoteRepository
 
 _GET = "SELECT * FROM core.quotes WHERE tenant_id = $1 AND id = $2"
 
-# Whoever waits for a row makes all wait who share his transaction; he is better off alone.
+# Whoever waits for a row makes all wait who share his transaction; he is better off alone. Between
+# the lowest and the highest id there is one partition nearly always, and only those are opened.
 _LOCK_FREE = """
-SELECT * FROM core.quotes WHERE tenant_id = $1 AND id = ANY($2)
+SELECT * FROM core.quotes WHERE tenant_id = $1 AND id = ANY($2) AND id BETWEEN $3 AND $4
 ORDER BY id FOR UPDATE SKIP LOCKED
 """
 
@@ -58,7 +59,8 @@ _SAVE = f"""
 quotes AS (
     UPDATE core.quotes AS q SET state = g.state, trade_id = g.trade_id, version = g.version
     FROM {arrays("id uuid, version int, state text, trade_id uuid")} AS g
-    WHERE q.tenant_id = $1 AND q.id = ANY($2) AND q.id = g.id AND q.version = g.version - 1
+    WHERE q.tenant_id = $1 AND q.id = ANY($2) AND q.id BETWEEN $6 AND $7 AND q.id = g.id
+        AND q.version = g.version - 1
     RETURNING q.id
 )
 """
@@ -67,11 +69,11 @@ _SAVED = "SELECT array_agg(id) FROM quotes"
 _GET_ALL = "SELECT * FROM core.quotes WHERE tenant_id = $1 AND id = ANY($2)"
 
 _ANSWERS = """
-SELECT a.*, q.instrument FROM core.lp_answers AS a
-JOIN core.quotes AS q ON q.tenant_id = a.tenant_id AND q.id = a.quote_id
-WHERE a.tenant_id = $1 AND a.quote_id = ANY($2)
-ORDER BY a.quote_id, a.verdict <> 'used', a.id
+SELECT * FROM core.lp_answers WHERE tenant_id = $1 AND quote_id = ANY($2)
+ORDER BY quote_id, verdict <> 'used', id
 """
+
+_INSTRUMENT = "SELECT instrument FROM core.quotes WHERE tenant_id = $1 AND id = $2"
 
 _LIST = """
 SELECT * FROM core.quotes
@@ -110,22 +112,27 @@ class PostgresQuotes(QuoteRepository):
 
     async def answers(self, quote_id: QuoteId) -> Sequence[LpAnswer]:
         rows = await self._scope.driver.fetch(_ANSWERS, self._scope.tenant, [quote_id.uuid])
-        return [self._answer(row) for row in rows]
+        if not rows:
+            return []
+        code = await self._scope.driver.fetchval(_INSTRUMENT, self._scope.tenant, quote_id.uuid)
+        instrument = self._scope.instrument(code)
+        return [_answer(row, instrument) for row in rows]
 
     async def get_with_answers(
         self, quote_ids: Sequence[QuoteId]
     ) -> Mapping[QuoteId, tuple[Quote, Sequence[LpAnswer]]]:
         ids = [id.uuid for id in quote_ids]
-        quotes = await self._scope.driver.fetch(_GET_ALL, self._scope.tenant, ids)
-        answers: dict[UUID, list[LpAnswer]] = {row["id"]: [] for row in quotes}
-        for row in await self._scope.driver.fetch(_ANSWERS, self._scope.tenant, ids):
-            answers[row["quote_id"]].append(self._answer(row))
-        for id in quote_ids:
-            if id.uuid not in answers:
-                raise QuoteNotFound("no such quote", quote_id=id)
-        return {
-            QuoteId(row["id"]): (_quote(self._scope, row), answers[row["id"]]) for row in quotes
+        rows = await self._scope.driver.fetch(_GET_ALL, self._scope.tenant, ids)
+        found: dict[QuoteId, tuple[Quote, list[LpAnswer]]] = {
+            quote.id: (quote, []) for quote in (_quote(self._scope, row) for row in rows)
         }
+        for id in quote_ids:
+            if id not in found:
+                raise QuoteNotFound("no such quote", quote_id=id)
+        for row in await self._scope.driver.fetch(_ANSWERS, self._scope.tenant, ids):
+            quote, answers = found[QuoteId(row["quote_id"])]
+            answers.append(_answer(row, quote.instrument))
+        return found
 
     async def list(self, page: PageRequest, *, customer_id: CustomerId | None) -> Page[Quote]:
         rows = await self._scope.driver.fetch(
@@ -139,26 +146,11 @@ class PostgresQuotes(QuoteRepository):
             [_quote(self._scope, row) for row in rows], [row["id"] for row in rows], page
         )
 
-    def _answer(self, row: Any) -> LpAnswer:
-        instrument = self._scope.instrument(row["instrument"])
-        base, quote = row["base_units"], row["quote_units"]
-        return LpAnswer(
-            id=LpQuoteRequestId(row["id"]),
-            lp=row["lp"],
-            verdict=LpVerdict(row["verdict"]),
-            latency_ms=row["latency_ms"],
-            reference=row["reference"],
-            base=None if base is None else Amount(instrument.base, base),
-            quote=None if quote is None else Amount(instrument.quote, quote),
-            expires_at=row["expires_at"],
-            reason=row["reason"],
-            score=row["score"],
-        )
-
 
 async def lock_free_quotes(scope: Scope, ids: Iterable[QuoteId]) -> Mapping[QuoteId, Quote]:
     """Lock those quotes that exist and that nobody else has locked."""
-    rows = await scope.driver.fetch(_LOCK_FREE, scope.tenant, [id.uuid for id in ids])
+    uuids = [id.uuid for id in ids]
+    rows = await scope.driver.fetch(_LOCK_FREE, scope.tenant, uuids, min(uuids), max(uuids))
     return {quote.id: quote for quote in (_quote(scope, row) for row in rows)}
 
 
@@ -203,11 +195,14 @@ def changed_quotes(saved: Sequence[tuple[Quote, TradeId | None]]) -> Write:
             if quote.id.uuid not in (ids or ()):
                 raise VersionConflict("somebody else changed the quote first", quote_id=quote.id)
 
+    uuids = [quote.id.uuid for quote in quotes]
     arguments = (
-        [quote.id.uuid for quote in quotes],
+        uuids,
         [quote.version for quote in quotes],
         [quote.state for quote in quotes],
         [trade_id.uuid if trade_id else None for _, trade_id in saved],
+        min(uuids),
+        max(uuids),
     )
     return Write(_SAVE, arguments, found=_SAVED, check=check)
 
@@ -234,6 +229,22 @@ def _quote(scope: Scope, row: Any) -> Quote:
         routing=RoutingRule(row["routing"]),
         state=QuoteState(row["state"]),
         version=row["version"],
+    )
+
+
+def _answer(row: Any, instrument: Instrument) -> LpAnswer:
+    base, quote = row["base_units"], row["quote_units"]
+    return LpAnswer(
+        id=LpQuoteRequestId(row["id"]),
+        lp=row["lp"],
+        verdict=LpVerdict(row["verdict"]),
+        latency_ms=row["latency_ms"],
+        reference=row["reference"],
+        base=None if base is None else Amount(instrument.base, base),
+        quote=None if quote is None else Amount(instrument.quote, quote),
+        expires_at=row["expires_at"],
+        reason=row["reason"],
+        score=row["score"],
     )
 
 
