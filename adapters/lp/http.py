@@ -1,28 +1,38 @@
 """HTTP calls to venues: what was answered, or why nothing was."""
 
+import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Final
 
 import aiohttp
 from yarl import URL
 
+from adapters.http import connection as http
+from adapters.http.connection import AnswerMalformed, Connections, Limits, place_of
 from adapters.lp.config import LpConfig
 
 MAX_ANSWER_BYTES: Final = 64 * 1024
 MAX_PAGE_BYTES: Final = 1 << 20
 """Of one page of a listing."""
 MAX_EVIDENCE: Final = 500
+
 FRESH_S: Final = 1.0
+POOLED_S: Final = 15.0
 
 OK: Final = 200
 
+_HEAD_BYTES: Final = 32 * 1024
+"""Of an answer, and of all that is around its body."""
+
 # An answer that unpacks to more than its size would escape the limit.
-_HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
+_HEADERS: Final = "User-Agent: Reli/1\r\nAccept: application/json\r\nAccept-Encoding: identity\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +45,8 @@ class LpSessions:
             it is an unknown outcome; one that was used within the last second hardly has.
     """
 
-    pooled: aiohttp.ClientSession
-    fresh: aiohttp.ClientSession
+    pooled: Connections
+    fresh: Connections
 
 
 @asynccontextmanager
@@ -45,23 +55,14 @@ async def open_lp_sessions() -> AsyncIterator[LpSessions]:
     # One venue that hangs must not use up the connections of another: no limits, because what is
     # in flight is bounded by the requests and workers that wait for it.
     # Names of venues are those that the machine's own configuration gives.
-    resolver = aiohttp.ThreadedResolver()
-    async with (
-        _session(aiohttp.TCPConnector(limit=0, resolver=resolver)) as pooled,
-        _session(
-            aiohttp.TCPConnector(limit=0, keepalive_timeout=FRESH_S, resolver=resolver)
-        ) as fresh,
-    ):
+    resolver, tls = aiohttp.ThreadedResolver(), ssl.create_default_context()
+    pooled = Connections(resolver, tls, kept_s=POOLED_S)
+    fresh = Connections(resolver, tls, kept_s=FRESH_S)
+    try:
         yield LpSessions(pooled, fresh)
-
-
-def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers=_HEADERS,
-        auto_decompress=False,
-    )
+    finally:
+        await pooled.close()
+        await fresh.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,69 +123,113 @@ class Connection:
     """The way to one venue; every call raises `NotConnected` or `NoAnswer`."""
 
     def __init__(self, config: LpConfig, sessions: LpSessions) -> None:
-        self._url = config.url.rstrip("/")
+        url = URL(config.url.rstrip("/"), encoded=True)
+        self._place = place_of(url)
+        self._path = url.raw_path.rstrip("/")
+        self._headers = f" HTTP/1.1\r\nHost: {url.raw_authority}\r\n{_HEADERS}"
         self._sessions = sessions
-        self._secrets = config.secrets
-        self._quote_timeout = aiohttp.ClientTimeout(config.quote_timeout.total_seconds())
-        self._status_timeout = aiohttp.ClientTimeout(config.status_timeout.total_seconds())
-        self._listing_timeout = aiohttp.ClientTimeout(config.listing_timeout.total_seconds())
-        self._execute_timeout = aiohttp.ClientTimeout(
-            config.execute_timeout.total_seconds(),
-            sock_connect=config.connect_timeout.total_seconds(),
-        )
+        self._config = config
 
     async def quote(self, call: Call) -> Answer:
         """Send what asks for a price."""
-        return await self._send(self._sessions.pooled, call, self._quote_timeout)
+        return await self._ask(call, self._config.quote_timeout)
 
     async def execute(self, call: Call) -> Answer:
         """Send what may execute."""
-        return await self._send(self._sessions.fresh, call, self._execute_timeout)
+        connect_s = self._config.connect_timeout.total_seconds()
+        return await self._send(
+            self._sessions.fresh, call, self._config.execute_timeout, connect_s=connect_s
+        )
 
     async def status(self, call: Call) -> Answer:
         """Send what asks for the state of an order."""
-        return await self._send(self._sessions.pooled, call, self._status_timeout)
+        return await self._ask(call, self._config.status_timeout)
 
-    async def listing(self, call: Call) -> Answer:
+    async def listing(self, call: Call, *, most: int = MAX_PAGE_BYTES) -> Answer:
         """Send what asks for a page of what was executed."""
-        return await self._send(
-            self._sessions.pooled, call, self._listing_timeout, most=MAX_PAGE_BYTES
-        )
+        return await self._ask(call, self._config.listing_timeout, most=most)
+
+    async def _ask(self, call: Call, timeout: timedelta, *, most: int = MAX_ANSWER_BYTES) -> Answer:
+        """Send what has no effect; it is sent again where a kept connection had died."""
+        return await self._send(self._sessions.pooled, call, timeout, most=most, again=True)
 
     async def _send(
         self,
-        session: aiohttp.ClientSession,
+        connections: Connections,
         call: Call,
-        timeout: aiohttp.ClientTimeout,
+        timeout: timedelta,
         *,
         most: int = MAX_ANSWER_BYTES,
+        connect_s: float | None = None,
+        again: bool = False,
     ) -> Answer:
-        headers = dict(call.headers)
-        if call.body is not None:
-            headers.setdefault("Content-Type", "application/json")
         try:
-            async with session.request(
-                call.method,
-                URL(self._url + call.target, encoded=True),
-                data=call.body,
-                headers=headers,
-                # Followed, a redirect could fail to connect after the first request was received.
-                allow_redirects=False,
-                timeout=timeout,
-            ) as response:
-                date = _date(response.headers.get("Date"))
-                return Answer(response.status, await _read(response, most), date, self._secrets)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise NotConnected(_name_of(error)) from error
+            request = self._bytes_of(call)
+            limits = Limits(body=most, all=most + _HEAD_BYTES)
+            async with asyncio.timeout(timeout.total_seconds()):
+                return await self._exchange(connections, request, limits, connect_s, again=again)
+        except (NotConnected, NoAnswer):
+            raise
         except TimeoutError as error:
             raise NoAnswer("LP_TIMEOUT", _name_of(error)) from error
-        except (aiohttp.ClientError, OSError) as error:
+        except (AnswerMalformed, OSError) as error:
             raise NoAnswer("LP_DISCONNECTED", _name_of(error)) from error
-        except NoAnswer:
-            raise
         except Exception as error:
             # Whatever else goes wrong, the caller must not take it for proof of anything.
             raise NoAnswer("LP_CALL_FAILED", _name_of(error)) from error
+
+    async def _exchange(
+        self,
+        connections: Connections,
+        request: bytes,
+        limits: Limits,
+        connect_s: float | None,
+        *,
+        again: bool,
+    ) -> Answer:
+        kept = connections.take_kept(self._place)
+        connection = kept or await self._connect(connections, connect_s)
+        answer = http.Answer()
+        try:
+            await connection.exchange(request, answer, limits)
+        except ConnectionError:
+            if kept and again and answer.status is None:
+                return await self._exchange(connections, request, limits, connect_s, again=again)
+            raise
+        connections.give_back(self._place, connection)
+        return self._read(answer, limits)
+
+    async def _connect(self, connections: Connections, timeout_s: float | None) -> http.Connection:
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await connections.connect(self._place)
+        except OSError as error:  # a timeout is one
+            raise NotConnected(_name_of(error)) from error
+
+    def _read(self, answer: http.Answer, limits: Limits) -> Answer:
+        if answer.is_cut:
+            raise NoAnswer(
+                "LP_ANSWER_TOO_LARGE", f"HTTP {answer.status}, more than {limits.body} bytes"
+            )
+        if not answer.is_whole or answer.status is None:
+            raise ConnectionResetError("the answer ended early")
+        date = _date(answer.headers.get(b"date", b""))
+        return Answer(answer.status, bytes(answer.body), date, self._config.secrets)
+
+    def _bytes_of(self, call: Call) -> bytes:
+        headers = dict(call.headers)
+        if call.body is not None:
+            headers.setdefault("Content-Type", "application/json")
+        if call.body is not None or call.method != "GET":
+            headers["Content-Length"] = str(len(call.body or b""))
+        fields = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        first = f"{call.method} {self._path}{call.target}"
+        if not first.isprintable() or first.count(" ") > 1:
+            raise ValueError("the target is not one word")
+        if len(fields.splitlines()) != len(headers):
+            raise ValueError("a header has a line break")
+        head = f"{first}{self._headers}{fields}\r\n"
+        return head.encode("ascii") + (call.body or b"")
 
 
 async def after_sending(looking: Awaitable[Answer]) -> Answer:
@@ -202,18 +247,10 @@ def json_body(fields: Mapping[str, object]) -> bytes:
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
-async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > most:
-            raise NoAnswer("LP_ANSWER_TOO_LARGE", f"HTTP {response.status}, more than {most} bytes")
-    return bytes(body)
-
-
-def _date(text: str | None) -> datetime | None:
+@lru_cache(maxsize=64)
+def _date(header: bytes) -> datetime | None:
     try:
-        at = parsedate_to_datetime(text or "")
+        at = parsedate_to_datetime(header.decode("latin-1"))
     except ValueError:
         return None
     return at if at.tzinfo is not None else None

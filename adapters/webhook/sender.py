@@ -6,25 +6,34 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
 from standardwebhooks import Webhook
+from yarl import URL
 
-from adapters.webhook.connection import (
+from adapters.http.connection import (
     AddressForbidden,
     Answer,
     Connections,
+    Limits,
     NameUnknown,
     Place,
     place_of,
 )
 from adapters.wire.event import CLOUD_EVENT_MEDIA_TYPE
-from domain.webhook.delivery import MAX_DETAIL, TIMEOUT, Attempt, Failure
+from domain.webhook.delivery import MAX_DETAIL, MAX_RESPONSE_BYTES, TIMEOUT, Attempt, Failure
 from domain.webhook.destination import Destinations
 from ports.clock import Clock
 from ports.webhook import WebhookRequest, WebhookSender
+
+KEPT_ALIVE_S: Final = 4.0
+"""Below what servers keep a connection for: one that they close while we send is a failure."""
+
+MAX_ANSWER_BYTES: Final = 32_768
+_LIMITS: Final = Limits(body=MAX_RESPONSE_BYTES, all=MAX_ANSWER_BYTES)
 
 _HEADERS: Final = (
     "User-Agent: Reli-Webhooks/1\r\n"
@@ -46,9 +55,9 @@ class HttpWebhookSender(WebhookSender):
         answer, failure = Answer(), None
         try:
             async with asyncio.timeout(TIMEOUT.total_seconds()):
-                place = place_of(request.url, _HEADERS)
+                place, head = _beginning(request.url)
                 connection = await self._connections.take(place)
-                await connection.exchange(_bytes_of(place, request, sent_at), answer)
+                await connection.exchange(_bytes_of(head, request, sent_at), answer, _LIMITS)
                 self._connections.give_back(place, connection)
         except Exception as error:
             failure = error
@@ -76,7 +85,10 @@ async def open_connections(
 ) -> AsyncIterator[Connections]:
     """Open what all deliveries of a process share; the machine's resolver and roots unless told."""
     connections = Connections(
-        destinations, resolver or aiohttp.AsyncResolver(), tls or ssl.create_default_context()
+        resolver or aiohttp.AsyncResolver(),
+        tls or ssl.create_default_context(),
+        kept_s=KEPT_ALIVE_S,
+        allows=destinations.allows,
     )
     try:
         yield connections
@@ -84,7 +96,15 @@ async def open_connections(
         await connections.close()
 
 
-def _bytes_of(place: Place, request: WebhookRequest, sent_at: datetime) -> bytes:
+@lru_cache(maxsize=1_024)
+def _beginning(url: str) -> tuple[Place, bytes]:
+    """Return where a URL leads, and how requests there begin."""
+    parsed = URL(url, encoded=True)
+    head = f"POST {parsed.raw_path_qs} HTTP/1.1\r\nHost: {parsed.raw_authority}\r\n{_HEADERS}"
+    return place_of(parsed), head.encode("ascii")
+
+
+def _bytes_of(beginning: bytes, request: WebhookRequest, sent_at: datetime) -> bytes:
     """Return a request with the headers of Standard Webhooks, one signature for each secret."""
     id, body = str(request.event_id), request.body.decode("ascii")
     signatures = " ".join([Webhook(secret).sign(id, sent_at, body) for secret in request.secrets])
@@ -95,7 +115,7 @@ def _bytes_of(place: Place, request: WebhookRequest, sent_at: datetime) -> bytes
         f"webhook-attempt: {request.number}\r\n"
         f"Content-Length: {len(request.body)}\r\n\r\n"
     )
-    return place.head + head.encode("ascii") + request.body
+    return beginning + head.encode("ascii") + request.body
 
 
 def _judged(

@@ -16,9 +16,9 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
 
-import aiohttp
 import pytest
 
+from adapters.http.connection import Answer, Connection, Limits
 from adapters.lp import http, signing
 from adapters.lp.listing import MAX_PAGES
 from adapters.lp.okx.config import OkxLpConfig
@@ -709,18 +709,20 @@ def hides_nothing() -> Iterator[None]:
 
 
 def timed_out_in_the_body(error: Callable[[], Exception]) -> AbstractContextManager[None]:
-    read = http._read
+    exchange = Connection.exchange
 
-    async def reading(response: aiohttp.ClientResponse, most: int) -> bytes:
+    async def exchanging(self: Connection, request: bytes, answer: Answer, limits: Limits) -> None:
         try:
-            return await read(response, most)
-        except TimeoutError:
+            await exchange(self, request, answer, limits)
+        except asyncio.CancelledError:
+            if answer.status is None:
+                raise
             raise error() from None
 
     @contextmanager
     def patched() -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(http, "_read", reading)
+            patch.setattr(Connection, "exchange", exchanging)
             yield
 
     return patched()
@@ -757,8 +759,10 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
     "other-code-unknown": of(executing=answers(rejected, where=unknown('"50026"'))),
     "expired-told": of(executing=answers(rejected, where=unknown('"52915"', "expired"))),
     "not-sent": of(Role.CUT_OFF, executing=answers(lost, where=is_a(NotSent))),
-    "lost-answer-unknown": of(executing=answers(not_sent, where=unknown("ServerDisconnected"))),
-    "short-answer-unknown": of(executing=answers(rejected, where=unknown("ClientPayloadError"))),
+    "lost-answer-unknown": of(
+        executing=answers(not_sent, where=unknown("before there was an answer"))
+    ),
+    "short-answer-unknown": of(executing=answers(rejected, where=unknown("ended early"))),
     "web-page-unknown": of(executing=answers(rejected, where=unknown("HTTP 200", "<html"))),
     "server-error-unknown": of(executing=answers(not_sent, where=unknown("LP_HTTP_503"))),
     "overload-unknown": of(executing=answers(not_sent, where=unknown("LP_HTTP_429"))),
@@ -766,7 +770,9 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
         of(Role.IMPATIENT, executing=answers(not_sent, where=unknown("LP_TIMEOUT"))).plant,
         lambda: timed_out_in_the_body(lambda: http.NoAnswer("LP_TOO_SLOW", "it drips")),
     ),
-    "drip-bounded": Mutation(patched=lambda: timed_out_in_the_body(aiohttp.ConnectionTimeoutError)),
+    "drip-bounded": Mutation(
+        patched=lambda: timed_out_in_the_body(lambda: http.NotConnected("drips"))
+    ),
     "flood-bounded": of(executing=answers(rejected, where=unknown("LP_ANSWER_TOO_LARGE"))),
     "redirect-unknown": of(executing=answers(not_sent, where=unknown("LP_HTTP_307"))),
     "execution-hostile": of(executing=answers(rejected, where=unknown("fillBaseSz is missing"))),

@@ -17,8 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final, cast
 from unittest.mock import patch
 
-import aiohttp
-
+from adapters.http.connection import Answer, Connection, Connections, Limits, Place
 from adapters.lp.http import LpSessions, open_lp_sessions
 from adapters.lp.sandbox import book, desk
 from adapters.lp.sandbox.behavior import Behavior
@@ -94,8 +93,9 @@ class _Held:
     """A request on its way."""
 
     arrives_at: float
-    arguments: tuple[Any, ...]
-    options: Mapping[str, Any]
+    place: Place
+    request: bytes
+    limits: Limits
 
 
 @dataclass(slots=True)
@@ -123,7 +123,7 @@ class WireVenue:
     fired: Counter[str] = field(default_factory=Counter)
 
     def line(self, clock: Clock) -> "WireLine":
-        faulty = cast(aiohttp.ClientSession, _FaultySession(self))
+        faulty = cast(Connections, _FaultyConnections(self))
         known: Mapping[str, Any] = {
             "name": self.name,
             "status_is_authoritative": self.capabilities.status_is_authoritative,
@@ -198,26 +198,30 @@ class WireVenue:
         self.held = [one for one in self.held if one.arrives_at > self.time.now]
         self._set(Behavior.FILL)
         for one in sorted(arrived, key=lambda each: each.arrives_at):
-            await self._deliver(*one.arguments, **one.options)
+            connection = await self.sessions.pooled.take(one.place)
+            await self._deliver(connection, one.place, one.request, Answer(), one.limits)
 
-    async def _deliver(self, *arguments: Any, **options: Any) -> None:
-        async with self.sessions.pooled.request(*arguments, **options) as response:
-            await response.read()
+    async def _deliver(
+        self, connection: Connection, place: Place, request: bytes, answer: Answer, limits: Limits
+    ) -> None:
+        await connection.exchange(request, answer, limits)
+        self.sessions.pooled.give_back(place, connection)
 
-    @asynccontextmanager
-    async def send(self, *arguments: Any, **options: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def send(
+        self, connection: Connection, place: Place, request: bytes, answer: Answer, limits: Limits
+    ) -> None:
         """Send a request as it fares on the way."""
         way, self.way = self.way, None
-        if way is Way.STATUS_AWAY:
-            raise aiohttp.ServerDisconnectedError
-        if way is Way.LATE_TO_ARRIVE:
-            arrives_at = self.time.now + self.random.choice((0.3, 2.0, 6.0))
-            self.held.append(_Held(arrives_at, arguments, options))
-            raise aiohttp.ServerDisconnectedError
+        if way in (Way.STATUS_AWAY, Way.LATE_TO_ARRIVE):
+            connection.close()
+            if way is Way.LATE_TO_ARRIVE:
+                arrives_at = self.time.now + self.random.choice((0.3, 2.0, 6.0))
+                self.held.append(_Held(arrives_at, place, request, limits))
+            raise ConnectionResetError
         if way is Way.TWICE:
-            await self._deliver(*arguments, **options)
-        async with self.sessions.pooled.request(*arguments, **options) as response:
-            yield response
+            await self._deliver(connection, place, request, Answer(), limits)
+            connection = await self.sessions.pooled.take(place)
+        await self._deliver(connection, place, request, answer, limits)
 
     def _set(self, behavior: Behavior) -> None:
         window_s = self.capabilities.visibility_window.total_seconds()
@@ -232,13 +236,32 @@ class WireVenue:
 
 
 @dataclass(frozen=True, slots=True)
-class _FaultySession:
-    """What an adapter has in place of a session."""
+class _FaultyConnection:
+    """What an adapter has in place of one connection."""
+
+    venue: WireVenue
+    place: Place
+    connection: Connection
+
+    async def exchange(self, request: bytes, answer: Answer, limits: Limits) -> None:
+        await self.venue.send(self.connection, self.place, request, answer, limits)
+
+
+@dataclass(frozen=True, slots=True)
+class _FaultyConnections:
+    """What an adapter has in place of connections."""
 
     venue: WireVenue
 
-    def request(self, *arguments: Any, **options: Any) -> Any:
-        return self.venue.send(*arguments, **options)
+    def take_kept(self, place: Place) -> None:
+        """Nothing is sent again of itself."""
+
+    async def connect(self, place: Place) -> _FaultyConnection:
+        connection = await self.venue.sessions.pooled.take(place)
+        return _FaultyConnection(self.venue, place, connection)
+
+    def give_back(self, place: Place, connection: _FaultyConnection) -> None:
+        """It was given back after the exchange."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from adapters.lp.http import (
     FRESH_S,
     MAX_ANSWER_BYTES,
     Answer,
+    Call,
+    Connection,
     LpSessions,
     NoAnswer,
     NotConnected,
@@ -388,6 +390,81 @@ async def test_an_execution_takes_only_a_connection_that_was_used_just_now(
         assert isinstance(await execute(sessions, a_config(url)), Filled)
 
     assert len(set(peers)) == connections
+
+
+@asynccontextmanager
+async def a_venue_that_hangs_up_on_the_second(
+    said: bytes,
+) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """Each connection answers one request, takes another one and ends; yield what was asked."""
+    asked = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError):
+            for answer in (said, b""):
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(re.findall(rb"Content-Length: (\d+)", head)[0])
+                asked.append(await reader.readexactly(length))
+                writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
+
+
+async def test_an_execution_that_a_kept_connection_swallowed_is_unknown_and_not_sent_again() -> (
+    None
+):
+    async with (
+        open_lp_sessions() as sessions,
+        a_venue_that_hangs_up_on_the_second(answer(FILL)) as (url, asked),
+    ):
+        assert isinstance(await execute(sessions, a_config(url)), Filled)
+        outcome = await execute(sessions, a_config(url))
+
+    assert isinstance(outcome, Unknown)
+    assert outcome.reason == "LP_DISCONNECTED"
+    assert len(asked) == 2
+
+
+async def test_a_price_that_a_kept_connection_swallowed_is_asked_for_again() -> None:
+    async with (
+        open_lp_sessions() as sessions,
+        a_venue_that_hangs_up_on_the_second(answer(PRICE)) as (url, asked),
+    ):
+        for _ in range(2):
+            assert await request_quote(sessions, a_config(url))
+
+    assert len(asked) == 3
+
+
+async def test_an_answer_that_ends_with_its_connection_is_whole(sessions: LpSessions) -> None:
+    said = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + json.dumps(FILL).encode()
+
+    async with a_venue_that_says(said) as url:
+        assert isinstance(await execute(sessions, a_config(url)), Filled)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        Call("POST", "/v1/orders", b"{}", {"X-Key": "a\r\nX-Other: b"}),
+        Call("POST", "/v1/orders", b"{}", {"X-Key": "a\n"}),
+        Call("POST", "/v1/orders", b"{}", {"X-Key": "clé"}),
+        Call("GET", "/v1/orders HTTP/1.1\r\nX-Other: b"),
+        Call("GET", "/v1/a b"),
+    ],
+)
+async def test_no_header_and_no_target_becomes_more_than_one(
+    sessions: LpSessions, call: Call
+) -> None:
+    async with a_venue_that_hangs_up_on_the_second(answer(FILL)) as (url, asked):
+        with pytest.raises(NoAnswer) as failed:
+            await Connection(a_config(url), sessions).execute(call)
+
+    assert failed.value.reason == "LP_CALL_FAILED"
+    assert not asked
 
 
 async def test_a_closed_session_does_not_raise_from_an_execution() -> None:

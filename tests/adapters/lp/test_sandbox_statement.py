@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from adapters.lp.http import LpSessions, open_lp_sessions
@@ -119,4 +118,3 @@ async def test_what_answers_but_tells_no_statement_is_unavailable(
         )
         with pytest.raises(LpUnavailable):
             await feed.fetch("")
-    assert isinstance(sessions.pooled, aiohttp.ClientSession)

@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from standardwebhooks import Webhook
 
 from adapters.system.clock import SystemClock
-from adapters.webhook import connection as connection_module
 from adapters.webhook import sender as sender_module
 from adapters.webhook.sender import HttpWebhookSender, open_connections
 from domain.ids import EventId
@@ -263,7 +262,7 @@ async def test_a_connection_that_was_closed_in_the_meantime_fails_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Neither by the other side nor by us, who keep none for long."""
-    monkeypatch.setattr(connection_module, "KEPT_ALIVE_S", 0.2)
+    monkeypatch.setattr(sender_module, "KEPT_ALIVE_S", 0.2)
     made, left_alone = 0, asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,16 +1,16 @@
-"""Connections to endpoints: a small client of HTTP/1.1 for one exchange after the other.
+"""A small client of HTTP/1.1, for who makes one short exchange after the other.
 
-A client for everybody spends more on a request than all else that a delivery takes. This one posts,
-reads the beginning of an answer, and does nothing else: no redirect, cookie, proxy, retry or
-compression. Answers are parsed by llhttp.
+A client for everybody spends more on a request than all else that a delivery or a venue's price
+takes. This one sends what it is given, reads an answer up to a limit, and does nothing else: no
+redirect, cookie, proxy, retry or compression. Answers are parsed by llhttp.
 """
 
 import asyncio
 import socket
 import ssl
 from collections import defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -19,15 +19,8 @@ from aiohttp.abc import AbstractResolver
 from httptools import HttpParserError, HttpResponseParser
 from yarl import URL
 
-from domain.webhook.delivery import MAX_RESPONSE_BYTES
-from domain.webhook.destination import Destinations
-
-KEPT_ALIVE_S: Final = 4.0
-"""Below what servers keep a connection for: one that they close while we send is a failure."""
-
-MAX_ANSWER_BYTES: Final = 32_768
 MAX_HEADERS: Final = 64
-"""How much of an answer is read, and how many headers it may have, trailers included."""
+"""How many headers an answer may have, trailers included."""
 
 _NEXT_ADDRESS_S: Final = 0.25
 """How long a connection may take before another address of the name is tried beside it."""
@@ -45,6 +38,14 @@ class AnswerMalformed(Exception):
     """What came back is no HTTP, or more of it than anybody needs."""
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of an answer is read, in bytes: of its body, and with all that is around it."""
+
+    body: int
+    all: int
+
+
 @dataclass(slots=True)
 class Answer:
     """What is known of an answer, as it comes.
@@ -52,36 +53,36 @@ class Answer:
     Attributes:
         status: None until its head is complete.
         headers: by their names in lower case.
-        body: its first `MAX_RESPONSE_BYTES`.
+        body: as much of it as was to be read.
+        is_cut: there was more of it, which was not waited for.
+        is_whole: it ended where it said that it would.
     """
 
     status: int | None = None
     headers: dict[bytes, bytes] = field(default_factory=dict)
     body: bytearray = field(default_factory=bytearray)
+    is_cut: bool = False
+    is_whole: bool = False
+
+    @property
+    def says_its_end(self) -> bool:
+        """Whether it ends anywhere but with its connection (RFC 9112, section 6.3)."""
+        return b"content-length" in self.headers or b"transfer-encoding" in self.headers
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a URL leads.
-
-    Attributes:
-        head: the first lines of each request there, up to the headers that differ.
-    """
+    """Where a URL leads."""
 
     is_tls: bool
     host: str
     port: int
-    head: bytes
 
 
-@lru_cache(maxsize=1_024)
-def place_of(url: str, headers: str) -> Place:
-    """Return where a URL leads, and how requests there begin."""
-    parsed = URL(url, encoded=True)
-    assert parsed.raw_host is not None
-    assert parsed.port is not None
-    head = f"POST {parsed.raw_path_qs} HTTP/1.1\r\nHost: {parsed.raw_authority}\r\n{headers}"
-    return Place(parsed.scheme == "https", parsed.raw_host, parsed.port, head.encode("ascii"))
+def place_of(url: URL) -> Place:
+    assert url.raw_host is not None
+    assert url.port is not None
+    return Place(url.scheme == "https", url.raw_host, url.port)
 
 
 class Connection(asyncio.Protocol):
@@ -91,6 +92,7 @@ class Connection(asyncio.Protocol):
         self._transport: Any = None
         self._parser: Any = None
         self._answer = Answer()
+        self._limits = Limits(0, 0)
         self._bytes = 0
         self._headers = 0
         self._done: asyncio.Future[None] | None = None
@@ -101,12 +103,12 @@ class Connection(asyncio.Protocol):
     def is_usable(self) -> bool:
         return self._is_reusable and not self._transport.is_closing()
 
-    async def exchange(self, request: bytes, answer: Answer) -> None:
+    async def exchange(self, request: bytes, answer: Answer, limits: Limits) -> None:
         """Send a request and fill in its answer; raises `OSError` or `AnswerMalformed`.
 
         Whatever ends it early, the connection is not used again.
         """
-        self._answer, self._bytes, self._headers = answer, 0, 0
+        self._answer, self._limits, self._bytes, self._headers = answer, limits, 0, 0
         self._parser = HttpResponseParser(self)
         self._done = asyncio.get_running_loop().create_future()
         is_whole = False
@@ -137,17 +139,19 @@ class Connection(asyncio.Protocol):
             self._is_reusable = False
             # What a callback raised is its context.
             self._fail(AnswerMalformed(str(error.__context__ or error)))
-        if self._bytes > MAX_ANSWER_BYTES and not self._done.done():
-            self.close()
+        if self._bytes > self._limits.all and not self._done.done():
             if self._answer.status is not None:
-                self._end()  # whatever follows is not waited for
+                self._cut()
             else:
+                self.close()
                 self._fail(AnswerMalformed("the head is too long"))
 
     def connection_lost(self, error: Exception | None) -> None:
         self._is_reusable = False
         if self._answer.status is not None:
-            self._end()  # an answer may end with its connection
+            # An answer may end with its connection.
+            self._answer.is_whole |= error is None and not self._answer.says_its_end
+            self._end()
         else:
             self._fail(error or ConnectionResetError("closed before there was an answer"))
 
@@ -171,15 +175,22 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         kept = self._answer.body
-        kept += body[: MAX_RESPONSE_BYTES - len(kept)]
-        if len(kept) == MAX_RESPONSE_BYTES:
-            self.close()  # whatever follows is not waited for
-            self._end()
+        room = self._limits.body - len(kept)
+        kept += body[:room]
+        if len(body) > room:
+            self._cut()
 
     def on_message_complete(self) -> None:
         if self._answer.status is not None:
+            self._answer.is_whole = True
             self._is_reusable &= self._parser.should_keep_alive()
             self._end()
+
+    def _cut(self) -> None:
+        """Wait for nothing that follows."""
+        self._answer.is_cut = True
+        self.close()
+        self._end()
 
     def _end(self) -> None:
         if self._done is not None and not self._done.done():
@@ -191,43 +202,56 @@ class Connection(asyncio.Protocol):
 
 
 class Connections:
-    """What all deliveries of a process share.
+    """Connections that are used again.
 
-    Every connection is made to an address that was checked for it, and none is shared by two
-    exchanges at a time. How many there are is for those to bound who send.
+    Each is made to an address that was checked for it, and none is shared by two exchanges at a
+    time. How many there are is for those to bound who send.
     """
 
     def __init__(
-        self, destinations: Destinations, resolver: AbstractResolver, tls: ssl.SSLContext
+        self,
+        resolver: AbstractResolver,
+        tls: ssl.SSLContext,
+        *,
+        kept_s: float,
+        allows: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        self._destinations = destinations
+        """Keep each for so long after its last use, and connect to such addresses only."""
         self._resolver = resolver
         self._tls = tls
+        self._kept_s = kept_s
+        self._allows = allows
         self._idle: defaultdict[Place, deque[Connection]] = defaultdict(deque)
         self._sweep: asyncio.TimerHandle | None = None
+        self._is_closed = False
 
     async def take(self, place: Place) -> Connection:
-        """Return a connection to a place; raises `OSError`, `AddressForbidden` of it where so."""
+        """Return a connection to a place; raises what `connect` raises."""
+        return self.take_kept(place) or await self.connect(place)
+
+    def take_kept(self, place: Place) -> Connection | None:
+        """Return a connection that has been used before, if there is one."""
         idle = self._idle.get(place)
         now = asyncio.get_running_loop().time()
         while idle:
             connection = idle.pop()
-            if connection.is_usable and now - connection.idle_since < KEPT_ALIVE_S:
+            if connection.is_usable and now - connection.idle_since < self._kept_s:
                 return connection
             connection.close()
-        return await self._connect(place)
+        return None
 
     def give_back(self, place: Place, connection: Connection) -> None:
-        if not connection.is_usable:
+        if self._is_closed or not connection.is_usable:
             connection.close()
             return
         loop = asyncio.get_running_loop()
         connection.idle_since = loop.time()
         self._idle[place].append(connection)
         if self._sweep is None:
-            self._sweep = loop.call_later(KEPT_ALIVE_S, self._close_idle)
+            self._sweep = loop.call_later(self._kept_s, self._close_idle)
 
     async def close(self) -> None:
+        self._is_closed = True
         if self._sweep is not None:
             self._sweep.cancel()
         for idle in self._idle.values():
@@ -240,13 +264,16 @@ class Connections:
         """Close what nobody has used for as long as a connection is kept."""
         loop = asyncio.get_running_loop()
         for place, idle in tuple(self._idle.items()):
-            while idle and loop.time() - idle[0].idle_since >= KEPT_ALIVE_S:
+            while idle and loop.time() - idle[0].idle_since >= self._kept_s:
                 idle.popleft().close()
             if not idle:
                 del self._idle[place]
-        self._sweep = loop.call_later(KEPT_ALIVE_S, self._close_idle) if self._idle else None
+        self._sweep = loop.call_later(self._kept_s, self._close_idle) if self._idle else None
 
-    async def _connect(self, place: Place) -> Connection:
+    async def connect(self, place: Place) -> Connection:
+        """Return a new connection; raises `OSError`, `AddressForbidden` of it where so."""
+        if self._is_closed:
+            raise RuntimeError("the connections are closed")
         connected = await start_connection(
             await self._addresses(place),
             happy_eyeballs_delay=_NEXT_ADDRESS_S,
@@ -272,7 +299,7 @@ class Connections:
         except ValueError:
             found = await self._resolve(place)
         for address in found:
-            if not self._destinations.allows(address):
+            if not self._allows(address):
                 raise AddressForbidden(f"{place.host} is {address}") from None
         return [
             (family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, place.port))
@@ -293,7 +320,7 @@ class Connections:
     def _checked_socket(self, address: tuple[Any, ...]) -> socket.socket:
         # Asked of the very address that is connected to.
         family, kind, protocol, _, place = address
-        if not self._destinations.allows(place[0]):
+        if not self._allows(place[0]):
             raise AddressForbidden(f"nothing may be sent to {place[0]}")
         made = socket.socket(family, kind, protocol)
         made.setblocking(False)
