@@ -7,7 +7,6 @@ from typing import Any, Final
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import borrowed_driver
-from adapters.postgres.lease import hold
 from adapters.postgres.scope import Scope, page_of
 from adapters.postgres.write import Write, arrays, write_rows
 from adapters.wire.audit import thing_hash
@@ -45,30 +44,7 @@ WHERE {}
 ORDER BY id DESC LIMIT $2
 """
 
-_HAS_UNNUMBERED = "SELECT EXISTS (SELECT FROM core.audit_records WHERE sequence IS NULL)"
-
-# Rows are found again by where they are: to a plan made while there were few, any index of the
-# tenant's is as good as the key.
-_NUMBER = """
-WITH batch AS (
-    SELECT ctid AS place, tenant_id,
-        row_number() OVER (PARTITION BY tenant_id ORDER BY recorded_at, id) AS position
-    FROM (
-        SELECT ctid, tenant_id, id, recorded_at FROM core.audit_records WHERE sequence IS NULL
-        ORDER BY recorded_at, id LIMIT $1
-    ) AS oldest
-), counts AS (
-    SELECT tenant_id, count(*) AS records FROM batch GROUP BY tenant_id
-), heads AS (
-    INSERT INTO core.audit_heads AS h (tenant_id, last)
-    SELECT tenant_id, records FROM counts ORDER BY tenant_id
-    ON CONFLICT (tenant_id) DO UPDATE SET last = h.last + EXCLUDED.last
-    RETURNING tenant_id, last
-)
-UPDATE core.audit_records AS r SET sequence = heads.last - counts.records + batch.position
-FROM batch JOIN counts USING (tenant_id) JOIN heads USING (tenant_id)
-WHERE r.ctid = batch.place AND r.sequence IS NULL
-"""
+_NUMBER = "SELECT core.number_audit_records($1, $2, $3)"
 
 
 class PostgresAuditLog(AuditLog):
@@ -125,16 +101,8 @@ class PostgresAuditNumberer(Sequencer):
 
     async def stamp(self, lease: Lease, *, limit: int) -> int:
         async with borrowed_driver(self._engine) as driver:
-            if not await driver.fetchval(_HAS_UNNUMBERED):
-                return 0
-            return await self._stamp(driver, lease, limit)
-
-    async def _stamp(self, driver: Any, lease: Lease, limit: int) -> int:
-        async with driver.transaction():
-            if not await hold(driver, lease):
-                return 0
-            status: str = await driver.execute(_NUMBER, limit)
-        return int(status.rpartition(" ")[2])
+            numbered: int = await driver.fetchval(_NUMBER, lease.name, lease.token, limit)
+        return numbered
 
 
 def _moved(instant: datetime | None, by: timedelta) -> datetime | None:

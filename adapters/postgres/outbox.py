@@ -44,35 +44,7 @@ events AS (
 )
 """
 
-# Asked many times a second, and mostly for nothing: that is to write nothing either.
-_HAS_UNSTAMPED = "SELECT EXISTS (SELECT FROM core.outbox WHERE sequence IS NULL)"
-
-_STAMP = """
-WITH batch AS (
-    SELECT tenant_id, id, recorded_at,
-        row_number() OVER (PARTITION BY tenant_id ORDER BY recorded_at, id) AS position
-    FROM (
-        SELECT tenant_id, id, recorded_at FROM core.outbox WHERE sequence IS NULL
-        ORDER BY recorded_at, id LIMIT $1
-    ) AS oldest
-), counts AS (
-    SELECT tenant_id, count(*) AS events FROM batch GROUP BY tenant_id
-), heads AS (
-    INSERT INTO core.event_heads AS h (tenant_id, last)
-    SELECT tenant_id, events FROM counts ORDER BY tenant_id
-    ON CONFLICT (tenant_id) DO UPDATE SET last = h.last + EXCLUDED.last
-    RETURNING tenant_id, last
-), stamped AS (
-    UPDATE core.outbox AS o SET sequence = heads.last - counts.events + batch.position
-    FROM batch JOIN counts USING (tenant_id) JOIN heads USING (tenant_id)
-    WHERE o.tenant_id = batch.tenant_id AND o.id = batch.id AND o.recorded_at = batch.recorded_at
-        AND o.sequence IS NULL
-    RETURNING o.tenant_id
-), woken AS MATERIALIZED (
-    SELECT pg_notify($2, tenant_id::text) FROM heads
-)
-SELECT (SELECT count(*) FROM stamped) AS stamped, (SELECT count(*) FROM woken) AS woken
-"""
+_STAMP = "SELECT core.stamp_events($1, $2, $3, $4)"
 
 _HAS_UNPUBLISHED = "SELECT EXISTS (SELECT FROM core.event_heads WHERE published < last)"
 
@@ -146,15 +118,9 @@ class PostgresSequencer(Sequencer):
 
     async def stamp(self, lease: Lease, *, limit: int) -> int:
         async with borrowed_driver(self._engine) as driver:
-            if not await driver.fetchval(_HAS_UNSTAMPED):
-                return 0
-            return await self._stamp(driver, lease, limit)
-
-    async def _stamp(self, driver: Any, lease: Lease, limit: int) -> int:
-        async with driver.transaction():
-            if not await hold(driver, lease):
-                return 0
-            stamped: int = await driver.fetchval(_STAMP, limit, WAKE_CHANNEL)
+            stamped: int = await driver.fetchval(
+                _STAMP, lease.name, lease.token, limit, WAKE_CHANNEL
+            )
         return stamped
 
 
