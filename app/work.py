@@ -59,7 +59,7 @@ WEBHOOK_CONNECTIONS: Final = 4
 """Of their own, so that trades never wait for one that deliveries have."""
 CHAIN_REST_S: Final = 0.4
 FOLLOWER_REST_S: Final = 0.9
-"""Rounds cost nearly the same whatever comes in them; a receipt is there a second after its trade."""
+"""A round costs nearly the same whatever is in it. A receipt is there a second after its trade."""
 RECONCILER_LEASE: Final = timedelta(seconds=30)
 """It rests for longer than other work, and nobody waits for it."""
 
