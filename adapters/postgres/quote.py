@@ -111,11 +111,11 @@ class PostgresQuotes(QuoteRepository):
         return TradeId(found) if found else None
 
     async def answers(self, quote_id: QuoteId) -> Sequence[LpAnswer]:
-        rows = await self._scope.driver.fetch(_ANSWERS, self._scope.tenant, [quote_id.uuid])
-        if not rows:
-            return []
         code = await self._scope.driver.fetchval(_INSTRUMENT, self._scope.tenant, quote_id.uuid)
+        if code is None:
+            return []
         instrument = self._scope.instrument(code)
+        rows = await self._scope.driver.fetch(_ANSWERS, self._scope.tenant, [quote_id.uuid])
         return [_answer(row, instrument) for row in rows]
 
     async def get_with_answers(

@@ -1,6 +1,7 @@
--- Both are asked for again and again, mostly for nothing: that is to write nothing, and to be one round
--- trip in either case. The lease is locked by a statement of its own, so that the next one sees what
--- was stamped until then, by a statement of ours that nobody waits for any more, too.
+-- Both are asked for again and again, mostly for nothing: that is to write nothing, and to be one
+-- round trip in either case. The lease is locked by a statement of its own, so that the next one
+-- sees what was stamped until then, by a call that its caller gave up and the server went on with,
+-- too.
 
 CREATE FUNCTION core.stamp_events(
     lease_name text, lease_token bigint, at_most integer, wake_channel text
@@ -86,7 +87,8 @@ BEGIN
     RETURN records;
 END $$;
 COMMENT ON FUNCTION core.number_audit_records(text, bigint, integer) IS
-    'Numbers the oldest unnumbered audit records of all tenants, under that lease; returns how many.';
+    'Numbers the oldest unnumbered audit records of all tenants, under that lease; returns how '
+    'many.';
 
 REVOKE ALL ON FUNCTION core.stamp_events(text, bigint, integer, text),
     core.number_audit_records(text, bigint, integer) FROM PUBLIC;
