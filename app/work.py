@@ -57,6 +57,9 @@ POOL_SIZE: Final = 10
 GRACE_S: Final = 5.0
 WEBHOOK_CONNECTIONS: Final = 4
 """Of their own, so that trades never wait for one that deliveries have."""
+CHAIN_REST_S: Final = 0.4
+FOLLOWER_REST_S: Final = 0.9
+"""A round costs nearly the same whatever is in it. A receipt is there a second after its trade."""
 RECONCILER_LEASE: Final = timedelta(seconds=30)
 """It rests for longer than other work, and nobody waits for it."""
 
@@ -181,10 +184,10 @@ async def work(settings: Settings) -> None:
                 group.create_task(run("sequencer", clock, sequencer, rest_s=0.03))
                 group.create_task(run("audit log", clock, numberer, rest_s=0.5))
                 group.create_task(run("relay", clock, relay, rest_s=0.1))
-                group.create_task(run("chainer", clock, chainer, rest_s=0.2))
+                group.create_task(run("chainer", clock, chainer, rest_s=CHAIN_REST_S))
                 group.create_task(run("closer", clock, closer, rest_s=60))
                 group.create_task(run("liabilities", clock, liabilities, rest_s=1))
-                group.create_task(run("house book", clock, house, rest_s=0.5))
+                group.create_task(run("house book", clock, house, rest_s=FOLLOWER_REST_S))
                 group.create_task(run("late checks", clock, late_checks, rest_s=1))
                 group.create_task(
                     run(
@@ -198,7 +201,7 @@ async def work(settings: Settings) -> None:
                 if signer is not None:
                     receipts = EventFollower(RECEIPTS, feed, container.make_receipts(), bury_event)
                     again = DeadLetterReplay(container.receipt_replays())
-                    group.create_task(run("receipts", clock, receipts, rest_s=0.5))
+                    group.create_task(run("receipts", clock, receipts, rest_s=FOLLOWER_REST_S))
                     group.create_task(run("receipt replays", clock, again, rest_s=1))
                 group.create_task(run("holds", clock, holds, rest_s=1))
                 group.create_task(run("lines", clock, lines, rest_s=1))

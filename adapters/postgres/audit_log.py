@@ -7,9 +7,8 @@ from typing import Any, Final
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import borrowed_driver
-from adapters.postgres.lease import hold
 from adapters.postgres.scope import Scope, page_of
-from adapters.postgres.write import Write, write_rows
+from adapters.postgres.write import Write, arrays, write_rows
 from adapters.wire.audit import thing_hash
 from domain.audit_record import AuditRecord, NewAuditRecord
 from domain.ids import ApiKeyId, AuditRecordId
@@ -23,13 +22,16 @@ _SLACK: Final = timedelta(hours=1)
 _FIRST: Final = datetime(1970, 1, 2, tzinfo=UTC)
 _LAST: Final = datetime(9999, 12, 30, tzinfo=UTC)
 
-_ADD = """
+_RECORDS = arrays(
+    "id uuid, api_key_id uuid, is_operator boolean, method text, request_id text, "
+    "correlation_id text, subject text, before_hash bytea, after_hash bytea, refusal_reason text"
+)
+_ADD = f"""
 audit_records AS (
     INSERT INTO core.audit_records (tenant_id, id, api_key_id, is_operator, method, request_id,
         correlation_id, subject, before_hash, after_hash, refusal_reason, recorded_at)
     SELECT $1, r.*, core.now()
-    FROM unnest($2::uuid[], $3::uuid[], $4::boolean[], $5::text[], $6::text[], $7::text[],
-        $8::text[], $9::bytea[], $10::bytea[], $11::text[]) AS r
+    FROM {_RECORDS} AS r
 )
 """
 
@@ -42,26 +44,7 @@ WHERE {}
 ORDER BY id DESC LIMIT $2
 """
 
-_NUMBER = """
-WITH batch AS (
-    SELECT tenant_id, id,
-        row_number() OVER (PARTITION BY tenant_id ORDER BY recorded_at, id) AS position
-    FROM (
-        SELECT tenant_id, id, recorded_at FROM core.audit_records WHERE sequence IS NULL
-        ORDER BY recorded_at, id LIMIT $1
-    ) AS oldest
-), counts AS (
-    SELECT tenant_id, count(*) AS records FROM batch GROUP BY tenant_id
-), heads AS (
-    INSERT INTO core.audit_heads AS h (tenant_id, last)
-    SELECT tenant_id, records FROM counts ORDER BY tenant_id
-    ON CONFLICT (tenant_id) DO UPDATE SET last = h.last + EXCLUDED.last
-    RETURNING tenant_id, last
-)
-UPDATE core.audit_records AS r SET sequence = heads.last - counts.records + batch.position
-FROM batch JOIN counts USING (tenant_id) JOIN heads USING (tenant_id)
-WHERE r.tenant_id = batch.tenant_id AND r.id = batch.id
-"""
+_NUMBER = "SELECT core.number_audit_records($1, $2, $3)"
 
 
 class PostgresAuditLog(AuditLog):
@@ -117,11 +100,9 @@ class PostgresAuditNumberer(Sequencer):
         self._engine = engine
 
     async def stamp(self, lease: Lease, *, limit: int) -> int:
-        async with borrowed_driver(self._engine) as driver, driver.transaction():
-            if not await hold(driver, lease):
-                return 0
-            status: str = await driver.execute(_NUMBER, limit)
-        return int(status.rpartition(" ")[2])
+        async with borrowed_driver(self._engine) as driver:
+            numbered: int = await driver.fetchval(_NUMBER, lease.name, lease.token, limit)
+        return numbered
 
 
 def _moved(instant: datetime | None, by: timedelta) -> datetime | None:

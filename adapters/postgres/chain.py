@@ -42,6 +42,8 @@ from ports.page import Page, PageRequest
 
 _log = logging.getLogger("reli.chain")
 
+_HAS_UNCHAINED = "SELECT EXISTS (SELECT FROM core.entry_pages WHERE first_position IS NULL)"
+
 _UNCHAINED = "SELECT * FROM core.unchained_pages($1)"
 
 _HEADS = "SELECT * FROM core.chain_heads WHERE tenant_id = ANY($1)"
@@ -66,6 +68,11 @@ _ADD_TO_TILES = """
 INSERT INTO core.chain_tiles AS t (tenant_id, level, number, hashes)
 SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::bigint[], $4::bytea[])
 ON CONFLICT (tenant_id, level, number) DO UPDATE SET hashes = t.hashes || EXCLUDED.hashes
+"""
+
+_IS_BEHIND = """
+SELECT EXISTS (SELECT FROM core.chain_heads
+    WHERE checkpointed < entries AND checkpointed_at <= core.now() - $1::interval)
 """
 
 _BEHIND = """
@@ -154,7 +161,13 @@ class PostgresChainer(Chainer):
         self._engine = engine
 
     async def chain(self, lease: Lease, *, limit: int) -> int:
-        async with borrowed_driver(self._engine) as driver, driver.transaction():
+        async with borrowed_driver(self._engine) as driver:
+            if not await driver.fetchval(_HAS_UNCHAINED):
+                return 0
+            return await self._chain(driver, lease, limit)
+
+    async def _chain(self, driver: Any, lease: Lease, limit: int) -> int:
+        async with driver.transaction():
             if not await hold(driver, lease):
                 return 0
             waiting = await driver.fetch(_UNCHAINED, limit)
@@ -190,7 +203,15 @@ class PostgresChainer(Chainer):
     async def checkpoint(
         self, lease: Lease, signer: Signer, *, at_least_every: timedelta, limit: int
     ) -> int:
-        async with borrowed_driver(self._engine) as driver, driver.transaction():
+        async with borrowed_driver(self._engine) as driver:
+            if not await driver.fetchval(_IS_BEHIND, at_least_every):
+                return 0
+            return await self._checkpoint(driver, lease, signer, at_least_every, limit)
+
+    async def _checkpoint(
+        self, driver: Any, lease: Lease, signer: Signer, at_least_every: timedelta, limit: int
+    ) -> int:
+        async with driver.transaction():
             if not await hold(driver, lease):
                 return 0
             behind = await driver.fetch(_BEHIND, at_least_every, limit)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.postgres.engine import borrowed_driver
 from adapters.postgres.lease import hold
 from adapters.postgres.scope import Scope
-from adapters.postgres.write import Write, write_rows
+from adapters.postgres.write import Write, arrays, write_rows
 from adapters.wire.event import event_bytes, stamped
 from domain.event import Event
 from domain.ids import EventId, TenantId
@@ -36,41 +36,17 @@ WAKE_CHANNEL: Final = "reli_events"
 
 _log = logging.getLogger("reli.outbox")
 
-_ADD = """
+_ADD = f"""
 events AS (
     INSERT INTO core.outbox (tenant_id, id, type, subject, payload, recorded_at)
-    SELECT $1, id, type, subject, payload, core.now()
-    FROM unnest($2::uuid[], $3::text[], $4::text[], $5::bytea[]) AS e (id, type, subject, payload)
+    SELECT $1, e.*, core.now()
+    FROM {arrays("id uuid, type text, subject text, payload bytea")} AS e
 )
 """
 
-_HAS_UNSTAMPED = "SELECT EXISTS (SELECT FROM core.outbox WHERE sequence IS NULL)"
+_STAMP = "SELECT core.stamp_events($1, $2, $3, $4)"
 
-_STAMP = """
-WITH batch AS (
-    SELECT tenant_id, id,
-        row_number() OVER (PARTITION BY tenant_id ORDER BY recorded_at, id) AS position
-    FROM (
-        SELECT tenant_id, id, recorded_at FROM core.outbox WHERE sequence IS NULL
-        ORDER BY recorded_at, id LIMIT $1
-    ) AS oldest
-), counts AS (
-    SELECT tenant_id, count(*) AS events FROM batch GROUP BY tenant_id
-), heads AS (
-    INSERT INTO core.event_heads AS h (tenant_id, last)
-    SELECT tenant_id, events FROM counts ORDER BY tenant_id
-    ON CONFLICT (tenant_id) DO UPDATE SET last = h.last + EXCLUDED.last
-    RETURNING tenant_id, last
-), stamped AS (
-    UPDATE core.outbox AS o SET sequence = heads.last - counts.events + batch.position
-    FROM batch JOIN counts USING (tenant_id) JOIN heads USING (tenant_id)
-    WHERE o.tenant_id = batch.tenant_id AND o.id = batch.id AND o.sequence IS NULL
-    RETURNING o.tenant_id
-), woken AS MATERIALIZED (
-    SELECT pg_notify($2, tenant_id::text) FROM heads
-)
-SELECT (SELECT count(*) FROM stamped) AS stamped, (SELECT count(*) FROM woken) AS woken
-"""
+_HAS_UNPUBLISHED = "SELECT EXISTS (SELECT FROM core.event_heads WHERE published < last)"
 
 _UNPUBLISHED = """
 SELECT o.tenant_id, o.id, o.sequence, o.type, o.payload, o.recorded_at
@@ -142,16 +118,9 @@ class PostgresSequencer(Sequencer):
 
     async def stamp(self, lease: Lease, *, limit: int) -> int:
         async with borrowed_driver(self._engine) as driver:
-            # Asked many times a second, and mostly for nothing: that is to write nothing either.
-            if not await driver.fetchval(_HAS_UNSTAMPED):
-                return 0
-            return await self._stamp(driver, lease, limit)
-
-    async def _stamp(self, driver: Any, lease: Lease, limit: int) -> int:
-        async with driver.transaction():
-            if not await hold(driver, lease):
-                return 0
-            stamped: int = await driver.fetchval(_STAMP, limit, WAKE_CHANNEL)
+            stamped: int = await driver.fetchval(
+                _STAMP, lease.name, lease.token, limit, WAKE_CHANNEL
+            )
         return stamped
 
 
@@ -173,7 +142,13 @@ class PostgresOutboxReader(OutboxReader):
             return 0
 
     async def _relay(self, lease: Lease, bus: Bus, *, limit: int) -> int:
-        async with borrowed_driver(self._engine) as driver, driver.transaction():
+        async with borrowed_driver(self._engine) as driver:
+            if not await driver.fetchval(_HAS_UNPUBLISHED):
+                return 0
+            return await self._publish(driver, lease, bus, limit)
+
+    async def _publish(self, driver: Any, lease: Lease, bus: Bus, limit: int) -> int:
+        async with driver.transaction():
             if not await hold(driver, lease):
                 return 0
             events = [stamped_event(row) for row in await driver.fetch(_UNPUBLISHED, limit)]

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from adapters.postgres.scope import Scope, page_of
 from adapters.postgres.tenant import acting_of
-from adapters.postgres.write import Write, array_literal, write_rows
+from adapters.postgres.write import Write, array_literal, arrays, write_rows
 from domain.amount import Amount
 from domain.asset import Instrument
 from domain.errors import VersionConflict
@@ -26,10 +26,12 @@ from ports.request import RequestKey
 _GET = "SELECT * FROM core.quotes WHERE tenant_id = $1 AND id = $2"
 
 # Whoever waits for a row makes all wait who share his transaction; he is better off alone. So is
-# who comes with a request that is known.
+# who comes with a request that is known, which is one look by key: OFFSET keeps it from becoming a
+# join. Between the lowest and the highest id there is one partition nearly always, and only those
+# are opened.
 _LOCK_FREE = """
 WITH locked AS MATERIALIZED (
-    SELECT * FROM core.quotes WHERE tenant_id = $1 AND id = ANY($2)
+    SELECT * FROM core.quotes WHERE tenant_id = $1 AND id = ANY($2) AND id BETWEEN $5 AND $6
     ORDER BY id FOR UPDATE SKIP LOCKED
 ), free_customers AS MATERIALIZED (
     SELECT id, state FROM core.customers
@@ -44,10 +46,21 @@ JOIN unnest($2::uuid[], $3::text[], $4::text[]) AS asked (quote_id, rpc, request
 JOIN core.tenants AS t ON t.tenant_id = $1
 LEFT JOIN free_customers AS c ON c.id = locked.customer_id
 WHERE NOT EXISTS (SELECT FROM core.requests AS r
-    WHERE r.tenant_id = $1 AND r.rpc = asked.rpc AND r.request_id = asked.request_id)
+    WHERE r.tenant_id = $1 AND r.rpc = asked.rpc AND r.request_id = asked.request_id OFFSET 0)
 """
 
-_ADD = """
+_QUOTES = arrays(
+    "id uuid, customer_id uuid, side text, instrument text, base_units numeric, "
+    "quote_units numeric, lp_units numeric, fee_units numeric, markup_units numeric, lp text, "
+    "lp_reference text, lp_expires_at timestamptz, lp_order text, tolerance_bps int, state text, "
+    "version int, created_at timestamptz, expires_at timestamptz, routing text"
+)
+_ANSWERS_OF_QUOTES = arrays(
+    "quote_id uuid, id uuid, lp text, verdict text, latency_ms int, reference text, "
+    "base_units numeric, quote_units numeric, expires_at timestamptz, reason text, score int",
+    first=21,
+)
+_ADD = f"""
 new_quotes AS (
     INSERT INTO core.quotes (tenant_id, id, customer_id, side, instrument, base_units, quote_units,
         lp_units, fee_units, markup_units, lp, lp_reference, lp_expires_at, lp_order,
@@ -55,26 +68,20 @@ new_quotes AS (
     SELECT $1, id, customer_id, side, instrument, base_units, quote_units, lp_units, fee_units,
         markup_units, lp, lp_reference, lp_expires_at, lp_order::text[], tolerance_bps, state,
         version, created_at, expires_at, routing
-    FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::numeric[], $7::numeric[],
-        $8::numeric[], $9::numeric[], $10::numeric[], $11::text[], $12::text[],
-        $13::timestamptz[], $14::text[], $15::int[], $16::text[], $17::int[], $18::timestamptz[],
-        $19::timestamptz[], $20::text[])
-        AS q (id, customer_id, side, instrument, base_units, quote_units, lp_units, fee_units,
-            markup_units, lp, lp_reference, lp_expires_at, lp_order, tolerance_bps, state, version,
-            created_at, expires_at, routing)
+    FROM {_QUOTES} AS q
 ), new_answers AS (
     INSERT INTO core.lp_answers (tenant_id, quote_id, id, lp, verdict, latency_ms, reference,
         base_units, quote_units, expires_at, reason, score)
-    SELECT $1, * FROM unnest($21::uuid[], $22::uuid[], $23::text[], $24::text[], $25::int[],
-        $26::text[], $27::numeric[], $28::numeric[], $29::timestamptz[], $30::text[], $31::int[])
+    SELECT $1, a.* FROM {_ANSWERS_OF_QUOTES} AS a
 )
 """
 
-_SAVE = """
+_SAVE = f"""
 quotes AS (
     UPDATE core.quotes AS q SET state = g.state, trade_id = g.trade_id, version = g.version
-    FROM unnest($2::uuid[], $3::int[], $4::text[], $5::uuid[]) AS g (id, version, state, trade_id)
-    WHERE q.tenant_id = $1 AND q.id = ANY($2) AND q.id = g.id AND q.version = g.version - 1
+    FROM {arrays("id uuid, version int, state text, trade_id uuid")} AS g
+    WHERE q.tenant_id = $1 AND q.id = ANY($2) AND q.id BETWEEN $6 AND $7 AND q.id = g.id
+        AND q.version = g.version - 1
     RETURNING q.id
 )
 """
@@ -83,11 +90,11 @@ _SAVED = "SELECT array_agg(id) FROM quotes"
 _GET_ALL = "SELECT * FROM core.quotes WHERE tenant_id = $1 AND id = ANY($2)"
 
 _ANSWERS = """
-SELECT a.*, q.instrument FROM core.lp_answers AS a
-JOIN core.quotes AS q ON q.tenant_id = a.tenant_id AND q.id = a.quote_id
-WHERE a.tenant_id = $1 AND a.quote_id = ANY($2)
-ORDER BY a.quote_id, a.verdict <> 'used', a.id
+SELECT * FROM core.lp_answers WHERE tenant_id = $1 AND quote_id = ANY($2)
+ORDER BY quote_id, verdict <> 'used', id
 """
+
+_INSTRUMENT = "SELECT instrument FROM core.quotes WHERE tenant_id = $1 AND id = $2"
 
 _LIST = """
 SELECT * FROM core.quotes
@@ -125,23 +132,28 @@ class PostgresQuotes(QuoteRepository):
         return TradeId(found) if found else None
 
     async def answers(self, quote_id: QuoteId) -> Sequence[LpAnswer]:
+        code = await self._scope.driver.fetchval(_INSTRUMENT, self._scope.tenant, quote_id.uuid)
+        if code is None:
+            return []
+        instrument = self._scope.instrument(code)
         rows = await self._scope.driver.fetch(_ANSWERS, self._scope.tenant, [quote_id.uuid])
-        return [self._answer(row) for row in rows]
+        return [_answer(row, instrument) for row in rows]
 
     async def get_with_answers(
         self, quote_ids: Sequence[QuoteId]
     ) -> Mapping[QuoteId, tuple[Quote, Sequence[LpAnswer]]]:
         ids = [id.uuid for id in quote_ids]
-        quotes = await self._scope.driver.fetch(_GET_ALL, self._scope.tenant, ids)
-        answers: dict[UUID, list[LpAnswer]] = {row["id"]: [] for row in quotes}
-        for row in await self._scope.driver.fetch(_ANSWERS, self._scope.tenant, ids):
-            answers[row["quote_id"]].append(self._answer(row))
-        for id in quote_ids:
-            if id.uuid not in answers:
-                raise QuoteNotFound("no such quote", quote_id=id)
-        return {
-            QuoteId(row["id"]): (_quote(self._scope, row), answers[row["id"]]) for row in quotes
+        rows = await self._scope.driver.fetch(_GET_ALL, self._scope.tenant, ids)
+        found: dict[QuoteId, tuple[Quote, list[LpAnswer]]] = {
+            quote.id: (quote, []) for quote in (_quote(self._scope, row) for row in rows)
         }
+        for id in quote_ids:
+            if id not in found:
+                raise QuoteNotFound("no such quote", quote_id=id)
+        for row in await self._scope.driver.fetch(_ANSWERS, self._scope.tenant, ids):
+            quote, answers = found[QuoteId(row["quote_id"])]
+            answers.append(_answer(row, quote.instrument))
+        return found
 
     async def list(self, page: PageRequest, *, customer_id: CustomerId | None) -> Page[Quote]:
         rows = await self._scope.driver.fetch(
@@ -153,22 +165,6 @@ class PostgresQuotes(QuoteRepository):
         )
         return page_of(
             [_quote(self._scope, row) for row in rows], [row["id"] for row in rows], page
-        )
-
-    def _answer(self, row: Any) -> LpAnswer:
-        instrument = self._scope.instrument(row["instrument"])
-        base, quote = row["base_units"], row["quote_units"]
-        return LpAnswer(
-            id=LpQuoteRequestId(row["id"]),
-            lp=row["lp"],
-            verdict=LpVerdict(row["verdict"]),
-            latency_ms=row["latency_ms"],
-            reference=row["reference"],
-            base=None if base is None else Amount(instrument.base, base),
-            quote=None if quote is None else Amount(instrument.quote, quote),
-            expires_at=row["expires_at"],
-            reason=row["reason"],
-            score=row["score"],
         )
 
 
@@ -196,13 +192,16 @@ async def lock_free_quotes(
     scope: Scope, questions: Sequence[QuoteQuestion]
 ) -> Mapping[QuoteId, LockedQuote]:
     """Lock those quotes that exist and that nobody else has locked, and then their customers."""
+    ids = [question.quote_id.uuid for question in questions]
     requests = [question.request for question in questions]
     rows = await scope.driver.fetch(
         _LOCK_FREE,
         scope.tenant,
-        [question.quote_id for question in questions],
+        ids,
         [request.rpc if request else None for request in requests],
         [request.request_id if request else None for request in requests],
+        min(ids),
+        max(ids),
     )
     locked = [_locked_quote(scope, row) for row in rows]
     return {one.quote.id: one for one in locked}
@@ -255,11 +254,14 @@ def changed_quotes(saved: Sequence[tuple[Quote, TradeId | None]]) -> Write:
             if quote.id.uuid not in (ids or ()):
                 raise VersionConflict("somebody else changed the quote first", quote_id=quote.id)
 
+    uuids = [quote.id.uuid for quote in quotes]
     arguments = (
-        [quote.id for quote in quotes],
+        uuids,
         [quote.version for quote in quotes],
         [quote.state for quote in quotes],
         [trade_id for _, trade_id in saved],
+        min(uuids),
+        max(uuids),
     )
     return Write(_SAVE, arguments, found=_SAVED, check=check)
 
@@ -286,6 +288,22 @@ def _quote(scope: Scope, row: Any) -> Quote:
         routing=RoutingRule(row["routing"]),
         state=QuoteState(row["state"]),
         version=row["version"],
+    )
+
+
+def _answer(row: Any, instrument: Instrument) -> LpAnswer:
+    base, quote = row["base_units"], row["quote_units"]
+    return LpAnswer(
+        id=LpQuoteRequestId(row["id"]),
+        lp=row["lp"],
+        verdict=LpVerdict(row["verdict"]),
+        latency_ms=row["latency_ms"],
+        reference=row["reference"],
+        base=None if base is None else Amount(instrument.base, base),
+        quote=None if quote is None else Amount(instrument.quote, quote),
+        expires_at=row["expires_at"],
+        reason=row["reason"],
+        score=row["score"],
     )
 
 

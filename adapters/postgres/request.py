@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from adapters.postgres.scope import Scope
-from adapters.postgres.write import Write
+from adapters.postgres.write import Write, arrays
 from domain.errors import Kind
 from ports.request import (
     Refusal,
@@ -28,19 +28,22 @@ RETURNING true
 """
 
 # Set-wise and without ON CONFLICT: a request that somebody else records meanwhile is an error.
-_INSERT_NEW = """
+_INSERT_NEW = f"""
 requests AS (
     INSERT INTO core.requests (tenant_id, rpc, request_id, fingerprint, resource_id, created_at)
     SELECT $1, r.*, core.now()
-    FROM unnest($2::text[], $3::text[], $4::bytea[], $5::uuid[])
-        AS r (rpc, request_id, fingerprint, resource_id)
+    FROM {arrays("rpc text, request_id text, fingerprint bytea, resource_id uuid")} AS r
     ORDER BY rpc, request_id
 )
 """
 
-_ARE_KNOWN = """
-SELECT rpc, request_id FROM core.requests
-WHERE tenant_id = $1 AND (rpc, request_id) IN (SELECT * FROM unnest($2::text[], $3::text[]))
+# One look by key for each: a plan made while there were few would read all that there are. OFFSET
+# keeps the subquery from becoming a join.
+_ARE_KNOWN = f"""
+SELECT rpc, request_id FROM {arrays("rpc text, request_id text")} AS wanted
+WHERE EXISTS (
+    SELECT FROM core.requests AS r
+    WHERE r.tenant_id = $1 AND r.rpc = wanted.rpc AND r.request_id = wanted.request_id OFFSET 0)
 """
 
 _FIND = """

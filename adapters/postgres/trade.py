@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.postgres.engine import borrowed_driver
 from adapters.postgres.quote import party_of, terms_columns, terms_of
 from adapters.postgres.scope import Scope, page_of
-from adapters.postgres.write import Write, array_literal, write_rows
+from adapters.postgres.write import Write, array_literal, arrays, write_rows
 from domain.amount import Amount
 from domain.errors import VersionConflict
 from domain.ids import (
@@ -63,12 +63,18 @@ _ATTEMPT_COLUMNS = (
 
 
 def _select(trades: str = "core.trades", also: str = "") -> str:
-    """Return SQL for a row for each attempt of a trade, the trade's own columns repeated."""
+    """Return SQL for a row for each attempt of a trade, the trade's own columns repeated.
+
+    Attempts are wanted in their order so that they are found by the key that has it: to a plan made
+    while there were few, any index of the tenant's is as good.
+    """
     attempt = ", ".join(f"a.{column} AS attempt_{column}" for column in _ATTEMPT_COLUMNS)
     return f"""
 SELECT t.*, {also}{attempt}
 FROM {trades} AS t
-LEFT JOIN core.attempts AS a ON a.tenant_id = t.tenant_id AND a.trade_id = t.id
+LEFT JOIN LATERAL (
+    SELECT * FROM core.attempts WHERE tenant_id = t.tenant_id AND trade_id = t.id ORDER BY number
+) AS a ON true
 """
 
 
@@ -107,17 +113,22 @@ WITH free AS MATERIALIZED (
 ORDER BY t.id, a.number
 """
 
+_ATTEMPTS = (
+    "trade_id uuid, number smallint, id uuid, lp text, state text, lp_reference text, "
+    "lp_units numeric, lp_expires_at timestamptz, sent_at timestamptz, venue_order_id text, "
+    "filled_units numeric, reason text, checks int, next_check_at timestamptz"
+)
+_TRANSITIONS = (
+    "trade_id uuid, version int, ordinal smallint, attempt smallint, from_state text, "
+    "to_state text, action text, actor text, evidence text, correlation_id text"
+)
 # What every write of trades ends with: the attempts that it touched and the steps that it took,
-# of those trades that the expression OF returned. FIRST is the number of its first parameter.
+# of those trades that the expression OF returned.
 _STEPS = """
 {of}_attempts AS (
     INSERT INTO core.attempts (tenant_id, trade_id, number, id, lp, state, lp_reference, lp_units,
         lp_expires_at, sent_at, venue_order_id, filled_units, reason, checks, next_check_at)
-    SELECT $1, a.* FROM unnest(${0}::uuid[], ${1}::smallint[], ${2}::uuid[], ${3}::text[],
-        ${4}::text[], ${5}::text[], ${6}::numeric[], ${7}::timestamptz[], ${8}::timestamptz[],
-        ${9}::text[], ${10}::numeric[], ${11}::text[], ${12}::int[], ${13}::timestamptz[])
-        AS a (trade_id, number, id, lp, state, lp_reference, lp_units, lp_expires_at, sent_at,
-            venue_order_id, filled_units, reason, checks, next_check_at)
+    SELECT $1, a.* FROM {attempts} AS a
     WHERE trade_id IN (SELECT id FROM {of})
     ON CONFLICT (tenant_id, trade_id, number) DO UPDATE SET
         state = EXCLUDED.state, lp_reference = EXCLUDED.lp_reference,
@@ -128,21 +139,25 @@ _STEPS = """
 ), {of}_transitions AS (
     INSERT INTO core.trade_transitions (tenant_id, trade_id, version, ordinal, attempt,
         from_state, to_state, action, actor, evidence, correlation_id, recorded_at)
-    SELECT $1, s.*, core.now()
-    FROM unnest(${14}::uuid[], ${15}::int[], ${16}::smallint[], ${17}::smallint[], ${18}::text[],
-        ${19}::text[], ${20}::text[], ${21}::text[], ${22}::text[], ${23}::text[])
-        AS s (trade_id, version, ordinal, attempt, from_state, to_state, action, actor, evidence,
-            correlation_id)
+    SELECT $1, s.*, core.now() FROM {transitions} AS s
     WHERE trade_id IN (SELECT id FROM {of})
 )
 """
-_STEP_PARAMETERS = 24
 
 
 def _steps_of(of: str, first: int) -> str:
-    return _STEPS.format(*range(first, first + _STEP_PARAMETERS), of=of)
+    attempts = arrays(_ATTEMPTS, first=first)
+    transitions = arrays(_TRANSITIONS, first=first + _ATTEMPTS.count(",") + 1)
+    return _STEPS.format(of=of, attempts=attempts, transitions=transitions)
 
 
+_TRADES = arrays(
+    "id uuid, quote_id uuid, customer_id uuid, side text, instrument text, base_units numeric, "
+    "quote_units numeric, lp_units numeric, fee_units numeric, markup_units numeric, "
+    "lp_order text, tolerance_bps int, accepted_at timestamptz, accepted_by uuid, "
+    "correlation_id text, state text, hold_entry_id uuid, hold_id uuid, settlement_entry_id uuid, "
+    "settlement_ids text, release_entry_id uuid, release_id uuid, version int"
+)
 _ADD = f"""
 new_trades AS (
     INSERT INTO core.trades (tenant_id, id, quote_id, customer_id, side, instrument, base_units,
@@ -153,29 +168,24 @@ new_trades AS (
         fee_units, markup_units, lp_order::text[], tolerance_bps, accepted_at, accepted_by,
         correlation_id, state, hold_entry_id, hold_id, settlement_entry_id,
         settlement_ids::uuid[], release_entry_id, release_id, version
-    FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::numeric[],
-        $8::numeric[], $9::numeric[], $10::numeric[], $11::numeric[], $12::text[], $13::int[],
-        $14::timestamptz[], $15::uuid[], $16::text[], $17::text[], $18::uuid[], $19::uuid[],
-        $20::uuid[], $21::text[], $22::uuid[], $23::uuid[], $24::int[])
-        AS t (id, quote_id, customer_id, side, instrument, base_units, quote_units, lp_units,
-            fee_units, markup_units, lp_order, tolerance_bps, accepted_at, accepted_by,
-            correlation_id, state, hold_entry_id, hold_id, settlement_entry_id, settlement_ids,
-            release_entry_id, release_id, version)
+    FROM {_TRADES} AS t
     RETURNING id
 ), {_steps_of("new_trades", 26)}, new_leases AS (
     INSERT INTO core.trade_queue (tenant_id, trade_id, due_at, leased_until, token)
     SELECT $1, id, accepted_at, accepted_at + leased_for, {FIRST_TOKEN}
-    FROM unnest($2::uuid[], $14::timestamptz[], $25::interval[])
-        AS q (id, accepted_at, leased_for)
+    FROM (SELECT unnest($2::uuid[]) AS id, unnest($14::timestamptz[]) AS accepted_at,
+        unnest($25::interval[]) AS leased_for) AS q
 )
 """
 
+_SAVED_TRADES = arrays(
+    "id uuid, version int, state text, rejection_reason text, unknown_since timestamptz, "
+    "ended_at timestamptz, token bigint, due_at timestamptz"
+)
 # The lease is asked for first: without it not one row of the trade is written.
 _SAVE = f"""
 given AS MATERIALIZED (
-    SELECT * FROM unnest($2::uuid[], $3::int[], $4::text[], $5::text[], $6::timestamptz[],
-        $7::timestamptz[], $8::bigint[], $9::timestamptz[])
-        AS g (id, version, state, rejection_reason, unknown_since, ended_at, token, due_at)
+    SELECT * FROM {_SAVED_TRADES} AS g
 ), lease AS (
     UPDATE core.trade_queue AS q SET due_at = coalesce(g.due_at, q.due_at),
         leased_until = CASE WHEN g.due_at IS NULL THEN q.leased_until ELSE core.now() END

@@ -191,6 +191,8 @@ RETURNING subject
 
 _LAST_SEQUENCE: Final = "SELECT last FROM core.event_heads WHERE tenant_id = $1"
 
+_HAS_UNPLANNED: Final = "SELECT EXISTS (SELECT FROM core.event_heads WHERE planned < last)"
+
 # The furthest behind first, so that nobody is left out for long.
 _UNPLANNED: Final = """
 SELECT tenant_id, planned AS after, least(last, planned + $1) AS through
@@ -527,7 +529,13 @@ class PostgresWebhookPlanner(DeliveryPlanner):
         self._engine = engine
 
     async def plan(self, lease: Lease, *, events_of_tenant: int, tenants: int) -> bool:
-        async with borrowed_driver(self._engine) as driver, driver.transaction():
+        async with borrowed_driver(self._engine) as driver:
+            if not await driver.fetchval(_HAS_UNPLANNED):
+                return False
+            return await self._plan(driver, lease, events_of_tenant, tenants)
+
+    async def _plan(self, driver: Any, lease: Lease, events_of_tenant: int, tenants: int) -> bool:
+        async with driver.transaction():
             if not await hold(driver, lease):
                 return False
             parts = await driver.fetch(_UNPLANNED, events_of_tenant, tenants)

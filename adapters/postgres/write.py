@@ -70,6 +70,24 @@ def _parts(writes: Sequence[Write]) -> tuple[tuple[str, str], ...]:
     return tuple((write.expressions, write.found) for write in writes)
 
 
+def arrays(columns: str, *, first: int = 2) -> str:
+    """Return a subquery that puts rows together from parameters, an array for each column.
+
+    In the select list PostgreSQL takes arrays apart while it reads; in FROM it writes each one to a
+    tuplestore of its own before it reads the first row.
+
+    Args:
+        columns: their names and types, as in "id uuid, version int".
+        first: the number of the first parameter.
+    """
+    parts = [column.split() for column in columns.split(",")]
+    taken = ", ".join(
+        f"unnest(${number}::{type}[]) AS {name}"
+        for number, (name, type) in enumerate(parts, start=first)
+    )
+    return f"(SELECT {taken})"
+
+
 def array_literal(items: Iterable[str]) -> str:
     """Return a one-dimensional array as PostgreSQL reads it, to be one element of another.
 

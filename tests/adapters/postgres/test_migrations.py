@@ -18,7 +18,7 @@ from tests.support.stack import migrate
 
 NEWER: Final = "".join(
     next(Path(versions.__path__[0]).glob(f"*_pre_{name}.sql")).read_text()
-    for name in ("liquidity", "api_keys", "audit_log", "rate_limits", "request_signing")
+    for name in ("liquidity", "api_keys", "audit_log", "rate_limits", "request_signing", "stamping")
 )
 """What today's servers ask of tables that were there before."""
 
@@ -27,6 +27,8 @@ DROP TABLE core.lp_tallies, core.lps, core.trading_state_changes, core.rate_buck
     core.seen_nonces, core.request_signing_keys;
 DROP FUNCTION core.lease_tokens;
 DROP FUNCTION core.note_nonces;
+DROP FUNCTION core.stamp_events;
+DROP FUNCTION core.number_audit_records;
 DROP FUNCTION core.list_tenants(uuid, integer);
 CREATE FUNCTION core.list_tenants(before uuid, page_size integer) RETURNS boolean
     LANGUAGE sql RETURN true;
