@@ -75,6 +75,8 @@ class House:
         while await self.sequencer.stamp(lease, limit=1_000):
             pass
         await self.leases.renew(lease, lease_for=timedelta(0))
+        while await self.book():
+            pass  # what others have left comes first
         for _ in range(MAX_FAILURES):
             await self.book()
         while await self.book():
