@@ -75,7 +75,7 @@ from ports.unit_of_work import Result, Work
 MEMBERS: Final = 64
 """Units of work in one transaction at most."""
 
-TURN_S: Final = 0.05
+TURN_S: Final = 0.02
 """How long a group may keep the groups of other tenants from starting."""
 
 LendDriver = Callable[[], AbstractAsyncContextManager[Any]]
