@@ -4,7 +4,8 @@ Quotes are asked for at fixed instants and whatever became of the ones before: o
 server itself, as a service inside asks, or with --through as a partner does, past Envoy. From the
 time that the caller waited is taken the longest time that an LP took, as stored with the quote in
 whole milliseconds. Slices of quotes alternate with slices of the yardstick, an authenticated call
-that needs no database; what is printed are the medians over the slices.
+that needs no database; its median is what transport and the caller's own library take, and what is
+left without it is the engine's. What is printed are the medians over the slices.
 """
 
 import argparse
@@ -33,6 +34,7 @@ FIGURES: Final = {
     "slowest_lp": "its slowest LP",
     "overhead": "overhead",
     "yardstick": "yardstick call",
+    "engine": "overhead of the engine",
 }
 _READ: Final = "reli.market.v1.MarketService/ListAssets"
 _QUOTE: Final = "reli.quote.v1.QuoteService/CreateQuote"
@@ -73,11 +75,14 @@ async def _measure(caller: "_Caller", options: argparse.Namespace, database_url:
         if caller.client.failures or not asked:
             raise Broken(f"not every quote was given: {dict(caller.client.failures)}")
         slowest = await _slowest(database_url, asked)
+        overhead = [one.waited_s - slowest[one.quote_id] for one in asked]
+        call_s = median(waited_s for _, waited_s in reads.done)
         slices.append(
             {
                 "quotes": len(asked),
                 "quotes_per_s": round(quotes.per_second, 1),
-                "overhead": _quantiles([one.waited_s - slowest[one.quote_id] for one in asked]),
+                "overhead": _quantiles(overhead),
+                "engine": _quantiles([seconds - call_s for seconds in overhead]),
                 "waited": _quantiles([one.waited_s for one in asked]),
                 "slowest_lp": _quantiles(list(slowest.values())),
                 "yardstick": _quantiles([waited_s for _, waited_s in reads.done]),
