@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -333,10 +333,10 @@ async def a_stuck_venue(platform: Platform) -> AsyncIterator[None]:
     server = await asyncio.start_server(never_answer, "127.0.0.1", 0)
     lps: Any = platform.container.lps()
     connection = lps["alpha"]._client._connection
-    url = connection._url
-    connection._url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    place = connection._place
+    connection._place = replace(place, port=server.sockets[0].getsockname()[1])
     try:
         yield
     finally:
-        connection._url = url
+        connection._place = place
         server.close()
