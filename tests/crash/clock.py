@@ -21,11 +21,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self.virtual
 
-    @property
-    def is_idle(self) -> bool:
-        """Say whether nothing but the caller is about to run: no callback and no timer."""
+    def is_idle_but_for(self, others: int) -> bool:
+        """Say whether nothing but the caller and so many others is about to run: no callback and no
+        timer.
+        """
         timers = self._scheduled  # type: ignore[attr-defined]
-        return not self._ready and (not timers or timers[0].when() > self.virtual)  # type: ignore[attr-defined]
+        ready = len(self._ready)  # type: ignore[attr-defined]
+        return ready <= others and (not timers or timers[0].when() > self.virtual)
 
 
 def this_month(today: datetime) -> datetime:

@@ -103,6 +103,7 @@ class World:
         self.trade_of: dict[str, str] = {}
         self.order_of: dict[str, tuple[str, str]] = {}
         self.is_quiet = False
+        self._settling = 0
 
     # Actors
 
@@ -209,8 +210,13 @@ class World:
 
     async def settle(self) -> None:
         """Let everybody run up to the next gate."""
-        while not self.loop.is_idle:  # noqa: ASYNC110 - nobody tells that nobody is left
-            await asyncio.sleep(0)
+        # Whoever crashes in the middle of a step waits for the same as the step does.
+        self._settling += 1
+        try:
+            while not self.loop.is_idle_but_for(self._settling - 1):  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0)
+        finally:
+            self._settling -= 1
 
     async def step(self, spawn: Callable[[str], None]) -> None:
         """Open one gate, or let time pass to where one can be opened."""
