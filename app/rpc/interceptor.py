@@ -21,6 +21,7 @@ from collections.abc import (
 from contextlib import suppress
 from contextvars import Context as ContextVars
 from contextvars import copy_context
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -87,6 +88,27 @@ Address = Callable[[], IpAddress | None]
 
 _CORRELATION_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
 _MAX_SECRET: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What came with a call, read before anything is waited for.
+
+    Once a call has been given up there is nothing left of it, and what goes on for it would bring
+    the process down by asking: `ServicerContext.peer()` reads what grpcio has freed.
+
+    Attributes:
+        sent: the metadata, names and values as they came.
+        peer: the other end of the connection, as gRPC writes it.
+    """
+
+    sent: Sequence[tuple[str, Any]]
+    peer: str
+
+    @classmethod
+    def of(cls, context: Context) -> "Arrived":
+        # Read once: with twenty headers it takes as long as all else that is done here.
+        return cls(context.invocation_metadata(), context.peer())
 
 
 class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
@@ -161,16 +183,16 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         longest_s = LONGEST_STREAM_S if is_stream else DEFAULT_DEADLINE_S
         authenticate, admit = self._authenticator(method), self._gate(method, is_stream=False)
 
-        async def call(content: Any, context: Context) -> Any:
-            metadata = await authenticate(context)
-            await admit(metadata, None if is_stream else content, context)
+        async def call(content: Any, context: Context, arrived: Arrived) -> Any:
+            metadata = await authenticate(arrived)
+            await admit(metadata, None if is_stream else content, context, arrived)
             return await servicer(read(handler.request_deserializer, content), context)
 
         async def answer(content: Any, context: Context) -> Any:
             remaining = context.time_remaining()
             seconds = longest_s if remaining is None else remaining
             try:
-                return await self._protected(call(content, context), seconds)
+                return await self._protected(call(content, context, Arrived.of(context)), seconds)
             except DomainError as error:
                 refusal = error
             except Exception as error:
@@ -193,19 +215,20 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         async def answer(content: Any, context: Context) -> AsyncIterator[Any]:
             # Each step is a task of its own, as a call of one answer is; all are in one context, so
             # that the caller whom the first finds is known to the others.
-            shared = copy_context()
+            shared, arrived = copy_context(), Arrived.of(context)
             deadline = StreamDeadline(context.time_remaining(), is_live=farewell is not None)
             has_begun = False
             try:
-                metadata = await self._protected(authenticate(context), deadline.left_s, shared)
-                await self._protected(admit(metadata, content, context), deadline.left_s, shared)
+                metadata = await self._protected(authenticate(arrived), deadline.left_s, shared)
+                admission = admit(metadata, content, context, arrived)
+                await self._protected(admission, deadline.left_s, shared)
                 caller = shared.get(CALLER)
                 stream = self._streams.enter(caller.tenant_id if caller else None)
                 context.add_done_callback(lambda _: stream.leave())
                 responses: AsyncIterator[Any] = servicer(
                     _read(handler.request_deserializer, content), context
                 )
-                look_again = partial(authenticate, context)
+                look_again = partial(authenticate, arrived)
                 async for response in self._watched(
                     responses, shared, stream, deadline, look_again
                 ):
@@ -264,23 +287,21 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 step.cancel()
                 await asyncio.wait([step])
 
-    def _authenticator(self, method: str) -> Callable[[Context], Coroutine[Any, Any, Metadata]]:
+    def _authenticator(self, method: str) -> Callable[[Arrived], Coroutine[Any, Any, Metadata]]:
         """Return what makes the caller of a method known, or refuses to, and tells what he sent."""
         scope = None if is_public(method) else scope_of(method)
 
-        async def authenticate(context: Context) -> Metadata:
-            # Read once: with twenty headers it takes as long as all else that is done here.
-            sent = context.invocation_metadata()
-            metadata = dict(sent)
+        async def authenticate(arrived: Arrived) -> Metadata:
+            metadata = dict(arrived.sent)
             if scope is not None:
-                CALLER.set(await self._caller(method, scope, sent, metadata, context))
+                CALLER.set(await self._caller(method, scope, metadata, arrived))
             return metadata
 
         return authenticate
 
     def _gate(
         self, method: str, *, is_stream: bool
-    ) -> Callable[[Metadata, bytes | None, Context], Coroutine[Any, Any, None]]:
+    ) -> Callable[[Metadata, bytes | None, Context, Arrived], Coroutine[Any, Any, None]]:
         """Return what lets a known caller in: not too often, signed, and with nothing ignored.
 
         It takes the metadata and the message as they came, or nothing of a stream of messages;
@@ -289,8 +310,11 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         form = RestForm.of(method)
         cost_class = None if is_public(method) else cost_class_of(method)
 
-        async def admit(metadata: Metadata, content: bytes | None, context: Context) -> None:
-            request = RestRequest.of(metadata, partial(is_front_door, context, self._front_doors))
+        async def admit(
+            metadata: Metadata, content: bytes | None, context: Context, arrived: Arrived
+        ) -> None:
+            at_front_door = partial(is_front_door, arrived.peer, self._front_doors)
+            request = RestRequest.of(metadata, at_front_door)
             if cost_class is not None:
                 await self._limit(
                     context, cost_class, at_once=request is not None and not is_stream
@@ -324,11 +348,10 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         self,
         method: str,
         scope: Scope,
-        sent: Sequence[tuple[str, Any]],
         metadata: Metadata,
-        context: Context,
+        arrived: Arrived,
     ) -> Caller:
-        address = partial(client_address, context, metadata, self._front_doors)
+        address = partial(client_address, arrived.peer, metadata, self._front_doors)
         credential = await self._credential(metadata.get("authorization", ""), address)
         if credential.allowed_ip_ranges:
             _require_address(credential, address())
@@ -344,7 +367,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             api_key_id=credential.api_key_id,
             scopes=credential.scopes,
             rpc=method,
-            idempotency_key=_idempotency_key(sent),
+            idempotency_key=_idempotency_key(arrived.sent),
             correlation_id=_correlation_id(metadata) or str(self._ids.new(CallId)),
         )
 

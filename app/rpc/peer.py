@@ -5,7 +5,6 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote
 
-from app.rpc.context import Context
 from domain.tenant.ip_range import IpAddress, read_ip_address
 
 CLIENT_ADDRESS: Final = "x-reli-client-address"
@@ -25,22 +24,22 @@ def came_from_outside(metadata: Mapping[str, Any]) -> bool:
 
 
 def client_address(
-    context: Context, metadata: Mapping[str, Any], front_doors: Collection[IpAddress]
+    peer: str, metadata: Mapping[str, Any], front_doors: Collection[IpAddress]
 ) -> IpAddress | None:
     """Return the caller's address, or None where nobody can tell.
 
     A front door's word counts; of everybody else, the connection's other end.
     """
-    peer = _address_of(context.peer())
+    address = _address_of(peer)
     told = metadata.get(CLIENT_ADDRESS)
-    if told is not None and peer in front_doors:
+    if told is not None and address in front_doors:
         return read_ip_address(told)
-    return peer
+    return address
 
 
-def is_front_door(context: Context, front_doors: Collection[IpAddress]) -> bool:
+def is_front_door(peer: str, front_doors: Collection[IpAddress]) -> bool:
     """Say whether the other end of the connection is one of them."""
-    return _address_of(context.peer()) in front_doors
+    return _address_of(peer) in front_doors
 
 
 @lru_cache(1_024)

@@ -71,6 +71,37 @@ async def test_a_thousand_calls_given_up_leave_whole_effects_and_no_connection(
     await _assert_whole_effects(platform, client, tenant_id, customer_id, deposits, accepts)
 
 
+async def test_a_call_given_up_before_its_key_was_found_is_over_and_brings_nobody_down(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What goes on for it asks nothing of a call that is no longer there."""
+    _, client = await platform.a_tenant()
+    interceptor: Any = platform.container.interceptor()
+    find, found = interceptor._credentials.find, asyncio.Event()
+
+    async def find_late(secret_hash: bytes) -> Any:
+        await found.wait()
+        return await find(secret_hash)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(interceptor._credentials, "find", find_late)
+        calls = [
+            client.tenants.GetCurrentTenant(
+                tenant_pb.GetCurrentTenantRequest(),
+                metadata=(("x-envoy-original-path", "/v1/tenants/current"),),
+                timeout=0.05,
+            )
+            for _ in range(20)
+        ]
+        ended = await asyncio.gather(*calls, return_exceptions=True)
+        assert {error.code() for error in ended} == {grpc.StatusCode.DEADLINE_EXCEEDED}
+        await asyncio.sleep(0.2)
+        found.set()
+        await interceptor.drain()
+
+    assert await client.tenants.GetCurrentTenant(tenant_pb.GetCurrentTenantRequest())
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_work_canceled_at_any_await_is_all_or_nothing(platform: Platform, seed: int) -> None:
     """Deeper than a client can reach: the task of the servicer itself is canceled."""
