@@ -85,7 +85,7 @@ async def test_a_call_given_up_before_its_key_was_found_is_over_and_brings_nobod
 
     with monkeypatch.context() as patch:
         patch.setattr(interceptor._credentials, "find", find_late)
-        calls = [
+        calls: list[Any] = [
             client.tenants.GetCurrentTenant(
                 tenant_pb.GetCurrentTenantRequest(),
                 metadata=(("x-envoy-original-path", "/v1/tenants/current"),),
@@ -93,7 +93,7 @@ async def test_a_call_given_up_before_its_key_was_found_is_over_and_brings_nobod
             )
             for _ in range(20)
         ]
-        ended = await asyncio.gather(*calls, return_exceptions=True)
+        ended: list[Any] = await asyncio.gather(*calls, return_exceptions=True)
         assert {error.code() for error in ended} == {grpc.StatusCode.DEADLINE_EXCEEDED}
         await asyncio.sleep(0.2)
         found.set()
