@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import borrowed_driver
-from adapters.postgres.lease import hold
+from adapters.postgres.lease import held
 from adapters.postgres.scope import Scope, page_of
 from domain.ids import EntryId, TenantId
 from domain.ledger.chain import (
@@ -161,14 +161,8 @@ class PostgresChainer(Chainer):
         self._engine = engine
 
     async def chain(self, lease: Lease, *, limit: int) -> int:
-        async with borrowed_driver(self._engine) as driver:
-            if not await driver.fetchval(_HAS_UNCHAINED):
-                return 0
-            return await self._chain(driver, lease, limit)
-
-    async def _chain(self, driver: Any, lease: Lease, limit: int) -> int:
-        async with driver.transaction():
-            if not await hold(driver, lease):
+        async with held(self._engine, lease, if_any=_HAS_UNCHAINED) as driver:
+            if driver is None:
                 return 0
             waiting = await driver.fetch(_UNCHAINED, limit)
             if not waiting:
@@ -203,16 +197,10 @@ class PostgresChainer(Chainer):
     async def checkpoint(
         self, lease: Lease, signer: Signer, *, at_least_every: timedelta, limit: int
     ) -> int:
-        async with borrowed_driver(self._engine) as driver:
-            if not await driver.fetchval(_IS_BEHIND, at_least_every):
-                return 0
-            return await self._checkpoint(driver, lease, signer, at_least_every, limit)
-
-    async def _checkpoint(
-        self, driver: Any, lease: Lease, signer: Signer, at_least_every: timedelta, limit: int
-    ) -> int:
-        async with driver.transaction():
-            if not await hold(driver, lease):
+        async with held(
+            self._engine, lease, if_any=_IS_BEHIND, arguments=(at_least_every,)
+        ) as driver:
+            if driver is None:
                 return 0
             behind = await driver.fetch(_BEHIND, at_least_every, limit)
             if not behind:

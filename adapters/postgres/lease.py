@@ -1,5 +1,7 @@
 """Leases by name."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -47,3 +49,21 @@ class PostgresLeases(LeaseStore):
 async def hold(driver: Any, lease: Lease) -> bool:
     """Say whether the lease is still ours, and keep it from being taken until the commit."""
     return bool(await driver.fetchval(_HOLD, lease.name, lease.token))
+
+
+@asynccontextmanager
+async def held(
+    engine: AsyncEngine, lease: Lease, *, if_any: str = "", arguments: tuple[object, ...] = ()
+) -> AsyncIterator[Any]:
+    """Lend a driver, in a transaction that keeps the lease from being taken until it commits.
+
+    Lends None where the lease is no longer ours, and where `if_any`, a question, is answered no. It
+    is asked before the transaction: asked again and again, mostly for nothing, that is one round
+    trip.
+    """
+    async with borrowed_driver(engine) as driver:
+        if if_any and not await driver.fetchval(if_any, *arguments):
+            yield None
+            return
+        async with driver.transaction():
+            yield driver if await hold(driver, lease) else None

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import borrowed_driver
-from adapters.postgres.lease import hold
+from adapters.postgres.lease import held
 from adapters.postgres.scope import Scope
 from adapters.postgres.write import Write, arrays, write_rows
 from adapters.wire.event import event_bytes, stamped
@@ -142,14 +142,8 @@ class PostgresOutboxReader(OutboxReader):
             return 0
 
     async def _relay(self, lease: Lease, bus: Bus, *, limit: int) -> int:
-        async with borrowed_driver(self._engine) as driver:
-            if not await driver.fetchval(_HAS_UNPUBLISHED):
-                return 0
-            return await self._publish(driver, lease, bus, limit)
-
-    async def _publish(self, driver: Any, lease: Lease, bus: Bus, limit: int) -> int:
-        async with driver.transaction():
-            if not await hold(driver, lease):
+        async with held(self._engine, lease, if_any=_HAS_UNPUBLISHED) as driver:
+            if driver is None:
                 return 0
             events = [stamped_event(row) for row in await driver.fetch(_UNPUBLISHED, limit)]
             published, failure = await _publish(bus, events)
@@ -162,8 +156,8 @@ class PostgresOutboxReader(OutboxReader):
 
     async def _publish_again(self, lease: Lease) -> bool:
         """Make what was published unpublished; return whether the lease is ours."""
-        async with borrowed_driver(self._engine) as driver, driver.transaction():
-            if not await hold(driver, lease):
+        async with held(self._engine, lease) as driver:
+            if driver is None:
                 return False
             now: datetime = await driver.fetchval("SELECT core.now()")
             heads = await driver.fetch(_PUBLISH_AGAIN, now - REPUBLISHED - _SLACK)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import borrowed_driver
-from adapters.postgres.lease import hold
+from adapters.postgres.lease import held
 from adapters.postgres.scope import Scope, page_of
 from adapters.wire.event import cloud_event_json, stamped
 from domain.errors import VersionConflict
@@ -529,14 +529,8 @@ class PostgresWebhookPlanner(DeliveryPlanner):
         self._engine = engine
 
     async def plan(self, lease: Lease, *, events_of_tenant: int, tenants: int) -> bool:
-        async with borrowed_driver(self._engine) as driver:
-            if not await driver.fetchval(_HAS_UNPLANNED):
-                return False
-            return await self._plan(driver, lease, events_of_tenant, tenants)
-
-    async def _plan(self, driver: Any, lease: Lease, events_of_tenant: int, tenants: int) -> bool:
-        async with driver.transaction():
-            if not await hold(driver, lease):
+        async with held(self._engine, lease, if_any=_HAS_UNPLANNED) as driver:
+            if driver is None:
                 return False
             parts = await driver.fetch(_UNPLANNED, events_of_tenant, tenants)
             if not parts:
@@ -560,8 +554,8 @@ class PostgresWebhookLog(WebhookLog):
         self._engine = engine
 
     async def bury_expired(self, lease: Lease, *, limit: int) -> int:
-        async with borrowed_driver(self._engine) as driver, driver.transaction():
-            if not await hold(driver, lease):
+        async with held(self._engine, lease) as driver:
+            if driver is None:
                 return 0
             rows = await driver.fetch(_EXPIRED, _BURY_LATE, limit)
             if not rows:
@@ -576,8 +570,8 @@ class PostgresWebhookLog(WebhookLog):
         return len(rows)
 
     async def forget(self, lease: Lease, *, kept_for: timedelta, limit: int) -> int:
-        async with borrowed_driver(self._engine) as driver, driver.transaction():
-            if not await hold(driver, lease):
+        async with held(self._engine, lease) as driver:
+            if driver is None:
                 return 0
             forgotten: int = await driver.fetchval(_FORGET, kept_for, limit)
         return forgotten

@@ -2,9 +2,13 @@
 
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Final
 
 from domain.ids import ApiKeyId, TenantId
 from domain.tenant.api_key import Scope
+
+LAST_EVENT_ID: Final = "last-event-id"
+"""The header with which a reader of server-sent events says how far he has come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,6 +16,7 @@ class Caller:
     """Attributes:
     rpc: full method name of this call.
     idempotency_key: the header of that name, empty if absent.
+    last_event_id: the header `LAST_EVENT_ID`, empty if absent.
     """
 
     tenant_id: TenantId
@@ -20,6 +25,7 @@ class Caller:
     rpc: str
     idempotency_key: str
     correlation_id: str
+    last_event_id: str = ""
 
 
 CALLER: ContextVar[Caller] = ContextVar("caller")

@@ -9,7 +9,7 @@ from google.rpc import status_pb2
 from adapters.wire.amount import time_message
 from adapters.wire.event import dead_letter_message, event_message
 from adapters.wire.tenant import read_milliseconds
-from app.rpc.caller import current_caller
+from app.rpc.caller import LAST_EVENT_ID, current_caller
 from app.rpc.context import Context
 from app.rpc.request import money_call_of, named_tenant, next_token, page_of, page_size_of
 from app.usecase.event.list_dead_letters import ListDeadLetters
@@ -30,9 +30,6 @@ MAX_TYPES: Final = 64
 MAX_WAIT_MS: Final = 4_000
 """A call that is given no deadline of its own has 5 s."""
 MAX_DIGITS: Final = 18
-
-LAST_EVENT_ID: Final = "last-event-id"
-"""The header with which a reader of server-sent events says how far he has come."""
 
 ALL_TOLD: Final = status_pb2.Status(code=0, message="all events of the range were told")
 
@@ -66,7 +63,7 @@ class EventServicer(EventServiceServicer):
     async def StreamEvents(
         self, request: pb.StreamEventsRequest, context: Context
     ) -> AsyncIterator[pb.StreamEventsResponse]:
-        tenant_id, range = current_caller().tenant_id, _range_of(_resumed(request, context))
+        tenant_id, range = current_caller().tenant_id, _range_of(_resumed(request))
         async for news in self._stream_events(tenant_id, range):
             yield _news_message(news)
 
@@ -114,9 +111,9 @@ def _news_message(news: EventNews) -> pb.StreamEventsResponse:
             return pb.StreamEventsResponse(event=event, position=news.position)
 
 
-def _resumed(request: pb.StreamEventsRequest, context: Context) -> pb.StreamEventsRequest:
+def _resumed(request: pb.StreamEventsRequest) -> pb.StreamEventsRequest:
     """Return the request that goes on where the header says that the reader has come."""
-    text: str = dict(context.invocation_metadata()).get(LAST_EVENT_ID, "")
+    text = current_caller().last_event_id
     if text:
         if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
             raise InvalidArgument("Last-Event-ID must be a sequence", field=LAST_EVENT_ID)

@@ -29,7 +29,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from app.rpc.access import cost_class_of, is_public, scope_of
-from app.rpc.caller import CALLER, Caller
+from app.rpc.caller import CALLER, LAST_EVENT_ID, Caller
 from app.rpc.context import Context, Handler
 from app.rpc.errors import (
     DETAILS_KEY,
@@ -189,14 +189,14 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             return await servicer(read(handler.request_deserializer, content), context)
 
         async def answer(content: Any, context: Context) -> Any:
-            remaining = context.time_remaining()
+            arrived, remaining = Arrived.of(context), context.time_remaining()
             seconds = longest_s if remaining is None else remaining
             try:
-                return await self._protected(call(content, context, Arrived.of(context)), seconds)
+                return await self._protected(call(content, context, arrived), seconds)
             except DomainError as error:
                 refusal = error
             except Exception as error:
-                refusal = self._internal(method, error, context)
+                refusal = self._internal(method, error, arrived)
             return await _abort(context, refusal)
 
         # Without a deserializer of grpc's own, whose failure would reach the client as it is.
@@ -238,7 +238,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             except DomainError as error:
                 refusal = error
             except Exception as error:
-                refusal = self._internal(method, error, context)
+                refusal = self._internal(method, error, arrived)
             if farewell is not None and has_begun:
                 yield farewell(refusal)
             else:
@@ -369,6 +369,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             rpc=method,
             idempotency_key=_idempotency_key(arrived.sent),
             correlation_id=_correlation_id(metadata) or str(self._ids.new(CallId)),
+            last_event_id=metadata.get(LAST_EVENT_ID, ""),
         )
 
     async def _credential(self, authorization: str, address: Address) -> Credential:
@@ -412,9 +413,9 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         task.add_done_callback(self._forget)
         return task
 
-    def _internal(self, method: str, error: Exception, context: Context) -> DomainError:
+    def _internal(self, method: str, error: Exception, arrived: Arrived) -> DomainError:
         incident = str(self._ids.new(CallId))
-        metadata = dict(context.invocation_metadata())
+        metadata = dict(arrived.sent)
         _log.error(
             "%s failed, incident %s, correlation id %s, trace %s",
             method,

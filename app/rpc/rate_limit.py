@@ -72,7 +72,7 @@ class Bucket:
         """Tell whether it is time for the next lease; none is changed for tokens that are dear."""
         if not self._has_plenty(self.limit):
             return False
-        is_old = now >= self.leased_at + LEASE_S - AHEAD_S
+        is_old = now >= self.good_until - AHEAD_S
         return is_old or (self.used > 1 and 4 * self.tokens <= self.used)
 
     def _has_plenty(self, limit: RateLimit) -> bool:

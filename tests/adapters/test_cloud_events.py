@@ -10,10 +10,9 @@ import pytest
 from google.protobuf.json_format import ParseDict
 
 from adapters.wire.event import cloud_event_headers, cloud_event_json, event_bytes, stamped
-from domain.event import Event
-from domain.ids import EventId, TenantId
+from domain.ids import TenantId
 from reli.event.v1 import event_pb2
-from tests.support.builders import NOW, a_trade, an_id
+from tests.support.builders import NOW, a_trade, an_event_of, an_id
 
 CONTEXT: Final = {
     "specversion",
@@ -32,12 +31,10 @@ CONTEXT: Final = {
 def an_event(sequence: int = 42, correlation_id: str = "req-1") -> bytes:
     """Return the stamped bytes of a trade's acceptance."""
     trade = a_trade()
-    event = Event(
-        id=an_id(EventId),
+    event = an_event_of(
+        trade,
+        "trade.accepted",
         tenant_id=an_id(TenantId),
-        type="trade.accepted",
-        subject=trade.id,
-        data=trade,
         correlation_id=correlation_id,
         occurred_at=datetime(2026, 3, 2, 9, 30, 0, 123456, tzinfo=UTC),
     )

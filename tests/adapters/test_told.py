@@ -7,12 +7,10 @@ from adapters.wire.event import event_bytes
 from adapters.wire.quote import quote_message
 from adapters.wire.told import KEPT, Told
 from adapters.wire.trade import trade_message
-from domain.event import Event
-from domain.ids import EventId
 from reli.event.v1 import event_pb2
 from reli.quote.v1 import quote_pb2
 from reli.type.v1 import amount_pb2
-from tests.support.builders import a_quote, a_trade, an_id
+from tests.support.builders import a_quote, a_trade, an_event_of
 
 
 def message_of(told: Told[amount_pb2.Amount], thing: list[int]) -> amount_pb2.Amount:
@@ -66,15 +64,7 @@ def test_a_quote_reads_otherwise_once_it_is_over() -> None:
 def test_what_an_event_tells_leaves_the_message_as_it_was() -> None:
     trade = a_trade()
     before = trade_message(trade).SerializeToString()
-    event = Event(
-        id=an_id(EventId),
-        tenant_id=trade.tenant_id,
-        type="trade.accepted",
-        subject=trade.id,
-        data=trade,
-        correlation_id="correlation",
-        occurred_at=trade.accepted_at,
-    )
+    event = an_event_of(trade, "trade.accepted", occurred_at=trade.accepted_at)
 
     told = event_pb2.Event.FromString(event_bytes(event))
     told.trade.rejection_reason = "changed by who was told"

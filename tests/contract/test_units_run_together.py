@@ -44,7 +44,7 @@ from domain.tenant.tenant import Tenant, TenantSettings
 from ports.errors import DatabaseBusy
 from ports.request import RequestKey
 from ports.unit_of_work import UnitOfWork
-from tests.support.builders import NGN, a_quote
+from tests.support.builders import NGN, a_quote, an_event_of
 from tests.support.platform import Platform
 
 TREASURY: Final = Party(None)
@@ -54,15 +54,7 @@ LP: Final = AccountKey(AccountKind.LP, NGN, "alpha")
 
 
 def event_of(id: EventId, quote: Quote) -> Event:
-    return Event(
-        id=id,
-        tenant_id=quote.tenant_id,
-        type="quote.created",
-        subject=quote.id,
-        data=quote,
-        correlation_id="correlation",
-        occurred_at=quote.created_at,
-    )
+    return an_event_of(quote, "quote.created", id=id, occurred_at=quote.created_at)
 
 
 class Unwell(DomainError):

@@ -84,6 +84,13 @@ async def admitted(limiter: RateLimiter, api_key_id: ApiKeyId = KEY) -> bool:
     return refusal is None
 
 
+async def half_of_a_lease_of_plenty(limiter: RateLimiter, buckets: Told, clock: Hand) -> None:
+    """Lease of buckets that are more than half full, and let half of its time pass."""
+    buckets.left = PLENTY
+    await admitted(limiter)
+    clock.at += LEASE_S / 2
+
+
 async def test_while_there_are_tokens_nobody_is_asked(limiter: RateLimiter, buckets: Told) -> None:
     assert [await admitted(limiter) for _ in range(10)] == [True] * 10
     assert len(buckets.asked) == 1
@@ -140,9 +147,7 @@ async def test_who_is_refused_is_refused_from_memory_for_a_moment(
 async def test_of_plenty_the_next_lease_is_there_before_the_last_is_over(
     limiter: RateLimiter, buckets: Told, clock: Hand
 ) -> None:
-    buckets.left = PLENTY
-    await admitted(limiter)
-    clock.at += LEASE_S / 2
+    await half_of_a_lease_of_plenty(limiter, buckets, clock)
 
     buckets.slow = asyncio.Event()
     async with asyncio.timeout(1):
@@ -195,9 +200,7 @@ async def test_of_few_no_token_is_given_up_for_the_next_lease(
 async def test_what_goes_wrong_with_the_next_lease_takes_nothing_of_the_last(
     limiter: RateLimiter, buckets: Told, clock: Hand
 ) -> None:
-    buckets.left = PLENTY
-    await admitted(limiter)
-    clock.at += LEASE_S / 2
+    await half_of_a_lease_of_plenty(limiter, buckets, clock)
     buckets.failure = DatabaseUnavailable("the database cannot be reached")
 
     assert [await admitted(limiter) for _ in range(buckets.gives - 1)] == [True] * 9
@@ -209,9 +212,7 @@ async def test_what_goes_wrong_with_the_next_lease_takes_nothing_of_the_last(
 async def test_a_next_lease_of_nothing_takes_nothing_of_the_last(
     limiter: RateLimiter, buckets: Told, clock: Hand
 ) -> None:
-    buckets.left = PLENTY
-    await admitted(limiter)
-    clock.at += LEASE_S / 2
+    await half_of_a_lease_of_plenty(limiter, buckets, clock)
     buckets.gives, buckets.left = 0, 0
 
     for _ in range(9):

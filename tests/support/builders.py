@@ -1,13 +1,15 @@
 """Things to test with: valid unless told otherwise, the same on every run."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from domain.amount import Amount
 from domain.asset import Asset, Instrument
+from domain.event import Event
 from domain.ids import (
     AccountId,
     ApiKeyId,
@@ -15,6 +17,7 @@ from domain.ids import (
     BreakId,
     CustomerId,
     EntryId,
+    EventId,
     LpId,
     QuoteId,
     TenantId,
@@ -317,3 +320,17 @@ def a_break() -> Break:
         raised_at=NOW,
         late_fill=fill,
     )
+
+
+def an_event_of(thing: Any, type: str, **changed: Any) -> Event:
+    """Return what tells that `type` happened to a thing of a tenant's."""
+    event = Event(
+        id=an_id(EventId),
+        tenant_id=thing.tenant_id,
+        type=type,
+        subject=thing.id,
+        data=thing,
+        correlation_id="correlation",
+        occurred_at=NOW,
+    )
+    return replace(event, **changed)
