@@ -73,6 +73,7 @@ class OutboxReader(Protocol):
     async def relay(self, lease: Lease, bus: Bus, *, limit: int) -> int:
         """Publish up to `limit` unpublished events, each tenant's in order; return how many.
 
+        Tenants share them evenly, and what one does not need is the others'.
         A bus that has lost everything is made to begin anew, and the events of the last
         `REPUBLISHED` count as unpublished again. Raises `BusUnavailable`; what was published
         before it stays published. Under a lease that was lost nothing is published.

@@ -28,7 +28,11 @@ class EventFeed(Protocol):
     """The stamped events of all tenants, by a consumer's position."""
 
     async def next_events(self, consumer: str, *, limit: int) -> Sequence[LoggedEvent]:
-        """Return the next events of tenants that are ahead of the consumer, each in order."""
+        """Return the next events of tenants that are ahead of the consumer, each in order.
+
+        Tenants share them evenly, and what one does not need is the others': there are fewer than
+        `limit` only where no more wait.
+        """
         ...
 
     async def pass_over(self, consumer: str, stretches: Sequence[Sequence[LoggedEvent]]) -> None:

@@ -1,29 +1,36 @@
 """The event log, read by position; and the inbox, written with the effect."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import borrowed_driver
 from adapters.postgres.scope import Scope
+from adapters.postgres.share import EVEN_SHARE
 from domain.ids import EventId, TenantId
 from ports.consumer import EventFeed, Inbox, LoggedEvent
 
-_NEXT = """
-SELECT o.tenant_id, o.id, o.sequence, o.type, o.subject,
-    CASE o.sequence WHEN coalesce(p.sequence, 0) + 1 THEN coalesce(p.failures, 0) ELSE 0 END
-        AS failures
-FROM core.event_heads AS h
-LEFT JOIN core.consumer_positions AS p
-    ON p.consumer = $1 AND p.source_tenant_id = h.tenant_id
-CROSS JOIN LATERAL (
-    SELECT tenant_id, id, sequence, type, subject FROM core.outbox
-    WHERE tenant_id = h.tenant_id AND sequence > coalesce(p.sequence, 0)
-    ORDER BY sequence LIMIT $2
-) AS o
-WHERE h.last > coalesce(p.sequence, 0)
-ORDER BY o.tenant_id, o.sequence LIMIT $2
+# The furthest behind first, so that nobody is left out for long.
+_NEXT: Final = f"""
+WITH behind AS (
+    SELECT h.tenant_id, coalesce(p.sequence, 0) AS passed, coalesce(p.failures, 0) AS failures,
+        least(h.last - coalesce(p.sequence, 0), $1) AS waiting
+    FROM core.event_heads AS h
+    LEFT JOIN core.consumer_positions AS p
+        ON p.consumer = $2 AND p.source_tenant_id = h.tenant_id
+    WHERE h.last > coalesce(p.sequence, 0)
+    ORDER BY h.last - coalesce(p.sequence, 0) DESC LIMIT $1
+), next AS (
+    SELECT o.*, CASE o.sequence WHEN behind.passed + 1 THEN behind.failures ELSE 0 END AS failures
+    FROM behind CROSS JOIN LATERAL (
+        SELECT tenant_id, id, sequence, type, subject FROM core.outbox
+        WHERE tenant_id = behind.tenant_id AND sequence > behind.passed
+        ORDER BY sequence LIMIT ({EVEN_SHARE})
+    ) AS o
+    ORDER BY o.sequence - behind.passed, o.tenant_id LIMIT $1
+)
+SELECT * FROM next ORDER BY tenant_id, sequence
 """
 
 _START = """
@@ -78,7 +85,7 @@ class PostgresEventFeed(EventFeed):
 
     async def next_events(self, consumer: str, *, limit: int) -> Sequence[LoggedEvent]:
         async with borrowed_driver(self._engine) as driver:
-            rows = await driver.fetch(_NEXT, consumer, limit)
+            rows = await driver.fetch(_NEXT, limit, consumer)
         return [
             LoggedEvent(
                 id=EventId(row["id"]),

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.postgres.engine import borrowed_driver
 from adapters.postgres.lease import held
 from adapters.postgres.scope import Scope
+from adapters.postgres.share import EVEN_SHARE
 from adapters.postgres.write import Write, arrays, write_rows
 from adapters.wire.event import event_bytes, stamped
 from domain.event import Event
@@ -48,16 +49,20 @@ _STAMP = "SELECT core.stamp_events($1, $2, $3, $4)"
 
 _HAS_UNPUBLISHED = "SELECT EXISTS (SELECT FROM core.event_heads WHERE published < last)"
 
-_UNPUBLISHED = """
-SELECT o.tenant_id, o.id, o.sequence, o.type, o.payload, o.recorded_at
-FROM core.event_heads AS h
-CROSS JOIN LATERAL (
-    SELECT tenant_id, id, sequence, type, payload, recorded_at FROM core.outbox
-    WHERE tenant_id = h.tenant_id AND sequence > h.published
-    ORDER BY sequence LIMIT $1
-) AS o
-WHERE h.published < h.last
-ORDER BY o.tenant_id, o.sequence LIMIT $1
+# The furthest behind first, so that nobody is left out for long.
+_UNPUBLISHED: Final = f"""
+WITH behind AS (
+    SELECT tenant_id, published, least(last - published, $1) AS waiting
+    FROM core.event_heads WHERE published < last ORDER BY last - published DESC LIMIT $1
+), next AS (
+    SELECT o.* FROM behind CROSS JOIN LATERAL (
+        SELECT tenant_id, id, sequence, type, payload, recorded_at FROM core.outbox
+        WHERE tenant_id = behind.tenant_id AND sequence > behind.published
+        ORDER BY sequence LIMIT ({EVEN_SHARE})
+    ) AS o
+    ORDER BY o.sequence - behind.published, o.tenant_id LIMIT $1
+)
+SELECT * FROM next ORDER BY tenant_id, sequence
 """
 
 # Heads are locked in the order in which the sequencer locks them.

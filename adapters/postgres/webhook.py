@@ -206,6 +206,10 @@ WHERE q.tenant_id = ANY($1) AND e.state = 'enabled'
 ORDER BY q.tenant_id, q.endpoint_id FOR UPDATE OF q
 """
 
+# A replay may have made deliveries of events that wait to be planned. They take no place, or the
+# lane of one that has ended would wait for nothing. With the queues locked, no more are made.
+# They are looked for in an order that one index has: a plan made while the table was small would
+# take equality to another one, and read all that the endpoint was ever sent.
 _PLAN: Final = f"""
 WITH found AS (
     SELECT o.tenant_id, e.id AS endpoint_id, o.sequence, o.id, o.type, o.subject,
@@ -217,7 +221,10 @@ WITH found AS (
             AND sequence > part.after AND sequence <= part.through
         OFFSET 0
     ) AS o
-    WHERE o.recorded_at >= e.created_at AND {_IS_FOR}
+    WHERE o.recorded_at >= e.created_at AND {_IS_FOR} AND o.id IS DISTINCT FROM (
+        SELECT event_id FROM core.webhook_deliveries
+        WHERE tenant_id = o.tenant_id AND endpoint_id = e.id AND event_id >= o.id
+        ORDER BY event_id LIMIT 1)
 ), planned AS (
     INSERT INTO core.webhook_deliveries (tenant_id, endpoint_id, sequence, event_id, event_type,
         subject, state, due_at, expires_at, recorded_at)

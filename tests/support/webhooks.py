@@ -210,6 +210,10 @@ class Workers:
     async def deliver(self) -> None:
         """Make deliveries of all that has happened, and send until nothing is due."""
         await self.plan()
+        await self.send()
+
+    async def send(self) -> None:
+        """Send until nothing is due."""
         while True:
             for deliverer in self.deliverers:
                 await deliverer()

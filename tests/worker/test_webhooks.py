@@ -5,11 +5,15 @@ import base64
 import contextlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 import pytest
 from aiohttp import web
 
+from adapters.postgres.webhook import _PLAN
 from app.stack.postgres import PostgresServer
 from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from reli.webhook.v1 import webhook_pb2
@@ -226,6 +230,50 @@ async def test_what_happened_before_an_endpoint_was_there_is_replayed_by_range(
     assert (replayed.replayed, replayed.next_sequence) == (2, 0)
     assert [event["subject"] for event in receiver.effects["/late"]] == [late, early]
     assert len(receiver.of("/late")) == 3, "what it had already came once more, under its id"
+
+
+async def test_events_follow_one_that_was_replayed_before_its_turn_came(
+    work: Workers, client: Client, receiver: Receiver
+) -> None:
+    endpoint, _ = await an_endpoint(client, f"{receiver.url}/ahead", "customer.*")
+    customer_id = (await client.create_customer()).id
+    await work.stamp()
+    replayed = await client.webhooks.ReplayWebhookEvents(
+        pb.ReplayWebhookEventsRequest(
+            endpoint_id=endpoint.id, first_sequence=1, last_sequence=1_000_000
+        )
+    )
+    await work.send()
+    assert replayed.replayed == 1
+    assert [d.state for d in await deliveries_of(client, endpoint.id)] == [DELIVERED]
+
+    # One look of the planner finds what was replayed and what follows it.
+    await _suspend_and_activate(client, customer_id)
+    await work.deliver()
+
+    assert [event["type"] for event in receiver.effects["/ahead"]] == [
+        *("customer.created", "customer.suspended", "customer.active")
+    ]
+    assert len(receiver.of("/ahead")) == 3
+
+
+async def test_the_planner_looks_up_what_was_replayed_by_its_key(own_platform: Platform) -> None:
+    """Otherwise it would read all that the endpoint was ever sent; while that is little, unseen."""
+    connection: Any = await asyncpg.connect(own_platform.settings.work_database_url)
+    try:
+        await connection.execute("SET plan_cache_mode = force_generic_plan")
+        await connection.execute("SET enable_seqscan = off")
+        await connection.execute(f"PREPARE look AS {_PLAN}")
+        explained = await connection.fetch("EXPLAIN EXECUTE look('{}', '{}', '{}', '{}', '72 h')")
+    finally:
+        await connection.close()
+
+    plan = [row[0].strip() for row in explained]
+    looks = [
+        condition for line, condition in pairwise(plan) if "using webhook_deliveries_event" in line
+    ]
+    assert len(looks) == 1, plan
+    assert all(f"({key} " in looks[0] for key in ("tenant_id", "endpoint_id", "event_id")), plan
 
 
 async def test_a_rotated_secret_signs_beside_the_one_before_until_the_overlap_is_over(
