@@ -27,6 +27,7 @@ from adapters.lp.http import (
     after_sending,
     open_lp_sessions,
 )
+from adapters.lp.outcome import price_from
 from adapters.lp.sandbox.config import SandboxLpConfig
 from adapters.lp.sandbox.provider import SandboxLp
 from domain.ids import AttemptId, LpQuoteRequestId
@@ -34,6 +35,7 @@ from domain.side import Side
 from domain.trade.outcome import Absent, Filled, NotSent, Rejected, Unknown
 from ports.liquidity import (
     ExecutionOutcome,
+    LpQuote,
     LpQuoteRequest,
     LpRefused,
     LpStatus,
@@ -609,6 +611,20 @@ async def test_a_price_that_cannot_be_used_makes_the_venue_unavailable(
 
     assert refused.value.metadata["lp"] == "alpha"
     assert refused.value.metadata["cause"]
+
+
+async def test_an_adapter_that_stumbles_over_a_price_makes_the_venue_unavailable() -> None:
+    async def asking() -> Answer:
+        return Answer(200, b"{}")
+
+    def read(answer: Answer) -> LpQuote:
+        raise OverflowError("date value out of range")
+
+    request = LpQuoteRequest(id=ASK, instrument=BTC_NGN, side=Side.BUY, fixed=btc("0.01"))
+    with pytest.raises(LpUnavailable) as refused:
+        await price_from(asking(), read, lp="alpha", request=request)
+
+    assert refused.value.metadata == {"lp": "alpha", "cause": "LP_ANSWER_UNREADABLE"}
 
 
 async def test_a_venue_that_says_no_price_has_refused(sessions: LpSessions) -> None:
