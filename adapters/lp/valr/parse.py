@@ -4,6 +4,7 @@ Source: docs.valr.com; docs/venues.md lists every field. Refusals of an order ha
 codes, so none is a verdict: the summary of the order tells.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from fractions import Fraction
@@ -23,6 +24,9 @@ from ports.liquidity import LpQuote, LpQuoteRequest
 from ports.market import Catalogue
 
 _NOT_FOUND: Final = 404
+_OWN_CODE: Final = re.compile(r"-[1-9][0-9]{0,8}", re.ASCII)
+"""Of the venue's own errors; what stands in front of it has none, or repeats the HTTP status."""
+
 _WITHOUT_FILL: Final = frozenset({"Cancelled", "Failed"})
 """States of an order of all or none that was not executed."""
 
@@ -134,7 +138,10 @@ def is_not_found(answer: Answer) -> bool:
     """Say whether it knows no such completed order, or raise `BadAnswer`."""
     if answer.status != _NOT_FOUND:
         return False
-    Fields.of(answer).text("message")
+    fields = Fields.of(answer)
+    fields.text("message")
+    if not _OWN_CODE.fullmatch(fields.code("code")):
+        raise unexpected(answer)
     return True
 
 
