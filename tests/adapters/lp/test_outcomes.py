@@ -194,6 +194,10 @@ UNCLEAR: Final = {
     "half a status line": (b"HTTP/1.1 20", "LP_DISCONNECTED"),
     "no HTTP": (b"SSH-2.0-OpenSSH\r\n\r\n", "LP_DISCONNECTED"),
     "half a body": (answer(FILL)[:-30], "LP_DISCONNECTED"),
+    "another protocol": (
+        b"HTTP/1.1 101 Words\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        "LP_DISCONNECTED",
+    ),
     "a web page": (http(200, "<html>", "text/html"), "LP_ANSWER_UNREADABLE"),
     "no body": (http(200, ""), "LP_ANSWER_UNREADABLE"),
     "no UTF-8": (http(200, b"\xff\xfe\x00"), "LP_ANSWER_UNREADABLE"),
