@@ -11,6 +11,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from typing import Any, Final
 
 import pytest
@@ -279,6 +280,24 @@ async def test_a_name_that_does_not_resolve_means_not_sent(sessions: LpSessions)
     outcome = await execute(sessions, a_config("http://venue.invalid:80"))
 
     assert isinstance(outcome, NotSent)
+
+
+async def test_a_venue_is_found_by_its_name_while_every_thread_waits_for_something_else() -> None:
+    released = Event()
+    loop = asyncio.get_running_loop()
+    waiting = [loop.run_in_executor(None, released.wait) for _ in range(64)]
+
+    try:
+        async with open_lp_sessions() as sessions, a_venue_that_says(answer(FILL)) as url:
+            config = a_config(
+                url.replace("127.0.0.1", "localhost"), connect_timeout=timedelta(seconds=2)
+            )
+            outcome = await execute(sessions, config)
+    finally:
+        released.set()
+        await asyncio.gather(*waiting)
+
+    assert isinstance(outcome, Filled)
 
 
 async def test_a_connection_that_is_not_made_in_time_means_not_sent(sessions: LpSessions) -> None:
