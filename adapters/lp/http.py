@@ -5,7 +5,7 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -17,6 +17,7 @@ from yarl import URL
 from adapters.http import connection as http
 from adapters.http.connection import AnswerMalformed, Connections, Limits, place_of
 from adapters.lp.config import LpConfig
+from domain.trade.outcome import ORDER_WORKING
 
 MAX_ANSWER_BYTES: Final = 64 * 1024
 MAX_PAGE_BYTES: Final = 1 << 20
@@ -87,12 +88,14 @@ class Answer:
     Attributes:
         date: its clock by the `Date` header (RFC 9110 section 6.6.1), in whole seconds.
         secrets: what evidence must not show, should the venue repeat it.
+        is_of_taken_order: it is about an order that the venue has just said it has.
     """
 
     status: int
     body: bytes
     date: datetime | None = None
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    is_of_taken_order: bool = False
 
     @property
     def evidence(self) -> str:
@@ -233,14 +236,16 @@ class Connection:
 
 
 async def after_sending(looking: Awaitable[Answer]) -> Answer:
-    """Look at what became of what was sent, or raise `NoAnswer`.
+    """Look at what became of an order that the venue has taken, or raise `NoAnswer`.
 
-    That the venue cannot be reached any more does not undo it.
+    That the venue cannot be reached any more, or does not answer, does not undo it.
     """
     try:
-        return await looking
+        return replace(await looking, is_of_taken_order=True)
     except NotConnected as error:
-        raise NoAnswer("LP_UNREACHABLE", str(error)) from error
+        raise NoAnswer(ORDER_WORKING, f"not reached any more: {error}") from error
+    except NoAnswer as error:
+        raise NoAnswer(ORDER_WORKING, f"{error.reason}: {error}") from error
 
 
 def json_body(fields: Mapping[str, object]) -> bytes:

@@ -6,12 +6,21 @@ adapter's list, and filled needs an answer that names our order; all else is unk
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
 
 from adapters.lp.config import LpConfig
 from adapters.lp.http import Answer, NoAnswer, NotConnected, evidence
 from adapters.lp.reading import UNREADABLE, BadAnswer, NoPrice
-from domain.trade.outcome import ORDER_NOT_FOUND, Absent, Filled, NotSent, Rejected, Unknown
+from domain.trade.outcome import (
+    ORDER_NOT_FOUND,
+    ORDER_WORKING,
+    Absent,
+    Filled,
+    NotSent,
+    Rejected,
+    Unknown,
+)
 from ports.liquidity import (
     ExecutionOutcome,
     LpQuote,
@@ -66,9 +75,10 @@ async def outcome_from(
     try:
         outcome = read(answer)
     except Exception as error:
-        return _not_understood(error, answer)
+        unknown = _not_understood(error, answer)
+        return replace(unknown, reason=ORDER_WORKING) if answer.is_of_taken_order else unknown
     if isinstance(outcome, Working):
-        return Unknown(reason="LP_ORDER_WORKING", evidence=outcome.evidence)
+        return Unknown(reason=ORDER_WORKING, evidence=outcome.evidence)
     return outcome
 
 

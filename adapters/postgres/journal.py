@@ -287,7 +287,9 @@ class PostgresJournal(Journal):
         async with self._units_of_work.lend() as driver:
             try:
                 await add_rows(driver, tenant_id, writes)
-            except asyncpg.SerializationError:
+            except (asyncpg.SerializationError, asyncpg.CheckViolationError):
+                # What an account may owe can be made less without a posting, and then says no
+                # at an unchanged version.
                 return None
         return recorded[0]
 

@@ -8,6 +8,11 @@ from domain.amount import Amount
 ORDER_NOT_FOUND: Final = "LP_ORDER_NOT_FOUND"
 """Why an outcome is unknown if the LP answered that it has no such order, which proves nothing."""
 
+ORDER_WORKING: Final = "LP_ORDER_WORKING"
+"""Why an outcome is unknown of an order that the LP has said it has. It stays the reason until
+there is a fill or a verdict: that the LP finds no such order later does not prove that there was
+none."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filled:

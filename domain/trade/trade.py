@@ -13,7 +13,15 @@ from domain.price import Price
 from domain.side import Side
 from domain.trade.attempt import TRANSITIONS as ATTEMPT_TRANSITIONS
 from domain.trade.attempt import WITHOUT_FILL, Attempt, AttemptAction, AttemptState
-from domain.trade.outcome import Absent, Filled, NotSent, Outcome, Rejected, Unknown
+from domain.trade.outcome import (
+    ORDER_WORKING,
+    Absent,
+    Filled,
+    NotSent,
+    Outcome,
+    Rejected,
+    Unknown,
+)
 from domain.transition import advance
 from domain.waterfall import Waterfall
 
@@ -320,11 +328,15 @@ class Trade:
         """Record what became of the latest attempt; the outcome is the evidence.
 
         Where the venue has shown a fill that nobody asked for, its later "no" proves nothing:
-        only a fill as asked, or two operators by `resolve`, lead out of that.
+        only a fill as asked, or two operators by `resolve`, lead out of that. Where it has said
+        that it has the order, it takes a fill, a verdict, or the two operators.
         """
         is_doubtful = self.attempt.reason == UNEXPECTED_FILL
         if is_doubtful and not isinstance(outcome, Filled):
             return self._lost(UNEXPECTED_FILL, outcome.evidence, actor=actor, now=now)
+        is_at_venue = self.attempt.reason == ORDER_WORKING
+        if is_at_venue and isinstance(outcome, Absent | Unknown):
+            return self._lost(ORDER_WORKING, outcome.evidence, actor=actor, now=now)
         return self.resolve(outcome, actor=actor, now=now)
 
     def resolve(self, outcome: Outcome, *, actor: str, now: datetime) -> "Trade":

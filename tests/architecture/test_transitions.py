@@ -148,8 +148,10 @@ PUBLIC: Mapping[StrEnum, str] = {
 REASONS: Mapping[str, str] = {
     "EXECUTION_WINDOW_PASSED": "No LP could be sent the order within 30 s of the accept.",
     "PRICE_MOVED": "Asked again, the LP wanted more than the tolerance allows; nothing was sent.",
-    "LP_QUOTE_EXPIRED": "The LP's own quote was over when the order arrived.",
+    "LP_QUOTE_EXPIRED": "The LP's own quote was over when the order arrived, or was to be sent.",
     "UNEXPECTED_FILL": "The LP executed something else: unknown until a person has looked.",
+    "LP_ORDER_WORKING": "The LP has the order: unknown until there is a fill, a verdict, or a "
+    "person has looked.",
 }
 
 SAME_NAMES: list[tuple[type[StrEnum], Any, str]] = [
@@ -241,7 +243,7 @@ def document() -> str:
                 *(f"| `{state}` | `{PUBLIC_STATE[state]}` |" for state in TradeState),
                 "",
                 *_lines(PUBLIC),
-                "Why a trade was rejected, beside the LPs' own words:",
+                "Why a trade was rejected or is unknown, beside the LPs' own words:",
                 "",
                 *_lines(REASONS),
                 *_life("Attempt", ATTEMPT, ATTEMPT_TRANSITIONS, first=AttemptState.PREPARED),

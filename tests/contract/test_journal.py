@@ -155,6 +155,21 @@ async def test_what_would_be_refused_is_left_alone_and_its_neighbors_are_posted(
     assert await _stored(rig, wrong) == set()
 
 
+async def test_a_credit_line_that_was_taken_back_is_seen(rig: Rig) -> None:
+    await rig.post(rig.entry(rig.transfer("treasury", "ada", 10)))
+    async with rig.begin() as uow:
+        treasury = await uow.ledger.get_account(rig.ids["treasury"], lock=True)
+        await uow.ledger.set_overdraft_limit(treasury._replace(overdraft_limit=10))
+    beyond = rig.entry(rig.transfer("treasury", "ada", 1))
+    neighbor = rig.entry(rig.transfer("lp", "bob", 5))
+
+    results = await asyncio.gather(rig.post(neighbor), rig.post(beyond))
+
+    assert [bool(one) for one in results] == [True, False]
+    with pytest.raises(InsufficientFunds):
+        await rig.commit(beyond)
+
+
 async def test_all_of_a_call_is_posted_or_none(rig: Rig) -> None:
     fine, wrong = rig.entry(rig.transfer("lp", "ada")), rig.entry(rig.transfer("bob", "ada"))
 

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from time import monotonic
 from typing import Any, Final
@@ -14,7 +14,8 @@ import pytest
 from domain.amount import Amount
 from domain.ids import EntryId, QuoteId, TradeId
 from domain.trade.settlement import Role
-from domain.trade.trade import TradeState
+from domain.trade.trade import Trade, TradeState
+from ports.trade import TradeLease
 from reli.ledger.v1 import ledger_pb2
 from reli.ledger.v1 import ledger_service_pb2 as ledger_pb
 from reli.quote.v1 import quote_pb2
@@ -152,6 +153,28 @@ async def test_an_lp_whose_quote_had_expired_is_asked_once_more(desk: Desk) -> N
     assert _attempts(trade) == [("alpha", REJECTED), ("alpha", FILLED)]
     assert trade.attempts[0].reason == "LP_QUOTE_EXPIRED"
     assert len({attempt.id for attempt in trade.attempts}) == 2
+    await desk.assert_sound(trade)
+
+
+async def test_an_order_that_comes_after_the_end_of_its_lp_quote_is_not_sent(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever stood still between the commit and the call cannot know what others concluded."""
+    quote = await desk.quote()
+    runner = desk.platform.container.runner()
+    start = runner.start
+
+    def start_late(lease: TradeLease, accepted: Trade) -> Awaitable[Trade | None]:
+        late = replace(accepted.attempt, lp_expires_at=accepted.accepted_at)
+        return start(lease, replace(accepted, attempts=(late,)))
+
+    monkeypatch.setattr(runner, "start", start_late)
+
+    trade = await desk.client.accept(quote.id)
+
+    assert trade.state == SETTLED
+    assert _attempts(trade) == [("alpha", NOT_SENT), ("alpha", FILLED)]
+    assert trade.attempts[0].reason == "LP_QUOTE_EXPIRED"
     await desk.assert_sound(trade)
 
 

@@ -16,8 +16,22 @@ from domain.reconciliation.break_ import Break, BreakKind
 from domain.trade.attempt import Attempt, AttemptState
 from domain.trade.errors import StaleLease
 from domain.trade.late_check import plan_late_check
-from domain.trade.outcome import Filled, NotSent, Outcome, Rejected, Unknown
-from domain.trade.trade import PRICE_MOVED, WINDOW_PASSED, Step, Trade, TradeState
+from domain.trade.outcome import (
+    ORDER_WORKING,
+    Filled,
+    NotSent,
+    Outcome,
+    Rejected,
+    Unknown,
+)
+from domain.trade.trade import (
+    LP_QUOTE_EXPIRED,
+    PRICE_MOVED,
+    WINDOW_PASSED,
+    Step,
+    Trade,
+    TradeState,
+)
 from ports.clock import Clock
 from ports.ids import IdSource
 from ports.liquidity import (
@@ -33,7 +47,6 @@ from ports.trade import TradeLease
 from ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 
 FOUND_SENT = "FOUND_SENT"
-WORKING = "WORKING"
 
 Change = Callable[[Trade, datetime], Trade]
 
@@ -128,12 +141,20 @@ class ExecuteTrade:
         return await self._execute(lease, trade)
 
     async def _execute(self, lease: TradeLease, trade: Trade) -> Trade:
-        """Call the LP; that it is about to be called is committed."""
+        """Call the LP; that it is about to be called is committed.
+
+        Whoever stood still after that commit does not call: others judge by the quote's end whether
+        the LP can still get the order, and not every LP refuses one that comes later.
+        """
         attempt = trade.attempt
         assert attempt.lp_amount is not None
         provider = self.providers.get(attempt.lp)
         outcome: Outcome = NotSent(reason=LP_UNUSABLE, evidence="the LP is not connected any more")
-        if provider is not None:
+        now = self.clock.now()
+        if attempt.needs_new_lp_quote(now):
+            evidence = f"at {now.isoformat()}, and it was to be sent before the LP's quote ended"
+            outcome = NotSent(reason=LP_QUOTE_EXPIRED, evidence=evidence)
+        elif provider is not None:
             executed = await provider.execute(
                 client_order_id=attempt.id,
                 reference=attempt.lp_reference,
@@ -201,7 +222,7 @@ class ExecuteTrade:
     async def _check(self, lease: TradeLease, trade: Trade) -> Trade:
         status = await ask_status(self.providers, trade, trade.attempt)
         if isinstance(status, Working):
-            status = Unknown(reason=WORKING, evidence=status.evidence)
+            status = Unknown(reason=ORDER_WORKING, evidence=status.evidence)
         return await self._update(lease, self._concluding(status))
 
     def _concluding(self, outcome: Outcome) -> Change:

@@ -28,12 +28,13 @@ from adapters.lp.http import (
     after_sending,
     open_lp_sessions,
 )
-from adapters.lp.outcome import price_from
+from adapters.lp.outcome import outcome_from, price_from
+from adapters.lp.reading import BadAnswer
 from adapters.lp.sandbox.config import SandboxLpConfig
 from adapters.lp.sandbox.provider import SandboxLp
 from domain.ids import AttemptId, LpQuoteRequestId
 from domain.side import Side
-from domain.trade.outcome import Absent, Filled, NotSent, Rejected, Unknown
+from domain.trade.outcome import ORDER_WORKING, Absent, Filled, NotSent, Rejected, Unknown
 from ports.liquidity import (
     ExecutionOutcome,
     LpQuote,
@@ -321,6 +322,26 @@ async def test_what_was_sent_is_not_undone_by_a_venue_that_then_cannot_be_reache
 
     with pytest.raises(NoAnswer):
         await after_sending(looking())
+
+
+@pytest.mark.parametrize(
+    "looking", [Answer(404, b"{}"), NoAnswer("LP_TIMEOUT", "late"), NotConnected("away")]
+)
+async def test_an_order_that_the_venue_took_stays_taken_whatever_it_says_next(
+    looking: Answer | Exception,
+) -> None:
+    async def look() -> Answer:
+        if isinstance(looking, Exception):
+            raise looking
+        return looking
+
+    def read(answer: Answer) -> Filled:
+        raise BadAnswer("LP_HTTP_404", "no such order")
+
+    outcome = await outcome_from(after_sending(look()), read)
+
+    assert isinstance(outcome, Unknown)
+    assert outcome.reason == ORDER_WORKING
 
 
 async def test_no_answer_in_time_is_unknown(sessions: LpSessions) -> None:

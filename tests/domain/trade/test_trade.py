@@ -17,7 +17,15 @@ from domain.ids import AttemptId
 from domain.side import Side
 from domain.trade.attempt import TRANSITIONS as ATTEMPT_TRANSITIONS
 from domain.trade.attempt import WITHOUT_FILL, AttemptAction, AttemptState
-from domain.trade.outcome import Absent, Filled, NotSent, Outcome, Rejected, Unknown
+from domain.trade.outcome import (
+    ORDER_WORKING,
+    Absent,
+    Filled,
+    NotSent,
+    Outcome,
+    Rejected,
+    Unknown,
+)
 from domain.trade.trade import (
     EXECUTION_WINDOW,
     PUBLIC_STATE,
@@ -562,6 +570,26 @@ def _with_attempt_in(state: AttemptState) -> Trade:
     if state is AttemptState.SENT:
         return trade
     return trade.conclude(outcomes[state], actor="worker", now=NOW)
+
+
+def test_that_a_venue_finds_no_order_which_it_said_it_has_proves_nothing() -> None:
+    trade = a_sent_trade()
+    there = Unknown(reason=ORDER_WORKING, evidence="it is being worked on")
+    taken = trade.conclude(there, actor="test", now=NOW)
+
+    for answer in (
+        Unknown(reason="LP_TIMEOUT", evidence="nothing"),
+        Absent(evidence="no such order"),
+    ):
+        taken = taken.conclude(answer, actor="test", now=NOW)
+        assert taken.state is TradeState.OUTCOME_UNKNOWN
+        assert taken.attempt.reason == ORDER_WORKING
+
+    no = taken.conclude(Rejected(reason="NO", evidence="no"), actor="test", now=NOW)
+    assert no.attempt.state is AttemptState.REJECTED
+    assert taken.conclude(a_fill(trade), actor="test", now=NOW).state is TradeState.FILLED
+    resolved = taken.resolve(Absent(evidence="two operators"), actor="test", now=NOW)
+    assert resolved.attempt.state is AttemptState.ABSENT
 
 
 def test_after_a_fill_that_nobody_asked_for_a_venues_no_proves_nothing() -> None:
