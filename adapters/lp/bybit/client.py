@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from adapters.lp.bybit.config import BybitLpConfig
-from adapters.lp.bybit.parse import Refusal, is_accepted
+from adapters.lp.bybit.parse import is_accepted
 from adapters.lp.http import Answer, Call, Connection, LpSessions, after_sending, json_body
 from adapters.lp.signing import VenueTime, hmac_sha256, milliseconds_text
 from ports.clock import Clock
@@ -36,7 +36,7 @@ class BybitClient:
         call = self._post("convert-execute", {"quoteTxId": quote_id})
         confirmed = self._time.hear(await self._connection.execute(call))
         if not is_accepted(confirmed):
-            return Refusal.of(confirmed)
+            return confirmed
         return await after_sending(self.query_result(quote_id))
 
     async def query_result(self, quote_id: str) -> Answer:

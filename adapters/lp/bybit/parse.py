@@ -5,7 +5,6 @@ lists every field.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -46,15 +45,6 @@ NO_PRICE: Final = {
 """Codes of a refused request for a price that mean: asked and understood, but no price for this."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal(Answer):
-    """The answer to a confirmation that was not taken, the only one whose code may be a verdict."""
-
-    @classmethod
-    def of(cls, answer: Answer) -> "Refusal":
-        return cls(answer.status, answer.body, answer.date, answer.secrets)
-
-
 def parse_quote(answer: Answer, request: LpQuoteRequest, config: BybitLpConfig) -> LpQuote:
     """Read a price, or raise `NoPrice` or `BadAnswer`."""
     code, envelope = _envelope(answer)
@@ -85,7 +75,7 @@ def parse_execution(
     answer: Answer, order: Order, config: BybitLpConfig
 ) -> Filled | Rejected | Working:
     """Read a refused confirmation, or what became of one that was taken, or raise `BadAnswer`."""
-    if isinstance(answer, Refusal):
+    if not answer.is_of_taken_order:
         code, _ = _envelope(answer)
         if code in VERDICTS:
             return Rejected(
