@@ -8,7 +8,7 @@ from adapters.lp.bybit.parse import VERDICTS
 from app.certify.bench import open_bench
 from app.certify.subject import SUBJECTS
 from app.certify.wire import page, raw
-from domain.trade.outcome import Filled, Rejected, Unknown
+from domain.trade.outcome import ORDER_WORKING, Filled, Rejected, Unknown
 
 
 def refusal(code: str) -> bytes:
@@ -40,5 +40,6 @@ async def test_a_state_that_is_refused_with_such_a_code_leaves_an_accepted_order
         status = await bench.status(quote, attempt)
 
     assert isinstance(outcome, Unknown)
+    assert outcome.reason == ORDER_WORKING
     assert code in outcome.evidence
     assert isinstance(status, Filled)
