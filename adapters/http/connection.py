@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from aiohappyeyeballs import start_connection
 from aiohttp.abc import AbstractResolver
-from httptools import HttpParserError, HttpResponseParser
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from yarl import URL
 
 MAX_HEADERS: Final = 64
@@ -139,6 +139,9 @@ class Connection(asyncio.Protocol):
             self._is_reusable = False
             # What a callback raised is its context.
             self._fail(AnswerMalformed(str(error.__context__ or error)))
+        except HttpParserUpgrade:
+            self._is_reusable = False
+            self._fail(AnswerMalformed("it goes on in another protocol"))
         if self._bytes > self._limits.all and not self._done.done():
             if self._answer.status is not None:
                 self._cut()

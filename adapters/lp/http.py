@@ -54,11 +54,11 @@ class LpSessions:
 async def open_lp_sessions() -> AsyncIterator[LpSessions]:
     """Open what all liquidity providers of a process share."""
     # One venue that hangs must not use up the connections of another: no limits, because what is
-    # in flight is bounded by the requests and workers that wait for it.
-    # Names of venues are those that the machine's own configuration gives.
-    resolver, tls = aiohttp.ThreadedResolver(), ssl.create_default_context()
-    pooled = Connections(resolver, tls, kept_s=POOLED_S)
-    fresh = Connections(resolver, tls, kept_s=FRESH_S)
+    # in flight is bounded by the requests and workers that wait for it. Nor must one whose name
+    # nobody answers for use up the process's threads: names are looked up without any.
+    tls = ssl.create_default_context()
+    pooled = Connections(aiohttp.AsyncResolver(), tls, kept_s=POOLED_S)
+    fresh = Connections(aiohttp.AsyncResolver(), tls, kept_s=FRESH_S)
     try:
         yield LpSessions(pooled, fresh)
     finally:

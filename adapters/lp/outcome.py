@@ -57,6 +57,9 @@ async def price_from(
         raise _unavailable(lp, error.reason) from error
     except NoPrice as error:
         raise LpRefused(f"{lp} gives no price: {error.code}", lp=lp, code=error.code) from error
+    except Exception as error:
+        # An adapter that stumbles must not cost the prices of the others.
+        raise _unavailable(lp, UNREADABLE) from error
 
 
 async def outcome_from(

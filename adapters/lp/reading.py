@@ -15,7 +15,7 @@ from domain.errors import DomainError
 UNREADABLE: Final = "LP_ANSWER_UNREADABLE"
 WRONG_ECHO: Final = "LP_WRONG_ECHO"
 
-_ID: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
+_STORABLE: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
 _PRICE: Final = re.compile(r"(0|[1-9][0-9]{0,29})(\.[0-9]{1,30})?", re.ASCII)
 _MILLISECONDS: Final = re.compile(r"[0-9]{1,14}", re.ASCII)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -90,9 +90,12 @@ class Fields:
         return value
 
     def code(self, field: str) -> str:
-        """Read a code, a text or a whole number."""
+        """Read a code, a whole number or a text that an id could be: reasons are stored."""
         value = self._values.get(field)
-        return str(value) if type(value) is int else self.text(field)
+        text = str(value) if type(value) is int else value
+        if not isinstance(text, str) or not _STORABLE.fullmatch(text):
+            raise unreadable(f"{field} is missing or no code")
+        return text
 
     def part(self, field: str) -> "Fields":
         value = self._values.get(field)
@@ -127,7 +130,7 @@ class Fields:
         value = self._values.get(field)
         if type(value) is int and 0 <= value < 2**64:
             return str(value)
-        if not isinstance(value, str) or not _ID.fullmatch(value):
+        if not isinstance(value, str) or not _STORABLE.fullmatch(value):
             raise unreadable(f"{field} is missing or no id")
         return value
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 _HUGE: Final = "a number beyond every range"
 _ANYTHING: Final[tuple[object, ...]] = (
     *(None, True, [], {}, 0, -1, 7.5, float("nan"), _HUGE),
-    *("", "0", "-1", "NaN", "1e400", "\x00", "x" * 300),
+    *("", "0", "-1", "NaN", "1e400", "\x00", "\ud800", "x" * 300, "0001-01-01T00:00:00Z"),
 )
 """No value of any of a venue's fields, or a harmless one."""
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 import pytest
 
@@ -23,6 +24,7 @@ from adapters.lp import http, signing
 from adapters.lp.listing import MAX_PAGES
 from adapters.lp.okx.config import OkxLpConfig
 from adapters.lp.reading import WRONG_ECHO
+from adapters.lp.zero_hash.client import ZeroHashClient
 from app.certify.bench import NOTHING_PLANTED, Plant, Role
 from app.certify.certify import Grade, judge
 from app.certify.rules import RULES
@@ -708,6 +710,16 @@ def hides_nothing() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def asks_under_the_same_id() -> Iterator[None]:
+    def request_id(self: ZeroHashClient, target: str) -> UUID:
+        return uuid5(NAMESPACE_URL, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ZeroHashClient, "_request_id", request_id)
+        yield
+
+
 def timed_out_in_the_body(error: Callable[[], Exception]) -> AbstractContextManager[None]:
     exchange = Connection.exchange
 
@@ -850,3 +862,12 @@ async def test_a_mutation_breaks_its_rule_and_no_other(
             found.append((rule.id, finding.detail))
 
     assert [id for id, _ in found] == [broken], found
+
+
+async def test_a_question_under_the_id_of_an_earlier_one_is_noticed() -> None:
+    (rule,) = (rule for rule in RULES if rule.id == "hidden-fill-waited-for")
+
+    with asks_under_the_same_id():
+        finding = await judge(SUBJECTS["zero-hash"], rule)
+
+    assert finding.grade is Grade.BROKEN

@@ -75,11 +75,12 @@ def parse_execution(
     answer: Answer, order: Order, config: BybitLpConfig
 ) -> Filled | Rejected | Working:
     """Read a refused confirmation, or what became of one that was taken, or raise `BadAnswer`."""
-    code, _ = _envelope(answer)
-    if code in VERDICTS:
-        return Rejected(
-            reason=f"LP_{code}", evidence=answer.evidence, lp_quote_expired=code == _EXPIRED
-        )
+    if not answer.is_of_taken_order:
+        code, _ = _envelope(answer)
+        if code in VERDICTS:
+            return Rejected(
+                reason=f"LP_{code}", evidence=answer.evidence, lp_quote_expired=code == _EXPIRED
+            )
     return parse_result(answer, order, config)
 
 

@@ -4,6 +4,7 @@ Source: docs.valr.com; docs/venues.md lists every field. Refusals of an order ha
 codes, so none is a verdict: the summary of the order tells.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from fractions import Fraction
@@ -15,7 +16,7 @@ from adapters.lp.provider import Order
 from adapters.lp.reading import BadAnswer, Fields, NoPrice, unexpected, unreadable
 from adapters.lp.valr.config import ValrLpConfig
 from adapters.lp.valr.price import Level, order_for
-from domain.amount import Amount
+from domain.amount import MAX_UNITS, Amount
 from domain.asset import Instrument
 from domain.side import Side
 from domain.trade.outcome import Filled, Rejected
@@ -23,6 +24,9 @@ from ports.liquidity import LpQuote, LpQuoteRequest
 from ports.market import Catalogue
 
 _NOT_FOUND: Final = 404
+_OWN_CODE: Final = re.compile(r"-[1-9][0-9]{0,8}", re.ASCII)
+"""Of the venue's own errors; what stands in front of it has none, or repeats the HTTP status."""
+
 _WITHOUT_FILL: Final = frozenset({"Cancelled", "Failed"})
 """States of an order of all or none that was not executed."""
 
@@ -56,7 +60,7 @@ def parse_quote(
             order.quantity, order.limit, config.tick_sizes[request.instrument.code]
         ),
         base=request.fixed,
-        quote=order.cost,
+        quote=_bounded(order.cost),
         expires_at=now + config.quote_life - config.quote_safety_margin,
     )
 
@@ -134,7 +138,10 @@ def is_not_found(answer: Answer) -> bool:
     """Say whether it knows no such completed order, or raise `BadAnswer`."""
     if answer.status != _NOT_FOUND:
         return False
-    Fields.of(answer).text("message")
+    fields = Fields.of(answer)
+    fields.text("message")
+    if not _OWN_CODE.fullmatch(fields.code("code")):
+        raise unexpected(answer)
     return True
 
 
@@ -178,8 +185,14 @@ def _without_fee(
     if fee.units > gross.units * _LARGEST_FEE:
         raise unreadable("the fee is too large to be one")
     if gross is executed:
-        return (executed - fee if side is Side.BUY else executed + fee), total
-    return executed, (total + fee if side is Side.BUY else total - fee)
+        return (executed - fee if side is Side.BUY else _bounded(executed + fee)), total
+    return executed, (_bounded(total + fee) if side is Side.BUY else total - fee)
+
+
+def _bounded(amount: Amount) -> Amount:
+    if amount.units > MAX_UNITS:
+        raise unreadable("the amount is larger than any")
+    return amount
 
 
 def _decimal(price: Fraction, tick: Fraction) -> str:

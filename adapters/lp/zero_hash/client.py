@@ -34,9 +34,10 @@ class ZeroHashClient:
         call = self._signed("POST", "/liquidity/execute", request_id, body)
         return self._time.hear(await self._connection.execute(call))
 
-    async def find_trades(self, request_id: UUID, client_trade_id: str) -> Answer:
+    async def find_trades(self, client_trade_id: str) -> Answer:
         query = urlencode({"client_trade_id": client_trade_id})
-        call = self._signed("GET", f"/trades?{query}", request_id)
+        target = f"/trades?{query}"
+        call = self._signed("GET", target, self._request_id(target))
         return self._time.hear(await self._connection.status(call))
 
     async def list_trades(self, starts_at: datetime, ends_at: datetime, *, page: int) -> Answer:
@@ -54,7 +55,10 @@ class ZeroHashClient:
         return self._time.hear(await self._connection.listing(call))
 
     def _request_id(self, target: str) -> UUID:
-        """Return an id of this request: asked again later it is another one, and asked anew."""
+        """Return an id of this question: asked again later it is another one, and asked anew.
+
+        To an id that it knows the venue may say again what it said at first ("Request IDs").
+        """
         text = f"{milliseconds_text(self._time.now())} {target}"
         return UUID(bytes=sha256(text.encode()).digest()[:16], version=4)
 

@@ -42,7 +42,7 @@ class ZeroHashLp(VenueLp[ZeroHashLpConfig]):
         return parse_execution(answer, order, self._config)
 
     async def ask_state(self, order: Order) -> Answer:
-        return await self._client.find_trades(_request_id(order.client_order_id), order.reference)
+        return await self._client.find_trades(order.reference)
 
     def read_state(self, answer: Answer, order: Order) -> Filled | None:
         return parse_trades(answer, order, self._config)

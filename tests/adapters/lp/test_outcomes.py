@@ -11,6 +11,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from typing import Any, Final
 
 import pytest
@@ -27,7 +28,7 @@ from adapters.lp.http import (
     after_sending,
     open_lp_sessions,
 )
-from adapters.lp.outcome import outcome_from
+from adapters.lp.outcome import outcome_from, price_from
 from adapters.lp.reading import BadAnswer
 from adapters.lp.sandbox.config import SandboxLpConfig
 from adapters.lp.sandbox.provider import SandboxLp
@@ -36,6 +37,7 @@ from domain.side import Side
 from domain.trade.outcome import ORDER_WORKING, Absent, Filled, NotSent, Rejected, Unknown
 from ports.liquidity import (
     ExecutionOutcome,
+    LpQuote,
     LpQuoteRequest,
     LpRefused,
     LpStatus,
@@ -194,6 +196,10 @@ UNCLEAR: Final = {
     "half a status line": (b"HTTP/1.1 20", "LP_DISCONNECTED"),
     "no HTTP": (b"SSH-2.0-OpenSSH\r\n\r\n", "LP_DISCONNECTED"),
     "half a body": (answer(FILL)[:-30], "LP_DISCONNECTED"),
+    "another protocol": (
+        b"HTTP/1.1 101 Words\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        "LP_DISCONNECTED",
+    ),
     "a web page": (http(200, "<html>", "text/html"), "LP_ANSWER_UNREADABLE"),
     "no body": (http(200, ""), "LP_ANSWER_UNREADABLE"),
     "no UTF-8": (http(200, b"\xff\xfe\x00"), "LP_ANSWER_UNREADABLE"),
@@ -275,6 +281,24 @@ async def test_a_name_that_does_not_resolve_means_not_sent(sessions: LpSessions)
     outcome = await execute(sessions, a_config("http://venue.invalid:80"))
 
     assert isinstance(outcome, NotSent)
+
+
+async def test_a_venue_is_found_by_its_name_while_every_thread_waits_for_something_else() -> None:
+    released = Event()
+    loop = asyncio.get_running_loop()
+    waiting = [loop.run_in_executor(None, released.wait) for _ in range(64)]
+
+    try:
+        async with open_lp_sessions() as sessions, a_venue_that_says(answer(FILL)) as url:
+            config = a_config(
+                url.replace("127.0.0.1", "localhost"), connect_timeout=timedelta(seconds=2)
+            )
+            outcome = await execute(sessions, config)
+    finally:
+        released.set()
+        await asyncio.gather(*waiting)
+
+    assert isinstance(outcome, Filled)
 
 
 async def test_a_connection_that_is_not_made_in_time_means_not_sent(sessions: LpSessions) -> None:
@@ -631,6 +655,20 @@ async def test_a_price_that_cannot_be_used_makes_the_venue_unavailable(
 
     assert refused.value.metadata["lp"] == "alpha"
     assert refused.value.metadata["cause"]
+
+
+async def test_an_adapter_that_stumbles_over_a_price_makes_the_venue_unavailable() -> None:
+    async def asking() -> Answer:
+        return Answer(200, b"{}")
+
+    def read(answer: Answer) -> LpQuote:
+        raise OverflowError("date value out of range")
+
+    request = LpQuoteRequest(id=ASK, instrument=BTC_NGN, side=Side.BUY, fixed=btc("0.01"))
+    with pytest.raises(LpUnavailable) as refused:
+        await price_from(asking(), read, lp="alpha", request=request)
+
+    assert refused.value.metadata == {"lp": "alpha", "cause": "LP_ANSWER_UNREADABLE"}
 
 
 async def test_a_venue_that_says_no_price_has_refused(sessions: LpSessions) -> None:

@@ -88,6 +88,20 @@ def test_what_is_no_id_is_unreadable(value: Any) -> None:
         fields(a=value).identifier("a")
 
 
+@pytest.mark.parametrize(("value", "code"), [("51001", "51001"), (-2013, "-2013"), (0, "0")])
+def test_a_code_is_a_text_or_a_whole_number(value: Any, code: str) -> None:
+    assert fields(a=value).code("a") == code
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, True, 1.0, 10**128, "", "a b", "a\n", "\x00", "\ud800", "ä", "a" * 129, ["a"], {}],
+)
+def test_what_is_no_code_is_unreadable(value: Any) -> None:
+    with pytest.raises(BadAnswer):
+        fields(a=value).code("a")
+
+
 def test_times_are_read_with_their_zone_or_as_milliseconds() -> None:
     at = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 

@@ -1,21 +1,27 @@
 """A price made of an order book is kept by an order with its limit, whatever the fee."""
 
+import json
+from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Final
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from adapters.lp.http import Answer
 from adapters.lp.provider import Order
+from adapters.lp.reading import UNREADABLE, BadAnswer
 from adapters.lp.valr.config import ValrLpConfig
-from adapters.lp.valr.parse import parse_summary, read_reference, reference_of
+from adapters.lp.valr.parse import parse_quote, parse_summary, read_reference, reference_of
 from adapters.lp.valr.price import Level, order_for
-from domain.amount import Amount
-from domain.ids import AttemptId
+from domain.amount import MAX_UNITS, Amount
+from domain.asset import Asset
+from domain.ids import AttemptId, LpQuoteRequestId
 from domain.side import Side
 from domain.trade.outcome import Filled
-from tests.support.builders import BTC, BTC_NGN, NGN, an_id
+from ports.liquidity import LpQuoteRequest
+from tests.support.builders import BTC, BTC_NGN, NGN, an_id, btc
 
 UNITS: Final = st.integers(min_value=1, max_value=10**12)
 PRICES: Final = st.integers(min_value=1, max_value=10**12).map(lambda cents: Fraction(cents, 100))
@@ -123,6 +129,49 @@ def test_a_fill_is_told_without_the_fee_that_was_taken_of_it(units: int, side: S
         assert (said.base.units, said.quote.units) == (units - fee.units, total)
     else:
         assert (said.base.units, said.quote.units) == (units, total - fee.units)
+
+
+@pytest.mark.parametrize("side", Side)
+def test_a_level_at_an_absurd_price_makes_no_amount_that_cannot_be_kept(side: Side) -> None:
+    price = f"{'9' * 30}.5"
+    levels = {
+        name: [
+            {"side": taken, "currencyPair": "BTCNGN", "price": price, "quantity": "2000000"},
+        ]
+        for name, taken in (("Asks", "sell"), ("Bids", "buy"))
+    }
+    levels["Bids"][0]["price"] = f"{'9' * 30}.4"
+    request = LpQuoteRequest(
+        id=an_id(LpQuoteRequestId), instrument=BTC_NGN, side=side, fixed=btc("1000000")
+    )
+    now = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
+
+    with pytest.raises(BadAnswer) as bad:
+        parse_quote(Answer(200, json.dumps(levels).encode()), request, a_config(), now=now)
+
+    assert bad.value.reason == UNREADABLE
+
+
+@pytest.mark.parametrize(("side", "asset"), [(Side.BUY, NGN), (Side.SELL, BTC)])
+def test_a_fee_makes_no_amount_that_cannot_be_kept(side: Side, asset: Asset) -> None:
+    order = Order(client_order_id=an_id(AttemptId), reference="", instrument=BTC_NGN, side=side)
+    told = {
+        "orderId": "o-1",
+        "customerOrderId": str(order.client_order_id.uuid),
+        "currencyPair": "BTCNGN",
+        "orderSide": side,
+        "orderStatusType": "Filled",
+        "averagePrice": "1000000",
+        "totalExecutedQuantity": Amount(BTC, MAX_UNITS).value,
+        "total": Amount(NGN, MAX_UNITS).value,
+        "totalFee": Amount(asset, 1).value,
+        "feeCurrency": asset.code,
+    }
+
+    with pytest.raises(BadAnswer) as bad:
+        parse_summary(Answer(200, json.dumps(told).encode()), order, a_config())
+
+    assert bad.value.reason == UNREADABLE
 
 
 def test_a_book_with_too_little_gives_no_price() -> None:

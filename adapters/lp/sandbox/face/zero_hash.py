@@ -39,12 +39,18 @@ WINDOW: Final = timedelta(seconds=60)
 PAGE: Final = 100
 """How many trades a page has."""
 
+REMEMBERED: Final = 256
+"""To how many request ids it is known what was answered."""
+
 _FOREVER_MS: Final = 10**14
 _VENUE: Final = "00SCXM"
 
 
 class ZeroHashFace(Face):
-    """Executes a quote by its id; the id is also how its trade is found."""
+    """Executes a quote by its id; the id is also how its trade is found.
+
+    A question for trades under a request id that was used for one is answered as it was then.
+    """
 
     settings: ClassVar = {
         "api_key": API_KEY,
@@ -55,12 +61,13 @@ class ZeroHashFace(Face):
 
     def __init__(self, trading: Trading) -> None:
         self._trading = trading
+        self._told: dict[str, dict[str, Any]] = {}
 
     def routes(self) -> Sequence[web.RouteDef]:
         return [
             web.post("/liquidity/rfq", self._request_quote),
             web.post("/liquidity/execute", self._execute),
-            web.get("/trades", self._find_trades),
+            web.get("/trades", self._get_trades),
         ]
 
     def order_id(self, booked: BookedOrder) -> str:
@@ -123,19 +130,27 @@ class ZeroHashFace(Face):
             }
         )
 
-    async def _find_trades(self, request: web.Request) -> web.Response:
+    async def _get_trades(self, request: web.Request) -> web.Response:
         await self._admit(request)
-        if "client_trade_id" not in request.query:
-            return await self._list_trades(request)
+        request_id = request.headers["X-REQUEST-ID"]
+        if request_id not in self._told:
+            is_search = "client_trade_id" in request.query
+            found = self._find_trades(request) if is_search else await self._list_trades(request)
+            if len(self._told) == REMEMBERED:
+                del self._told[next(iter(self._told))]
+            self._told[request_id] = found
+        return self._answer(self._told[request_id])
+
+    def _find_trades(self, request: web.Request) -> dict[str, Any]:
         try:
-            known = self._trading.find(request.query.get("client_trade_id", ""))
+            known = self._trading.find(request.query["client_trade_id"])
         except Working:
             known = None
         is_there = known is not None and known.order.status is OrderStatus.FILLED
         found = [_trade_fields(known)] if known is not None and is_there else []
-        return self._answer({"message": found, "page": 1, "total_pages": 1})
+        return {"message": found, "page": 1, "total_pages": 1}
 
-    async def _list_trades(self, request: web.Request) -> web.Response:
+    async def _list_trades(self, request: web.Request) -> dict[str, Any]:
         starts = read_query(request, "transaction_timestamp[gte]", otherwise=0)
         ends = read_query(request, "transaction_timestamp[lt]", otherwise=_FOREVER_MS)
         is_ours = request.query.get("party_code", PARTICIPANT) == PARTICIPANT
@@ -147,13 +162,11 @@ class ZeroHashFace(Face):
             and starts <= unix_milliseconds(booked.order.decided_at) < ends
         ]
         page = max(read_query(request, "page", otherwise=1), 1)
-        return self._answer(
-            {
-                "message": listed[(page - 1) * PAGE : page * PAGE],
-                "page": page,
-                "total_pages": -(-len(listed) // PAGE),
-            }
-        )
+        return {
+            "message": listed[(page - 1) * PAGE : page * PAGE],
+            "page": page,
+            "total_pages": -(-len(listed) // PAGE),
+        }
 
     async def _admit(self, request: web.Request) -> None:
         headers = request.headers
