@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
@@ -51,6 +51,11 @@ from tests.support.platform import (
     refusal_of,
 )
 from tests.support.stack import migrate
+
+_BEHIND: Final = """
+SELECT coalesce(sum(h.last - coalesce(p.sequence, 0)), 0) FROM core.event_heads AS h
+LEFT JOIN core.consumer_positions AS p ON p.consumer = $1 AND p.source_tenant_id = h.tenant_id
+"""
 
 SETTLED = trade_pb2.TRADE_STATE_SETTLED
 REJECTED = trade_pb2.TRADE_STATE_REJECTED
@@ -355,10 +360,17 @@ async def follow_events(platform: Platform) -> None:
             (RECEIPTS, container.make_receipts()),
         ):
             follow = EventFollower(consumer, feed, deal_with, bury_event)
-            while await follow():
-                pass
+            # One that it cannot deal with makes it rest, and the others are not all seen by then.
+            behind, before = await _behind(platform, consumer), -1
+            while await follow() or behind != before:
+                behind, before = await _behind(platform, consumer), behind
     finally:
         await engine.dispose()
+
+
+async def _behind(platform: Platform, consumer: str) -> int:
+    """Return how many stamped events a consumer has not dealt with."""
+    return int(await platform.owner.fetchval(_BEHIND, consumer))
 
 
 async def _trade(platform: Platform, condition: str) -> UUID:
