@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from adapters.lp.http import Answer
-from domain.amount import Amount
+from domain.amount import MAX_UNITS, Amount
 from domain.asset import Asset
 from domain.errors import DomainError
 
@@ -50,6 +50,13 @@ class NoPrice(Exception):
 
 def unreadable(detail: str) -> BadAnswer:
     return BadAnswer(UNREADABLE, detail)
+
+
+def bounded(amount: Amount) -> Amount:
+    """Return an amount that was made of an answer's, if one account can hold it."""
+    if amount.units > MAX_UNITS:
+        raise unreadable("the amount is larger than any")
+    return amount
 
 
 def unexpected(answer: Answer) -> BadAnswer:

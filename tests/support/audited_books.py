@@ -16,8 +16,6 @@ import pytest
 
 from adapters.postgres.consumer import PostgresEventFeed
 from adapters.postgres.engine import make_engine
-from adapters.postgres.lease import PostgresLeases
-from adapters.postgres.outbox import PostgresSequencer
 from app.usecase.house.mirror_trades import CONSUMER as HOUSE_BOOK
 from app.usecase.trade.make_receipts import CONSUMER as RECEIPTS
 from app.worker.dead_letter_replay import DeadLetterReplay
@@ -40,6 +38,7 @@ from tests.support.busy_tenant import BusyTenant, a_busy_tenant
 from tests.support.chain import chain_books
 from tests.support.closes import close_today
 from tests.support.dead_letters import a_dead_letter
+from tests.support.event_log import stamp_events
 from tests.support.lp_settlements import an_lp_desk
 from tests.support.platform import (
     SELL,
@@ -345,14 +344,9 @@ async def _replay_one(platform: Platform, tenant: BusyTenant) -> None:
 
 async def follow_events(platform: Platform) -> None:
     """Stamp all events and let every consumer see them."""
+    await stamp_events(platform)
     engine = make_engine(platform.settings.work_database_url, pool_size=4)
     try:
-        leases, sequencer = PostgresLeases(engine), PostgresSequencer(engine)
-        lease = await leases.acquire("sequencer", lease_for=timedelta(seconds=30))
-        assert lease is not None
-        while await sequencer.stamp(lease, limit=1_000):
-            pass
-        await leases.renew(lease, lease_for=timedelta(0))
         container = platform.work_container
         feed, bury_event = PostgresEventFeed(engine), container.bury_event()
         for consumer, deal_with in (

@@ -14,9 +14,9 @@ from adapters.lp.b2c2.config import B2c2LpConfig
 from adapters.lp.http import OK, Answer
 from adapters.lp.listing import Execution, Page, by_name, meant, our_id, side_of
 from adapters.lp.provider import Order
-from adapters.lp.reading import BadAnswer, Fields, NoPrice, unexpected, unreadable
+from adapters.lp.reading import BadAnswer, Fields, NoPrice, bounded, unexpected, unreadable
 from adapters.lp.worth import against_us, worth
-from domain.amount import MAX_UNITS, Amount, AmountTooLarge, TooManyDigits
+from domain.amount import Amount, AmountTooLarge, TooManyDigits
 from domain.asset import Instrument
 from domain.quote.pricing import AmountTooSmall
 from domain.side import Side
@@ -197,10 +197,7 @@ def _executed(
 
 
 def _told(exact: Fraction, instrument: Instrument, side: Side) -> Amount:
-    amount = against_us(exact, instrument.quote, side)
-    if amount.units > MAX_UNITS:
-        raise unreadable("the price is none for this amount")
-    return amount
+    return bounded(against_us(exact, instrument.quote, side))
 
 
 def _time(at: datetime) -> str:

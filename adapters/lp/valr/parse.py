@@ -13,10 +13,10 @@ from typing import Final
 from adapters.lp.http import OK, Answer
 from adapters.lp.listing import WORKING, Execution, Page, by_name, meant, our_id, side_of
 from adapters.lp.provider import Order
-from adapters.lp.reading import BadAnswer, Fields, NoPrice, unexpected, unreadable
+from adapters.lp.reading import BadAnswer, Fields, NoPrice, bounded, unexpected, unreadable
 from adapters.lp.valr.config import ValrLpConfig
 from adapters.lp.valr.price import Level, order_for
-from domain.amount import MAX_UNITS, Amount
+from domain.amount import Amount
 from domain.asset import Instrument
 from domain.side import Side
 from domain.trade.outcome import Filled, Rejected
@@ -60,7 +60,7 @@ def parse_quote(
             order.quantity, order.limit, config.tick_sizes[request.instrument.code]
         ),
         base=request.fixed,
-        quote=_bounded(order.cost),
+        quote=bounded(order.cost),
         expires_at=now + config.quote_life - config.quote_safety_margin,
     )
 
@@ -185,14 +185,8 @@ def _without_fee(
     if fee.units > gross.units * _LARGEST_FEE:
         raise unreadable("the fee is too large to be one")
     if gross is executed:
-        return (executed - fee if side is Side.BUY else _bounded(executed + fee)), total
-    return executed, (_bounded(total + fee) if side is Side.BUY else total - fee)
-
-
-def _bounded(amount: Amount) -> Amount:
-    if amount.units > MAX_UNITS:
-        raise unreadable("the amount is larger than any")
-    return amount
+        return (executed - fee if side is Side.BUY else bounded(executed + fee)), total
+    return executed, (bounded(total + fee) if side is Side.BUY else total - fee)
 
 
 def _decimal(price: Fraction, tick: Fraction) -> str:

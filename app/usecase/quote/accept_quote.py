@@ -66,8 +66,8 @@ class AcceptQuote:
         except BaseException:
             self.runner.give_back(call.tenant_id)
             raise
-        # A try that was undone leaves its lease behind; what was accepted may be another's then.
-        if not leases or trade.id != trade_id:
+        # Not by the lease: a try that was undone leaves one behind.
+        if trade.id != trade_id:
             self.runner.give_back(call.tenant_id)
             return trade
         return await self._run(leases[-1], trade)

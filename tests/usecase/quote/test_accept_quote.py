@@ -1,7 +1,7 @@
 """What becomes of an accept whose first try was undone, and whose request was another's by then."""
 
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +17,6 @@ from tests.support.builders import a_trade, an_id
 @dataclass(slots=True)
 class Runner:
     places: int = 0
-    started: list[TradeLease] = field(default_factory=list)
 
     def reserve(self, tenant_id: TenantId) -> None:
         self.places += 1
