@@ -59,6 +59,7 @@ WEBHOOK_CONNECTIONS: Final = 4
 """Of their own, so that trades never wait for one that deliveries have."""
 CHAIN_REST_S: Final = 0.4
 FOLLOWER_REST_S: Final = 0.9
+LINES_REST_S: Final = 3.0
 """A round costs nearly the same whatever is in it. A receipt is there a second after its trade."""
 RECONCILER_LEASE: Final = timedelta(seconds=30)
 """It rests for longer than other work, and nobody waits for it."""
@@ -204,7 +205,7 @@ async def work(settings: Settings) -> None:
                     group.create_task(run("receipts", clock, receipts, rest_s=FOLLOWER_REST_S))
                     group.create_task(run("receipt replays", clock, again, rest_s=1))
                 group.create_task(run("holds", clock, holds, rest_s=1))
-                group.create_task(run("lines", clock, lines, rest_s=1))
+                group.create_task(run("lines", clock, lines, rest_s=LINES_REST_S))
                 group.create_task(run("reconciler", clock, reconciler, rest_s=5))
                 group.create_task(run("partitions", clock, partitions, rest_s=3_600))
                 group.create_task(run("webhook planner", clock, planner, rest_s=0.1))

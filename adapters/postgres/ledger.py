@@ -194,7 +194,7 @@ _LIST_LINES = "SELECT core.list_lines($1)"
 LINES_IN_A_ROW: Final = 100
 """Lines of an account that are listed in one row at most."""
 
-_LISTED: Final = 50_000
+_LISTED: Final = 100_000
 """Transfers whose lines are listed by one statement, give or take those of a statement's."""
 
 
