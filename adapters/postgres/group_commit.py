@@ -42,7 +42,7 @@ from adapters.postgres.quote import (
     new_quotes,
 )
 from adapters.postgres.repositories import PostgresUnitOfWork
-from adapters.postgres.request import PostgresRequests, known_requests, new_requests
+from adapters.postgres.request import PostgresRequests, new_requests, taken_requests
 from adapters.postgres.scope import Scope
 from adapters.postgres.tenant import PostgresTenants, active_parties
 from adapters.postgres.trade import (
@@ -99,8 +99,8 @@ class Unopened(Exception):
 class Rank(IntEnum):
     """What is read first, and with it locked first; the same in every group and outside.
 
-    With the quotes their customers are locked, before the trades of others; nobody waits for any of
-    the three.
+    With the quotes their requests and customers are locked, before the trades of others; nobody
+    waits for any of the four.
     """
 
     REQUEST = 1
@@ -161,7 +161,7 @@ class _Member:
         ended: what became of the group.
         has_decided: balances are as it left them, for those who decide after it.
         is_running: it neither waits for an answer nor has ended.
-        claimed: its request, until it is known that the request is new.
+        claimed: its request, until that is locked and known to be new.
         acting: who acts for the party of the quote that it read.
     """
 
@@ -190,14 +190,14 @@ class _Member:
         return await self.group.ask(self, rank, what)
 
     async def ask_quote(self, quote_id: QuoteId) -> LockedQuote:
-        """Return a quote, and who acts for its party; raise `Alone` also for a known request."""
+        """Return a quote, and who acts for its party; may also raise what `require_new` does."""
         question = QuoteQuestion(quote_id, self.claimed)
         locked: LockedQuote = await self.group.ask(self, Rank.QUOTE, question)
         self.claimed = None
         return locked
 
     async def require_new(self) -> None:
-        """Raise `Alone` if the request that it claimed is known."""
+        """Raise `Alone` if the request that it claimed is known, or somebody else is at it."""
         if self.claimed is not None:
             await self.group.ask(self, Rank.REQUEST, self.claimed)
             self.claimed = None
@@ -350,9 +350,9 @@ class _Group:
                 self._all_wait.set()
 
 
-async def _known(group: _Group, keys: Sequence[RequestKey]) -> Sequence[bool | None]:
-    known = await known_requests(await group.scope(), keys)
-    return [None if (key.rpc, key.request_id) in known else True for key in keys]
+async def _requests(group: _Group, keys: Sequence[RequestKey]) -> Sequence[bool | None]:
+    taken = await taken_requests(await group.scope(), keys)
+    return [None if (key.rpc, key.request_id) in taken else True for key in keys]
 
 
 async def _quotes(
@@ -388,7 +388,7 @@ async def _accounts(group: _Group, asked: Sequence[Entry]) -> Sequence[bool | No
 
 
 _ANSWERS: Final[Mapping[Rank, Callable[..., Any]]] = {
-    Rank.REQUEST: _known,
+    Rank.REQUEST: _requests,
     Rank.QUOTE: _quotes,
     Rank.TRADE: _trades,
     Rank.NAMES: _names,

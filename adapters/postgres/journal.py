@@ -28,6 +28,7 @@ from adapters.postgres.ledger import (
 )
 from adapters.postgres.outbox import new_events
 from adapters.postgres.request import new_requests
+from adapters.postgres.scope import tenant_lock
 from adapters.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from adapters.postgres.write import Write, add_rows
 from domain.audit_record import NewAuditRecord
@@ -56,6 +57,10 @@ LINGER_S: Final = 0.04
 
 GAP_S: Final = 0.01
 """How long it waits for the next of them."""
+
+_HOLD_TENANT: Final = """
+held AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared($2)::text AS waited_for)
+"""
 
 TRIES: Final = 3
 """How often balances are read again before the books are left to those who lock them."""
@@ -276,12 +281,15 @@ class PostgresJournal(Journal):
             tenant_id,
             [(submission.correlation_id, submission.entries) for submission in submissions],
         )
-        writes: list[Write] = [
+        # Locks are taken in this order. Who posts alone has recorded his request before he comes
+        # for the books: nobody waits for a request here who has locked them already.
+        writes: list[Write] = []
+        if requests := [submission.request for submission in submissions if submission.request]:
+            writes += [_held(tenant_id), new_requests(requests)]
+        writes += [
             posted_entries(tenant_id, rows, books, latest, recorded.append),
             new_events(events),
         ]
-        if requests := [submission.request for submission in submissions if submission.request]:
-            writes.append(new_requests(requests))
         if records := [one.audit_record for one in submissions if one.audit_record]:
             writes.append(new_audit_records(records))
         async with self._units_of_work.lend() as driver:
@@ -308,6 +316,12 @@ class PostgresJournal(Journal):
         for key in keys:
             del book.accounts[key]
         self._remembered -= len(keys)
+
+
+def _held(tenant_id: TenantId) -> Write:
+    """Hold the tenant as every unit of work does, before anything else is locked."""
+    found = "SELECT waited_for FROM held"
+    return Write(_HOLD_TENANT, (tenant_lock(tenant_id),), found=found, only_adds=True)
 
 
 def _next(waiting: deque[_Submission]) -> list[_Submission]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
+from adapters.postgres.request import request_lock
 from adapters.postgres.scope import Scope, page_of
 from adapters.postgres.tenant import acting_of
 from adapters.postgres.write import Write, array_literal, arrays, write_rows
@@ -26,12 +27,20 @@ from ports.request import RequestKey
 _GET = "SELECT * FROM core.quotes WHERE tenant_id = $1 AND id = $2"
 
 # Whoever waits for a row makes all wait who share his transaction; he is better off alone. So is
-# who comes with a request that is known, which is one look by key: OFFSET keeps it from becoming a
-# join. Between the lowest and the highest id there is one partition nearly always, and only those
-# are opened.
-_LOCK_FREE = """
-WITH locked AS MATERIALIZED (
-    SELECT * FROM core.quotes WHERE tenant_id = $1 AND id = ANY($2) AND id BETWEEN $5 AND $6
+# who comes with a request that is known or that somebody else is at. The look at each request is
+# one by key: OFFSET keeps it from becoming a join. Between the lowest and the highest id there is
+# one partition nearly always, and only those are opened.
+_LOCK_FREE = f"""
+WITH asked AS MATERIALIZED (
+    SELECT quote_id
+    FROM {arrays("quote_id uuid, rpc text, request_id text")} AS a
+    WHERE rpc IS NULL OR (
+        NOT EXISTS (SELECT FROM core.requests AS r
+            WHERE r.tenant_id = $1 AND r.rpc = a.rpc AND r.request_id = a.request_id OFFSET 0)
+        AND pg_try_advisory_xact_lock({request_lock("rpc", "request_id")}))
+), locked AS MATERIALIZED (
+    SELECT * FROM core.quotes
+    WHERE tenant_id = $1 AND id = ANY(ARRAY(SELECT quote_id FROM asked)) AND id BETWEEN $5 AND $6
     ORDER BY id FOR UPDATE SKIP LOCKED
 ), free_customers AS MATERIALIZED (
     SELECT id, state FROM core.customers
@@ -41,12 +50,8 @@ WITH locked AS MATERIALIZED (
 SELECT locked.*, t.state AS tenant_state, t.trading_state, c.state AS customer_state,
     core.now() AS read_at
 FROM locked
-JOIN unnest($2::uuid[], $3::text[], $4::text[]) AS asked (quote_id, rpc, request_id)
-    ON asked.quote_id = locked.id
 JOIN core.tenants AS t ON t.tenant_id = $1
 LEFT JOIN free_customers AS c ON c.id = locked.customer_id
-WHERE NOT EXISTS (SELECT FROM core.requests AS r
-    WHERE r.tenant_id = $1 AND r.rpc = asked.rpc AND r.request_id = asked.request_id OFFSET 0)
 """
 
 _QUOTES = arrays(
@@ -170,7 +175,7 @@ class PostgresQuotes(QuoteRepository):
 
 @dataclass(frozen=True, slots=True)
 class QuoteQuestion:
-    """Asks for a quote to be locked, unless the request that it is for is known."""
+    """Asks for a quote to be locked, and with it the request that it is for."""
 
     quote_id: QuoteId
     request: RequestKey | None
@@ -191,7 +196,10 @@ class LockedQuote:
 async def lock_free_quotes(
     scope: Scope, questions: Sequence[QuoteQuestion]
 ) -> Mapping[QuoteId, LockedQuote]:
-    """Lock those quotes that exist and that nobody else has locked, and then their customers."""
+    """Lock those quotes that exist and that nobody else has locked, and then their customers.
+
+    A quote whose request is known, or locked by somebody else, is none of them.
+    """
     ids = [question.quote_id.uuid for question in questions]
     requests = [question.request for question in questions]
     rows = await scope.driver.fetch(

@@ -1,8 +1,13 @@
-"""The request log."""
+"""The request log.
+
+Whoever is about to record a request holds a lock of its name first: who comes alone waits for it
+before he has locked anything else, and a group that comes second leaves the request to be done
+alone. So nobody waits for a request while others wait for what he has locked.
+"""
 
 import json
 from collections.abc import Sequence, Set
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -19,10 +24,28 @@ from ports.request import (
     RequestRecord,
 )
 
-_INSERT = """
+_MAX_BIGINT: Final = 2**63 - 1
+
+
+def request_lock(rpc: str, request_id: str) -> str:
+    """Return SQL for the key of the lock of a request's name; `$1` is the tenant.
+
+    No tenant's or journal's lock: theirs are negative. Two names that share one, which happens
+    once in 2^63, only wait for each other.
+    """
+    name = f"$1::uuid::text || ' ' || {rpc} || ' ' || {request_id}"
+    return f"hashtextextended({name}, 0) & {_MAX_BIGINT}"
+
+
+# Who waited for the lock sees the row of the first whatever its snapshot: a key that conflicts is
+# looked for in the index, not in the snapshot.
+_INSERT = f"""
+WITH locked AS MATERIALIZED (
+    SELECT pg_advisory_xact_lock({request_lock("$2::text", "$3::text")})
+)
 INSERT INTO core.requests (tenant_id, rpc, request_id, fingerprint, resource_id, refusal,
     created_at)
-VALUES ($1, $2, $3, $4, $5, $6, core.now())
+SELECT $1, $2, $3, $4, $5, $6, core.now() FROM locked
 ON CONFLICT (tenant_id, rpc, request_id) DO NOTHING
 RETURNING true
 """
@@ -34,16 +57,20 @@ requests AS (
     SELECT $1, r.*, core.now()
     FROM {arrays("rpc text, request_id text, fingerprint bytea, resource_id uuid")} AS r
     ORDER BY rpc, request_id
+    RETURNING true
 )
 """
 
+_RECORDED = "SELECT count(*) FROM requests"
+
 # One look by key for each: a plan made while there were few would read all that there are. OFFSET
 # keeps the subquery from becoming a join.
-_ARE_KNOWN = f"""
+_ARE_TAKEN = f"""
 SELECT rpc, request_id FROM {arrays("rpc text, request_id text")} AS wanted
 WHERE EXISTS (
     SELECT FROM core.requests AS r
     WHERE r.tenant_id = $1 AND r.rpc = wanted.rpc AND r.request_id = wanted.request_id OFFSET 0)
+    OR NOT pg_try_advisory_xact_lock({request_lock("rpc", "request_id")})
 """
 
 _FIND = """
@@ -98,16 +125,22 @@ class PostgresRequests(RequestLog):
         return known
 
 
-async def known_requests(scope: Scope, keys: Sequence[RequestKey]) -> Set[tuple[str, str]]:
-    """Return the method and the request id of those requests that are known."""
+async def taken_requests(scope: Scope, keys: Sequence[RequestKey]) -> Set[tuple[str, str]]:
+    """Lock those requests that are new and that nobody else has locked.
+
+    Returns the method and the request id of the others.
+    """
     rows = await scope.driver.fetch(
-        _ARE_KNOWN, scope.tenant, [key.rpc for key in keys], [key.request_id for key in keys]
+        _ARE_TAKEN, scope.tenant, [key.rpc for key in keys], [key.request_id for key in keys]
     )
     return {(row["rpc"], row["request_id"]) for row in rows}
 
 
 def new_requests(added: Sequence[tuple[RequestKey, UUID]]) -> Write:
-    """Record new requests; one that is known makes a unique violation."""
+    """Record new requests; one that is known makes a unique violation.
+
+    Recorded when it is asked what was found: before the writes that come after it.
+    """
     keys = [key for key, _ in added]
     arguments = (
         [key.rpc for key in keys],
@@ -115,7 +148,7 @@ def new_requests(added: Sequence[tuple[RequestKey, UUID]]) -> Write:
         [key.fingerprint for key in keys],
         [resource_id for _, resource_id in added],
     )
-    return Write(_INSERT_NEW, arguments, only_adds=True)
+    return Write(_INSERT_NEW, arguments, found=_RECORDED, only_adds=True)
 
 
 def _record(row: Any, key: RequestKey) -> RequestRecord:

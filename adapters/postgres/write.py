@@ -28,7 +28,8 @@ class Write:
     Attributes:
         expressions: the common table expressions that write them, whose names no other kind uses.
             `$1` is the tenant, `$2` the first argument.
-        found: what is told of what was written, as an SQL expression.
+        found: what is told of what was written, as an SQL expression. It is asked in the order of
+            the writes, and what it reads from is done by then; what nobody reads from is done last.
         check: raises if that is not what was to be written.
         only_adds: nothing but rows of `$1` are added, and no row needs to be seen for it but by a
             function that makes the tenant known itself.

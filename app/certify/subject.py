@@ -56,6 +56,8 @@ class Subject:
         asset.
     is_firm: whether the venue holds its prices.
     has_step: whether it trades amounts of the base only that have fewer digits than the asset.
+    acknowledges: whether the venue takes an order first, and tells what became of it when asked.
+    tells_working: whether its local venue tells that it is at work on an order.
     tells_rejection, tells_expiry: whether an order that is refused, or is refused because its
         quote is over, gets a documented verdict.
     list_by: makes what lists its executions, if the venue does.
@@ -77,6 +79,8 @@ class Subject:
     is_firm: bool = True
     has_step: bool = False
     repeats_question: bool = True
+    acknowledges: bool = False
+    tells_working: bool = False
     tells_rejection: bool = True
     tells_expiry: bool = False
     list_by: Connect[StatementListing] | None = None
@@ -164,6 +168,7 @@ SUBJECTS: Final[Mapping[str, Subject]] = {
             name="sandbox",
             face="sandbox",
             deduplicates=True,
+            tells_working=True,
             connect=_to(lambda config, sessions, _: SandboxLp(config, sessions), _SANDBOX),
             list_by=_to(lambda config, sessions, _: SandboxListing(config, sessions), _SANDBOX),
             page=100,
@@ -175,6 +180,7 @@ SUBJECTS: Final[Mapping[str, Subject]] = {
             name="sandbox-untrusted",
             face="sandbox",
             deduplicates=False,
+            tells_working=True,
             connect=_to(lambda config, sessions, _: SandboxLp(config, sessions), _UNTRUSTED),
             order_key=_by_our_id,
             tells_expiry=True,
@@ -209,6 +215,7 @@ SUBJECTS: Final[Mapping[str, Subject]] = {
             name="valr",
             face="valr",
             deduplicates=False,
+            acknowledges=True,
             connect=_to(ValrLp, _VALR),
             list_by=_to(ValrListing, _VALR),
             page=100,
@@ -224,6 +231,7 @@ SUBJECTS: Final[Mapping[str, Subject]] = {
             name="binance",
             face="binance",
             deduplicates=False,
+            acknowledges=True,
             connect=_to(BinanceLp, _BINANCE),
             list_by=_to(BinanceListing, _BINANCE),
             page=1_000,
@@ -237,6 +245,7 @@ SUBJECTS: Final[Mapping[str, Subject]] = {
             name="bybit",
             face="bybit",
             deduplicates=False,
+            acknowledges=True,
             connect=_to(BybitLp, _BYBIT),
             list_by=_to(BybitListing, _BYBIT),
             page=100,

@@ -4,19 +4,21 @@ While there are tokens left of a lease, a call costs no more than a look-up in m
 are plenty, the next lease is asked for while the last one still lasts, so that who calls steadily
 never waits for one. Who is told to wait is told from memory too, so that a tenant at its limit
 costs the others nothing.
+
+A call is judged by when it came, as if the database had answered at once: it may use a lease that
+was not over by then, however late the answer. So each call that is let in took its token at an
+instant at which the lease was good, and at which it was waiting.
 """
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Final
 from uuid import UUID
 
 from app.rpc.errors import RateLimited
-from domain.errors import DomainError
 from domain.ids import ApiKeyId, TenantId
 from domain.tenant.rate_limit import CostClass, RateLimit
 from ports.clock import Clock
@@ -123,14 +125,26 @@ class Bucket:
 
 
 @dataclass(slots=True)
+class Question:
+    """What is asked of the database for all who wait, whoever of them gives up.
+
+    Attributes:
+        error: why there is no answer.
+    """
+
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
+    error: Exception | None = None
+
+
+@dataclass(slots=True)
 class TenantBucket(Bucket):
     """A tenant's bucket, and who waits for tokens of it or of its keys.
 
     Attributes:
-        asking: held by the one who asks for all who wait.
+        question: the one that is asked now; there is one at a time.
     """
 
-    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    question: Question | None = None
     waiting: int = 0
 
 
@@ -150,6 +164,9 @@ class Buckets:
 
     def worn(self, now: float) -> Sequence[Bucket]:
         return [bucket for bucket in (self.tenants, self.keys) if bucket.is_worn(now)]
+
+    def lacking(self, came_at: float) -> Sequence[Bucket]:
+        return [bucket for bucket in (self.tenants, self.keys) if not bucket.may_use(came_at)]
 
     def refusal(self, empty: Bucket, wait_s: float) -> tuple[RateLimited, Headers]:
         limit = empty.limit
@@ -182,7 +199,7 @@ class RateLimiter:
         self._clock = clock
         self._tenants: OrderedDict[tuple[TenantId, CostClass], TenantBucket] = OrderedDict()
         self._known: OrderedDict[tuple[ApiKeyId, CostClass], Buckets] = OrderedDict()
-        self._renewing: set[asyncio.Task[None]] = set()
+        self._asking: set[asyncio.Task[None]] = set()
 
     async def admit(
         self, tenant_id: TenantId, api_key_id: ApiKeyId, cost_class: CostClass
@@ -194,59 +211,72 @@ class RateLimiter:
             buckets = self._meet(tenant_id, api_key_id, cost_class)
         elif buckets.tenants.may_use(now) and buckets.keys.may_use(now):
             headers = buckets.use()
-            if not buckets.tenants.asking.locked() and buckets.worn(now):
-                self._renew(tenant_id, buckets)
+            if buckets.tenants.question is None and (worn := buckets.worn(now)):
+                self._ask(tenant_id, buckets.tenants, worn)
             return None, headers
         tenants = buckets.tenants
         tenants.waiting += 1
         try:
-            async with tenants.asking:
-                return await self._admit_in_turn(tenant_id, buckets)
+            return await self._admit_in_turn(tenant_id, buckets, now)
         finally:
             tenants.waiting -= 1
 
     async def _admit_in_turn(
-        self, tenant_id: TenantId, buckets: Buckets
+        self, tenant_id: TenantId, buckets: Buckets, came_at: float
     ) -> tuple[RateLimited | None, Headers]:
-        now = self._clock.monotonic()
-        both = buckets.tenants, buckets.keys
-        lacking = [bucket for bucket in both if not bucket.may_use(now)]
-        for bucket in lacking:
-            if now < bucket.paused_until:
-                return buckets.refusal(bucket, bucket.paused_until - now)
-        if lacking:
-            await self._lease(tenant_id, lacking, now, buckets.tenants.waiting)
-        # Whoever asked uses what he was given, however long it took.
-        for bucket in both:
-            if not bucket.tokens:
-                return buckets.refusal(bucket, bucket.paused_until - now)
+        tenants = buckets.tenants
+        while lacking := buckets.lacking(came_at):
+            for bucket in lacking:
+                if came_at < bucket.paused_until:
+                    wait_s = bucket.paused_until - self._clock.monotonic()
+                    return buckets.refusal(bucket, wait_s)
+            if tenants.question is not None:
+                await tenants.question.answered.wait()
+                continue
+            question = self._ask(tenant_id, tenants, lacking)
+            await question.answered.wait()
+            if question.error is not None:
+                raise question.error
         return None, buckets.use()
 
-    def _renew(self, tenant_id: TenantId, buckets: Buckets) -> None:
-        task = asyncio.create_task(self._renew_in_turn(tenant_id, buckets))
-        self._renewing.add(task)
-        task.add_done_callback(self._renewing.discard)
+    def _ask(
+        self, tenant_id: TenantId, tenants: TenantBucket, buckets: Sequence[Bucket]
+    ) -> Question:
+        """Begin to ask for tokens; where nobody waits, nobody hears what goes wrong."""
+        tenants.question = Question()
+        task = asyncio.create_task(self._hear(tenant_id, tenants, buckets, tenants.question))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+        return tenants.question
 
-    async def _renew_in_turn(self, tenant_id: TenantId, buckets: Buckets) -> None:
-        async with buckets.tenants.asking:
-            now = self._clock.monotonic()
-            # Whoever needs a token and finds none hears himself what is wrong.
-            with suppress(DomainError):
-                if worn := buckets.worn(now):
-                    await self._lease(tenant_id, worn, now, waiting=0)
+    async def _hear(
+        self,
+        tenant_id: TenantId,
+        tenants: TenantBucket,
+        buckets: Sequence[Bucket],
+        question: Question,
+    ) -> None:
+        try:
+            await self._lease(tenant_id, tenants, buckets)
+        except Exception as error:
+            question.error = error
+        finally:
+            tenants.question = None
+            question.answered.set()
 
     async def drain(self) -> None:
         """Wait for what is still asked of the database."""
-        if self._renewing:
-            await asyncio.wait(self._renewing)
+        if self._asking:
+            await asyncio.wait(self._asking)
 
     async def _lease(
-        self, tenant_id: TenantId, buckets: Sequence[Bucket], now: float, waiting: int
+        self, tenant_id: TenantId, tenants: TenantBucket, buckets: Sequence[Bucket]
     ) -> None:
-        cost_class = buckets[0].cost_class
+        cost_class = tenants.cost_class
         limit = (await self._settings.get(tenant_id)).settings.rate_limit(cost_class)
+        now = self._clock.monotonic()
         requests = [
-            bucket.ask(limit if isinstance(bucket, TenantBucket) else limit.of_key(), now, waiting)
+            bucket.ask(limit if bucket is tenants else limit.of_key(), now, tenants.waiting)
             for bucket in buckets
         ]
         leases = await self._store.lease(tenant_id, cost_class, requests)

@@ -4,9 +4,10 @@ A journal joins by one more parameter of the fixture `rig`.
 """
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import zip_longest
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -19,6 +20,7 @@ from ports.journal import Journal
 from ports.request import RequestKey
 from reli.event.v1 import event_pb2
 from tests.support.ledger_rig import Rig, a_rig
+from tests.support.locks import no_deadlock, until_waiting
 from tests.support.platform import Platform
 
 PENDING, POST = TransferKind.PENDING, TransferKind.POST
@@ -327,6 +329,40 @@ async def test_a_request_is_recorded_with_its_entry_and_once(rig: Rig, journal: 
     assert record
     assert record.resource_id == first.id.uuid
     assert await _stored(rig, [first, second]) == {first.id}
+
+
+async def test_a_request_that_is_posted_alone_is_waited_for_before_the_books_are_locked(
+    rig: Rig, elsewhere: Journal
+) -> None:
+    entry, neighbor = (rig.entry(rig.transfer("lp", "ada")) for _ in range(2))
+    claimed, may_go_on = asyncio.Event(), asyncio.Event()
+
+    def request_of(entry: Entry) -> tuple[RequestKey, UUID]:
+        key = RequestKey(rpc="/a/method", request_id=str(entry.id), fingerprint=b"f" * 32)
+        return key, entry.id.uuid
+
+    async def commit_alone() -> None:
+        async with rig.begin() as uow:
+            assert await uow.requests.claim(*request_of(entry)) is None
+            claimed.set()
+            await may_go_on.wait()
+            await uow.ledger.commit(entry)
+
+    async def post(entry: Entry) -> datetime | None:
+        request = request_of(entry)
+        return await elsewhere.post(rig.tenant_id, [entry], correlation_id="", request=request)
+
+    alone = asyncio.create_task(commit_alone())
+    await claimed.wait()
+    posting = asyncio.gather(post(entry), post(neighbor))
+    await until_waiting(rig.platform.owner, "test work")
+    async with no_deadlock(rig.platform.owner):
+        may_go_on.set()
+        await alone
+        posted = await posting
+
+    assert [bool(at) for at in posted] == [False, True]
+    assert (await rig.account("ada")).balance == 2
 
 
 async def test_there_is_room_for_so_many_balances_and_the_latest_are_kept(

@@ -11,13 +11,13 @@ from domain.ids import EntryId
 from domain.ledger.entry import Entry
 from tests.support.audit import assert_books_balance
 from tests.support.ledger_rig import Rig, a_rig
+from tests.support.locks import DEADLOCKS
 from tests.support.platform import Platform
 
 WRITERS: Final = 64
 ROUNDS: Final = 4
 CUTS: Final = 12
 
-DEADLOCKS: Final = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
 CUT_ONE: Final = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE usename = 'reli_app' AND state <> 'idle' AND datname = current_database()

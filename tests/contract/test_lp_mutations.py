@@ -35,7 +35,15 @@ from domain.quote.pricing import AmountTooSmall
 from domain.reconciliation.period import Period
 from domain.reconciliation.statement import Source, SourceKind
 from domain.side import Side
-from domain.trade.outcome import ORDER_NOT_FOUND, Absent, Filled, NotSent, Rejected, Unknown
+from domain.trade.outcome import (
+    ORDER_NOT_FOUND,
+    ORDER_WORKING,
+    Absent,
+    Filled,
+    NotSent,
+    Rejected,
+    Unknown,
+)
 from ports.liquidity import (
     ExecutionOutcome,
     LiquidityProvider,
@@ -45,6 +53,7 @@ from ports.liquidity import (
     LpRefused,
     LpStatus,
     LpUnavailable,
+    Working,
 )
 from ports.market import Catalogue
 from ports.reconciliation import StatementListing
@@ -740,6 +749,12 @@ def timed_out_in_the_body(error: Callable[[], Exception]) -> AbstractContextMana
     return patched()
 
 
+FORGETS_THE_ORDER: Final = of(
+    subject="valr",
+    executing=answers(lost, where=unknown(ORDER_WORKING)),
+    looking=answers(lost, where=is_a(Working)),
+)
+
 MUTATIONS: Final[Mapping[str, Mutation]] = {
     "base-kept": of(quoting=only(True, drops_last_digit)),
     "base-step": of(subject="b2c2", quoting=takes_too_fine_for_too_small),
@@ -798,6 +813,7 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
     "hidden-fill-waited-for": of(looking=remembers_silence),
     "absence-not-hasty": of(looking=takes_second_silence_for_no),
     "absence-concluded": of(looking=answers(lost, where=is_a(Absent))),
+    "taken-not-lost": FORGETS_THE_ORDER,
     "status-unreachable": of(Role.CUT_OFF, looking=answers(absent, where=is_a(Unknown))),
     "status-failures": of(looking=answers(absent, where=unknown("LP_HTTP_404"))),
     "status-hostile": of(looking=answers(absent, where=unknown("fillBaseSz is missing"))),
@@ -862,6 +878,18 @@ async def test_a_mutation_breaks_its_rule_and_no_other(
             found.append((rule.id, finding.detail))
 
     assert [id for id, _ in found] == [broken], found
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+async def test_who_forgets_that_a_venue_has_an_order_is_noticed_wherever_one_says_so(
+    name: str,
+) -> None:
+    (rule,) = (rule for rule in RULES if rule.id == "taken-not-lost")
+
+    finding = await judge(SUBJECTS[name], rule, FORGETS_THE_ORDER.plant)
+
+    answers_at_once = name in ("okx", "zero-hash", "b2c2")
+    assert finding.grade is (Grade.BESIDE if answers_at_once else Grade.BROKEN)
 
 
 async def test_a_question_under_the_id_of_an_earlier_one_is_noticed() -> None:

@@ -5,7 +5,7 @@ A database joins by one more parameter of the fixture `rig`.
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -45,12 +45,14 @@ from ports.errors import DatabaseBusy
 from ports.request import RequestKey
 from ports.unit_of_work import UnitOfWork
 from tests.support.builders import NGN, a_quote, an_event_of
+from tests.support.locks import no_deadlock, until_waiting
 from tests.support.platform import Platform
 
 TREASURY: Final = Party(None)
 FUNDS: Final = 1_000
 ADA: Final = AccountKey(AccountKind.CUSTOMER, NGN, "ada")
 LP: Final = AccountKey(AccountKind.LP, NGN, "alpha")
+HERE, ELSEWHERE = "units run together", "units of another server"
 
 
 def event_of(id: EventId, quote: Quote) -> Event:
@@ -140,18 +142,30 @@ class Rig:
 
 @pytest.fixture(params=["postgres"])
 async def rig(platform: Platform, app_database_url: str) -> AsyncIterator[Rig]:
-    engine = make_engine(app_database_url, pool_size=4, name="units run together")
+    engine = make_engine(app_database_url, pool_size=4, name=HERE)
     try:
-        units = PostgresUnitOfWorkFactory(
-            engine, PostgresMarket(engine, SystemClock()), AccountIdCache()
-        )
-        yield await a_rig(platform, units, engine)
+        yield await a_rig(platform, units_on(engine), engine)
         await asyncio.sleep(0)
         pool = engine.sync_engine.pool
         assert isinstance(pool, QueuePool)
         assert pool.checkedout() == 0, "no connection is kept"
     finally:
         await engine.dispose()
+
+
+@pytest.fixture
+async def elsewhere(app_database_url: str) -> AsyncIterator[PostgresUnitOfWorkFactory]:
+    """The units of work of another process."""
+    engine = make_engine(app_database_url, pool_size=4, name=ELSEWHERE)
+    try:
+        yield units_on(engine)
+    finally:
+        await engine.dispose()
+
+
+def units_on(engine: AsyncEngine) -> PostgresUnitOfWorkFactory:
+    market = PostgresMarket(engine, SystemClock())
+    return PostgresUnitOfWorkFactory(engine, market, AccountIdCache())
 
 
 async def a_rig(platform: Platform, units: PostgresUnitOfWorkFactory, engine: AsyncEngine) -> Rig:
@@ -211,6 +225,39 @@ def accepting(quote: Quote, key: RequestKey | None = None) -> Any:
         trade_id = TradeId(quote.id.uuid)
         await uow.quotes.save(accepted, trade_id=trade_id)
         return acting.now
+
+    return work
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A place at which the work stands until it is let go on."""
+
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self) -> None:
+        self.reached.set()
+        await self.opened.wait()
+
+
+async def go_on() -> None:
+    pass
+
+
+def accepting_once(quote: Quote, id: TradeId, *, claimed: Any = go_on, locked: Any = go_on) -> Any:
+    """Return work that accepts the quote, or says who did: one request, whoever sends it."""
+    key = RequestKey(rpc="reli.test/Accept", request_id=str(quote.id), fingerprint=b"f" * 32)
+
+    async def work(uow: UnitOfWork) -> TradeId:
+        known = await uow.requests.claim(key, id.uuid)
+        if known is not None:
+            assert known.resource_id is not None
+            return TradeId(known.resource_id)
+        await claimed()
+        await accepting(quote)(uow)
+        await locked()
+        return id
 
     return work
 
@@ -340,6 +387,55 @@ async def test_a_known_request_hears_its_outcome_and_its_neighbors_share_theirs(
     assert again == known.id.uuid
     assert [type(result) for result in results] == [datetime] * 3
     assert len(await rig.transactions_of(others)) == 1
+
+
+async def test_a_request_that_comes_again_alone_waits_for_the_one_in_company(
+    rig: Rig, elsewhere: PostgresUnitOfWorkFactory
+) -> None:
+    quote = await rig.an_open_quote()
+    first, second = (rig.platform.ids.new(TradeId) for _ in range(2))
+    gate = Gate()
+
+    async def alone() -> TradeId:
+        async with elsewhere.begin(rig.tenant_id) as uow:
+            outcome: TradeId = await accepting_once(quote, second)(uow)
+            return outcome
+
+    in_company = asyncio.create_task(rig.run_all(accepting_once(quote, first, locked=gate)))
+    await gate.reached.wait()
+    coming = asyncio.create_task(alone())
+    await until_waiting(rig.platform.owner, ELSEWHERE)
+    async with no_deadlock(rig.platform.owner):
+        gate.opened.set()
+        outcomes = [*await in_company, await coming]
+
+    assert outcomes == [first, first]
+
+
+async def test_a_request_that_comes_again_in_company_waits_for_the_one_alone(
+    rig: Rig, elsewhere: PostgresUnitOfWorkFactory
+) -> None:
+    quote, others = await rig.an_open_quote(), [rig.quote() for _ in range(3)]
+    first, second = (rig.platform.ids.new(TradeId) for _ in range(2))
+    gate = Gate()
+
+    async def alone() -> TradeId:
+        async with elsewhere.begin(rig.tenant_id) as uow:
+            outcome: TradeId = await accepting_once(quote, first, claimed=gate)(uow)
+            return outcome
+
+    coming = asyncio.create_task(alone())
+    await gate.reached.wait()
+    in_company = asyncio.create_task(rig.run_all(accepting_once(quote, second)))
+    await until_waiting(rig.platform.owner, HERE)
+    async with no_deadlock(rig.platform.owner):
+        neighbors = await rig.run_all(*map(storing, others))
+        assert not in_company.done(), "it did not wait"
+        gate.opened.set()
+        outcomes = [await coming, *await in_company]
+
+    assert outcomes == [first, first]
+    assert neighbors == [other.id for other in others]
 
 
 async def test_what_a_known_request_is_refused_for_does_not_count(rig: Rig) -> None:

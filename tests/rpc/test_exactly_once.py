@@ -25,6 +25,7 @@ from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from reli.trade.v1 import trade_pb2
 from tests.support.audit import assert_books_balance, rows_of, tenant_tables, uuid_of
 from tests.support.builders import NGN
+from tests.support.locks import until_waiting
 from tests.support.platform import (
     Client,
     Platform,
@@ -371,7 +372,7 @@ async def test_closing_a_customer_and_a_deposit_wait_for_each_other(
         await other.execute(f"LOCK TABLE core.{stops_at} IN SHARE MODE")
         for waiting, name in enumerate(order, start=1):
             running[name] = asyncio.create_task(_outcome(calls[name]()))
-            await _until_waiting(platform, waiting)
+            await until_waiting(platform.owner, "test serve", backends=waiting)
     closed, deposited = await running["close"], await running["deposit"]
 
     assert (_reason(closed), _reason(deposited)) == outcome
@@ -540,17 +541,6 @@ def _deposit(customer_id: str, request_id: str) -> sandbox_pb.CreateDepositReque
 
 async def _fund(client: Client, customer_id: str) -> Any:
     return await _patiently(lambda id: client.sandbox.CreateDeposit(_deposit(customer_id, id)))
-
-
-async def _until_waiting(platform: Platform, backends: int) -> None:
-    """Return once so many statements of the app wait for a lock."""
-    for _ in range(1_000):
-        if backends <= await platform.owner.fetchval(
-            """SELECT count(*) FROM pg_stat_activity
-            WHERE usename = 'reli_app' AND wait_event_type = 'Lock'"""
-        ):
-            return
-    raise AssertionError("nobody waits")
 
 
 def _reason(result: object) -> str:

@@ -4,8 +4,11 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app.rpc.failed_attempts import FailedAttempts, TooManyFailedAttempts
 from app.rpc.rate_limit import PAUSE_S, RateLimiter
@@ -62,6 +65,45 @@ class Told(TokenBuckets):
             tokens=self.gives, available=self.left, wait_s=0.0 if self.gives else 0.02
         )
         return [lease for _ in requests]
+
+
+@dataclass
+class Given:
+    """A lease; `used` of its tokens were."""
+
+    asked_at: float
+    tokens: int
+    used: int = 0
+
+
+@dataclass
+class Held(TokenBuckets):
+    """Answers one question after the other, when it is told to."""
+
+    clock: Hand
+    given: list[Given] = field(default_factory=list)
+    asked: list["asyncio.Future[int]"] = field(default_factory=list)
+
+    async def lease(
+        self, tenant_id: TenantId, cost_class: CostClass, requests: Sequence[LeaseRequest]
+    ) -> Sequence[TokenLease]:
+        asked_at = self.clock.at
+        self.asked.append(asyncio.get_running_loop().create_future())
+        tokens = await self.asked[-1]
+        self.given.append(Given(asked_at, tokens))
+        return [TokenLease(tokens=tokens, available=0, wait_s=0.02) for _ in requests]
+
+    def answer(self, tokens: int) -> None:
+        for question in self.asked:
+            if not question.done():
+                question.set_result(tokens)
+                return
+
+
+async def until_asked(buckets: Told, times: int) -> None:
+    async with asyncio.timeout(1):
+        while len(buckets.asked) < times:  # noqa: ASYNC110
+            await asyncio.sleep(0)
 
 
 @pytest.fixture
@@ -219,6 +261,136 @@ async def test_a_next_lease_of_nothing_takes_nothing_of_the_last(
         assert await admitted(limiter)
         await limiter.drain()
     assert not await admitted(limiter)
+
+
+async def test_a_lease_that_comes_late_is_for_all_who_waited_for_it(
+    limiter: RateLimiter, buckets: Told, clock: Hand
+) -> None:
+    buckets.slow = asyncio.Event()
+    waiting = [asyncio.create_task(admitted(limiter)) for _ in range(buckets.gives)]
+    await until_asked(buckets, 1)
+    clock.at += 4 * LEASE_S
+    buckets.slow.set()
+
+    assert all(await asyncio.gather(*waiting))
+    assert len(buckets.asked) == 1
+
+
+async def test_a_lease_that_comes_late_is_for_who_came_while_it_was_good_and_nobody_later(
+    limiter: RateLimiter, buckets: Told, clock: Hand
+) -> None:
+    buckets.slow = asyncio.Event()
+    came = [asyncio.create_task(admitted(limiter))]
+    await until_asked(buckets, 1)
+    for passes in (0.9 * LEASE_S, 0.2 * LEASE_S):
+        clock.at += passes
+        came.append(asyncio.create_task(admitted(limiter)))
+        await asyncio.sleep(0)
+    buckets.slow.set()
+    await asyncio.gather(*came[:2])
+    assert len(buckets.asked) == 1
+
+    assert await came[2]
+    assert len(buckets.asked) == 2
+
+
+async def test_who_gives_up_leaves_what_he_asked_for_to_the_others(
+    limiter: RateLimiter, buckets: Told
+) -> None:
+    buckets.slow = asyncio.Event()
+    impatient = asyncio.create_task(admitted(limiter))
+    await until_asked(buckets, 1)
+    waiting = asyncio.create_task(admitted(limiter))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    await asyncio.wait([impatient])
+    buckets.slow.set()
+
+    assert await waiting
+    assert await admitted(limiter), "the lease still lasts"
+    assert len(buckets.asked) == 1
+
+
+async def test_that_there_is_too_little_is_heard_by_all_who_waited_however_late(
+    limiter: RateLimiter, buckets: Told, clock: Hand
+) -> None:
+    buckets.gives, buckets.left, buckets.slow = 3, 0, asyncio.Event()
+    waiting = [asyncio.create_task(admitted(limiter)) for _ in range(10)]
+    await until_asked(buckets, 1)
+    clock.at += 4 * LEASE_S
+    buckets.slow.set()
+
+    assert await asyncio.gather(*waiting) == [True] * 3 + [False] * 7
+    assert len(buckets.asked) == 1
+
+
+async def test_what_goes_wrong_is_heard_by_who_asked_and_the_others_ask_again(
+    limiter: RateLimiter, buckets: Told
+) -> None:
+    buckets.failure = DatabaseUnavailable("the database cannot be reached")
+    asking = asyncio.create_task(admitted(limiter))
+    waiting = asyncio.create_task(admitted(limiter))
+    await asyncio.wait([asking])
+    buckets.failure = None
+
+    with pytest.raises(DatabaseUnavailable):
+        await asking
+    assert await waiting
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.just("come"),
+            st.just("give up"),
+            st.integers(0, 12).map(lambda tokens: ("answer", tokens)),
+            st.sampled_from([0.01, 0.1, 0.2, 0.3, 0.6]).map(lambda passes: ("pass", passes)),
+        ),
+        min_size=10,
+        max_size=80,
+    )
+)
+@settings(deadline=None)
+async def test_every_token_is_used_while_its_lease_is_good_by_somebody_who_waits(
+    story: Sequence[Any],
+) -> None:
+    """However slow the answers: each call can be said to have taken its token at an instant between
+    its coming and its going on, at which the lease was good. By such instants the buckets count.
+    """
+    clock = Hand()
+    buckets = Held(clock)
+    limiter = RateLimiter(buckets, AnyTenant(), clock)
+    calls: list[asyncio.Task[None]] = []
+
+    async def call() -> None:
+        came_at = clock.at
+        if await admitted(limiter):
+            lease = buckets.given[-1]
+            lease.used += 1
+            assert lease.used <= lease.tokens
+            assert max(came_at, lease.asked_at) < lease.asked_at + LEASE_S
+
+    for step in story:
+        match step:
+            case "come":
+                calls.append(asyncio.create_task(call()))
+            case "give up":
+                if waiting := [one for one in calls if not one.done()]:
+                    waiting[0].cancel()
+            case ("pass", passes):
+                clock.at += passes
+            case ("answer", tokens):
+                buckets.answer(tokens)
+        for _ in range(10):
+            await asyncio.sleep(0)
+    ending = asyncio.gather(*calls, return_exceptions=True)
+    while not ending.done() or any(not one.done() for one in buckets.asked):
+        buckets.answer(len(calls))
+        await asyncio.sleep(0)
+    await limiter.drain()
+
+    for one in calls:
+        assert one.cancelled() or one.exception() is None
 
 
 async def test_the_keys_of_a_tenant_share_its_tokens(limiter: RateLimiter, buckets: Told) -> None:

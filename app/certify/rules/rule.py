@@ -90,6 +90,11 @@ def priced_listings(subject: Subject) -> str:
     return listed_executions(subject) or told_prices(subject)
 
 
+def taken_orders(subject: Subject) -> str:
+    is_told = subject.acknowledges or subject.tells_working
+    return "" if is_told else "what it says of an order is what became of it, or nothing"
+
+
 def stepped_amounts(subject: Subject) -> str:
     return "" if subject.has_step else "it trades amounts to the last digit of the asset"
 

@@ -19,12 +19,14 @@ from app.certify.rules.rule import (
     is_fill,
     require,
     swaps_for,
+    taken_orders,
 )
 from app.certify.wire import page, raw
 from domain.side import Side
-from domain.trade.outcome import ORDER_NOT_FOUND, Absent, Rejected, Unknown
+from domain.trade.outcome import ORDER_NOT_FOUND, ORDER_WORKING, Absent, Rejected, Unknown
 from ports.liquidity import (
     ExecutionOutcome,
+    LpQuote,
     LpStatus,
     Working,
 )
@@ -97,6 +99,39 @@ async def _(bench: Bench) -> None:
     status = await bench.status(quote, attempt)
     has_authority = bench.capabilities.status_is_authoritative
     require(isinstance(status, Absent if has_authority else Unknown), status)
+
+
+@rule(
+    "taken-not-lost",
+    "An order that the venue said it has stays there, though it is not found next.",
+    taken_orders,
+)
+async def _(bench: Bench) -> None:
+    quote, other, attempt = await bench.a_quote(), await bench.a_quote(), bench.an_attempt()
+    if bench.subject.acknowledges:
+        with bench.wire.saying(raw(await _not_found(bench, other)), after=1):
+            outcome = await bench.execute(quote, attempt)
+        require(isinstance(outcome, Unknown) and outcome.reason == ORDER_WORKING, outcome)
+    else:
+        bench.behave(Behavior.SLOW)
+        bench.clock.hold()
+        await bench.execute(quote, attempt, role=Role.IMPATIENT)
+        status = await bench.status(quote, attempt)
+        require(isinstance(status, Working), status)
+    bench.pass_time(LONG)
+    with bench.wire.saying(raw(await _not_found(bench, other))):
+        status = await bench.status(quote, attempt)
+    # To those who know that the venue has the order, neither of these is proof of anything.
+    require(isinstance(status, Absent | Unknown), status)
+    bench.clock.release()
+    status = await bench.status(quote, attempt)
+    require(is_fill(bench, attempt, status), status)
+
+
+async def _not_found(bench: Bench, quote: LpQuote) -> bytes:
+    """Return what the venue says of an order that it never got."""
+    await bench.status(quote, bench.an_attempt())
+    return bench.wire.heard[-1]
 
 
 @rule("status-unreachable", "The state of an order at a venue that cannot be reached is unknown.")
