@@ -6,7 +6,7 @@ a lower-case prefix, an underscore, and 26 digits of Crockford's base 32.
 
 import builtins
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 from uuid import UUID
 
 from domain.errors import InvalidId
@@ -37,20 +37,13 @@ _LAST_MS = milliseconds(datetime.max.replace(tzinfo=UTC))
 def _encode(value: int) -> str:
     pairs = _PAIRS
     high, low = value >> 60, value & (1 << 60) - 1
+    # One string is made, where sums would make one for each of them.
     return (
-        pairs[high >> 60]
-        + pairs[high >> 50 & 0x3FF]
-        + pairs[high >> 40 & 0x3FF]
-        + pairs[high >> 30 & 0x3FF]
-        + pairs[high >> 20 & 0x3FF]
-        + pairs[high >> 10 & 0x3FF]
-        + pairs[high & 0x3FF]
-        + pairs[low >> 50]
-        + pairs[low >> 40 & 0x3FF]
-        + pairs[low >> 30 & 0x3FF]
-        + pairs[low >> 20 & 0x3FF]
-        + pairs[low >> 10 & 0x3FF]
-        + pairs[low & 0x3FF]
+        f"{pairs[high >> 60]}{pairs[high >> 50 & 0x3FF]}{pairs[high >> 40 & 0x3FF]}"
+        f"{pairs[high >> 30 & 0x3FF]}{pairs[high >> 20 & 0x3FF]}{pairs[high >> 10 & 0x3FF]}"
+        f"{pairs[high & 0x3FF]}{pairs[low >> 50]}{pairs[low >> 40 & 0x3FF]}"
+        f"{pairs[low >> 30 & 0x3FF]}{pairs[low >> 20 & 0x3FF]}{pairs[low >> 10 & 0x3FF]}"
+        f"{pairs[low & 0x3FF]}"
     )
 
 
@@ -66,22 +59,25 @@ class TypedId:
 
     prefix: ClassVar[str]
     _head: ClassVar[str]
-    __slots__ = ("_text", "bytes", "uuid")
+    __slots__ = ("_text", "_uuid", "bytes")
     bytes: builtins.bytes
-    uuid: UUID
+    _uuid: UUID | None
+    _text: str | None
 
     def __init_subclass__(cls) -> None:
         cls._head = f"{cls.prefix}_"
 
     def __init__(self, uuid: UUID) -> None:
-        self.uuid = uuid
         self.bytes = uuid.bytes
+        self._uuid = uuid
+        self._text = None
 
     @classmethod
     def from_bytes(cls, value: builtins.bytes) -> Self:
         """Return the id of those 16 bytes."""
         id = cls.__new__(cls)
         id.bytes = value
+        id._uuid = id._text = None
         return id
 
     @classmethod
@@ -94,8 +90,7 @@ class TypedId:
             except (ValueError, OverflowError):
                 pass  # no digit, or more than 128 bits
             else:
-                id = cls.__new__(cls)
-                id.bytes = value
+                id = cls.from_bytes(value)
                 id._text = text
                 return id
         raise InvalidId(
@@ -104,15 +99,11 @@ class TypedId:
             expected_prefix=cls.prefix,
         )
 
-    def __getattr__(self, name: str) -> Any:
-        # Asked only for a slot that is empty.
-        if name == "uuid":
-            self.uuid = UUID(bytes=self.bytes)
-            return self.uuid
-        if name == "_text":
-            self._text = f"{self.prefix}_{_encode(int.from_bytes(self.bytes))}"
-            return self._text
-        raise AttributeError(name)
+    @property
+    def uuid(self) -> UUID:
+        if self._uuid is None:
+            self._uuid = UUID(bytes=self.bytes)
+        return self._uuid
 
     @property
     def created_ms(self) -> int:
@@ -133,6 +124,8 @@ class TypedId:
         return self.bytes[6] >> 4 == 7 and self.bytes[8] >> 6 == 0b10
 
     def __str__(self) -> str:
+        if self._text is None:
+            self._text = f"{self._head}{_encode(int.from_bytes(self.bytes))}"
         return self._text
 
     def __repr__(self) -> str:

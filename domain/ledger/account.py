@@ -1,9 +1,11 @@
 """An account is one balance in one asset, kept in four columns."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, NamedTuple
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 from domain.amount import Amount
 from domain.asset import Asset
@@ -110,42 +112,31 @@ class Account(NamedTuple):
 
     @property
     def overflows(self) -> bool:
+        _, _, debits_pending, debits_posted, credits_pending, credits_posted, _, _, _ = self
         return (
-            self.debits_posted > MAX_COLUMN
-            or self.credits_posted > MAX_COLUMN
-            or self.debits_pending > MAX_COLUMN
-            or self.credits_pending > MAX_COLUMN
+            debits_posted > MAX_COLUMN
+            or credits_posted > MAX_COLUMN
+            or debits_pending > MAX_COLUMN
+            or credits_pending > MAX_COLUMN
         )
 
     def debited(
         self, pending: int = 0, posted: int = 0, recorded_at: datetime | None = None
     ) -> "Account":
-        return Account(
-            self.id,
-            self.key,
-            self.debits_pending + pending,
-            self.debits_posted + posted,
-            self.credits_pending,
-            self.credits_posted,
-            self.overdraft_limit,
-            self.version + 1,
-            recorded_at or self.recorded_at,
-        )
+        id, key, held, debits, coming, credits, limit, version, latest = self
+        held, debits, at = held + pending, debits + posted, recorded_at or latest
+        return _account((id, key, held, debits, coming, credits, limit, version + 1, at))
 
     def credited(
         self, pending: int = 0, posted: int = 0, recorded_at: datetime | None = None
     ) -> "Account":
-        return Account(
-            self.id,
-            self.key,
-            self.debits_pending,
-            self.debits_posted,
-            self.credits_pending + pending,
-            self.credits_posted + posted,
-            self.overdraft_limit,
-            self.version + 1,
-            recorded_at or self.recorded_at,
-        )
+        id, key, held, debits, coming, credits, limit, version, latest = self
+        coming, credits, at = coming + pending, credits + posted, recorded_at or latest
+        return _account((id, key, held, debits, coming, credits, limit, version + 1, at))
 
     def amount(self, units: int) -> Amount:
         return Amount(self.asset, units)
+
+
+_account: Final[Callable[[tuple[Any, ...]], Account]] = partial(tuple.__new__, Account)
+"""Makes an account of all its fields in their order, at half of what it costs by name."""
