@@ -1,5 +1,6 @@
 """The way of events: stamped after the commit, carried by the bus."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Protocol
@@ -49,6 +50,13 @@ class Bus(Protocol):
     async def publish(self, event: StampedEvent) -> None:
         """Publish one event, or raise as `open` does. Publishing again has no effect."""
         ...
+
+    async def publish_together(self, events: Sequence[StampedEvent]) -> bool:
+        """Publish all of them at once, in order, or raise as `open` does; return whether it was.
+
+        Where it was not, each is to be published by itself. A bus need not be able to do it.
+        """
+        return False
 
     async def begin_anew(self) -> None:
         """Let an empty bus take events from now on, or raise `BusUnavailable`."""

@@ -189,6 +189,11 @@ async def _publish(
 
     What the bus took after that one is published again, and dropped there by its id.
     """
+    try:
+        if await bus.publish_together(events):
+            return events, None
+    except BusUnavailable as error:
+        return (), error
     answers = await asyncio.gather(
         *(bus.publish(event) for event in events), return_exceptions=True
     )

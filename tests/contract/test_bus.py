@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from uuid import uuid4
 
 import nats
@@ -74,6 +75,95 @@ async def test_publishing_again_stores_nothing_more(bus: NatsBus, listener: Clie
     await bus.publish(event)
 
     assert (await listener.jetstream().stream_info(STREAM)).state.messages == before
+
+
+async def stored_in(listener: Client) -> int:
+    return (await listener.jetstream().stream_info(STREAM)).state.messages
+
+
+async def test_many_published_together_are_stored_in_their_order(
+    bus: NatsBus, listener: Client
+) -> None:
+    before = await stored_in(listener)
+    events = [an_event() for _ in range(40)]
+
+    assert await bus.publish_together(events)
+
+    stored = [await listener.jetstream().get_msg(STREAM, before + n) for n in range(1, 41)]
+    assert [message.data for message in stored] == [event.payload for event in events]
+    assert [(message.headers or {})["ce-id"] for message in stored] == [
+        str(event.id) for event in events
+    ]
+
+
+async def test_of_many_together_none_is_stored_when_one_was_before(
+    bus: NatsBus, listener: Client
+) -> None:
+    events = [an_event() for _ in range(40)]
+    await bus.publish(events[20])
+    before = await stored_in(listener)
+
+    assert not await bus.publish_together(events)
+
+    assert await stored_in(listener) == before
+    for event in events:
+        await bus.publish(event)
+    assert await stored_in(listener) == before + 39
+
+
+async def test_many_stored_together_are_stored_once(bus: NatsBus, listener: Client) -> None:
+    events = [an_event() for _ in range(40)]
+    assert await bus.publish_together(events)
+    before = await stored_in(listener)
+
+    assert not await bus.publish_together(events)
+    await bus.publish(events[0])
+
+    assert await stored_in(listener) == before
+
+
+async def test_one_that_is_too_large_keeps_many_from_being_stored_together(
+    bus: NatsBus, listener: Client
+) -> None:
+    large = replace(an_event(), payload=event_pb2.Event(subject="x" * 2**20).SerializeToString())
+    before = await stored_in(listener)
+
+    assert not await bus.publish_together([*(an_event() for _ in range(40)), large])
+
+    assert await stored_in(listener) == before
+
+
+async def test_few_are_not_published_together(bus: NatsBus, listener: Client) -> None:
+    before = await stored_in(listener)
+
+    assert not await bus.publish_together([an_event(), an_event()])
+    assert not await bus.publish_together([])
+
+    assert await stored_in(listener) == before
+
+
+async def test_many_together_miss_a_stream_that_was_deleted(bus: NatsBus, listener: Client) -> None:
+    events = [an_event() for _ in range(40)]
+    await bus.open()
+    await listener.jetstream().delete_stream(STREAM)
+
+    with pytest.raises(BusUnavailable):
+        await bus.publish_together(events)
+    with pytest.raises(BusEmpty):
+        await bus.publish_together(events)
+
+    await bus.begin_anew()
+    assert await bus.publish_together(events)
+    assert await stored_in(listener) == 40
+
+
+async def test_a_stream_from_before_there_were_batches_takes_them(
+    bus: NatsBus, listener: Client
+) -> None:
+    config = (await listener.jetstream().stream_info(STREAM)).config
+    await listener.jetstream().update_stream(replace(config, allow_atomic=False))
+
+    assert await bus.publish_together([an_event() for _ in range(40)])
 
 
 async def test_a_stream_that_was_deleted_is_missed_until_somebody_begins_anew(

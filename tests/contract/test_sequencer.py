@@ -1,7 +1,7 @@
 """What every sequencer and every lease keep to."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -31,6 +31,22 @@ class ListeningBus(Bus):
         if len(self.events) >= self._takes:
             raise BusUnavailable("full")
         self.events.append(event)
+
+
+class ParcelBus(ListeningBus):
+    """Takes all at once or none of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parcels: list[int] = []
+
+    async def publish(self, event: StampedEvent) -> None:
+        raise AssertionError("it was taken with the others")
+
+    async def publish_together(self, events: Sequence[StampedEvent]) -> bool:
+        self.parcels.append(len(events))
+        self.events += events
+        return True
 
 
 class WipedBus(ListeningBus):
@@ -176,6 +192,28 @@ async def test_events_leave_in_order_and_once_they_are_taken(
             "SELECT id FROM core.outbox WHERE tenant_id = $1", TenantId.parse(tenant_id).uuid
         )
     }
+
+
+async def test_events_that_a_bus_took_together_leave_once(
+    platform: Platform,
+    engine: AsyncEngine,
+    leases: PostgresLeases,
+    sequencer: PostgresSequencer,
+) -> None:
+    tenant_id, client = await platform.a_tenant()
+    await platform.a_funded_customer(client)
+    await all_stamped(leases, sequencer)
+    relaying = await taken(leases, "relay", lease_for=A_WHILE)
+    reader, bus = PostgresOutboxReader(engine), ParcelBus()
+
+    await all_published(reader, relaying, bus)
+    assert await reader.relay(relaying, bus, limit=1_000) == 0
+    await given_back(leases, relaying)
+
+    assert sum(bus.parcels) == len({event.id for event in bus.events})
+    ours = [event for event in bus.events if str(event.tenant_id) == tenant_id]
+    assert [event.sequence for event in ours] == list(range(1, len(ours) + 1))
+    assert ours
 
 
 async def test_a_bus_that_lost_everything_gets_everything_again_in_order(

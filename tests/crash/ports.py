@@ -251,15 +251,25 @@ class FakeBus(Bus):
     stream: Stream
 
     async def publish(self, event: StampedEvent) -> None:
+        self._take([event])
+
+    async def publish_together(self, events: Sequence[StampedEvent]) -> bool:
+        is_able = len(events) > 1 and self.world.plan.random.choice((True, False))
+        if is_able:
+            self._take(events)
+        return is_able
+
+    def _take(self, events: Sequence[StampedEvent]) -> None:
         fault = self.world.plan.at_bus(self.world.time.now)
         if fault is not None:
             self.world.plan.count(fault, self.world.states_of(""))
         if fault is BusFault.REFUSED:
             raise BusUnavailable("the bus is away")
-        self.stream.stored.append(event)
-        copies = self.world.plan.random.choice((0, 1, 1, 2, 3))
-        self.stream.to_deliver += [_logged(event)] * copies
-        self.world.trace.add("publish", event.sequence, event.type, fault, copies)
+        for event in events:
+            self.stream.stored.append(event)
+            copies = self.world.plan.random.choice((0, 1, 1, 2, 3))
+            self.stream.to_deliver += [_logged(event)] * copies
+            self.world.trace.add("publish", event.sequence, event.type, fault, copies)
         if fault is BusFault.ACK_LOST:
             raise BusUnavailable("the bus did not answer")
         if fault is BusFault.CRASH:
