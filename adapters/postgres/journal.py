@@ -52,14 +52,11 @@ ACCOUNTS: Final = 100_000
 TENANTS: Final = 10_000
 """Tenants that are remembered at most."""
 
-ENOUGH: Final = 24
-"""Callers for whom no statement waits any more; the next are on their way while it is written."""
-
 LINGER_S: Final = 0.04
-"""How long a statement waits at most for as many callers as there were just now."""
+"""How long a statement waits at most for as many callers as the one before it had."""
 
 GAP_S: Final = 0.01
-"""How long it waits for the next of them, times the number of those who are missing."""
+"""How long it waits for the next of them."""
 
 _HOLD_TENANT: Final = """
 held AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared($2)::text AS waited_for)
@@ -98,8 +95,7 @@ class _Book:
 
     Attributes:
         latest_record: when we recorded last; nothing is recorded before it, whatever clocks do.
-        callers: how many are expected: those who shared the latest statement, and those who were
-            waiting when it ended, at `ended_at`; no more than are enough.
+        callers: how many shared the latest statement, which ended at `ended_at`.
         came_at: when the latest caller came.
     """
 
@@ -175,12 +171,12 @@ class PostgresJournal(Journal):
             while book.waiting:
                 await self._linger(book)
                 submissions = _next(book.waiting)
+                book.callers = len(submissions)
                 try:
                     await self._post(tenant_id, book, submissions)
                 except Exception as error:
                     for submission in submissions:
                         submission.fail(error)
-                book.callers = min(len(submissions) + len(book.waiting), ENOUGH)
                 book.ended_at = asyncio.get_running_loop().time()
         finally:
             book.is_led = False
@@ -192,24 +188,20 @@ class PostgresJournal(Journal):
     async def _linger(self, book: _Book) -> None:
         """Wait for as many callers as there were just now, since most of them are about to return.
 
-        What a statement costs is nearly the same whether two or twenty share it, and a few hundred
-        fit into a second. It goes on when they stop coming: the fewer are missing, the sooner, so
-        that a busy machine, on which all come late, does not make every statement smaller than the
-        one before. Who comes alone, after a while, or with many transfers waits for nobody.
+        One after the other they would each have a statement of their own, of which a few hundred
+        fit into a second. It goes on as soon as they stop coming. Who comes alone, or after a
+        while, waits for nobody.
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
-        if began - book.ended_at >= LINGER_S:
+        if began - book.ended_at >= GAP_S:
             return
-        if sum(submission.transfers for submission in book.waiting) > BREATH:
-            return
-        while (missing := book.callers - len(book.waiting)) > 0:
-            now = loop.time()
-            go_on_at = min(max(book.came_at, began) + missing * GAP_S, began + LINGER_S)
-            if go_on_at <= now:
+        while len(book.waiting) < book.callers and (now := loop.time()) < began + LINGER_S:
+            next_by = max(book.came_at, book.ended_at) + GAP_S
+            if next_by <= now:
                 return
             book.is_enough = loop.create_future()
-            timer = loop.call_at(go_on_at, book.go_on)
+            timer = loop.call_at(min(next_by, began + LINGER_S), book.go_on)
             try:
                 await book.is_enough
             finally:

@@ -16,7 +16,7 @@ from domain.ids import AccountId, EntryId, TenantId
 from domain.ledger.entry import Entry
 from domain.ledger.errors import InsufficientFunds
 from domain.ledger.transfer import TransferKind
-from ports.journal import BREATH, Journal
+from ports.journal import Journal
 from ports.request import RequestKey
 from reli.event.v1 import event_pb2
 from tests.support.ledger_rig import Rig, a_rig
@@ -24,7 +24,6 @@ from tests.support.locks import no_deadlock, until_waiting
 from tests.support.platform import Platform
 
 PENDING, POST = TransferKind.PENDING, TransferKind.POST
-PATIENCE_S = 20
 
 
 @pytest.fixture(params=["postgres"])
@@ -103,63 +102,12 @@ async def test_calls_that_are_committed_together_share_an_event(rig: Rig, journa
 async def test_those_who_come_meanwhile_share_the_next_statement(rig: Rig) -> None:
     await asyncio.gather(*(rig.post(rig.entry(rig.transfer("lp", "ada"))) for _ in range(200)))
 
+    statements = await rig.platform.owner.fetchval(
+        "SELECT count(DISTINCT recorded_at) FROM core.entries WHERE tenant_id = $1",
+        rig.tenant_id.uuid,
+    )
     assert (await rig.account("ada")).balance == 200
-    assert await _statements(rig) <= 3
-
-
-async def test_those_who_return_share_a_statement_with_those_who_waited(rig: Rig) -> None:
-    rounds = 10
-
-    async def post_again_and_again(pause_s: float) -> None:
-        for _ in range(rounds):
-            assert await rig.post(rig.entry(rig.transfer("lp", "ada")))
-            await asyncio.sleep(pause_s)
-
-    async with asyncio.TaskGroup() as callers:
-        for number in range(20):
-            callers.create_task(post_again_and_again(number / 1_000))
-            if number == 10:
-                await _until_under_way()
-
-    # One for those who came first, and one for each round.
-    assert await _statements(rig) < 1.5 * rounds
-
-
-async def test_with_enough_callers_nobody_waits_for_the_rest(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _be_patient(monkeypatch)
-
-    async with asyncio.timeout(PATIENCE_S / 2):
-        for callers in (journal_adapter.ENOUGH + 6, journal_adapter.ENOUGH):
-            entries = [rig.entry(rig.transfer("lp", "ada")) for _ in range(callers)]
-            assert all(await asyncio.gather(*map(rig.post, entries)))
-
-    assert await _statements(rig) == 2
-
-
-async def test_who_comes_alone_waits_for_nobody(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    _be_patient(monkeypatch)
-
-    async with asyncio.timeout(PATIENCE_S / 2):
-        for _ in range(5):
-            assert await rig.post(rig.entry(rig.transfer("lp", "ada")))
-
-
-async def test_who_brings_many_transfers_waits_for_nobody(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """His neighbor has been answered, and does not return."""
-    _be_patient(monkeypatch)
-    many = [rig.entry(rig.transfer("lp", "ada")) for _ in range(BREATH + 1)]
-
-    neighbor = asyncio.create_task(rig.post(rig.entry(rig.transfer("lp", "ada"))))
-    await _until_under_way()
-    async with asyncio.timeout(PATIENCE_S / 2):
-        assert await rig.post(*many)
-
-    assert await neighbor
-    assert await _statements(rig) == 2
+    assert statements <= 3
 
 
 @pytest.mark.parametrize(
@@ -456,27 +404,6 @@ async def _is_left_alone(rig: Rig, entry: Entry) -> None:
     assert await rig.post(entry) is None
     assert await _stored(rig, [entry]) == set()
     assert await rig.accounts() == before
-
-
-def _be_patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a journal wait so long for who may return that nobody could overlook it."""
-    monkeypatch.setattr(journal_adapter, "LINGER_S", PATIENCE_S)
-    monkeypatch.setattr(journal_adapter, "GAP_S", PATIENCE_S)
-
-
-async def _until_under_way() -> None:
-    """Let those who were started post, and their statement begin."""
-    for _ in range(2):
-        await asyncio.sleep(0)
-
-
-async def _statements(rig: Rig) -> int:
-    """Return how many statements wrote the entries of the book."""
-    statements: int = await rig.platform.owner.fetchval(
-        "SELECT count(DISTINCT recorded_at) FROM core.entries WHERE tenant_id = $1",
-        rig.tenant_id.uuid,
-    )
-    return statements
 
 
 async def _stored(rig: Rig, entries: list[Entry]) -> set[EntryId]:
