@@ -185,6 +185,9 @@ class ExpiringHolds(Protocol):
 class Lines(Protocol):
     """The lines of all tenants' accounts, which are listed after they are written."""
 
-    async def list_waiting(self) -> None:
-        """List those that wait for it. Who reads an account's lines does so for his tenant."""
+    async def list_waiting(self) -> bool:
+        """List those that waited longest, and return whether as many are still waiting.
+
+        Who reads an account's lines lists all of his tenant.
+        """
         ...

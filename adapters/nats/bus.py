@@ -41,6 +41,7 @@ class NatsBus(Bus):
         self._prepared: Client | None = None
         self._preparing = asyncio.Lock()
         self._batch_ids = NUID()
+        self._is_wary = False
 
     async def open(self) -> None:
         async with self._client():
@@ -56,11 +57,18 @@ class NatsBus(Bus):
         # waits for the disk once, and refuses all of it for one event that it has stored before.
         if len(events) not in TOGETHER:
             return False
+        # After a batch without an answer come single events: what ended it may be in one of them,
+        # and would end all that come after it in the same way.
+        if self._is_wary:
+            self._is_wary = False
+            return False
         async with self._client() as client:
+            self._is_wary = True
             try:
                 answer = await self._send_batch(client, events)
             except MaxPayloadError:
                 return False
+            self._is_wary = False
         # A server that knows no batches has stored them one by one, if at all.
         return bool(json.loads(answer.data).get("count") == len(events))
 

@@ -105,7 +105,7 @@ class PostgresDailyCloses(DailyCloses):
     ) -> tuple[Sequence[AccountDay], AccountId | None]:
         start, end = ends_of(day)
         driver, tenant = self._scope.driver, self._scope.tenant
-        await list_lines(driver)
+        await list_lines(self._scope)
         accounts = await driver.fetch(_ACCOUNTS, tenant, after and after.uuid, limit, start, end)
         moving = [row["id"] for row in accounts if row["rests_at"] is None]
         rows = await driver.fetch(_VERSIONS, tenant, moving, start - INSTANT, end - INSTANT)

@@ -191,11 +191,25 @@ ORDER BY id FOR NO KEY UPDATE
 
 _LIST_LINES = "SELECT core.list_lines($1)"
 
+_LIST_WAITING = """
+SELECT CASE WHEN EXISTS (SELECT FROM core.unlisted_lines WHERE tenant_id = $1)
+    THEN core.list_lines($2) END
+"""
+
+_A_LOT_WAITS = """
+SELECT count(*) = $2 OR sum(transfers) >= $1
+FROM (SELECT transfers FROM core.unlisted_lines LIMIT $2) AS waiting
+"""
+
 LINES_IN_A_ROW: Final = 100
 """Lines of an account that are listed in one row at most."""
 
-_LISTED: Final = 100_000
-"""Transfers whose lines are listed by one statement, give or take those of a statement's."""
+_LISTED: Final = 50_000
+"""Transfers whose lines are listed by one statement, give or take those of a statement's. Who reads
+lines of the same statement waits for as long as it takes, some hundred milliseconds."""
+
+_LISTED_ROWS: Final = 10_000
+"""Statements whose lines are listed by one, as the function in the database has it."""
 
 
 def _some_lines(beyond: str, order: str, reaches: str) -> str:
@@ -492,7 +506,7 @@ class PostgresLedger(LedgerStore):
         page: PageRequest,
         order: PostingOrder = PostingOrder.NEWEST_FIRST,
     ) -> Page[Posting]:
-        await list_lines(self._scope.driver)
+        await list_lines(self._scope)
         rows = await self._scope.driver.fetch(
             _LIST_POSTINGS[order],
             self._scope.tenant,
@@ -520,7 +534,7 @@ class PostgresLedger(LedgerStore):
         if row is None:
             raise AccountNotFound("no such account", account_id=account_id)
         recorded_by = row["recorded_by"]
-        await list_lines(self._scope.driver)
+        await list_lines(self._scope)
         units = await self._scope.driver.fetchval(
             _BALANCE_AT,
             self._scope.tenant,
@@ -800,17 +814,21 @@ class PostgresLines(Lines):
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def list_waiting(self) -> None:
+    async def list_waiting(self) -> bool:
         async with borrowed_driver(self._engine) as driver:
-            await list_lines(driver)
+            await driver.fetchval(_LIST_LINES, _LISTED)
+            a_lot_waits: bool | None = await driver.fetchval(_A_LOT_WAITS, _LISTED, _LISTED_ROWS)
+        return bool(a_lot_waits)
 
 
-async def list_lines(driver: Any) -> None:
-    """List the lines that wait for it, of the tenant in scope or, for a worker, of all tenants.
+async def list_lines(scope: Scope) -> None:
+    """List all lines of the tenant in scope that wait for it.
 
-    The writer leaves that to whoever comes first: a worker, or who reads them.
+    The writer leaves that to whoever comes first: a worker, or who reads them. That little was
+    listed does not say that nothing is left: somebody else may have listed it at the same time, or
+    many statements may have written few lines each.
     """
-    while await driver.fetchval(_LIST_LINES, _LISTED) >= _LISTED:
+    while await scope.driver.fetchval(_LIST_WAITING, scope.tenant, _LISTED) is not None:
         pass
 
 

@@ -19,6 +19,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from app.rpc.errors import RateLimited
+from domain.errors import DomainError
 from domain.ids import ApiKeyId, TenantId
 from domain.tenant.rate_limit import CostClass, RateLimit
 from ports.clock import Clock
@@ -230,10 +231,7 @@ class RateLimiter:
                 if came_at < bucket.paused_until:
                     wait_s = bucket.paused_until - self._clock.monotonic()
                     return buckets.refusal(bucket, wait_s)
-            if tenants.question is not None:
-                await tenants.question.answered.wait()
-                continue
-            question = self._ask(tenant_id, tenants, lacking)
+            question = tenants.question or self._ask(tenant_id, tenants, lacking)
             await question.answered.wait()
             if question.error is not None:
                 raise question.error
@@ -260,6 +258,8 @@ class RateLimiter:
             await self._lease(tenant_id, tenants, buckets)
         except Exception as error:
             question.error = error
+            if not isinstance(error, DomainError):
+                raise  # so that the loop tells of it, should nobody wait
         finally:
             tenants.question = None
             question.answered.set()

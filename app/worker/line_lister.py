@@ -12,5 +12,4 @@ class LineLister:
     lines: Lines
 
     async def __call__(self) -> bool:
-        await self.lines.list_waiting()
-        return False
+        return await self.lines.list_waiting()

@@ -133,6 +133,29 @@ async def test_one_that_is_too_large_keeps_many_from_being_stored_together(
     assert await stored_in(listener) == before
 
 
+async def test_after_many_that_the_server_did_not_answer_come_single_ones(
+    bus: NatsBus, listener: Client
+) -> None:
+    """One fits into a message, but not with what says that it is one of many."""
+    await bus.publish(small := an_event())
+    stored = await listener.jetstream().get_last_msg(
+        STREAM, subject_of(small.tenant_id, small.type)
+    )
+    headers = sum(len(f"{name}: {value}\r\n") for name, value in (stored.headers or {}).items())
+    message = event_pb2.Event.FromString(small.payload)
+    message.committed_entries.entry_ids.append("x" * (2**20 - headers - len(small.payload) - 60))
+    large = replace(an_event(), payload=message.SerializeToString())
+    before = await stored_in(listener)
+
+    with pytest.raises(BusUnavailable):
+        await bus.publish_together([*(an_event() for _ in range(40)), large])
+
+    assert not await bus.publish_together([an_event() for _ in range(40)])
+    await bus.publish(large)
+    assert await bus.publish_together([an_event() for _ in range(40)])
+    assert await stored_in(listener) == before + 41
+
+
 async def test_few_are_not_published_together(bus: NatsBus, listener: Client) -> None:
     before = await stored_in(listener)
 
@@ -149,6 +172,7 @@ async def test_many_together_miss_a_stream_that_was_deleted(bus: NatsBus, listen
 
     with pytest.raises(BusUnavailable):
         await bus.publish_together(events)
+    assert not await bus.publish_together(events)
     with pytest.raises(BusEmpty):
         await bus.publish_together(events)
 

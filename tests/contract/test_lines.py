@@ -8,12 +8,14 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from adapters.postgres import ledger
 from adapters.postgres.engine import make_engine
 from adapters.postgres.ledger import PostgresLines
 from app.worker.line_lister import LineLister
 from domain.ledger.entry import EntrySource
 from ports.ledger import PostingOrder
 from tests.support.ledger_rig import Rig, a_rig
+from tests.support.locks import until_waiting
 from tests.support.platform import Platform
 
 WAITING = "SELECT count(*) FROM core.unlisted_lines WHERE tenant_id = $1"
@@ -22,10 +24,11 @@ EARLY = UUID(int=1 << 100)
 QUEUE = """
 INSERT INTO core.unlisted_lines (tenant_id, recorded_at, transfers, transfer_ids,
     debit_account_ids, debit_versions, credit_account_ids, credit_versions)
-SELECT uuidv7(), core.now(), 1, ARRAY[lpad(to_hex(n), 32, '0')::uuid], ARRAY[uuidv7()], '{1}',
-    ARRAY[uuidv7()], '{1}'
+SELECT coalesce($2, uuidv7()), core.now(), 1, ARRAY[lpad(to_hex(n), 32, '0')::uuid],
+    ARRAY[uuidv7()], '{1}', ARRAY[uuidv7()], '{1}'
 FROM generate_series(1, $1::int) AS n
 """
+FORGET = "DELETE FROM core.account_lines WHERE transfer_ids[1] < $1 RETURNING tenant_id"
 BLOCKS = """
 SELECT last_version, cardinality(transfer_ids) AS lines FROM core.account_lines
 WHERE tenant_id = $1 AND account_id = $2 ORDER BY last_version
@@ -72,6 +75,50 @@ async def test_who_reads_an_account_sees_what_nobody_has_listed_yet(
     assert await platform.owner.fetchval(WAITING, rig.tenant_id.uuid) == 0
 
 
+async def test_who_reads_while_a_worker_lists_the_first_sees_the_others_too(
+    rig: Rig, platform: Platform, worker: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "_LISTED", 2)
+    await worker.fetchval("SELECT core.list_lines($1)", LINES)
+    for _ in range(6):
+        await rig.enter(rig.transfer("lp", "ada"))
+
+    async with worker.transaction():
+        await worker.fetchval("SELECT core.list_lines(2)")
+        reading = asyncio.create_task(rig.lines("ada"))
+        await until_waiting(platform.owner, "test serve")
+
+    assert [line.version for line in await reading] == [6, 5, 4, 3, 2, 1]
+
+
+async def test_who_reads_after_more_statements_than_are_listed_at_a_time_sees_all(
+    rig: Rig, platform: Platform
+) -> None:
+    await platform.owner.execute(QUEUE, 12_000, rig.tenant_id.uuid)
+    await rig.enter(rig.transfer("lp", "ada"))
+
+    lines = await rig.lines("ada")
+
+    await platform.owner.execute(FORGET, EARLY)
+    assert [line.version for line in lines] == [1]
+    assert await platform.owner.fetchval(WAITING, rig.tenant_id.uuid) == 0
+
+
+async def test_a_worker_goes_on_while_as_much_waits_as_it_lists_at_a_time(
+    rig: Rig, platform: Platform, worker: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "_LISTED", 2)
+    await worker.fetchval("SELECT core.list_lines($1)", LINES)
+    for _ in range(5):
+        await rig.enter(rig.transfer("lp", "ada"))
+    engine = make_engine(platform.settings.work_database_url, pool_size=1)
+    lister = LineLister(PostgresLines(engine))
+
+    assert [await lister() for _ in range(3)] == [True, False, False]
+    await engine.dispose()
+    assert await platform.owner.fetchval(WAITING, rig.tenant_id.uuid) == 0
+
+
 async def test_a_row_of_the_list_holds_a_hundred_lines_at_most(
     rig: Rig, platform: Platform
 ) -> None:
@@ -110,13 +157,11 @@ async def test_a_long_queue_is_listed_as_quickly_as_a_short_one(
 ) -> None:
     """Within the time that the worker's statements have, which ends one that is quadratic."""
     await worker.fetchval("SELECT core.list_lines($1)", LINES)
-    await platform.owner.execute(QUEUE, LINES)
+    await platform.owner.execute(QUEUE, LINES, None)
 
     listed = await worker.fetchval("SELECT core.list_lines($1)", 2 * LINES)
 
-    tenants = await platform.owner.fetch(
-        "DELETE FROM core.account_lines WHERE transfer_ids[1] < $1 RETURNING tenant_id", EARLY
-    )
+    tenants = await platform.owner.fetch(FORGET, EARLY)
     assert listed == LINES
     assert len(tenants) == 2 * LINES
 
