@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -11,6 +12,11 @@ from typing import Any, Final
 
 RELI: Final = str(Path(sys.executable).parent / "reli")
 _TIMEOUT_S: Final = 60
+
+
+def _hear_ctrl_c() -> None:
+    # Who runs the tests in the background of a shell has it ignored, and so have all they start.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +92,7 @@ class Command:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=_hear_ctrl_c,
             **options,
         )
 
