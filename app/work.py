@@ -59,8 +59,9 @@ WEBHOOK_CONNECTIONS: Final = 4
 """Of their own, so that trades never wait for one that deliveries have."""
 CHAIN_REST_S: Final = 0.4
 FOLLOWER_REST_S: Final = 0.9
-LINES_REST_S: Final = 3.0
 """A round costs nearly the same whatever is in it. A receipt is there a second after its trade."""
+LINES_REST_S: Final = 3.0
+"""The more lines of an account are listed together, the fewer pages its list takes and touches."""
 RECONCILER_LEASE: Final = timedelta(seconds=30)
 """It rests for longer than other work, and nobody waits for it."""
 

@@ -197,7 +197,7 @@ SELECT CASE WHEN EXISTS (SELECT FROM core.unlisted_lines WHERE tenant_id = $1)
 """
 
 _A_LOT_WAITS = """
-SELECT count(*) = $2 OR sum(transfers) >= $1
+SELECT count(*) = $2 OR coalesce(sum(transfers), 0) >= $1
 FROM (SELECT transfers FROM core.unlisted_lines LIMIT $2) AS waiting
 """
 
@@ -206,7 +206,7 @@ LINES_IN_A_ROW: Final = 100
 
 _LISTED: Final = 50_000
 """Transfers whose lines are listed by one statement, give or take those of a statement's. Who reads
-lines of the same statement waits for as long as it takes, some hundred milliseconds."""
+lines that a worker is listing waits for all of these, some hundred milliseconds."""
 
 _LISTED_ROWS: Final = 10_000
 """Statements whose lines are listed by one, as the function in the database has it."""
@@ -817,8 +817,8 @@ class PostgresLines(Lines):
     async def list_waiting(self) -> bool:
         async with borrowed_driver(self._engine) as driver:
             await driver.fetchval(_LIST_LINES, _LISTED)
-            a_lot_waits: bool | None = await driver.fetchval(_A_LOT_WAITS, _LISTED, _LISTED_ROWS)
-        return bool(a_lot_waits)
+            a_lot_waits: bool = await driver.fetchval(_A_LOT_WAITS, _LISTED, _LISTED_ROWS)
+        return a_lot_waits
 
 
 async def list_lines(scope: Scope) -> None:

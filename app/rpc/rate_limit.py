@@ -218,11 +218,11 @@ class RateLimiter:
         tenants = buckets.tenants
         tenants.waiting += 1
         try:
-            return await self._admit_in_turn(tenant_id, buckets, now)
+            return await self._admit_after_asking(tenant_id, buckets, now)
         finally:
             tenants.waiting -= 1
 
-    async def _admit_in_turn(
+    async def _admit_after_asking(
         self, tenant_id: TenantId, buckets: Buckets, came_at: float
     ) -> tuple[RateLimited | None, Headers]:
         tenants = buckets.tenants
@@ -240,7 +240,7 @@ class RateLimiter:
     def _ask(
         self, tenant_id: TenantId, tenants: TenantBucket, buckets: Sequence[Bucket]
     ) -> Question:
-        """Begin to ask for tokens; where nobody waits, nobody hears what goes wrong."""
+        """Begin to ask for tokens; where nobody waits, nobody hears why there is no answer."""
         tenants.question = Question()
         task = asyncio.create_task(self._hear(tenant_id, tenants, buckets, tenants.question))
         self._asking.add(task)
