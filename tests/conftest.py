@@ -9,7 +9,7 @@ from app.database_url import APP_ROLE, WORK_ROLE, role_url
 from app.stack.postgres import PostgresServer
 from app.stack.stack import ReadyStack
 from tests.support.platform import Platform, a_platform
-from tests.support.stack import migrate, running_nats, running_postgres, running_reli
+from tests.support.stack import a_database, migrate, running_nats, running_postgres, running_reli
 
 
 @pytest.fixture(scope="session")
@@ -59,4 +59,17 @@ async def platform(
     """The platform inside the test's process; make a tenant of your own and nobody disturbs you."""
     home: Path = tmp_path_factory.mktemp("platform")
     async with a_platform(database_url, home) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def own_platform(
+    postgres_server: PostgresServer,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> AsyncIterator[Platform]:
+    """The same on a database of the module's own: what is done to it is done to nobody else's."""
+    module = request.module.__name__.rpartition(".")[-1]
+    url = await a_database(postgres_server.url, module)
+    async with a_platform(url, tmp_path_factory.mktemp(module)) as running:
         yield running

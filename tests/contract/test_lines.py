@@ -47,14 +47,28 @@ async def worker(platform: Platform) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
-async def test_a_worker_lists_what_waits_of_all_tenants(platform: Platform) -> None:
+@pytest.fixture
+async def lister(platform: Platform) -> AsyncIterator[LineLister]:
+    engine = make_engine(platform.settings.work_database_url, pool_size=1)
+    yield LineLister(PostgresLines(engine))
+    await engine.dispose()
+
+
+@pytest.fixture
+async def lots_of_two(worker: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two transfers are listed at a time, and nobody's wait."""
+    monkeypatch.setattr(ledger, "_LISTED", 2)
+    await worker.fetchval("SELECT core.list_lines($1)", LINES)
+
+
+async def test_a_worker_lists_what_waits_of_all_tenants(
+    platform: Platform, lister: LineLister
+) -> None:
     rigs = [await a_rig(platform), await a_rig(platform)]
     for rig in rigs:
         await rig.enter(rig.transfer("lp", "ada", 5))
-    engine = make_engine(platform.settings.work_database_url, pool_size=1)
 
-    has_more = await LineLister(PostgresLines(engine))()
-    await engine.dispose()
+    has_more = await lister()
 
     assert not has_more
     for rig in rigs:
@@ -75,11 +89,10 @@ async def test_who_reads_an_account_sees_what_nobody_has_listed_yet(
     assert await platform.owner.fetchval(WAITING, rig.tenant_id.uuid) == 0
 
 
+@pytest.mark.usefixtures("lots_of_two")
 async def test_who_reads_while_a_worker_lists_the_first_sees_the_others_too(
-    rig: Rig, platform: Platform, worker: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    rig: Rig, platform: Platform, worker: asyncpg.Connection
 ) -> None:
-    monkeypatch.setattr(ledger, "_LISTED", 2)
-    await worker.fetchval("SELECT core.list_lines($1)", LINES)
     for _ in range(6):
         await rig.enter(rig.transfer("lp", "ada"))
 
@@ -104,18 +117,14 @@ async def test_who_reads_after_more_statements_than_are_listed_at_a_time_sees_al
     assert await platform.owner.fetchval(WAITING, rig.tenant_id.uuid) == 0
 
 
+@pytest.mark.usefixtures("lots_of_two")
 async def test_a_worker_goes_on_while_as_much_waits_as_it_lists_at_a_time(
-    rig: Rig, platform: Platform, worker: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    rig: Rig, platform: Platform, lister: LineLister
 ) -> None:
-    monkeypatch.setattr(ledger, "_LISTED", 2)
-    await worker.fetchval("SELECT core.list_lines($1)", LINES)
     for _ in range(5):
         await rig.enter(rig.transfer("lp", "ada"))
-    engine = make_engine(platform.settings.work_database_url, pool_size=1)
-    lister = LineLister(PostgresLines(engine))
 
     assert [await lister() for _ in range(3)] == [True, False, False]
-    await engine.dispose()
     assert await platform.owner.fetchval(WAITING, rig.tenant_id.uuid) == 0
 
 

@@ -14,23 +14,11 @@ from adapters.postgres.outbox import PostgresOutboxReader, PostgresSequencer
 from domain.ids import EventId, TenantId
 from ports.bus import Bus, BusEmpty, BusUnavailable, StampedEvent
 from ports.lease import Lease
+from tests.support.bus import ListeningBus
 from tests.support.platform import Platform
 
 A_WHILE = timedelta(seconds=30)
 NO_TIME = timedelta(0)
-
-
-class ListeningBus(Bus):
-    """Keeps what it is given, and refuses after a while if it is told so."""
-
-    def __init__(self, *, takes: int = 1_000_000) -> None:
-        self.events: list[StampedEvent] = []
-        self._takes = takes
-
-    async def publish(self, event: StampedEvent) -> None:
-        if len(self.events) >= self._takes:
-            raise BusUnavailable("full")
-        self.events.append(event)
 
 
 class ParcelBus(ListeningBus):
@@ -82,6 +70,37 @@ def leases(engine: AsyncEngine) -> PostgresLeases:
 @pytest.fixture
 def sequencer(engine: AsyncEngine) -> PostgresSequencer:
     return PostgresSequencer(engine)
+
+
+@pytest.fixture
+def reader(engine: AsyncEngine) -> PostgresOutboxReader:
+    return PostgresOutboxReader(engine)
+
+
+@pytest.fixture
+async def relaying(leases: PostgresLeases) -> AsyncIterator[Lease]:
+    """The lease of who publishes."""
+    lease = await taken(leases, "relay", lease_for=A_WHILE)
+    yield lease
+    await given_back(leases, lease)
+
+
+@pytest.fixture
+async def stamped_tenant(
+    platform: Platform, leases: PostgresLeases, sequencer: PostgresSequencer
+) -> str:
+    """A tenant some events of whom wait to be published, beside those of others."""
+    tenant_id, client = await platform.a_tenant()
+    await platform.a_funded_customer(client)
+    await all_stamped(leases, sequencer)
+    return tenant_id
+
+
+def assert_in_order(published: Sequence[StampedEvent], tenant_id: str) -> None:
+    """All of the tenant's, from its first on."""
+    ours = [event for event in published if str(event.tenant_id) == tenant_id]
+    assert [event.sequence for event in ours] == list(range(1, len(ours) + 1))
+    assert ours
 
 
 async def taken(leases: PostgresLeases, name: str, *, lease_for: timedelta = NO_TIME) -> Lease:
@@ -160,73 +179,42 @@ async def test_one_of_many_gets_the_lease_and_the_next_one_a_higher_token(
 
 
 async def test_events_leave_in_order_and_once_they_are_taken(
-    platform: Platform,
-    engine: AsyncEngine,
-    leases: PostgresLeases,
-    sequencer: PostgresSequencer,
+    platform: Platform, stamped_tenant: str, relaying: Lease, reader: PostgresOutboxReader
 ) -> None:
-    tenant_id, client = await platform.a_tenant()
-    await platform.a_funded_customer(client)
-    stamping = await taken(leases, "sequencer", lease_for=A_WHILE)
-    while await sequencer.stamp(stamping, limit=1_000):
-        pass
-    await given_back(leases, stamping)
-    relaying = await taken(leases, "relay", lease_for=A_WHILE)
-    reader = PostgresOutboxReader(engine)
     stubborn, willing = ListeningBus(takes=2), ListeningBus()
 
     with pytest.raises(BusUnavailable):
         await reader.relay(relaying, stubborn, limit=1_000)
-    while await reader.relay(relaying, willing, limit=1_000):
-        pass
-    await given_back(leases, relaying)
+    await all_published(reader, relaying, willing)
 
     left = stubborn.events + willing.events
     assert len(stubborn.events) == 2
     assert len({event.id for event in left}) == len(left)
-    ours = [event for event in left if str(event.tenant_id) == tenant_id]
-    assert [event.sequence for event in ours] == list(range(1, len(ours) + 1))
-    assert {event.id for event in ours} == {
+    assert_in_order(left, stamped_tenant)
+    tenant_id = TenantId.parse(stamped_tenant)
+    assert {event.id for event in left if event.tenant_id == tenant_id} == {
         EventId(UUID(str(row["id"])))
         for row in await platform.owner.fetch(
-            "SELECT id FROM core.outbox WHERE tenant_id = $1", TenantId.parse(tenant_id).uuid
+            "SELECT id FROM core.outbox WHERE tenant_id = $1", tenant_id.uuid
         )
     }
 
 
 async def test_events_that_a_bus_took_together_leave_once(
-    platform: Platform,
-    engine: AsyncEngine,
-    leases: PostgresLeases,
-    sequencer: PostgresSequencer,
+    stamped_tenant: str, relaying: Lease, reader: PostgresOutboxReader
 ) -> None:
-    tenant_id, client = await platform.a_tenant()
-    await platform.a_funded_customer(client)
-    await all_stamped(leases, sequencer)
-    relaying = await taken(leases, "relay", lease_for=A_WHILE)
-    reader, bus = PostgresOutboxReader(engine), ParcelBus()
+    bus = ParcelBus()
 
     await all_published(reader, relaying, bus)
     assert await reader.relay(relaying, bus, limit=1_000) == 0
-    await given_back(leases, relaying)
 
     assert sum(bus.parcels) == len({event.id for event in bus.events})
-    ours = [event for event in bus.events if str(event.tenant_id) == tenant_id]
-    assert [event.sequence for event in ours] == list(range(1, len(ours) + 1))
-    assert ours
+    assert_in_order(bus.events, stamped_tenant)
 
 
 async def test_a_bus_that_lost_everything_gets_everything_again_in_order(
-    platform: Platform,
-    engine: AsyncEngine,
-    leases: PostgresLeases,
-    sequencer: PostgresSequencer,
+    stamped_tenant: str, relaying: Lease, reader: PostgresOutboxReader
 ) -> None:
-    tenant_id, client = await platform.a_tenant()
-    await platform.a_funded_customer(client)
-    await all_stamped(leases, sequencer)
-    relaying = await taken(leases, "relay", lease_for=A_WHILE)
-    reader = PostgresOutboxReader(engine)
     before, dying, anew = ListeningBus(), WipedBus(begins=False), WipedBus()
     await all_published(reader, relaying, before)
 
@@ -235,12 +223,9 @@ async def test_a_bus_that_lost_everything_gets_everything_again_in_order(
         await reader.relay(relaying, dying, limit=1_000)
     assert await reader.relay(relaying, anew, limit=1_000) == 0
     await all_published(reader, relaying, anew)
-    await given_back(leases, relaying)
 
     for bus in (before, anew):
-        ours = [event for event in bus.events if str(event.tenant_id) == tenant_id]
-        assert [event.sequence for event in ours] == list(range(1, len(ours) + 1))
-        assert ours
+        assert_in_order(bus.events, stamped_tenant)
     assert {event.id for event in anew.events} >= {event.id for event in before.events}
 
 

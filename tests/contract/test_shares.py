@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
@@ -14,15 +13,14 @@ from adapters.postgres.consumer import _NEXT, PostgresEventFeed
 from adapters.postgres.engine import make_engine
 from adapters.postgres.lease import PostgresLeases
 from adapters.postgres.outbox import _UNPUBLISHED, PostgresOutboxReader
-from app.stack.postgres import PostgresServer
 from app.worker.event_follower import BATCH, EventFollower
 from app.worker.outbox_relay import OutboxRelay
 from domain.ids import EventId, TenantId
-from ports.bus import Bus, StampedEvent
+from ports.bus import StampedEvent
 from ports.consumer import LoggedEvent
-from tests.support.audited_books import a_database
+from tests.support.bus import ListeningBus
 from tests.support.event_log import stamp_events
-from tests.support.platform import Platform, a_platform
+from tests.support.platform import Platform
 
 CONSUMER: Final = "a consumer"
 TYPE: Final = "customer.created"
@@ -33,16 +31,6 @@ SELECT tenant_id, e.id, type, subject, payload, core.now()
 FROM (SELECT * FROM core.outbox WHERE tenant_id = $1 ORDER BY recorded_at, id LIMIT 1) AS first
 CROSS JOIN unnest($2::uuid[]) AS e (id)
 """
-
-
-class ListeningBus(Bus):
-    """Keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.events: list[StampedEvent] = []
-
-    async def publish(self, event: StampedEvent) -> None:
-        self.events.append(event)
 
 
 class Choosy:
@@ -57,17 +45,6 @@ class Choosy:
         if events[0].tenant_id == self._cannot:
             raise ValueError("a bug")
         self.seen[events[0].tenant_id] += len(events)
-
-
-@pytest.fixture(scope="module")
-async def own_platform(
-    postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Platform]:
-    """A platform where nobody else's tenants have events waiting."""
-    url = await a_database(postgres_server.url, "shares")
-    home: Path = tmp_path_factory.mktemp("shares")
-    async with a_platform(url, home) as platform:
-        yield platform
 
 
 @pytest.fixture

@@ -1,14 +1,12 @@
 """Evidence of best execution, as a tenant and its operator read it."""
 
 import json
-from collections.abc import AsyncIterator
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any, Final
 
 import pytest
 
-from app.stack.postgres import PostgresServer
 from domain.canonical import canonical_json
 from reli.liquidity.v1 import liquidity_service_pb2 as liquidity_pb
 from reli.tenant.v1 import tenant_pb2
@@ -16,21 +14,16 @@ from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from reli.trade.v1 import evidence_pb2, trade_pb2
 from reli.trade.v1 import trade_service_pb2 as pb
 from reli.type.v1 import routing_pb2
-from tests.support.audited_books import a_database
-from tests.support.platform import SELL, Client, Platform, a_platform
+from tests.support.platform import SELL, Client, Platform
 
 REFERENCE_PRICE: Final = "150000000.00"
 REJECTED_BY_ALPHA: Final = "0.00007721"
 
 
 @pytest.fixture(scope="module")
-async def desk(
-    postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Platform]:
-    """A platform of its own, whose LPs are halted and whose prices move."""
-    url = await a_database(postgres_server.url, "evidence")
-    async with a_platform(url, tmp_path_factory.mktemp("evidence")) as platform:
-        yield platform
+def desk(own_platform: Platform) -> Platform:
+    """A platform whose LPs are halted and whose prices move."""
+    return own_platform
 
 
 async def evidence_for(client: Client, trade_id: str) -> evidence_pb2.TradeEvidence:

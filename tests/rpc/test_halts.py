@@ -8,7 +8,6 @@ from typing import Any, Final
 import grpc
 import pytest
 
-from app.stack.postgres import PostgresServer
 from domain.ids import ApiKeyId, TenantId, TradeId
 from reli.event.v1 import event_pb2
 from reli.liquidity.v1 import liquidity_service_pb2 as liquidity_pb
@@ -17,7 +16,6 @@ from reli.quote.v1 import quote_pb2
 from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from reli.trade.v1 import trade_pb2
 from reli.type.v1 import trading_state_pb2
-from tests.support.audited_books import a_database
 from tests.support.platform import (
     BUY,
     SELL,
@@ -45,13 +43,9 @@ Set = Callable[[str], Awaitable[trading_state_pb2.TradingStateChange]]
 
 
 @pytest.fixture(scope="module")
-async def desk(
-    postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Platform]:
-    """A platform of its own: what is halted here is halted for everybody."""
-    url = await a_database(postgres_server.url, "halts")
-    async with a_platform(url, tmp_path_factory.mktemp("halts")) as platform:
-        yield platform
+def desk(own_platform: Platform) -> Platform:
+    """A platform where what is halted is halted for everybody."""
+    return own_platform
 
 
 @pytest.fixture(scope="module")

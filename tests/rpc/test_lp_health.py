@@ -23,8 +23,8 @@ from reli.quote.v1 import quote_pb2
 from reli.quote.v1 import quote_service_pb2 as quote_pb
 from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from reli.trade.v1 import trade_pb2
-from tests.support.audited_books import a_database
 from tests.support.platform import BUY, SELL, Client, Platform, a_platform, amount, refusal_of
+from tests.support.stack import a_database
 
 SEEN_S: Final = 0.6
 """What is written is read by every process by then."""

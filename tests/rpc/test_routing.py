@@ -1,13 +1,11 @@
 """Routing: the operator says by which rule a tenant's quotes choose their LP, and it is kept."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
 import pytest
 
-from app.stack.postgres import PostgresServer
 from domain.liquidity.circuit import LpOutcome
 from reli.quote.v1 import quote_pb2
 from reli.quote.v1 import quote_service_pb2 as quote_pb
@@ -15,8 +13,7 @@ from reli.tenant.v1 import tenant_pb2
 from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from reli.trade.v1 import trade_pb2
 from reli.type.v1 import routing_pb2
-from tests.support.audited_books import a_database
-from tests.support.platform import BUY, Client, Platform, a_platform, amount, refusal_of
+from tests.support.platform import BUY, Client, Platform, amount, refusal_of
 
 USED: Final = quote_pb2.LP_VERDICT_USED
 OUTBID: Final = quote_pb2.LP_VERDICT_OUTBID
@@ -31,13 +28,9 @@ REJECTED_BY_BETA: Final = "0.00007712"
 
 
 @pytest.fixture(scope="module")
-async def routed(
-    postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Platform]:
-    """A platform of its own, whose LPs have no past but what is made up here."""
-    url = await a_database(postgres_server.url, "routing")
-    async with a_platform(url, tmp_path_factory.mktemp("routing")) as platform:
-        yield platform
+def routed(own_platform: Platform) -> Platform:
+    """A platform whose LPs have no past but what is made up here."""
+    return own_platform
 
 
 @dataclass(frozen=True)

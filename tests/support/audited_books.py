@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
-import asyncpg
 import grpc
 import pytest
 
@@ -49,7 +47,6 @@ from tests.support.platform import (
     new_request_id,
     refusal_of,
 )
-from tests.support.stack import migrate
 
 _BEHIND: Final = """
 SELECT coalesce(sum(h.last - coalesce(p.sequence, 0)), 0) FROM core.event_heads AS h
@@ -89,18 +86,6 @@ class AuditedBooks:
     @property
     def venue_books(self) -> dict[str, str]:
         return {venue.name: venue.admin_url for venue in (self.platform.alpha, self.platform.beta)}
-
-
-async def a_database(server_url: str, name: str) -> str:
-    """Make a migrated database beside the shared one and return its owner's URL."""
-    connection = await asyncpg.connect(server_url)
-    try:
-        await connection.execute(f"CREATE DATABASE {name}")
-    finally:
-        await connection.close()
-    url = urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
-    migrate(url)
-    return url
 
 
 @asynccontextmanager

@@ -15,8 +15,9 @@ from ports.lease import Lease
 from ports.reconciliation import StatementFeed
 from reli.reconciliation.v1 import break_pb2
 from reli.reconciliation.v1 import reconciliation_service_pb2 as pb
-from tests.support.audited_books import a_database, follow_events
+from tests.support.audited_books import follow_events
 from tests.support.platform import Client, Platform, Venue, a_platform, new_request_id
+from tests.support.stack import a_database
 
 LEASE = Lease("reconciler", 1)
 

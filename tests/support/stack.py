@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
 
 from app.database_url import APP_ROLE, WORK_ROLE, role_url
 from app.stack.nats import NatsServer
@@ -114,6 +117,18 @@ def migrate(database_url: str) -> None:
             role_url(database_url, WORK_ROLE),
             "sandbox",
         ).result()
+
+
+async def a_database(server_url: str, name: str) -> str:
+    """Make a migrated database beside the shared one and return its owner's URL."""
+    connection = await asyncpg.connect(server_url)
+    try:
+        await connection.execute(f"CREATE DATABASE {name}")
+    finally:
+        await connection.close()
+    url = urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
+    migrate(url)
+    return url
 
 
 async def until_ready(child: Child, is_ready: Callable[[], bool]) -> None:

@@ -26,10 +26,11 @@ from reli.reconciliation.v1 import break_pb2
 from reli.reconciliation.v1 import reconciliation_service_pb2 as pb
 from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from reli.trade.v1 import trade_pb2
-from tests.support.audited_books import a_database, follow_events
+from tests.support.audited_books import follow_events
 from tests.support.builders import BTC, BTC_NGN, an_id
 from tests.support.platform import BUY, SELL, VENUES, Platform, a_platform, refusal_of
 from tests.support.reconciled import LEASE
+from tests.support.stack import a_database
 
 ADAPTERS: Final = ("okx", "zero-hash", "valr", "binance", "bybit", "b2c2")
 DAY: Final = timedelta(days=1)

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -14,12 +13,10 @@ import pytest
 from aiohttp import web
 
 from adapters.postgres.webhook import _PLAN
-from app.stack.postgres import PostgresServer
 from reli.tenant.v1 import tenant_service_pb2 as tenant_pb
 from reli.webhook.v1 import webhook_pb2
 from reli.webhook.v1 import webhook_service_pb2 as pb
-from tests.support.audited_books import a_database
-from tests.support.platform import Client, Platform, a_platform
+from tests.support.platform import Client, Platform
 from tests.support.webhooks import (
     MOVABLE_NOW,
     Receiver,
@@ -40,15 +37,10 @@ DEAD = webhook_pb2.WEBHOOK_DELIVERY_STATE_DEAD
 
 
 @pytest.fixture(scope="module")
-async def own_platform(
-    postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Platform]:
+async def own_platform(own_platform: Platform) -> Platform:
     """A platform whose time can be moved, which nobody else's must be."""
-    url = await a_database(postgres_server.url, "webhooks")
-    home: Path = tmp_path_factory.mktemp("webhooks")
-    async with a_platform(url, home) as platform:
-        await platform.owner.execute(MOVABLE_NOW)
-        yield platform
+    await own_platform.owner.execute(MOVABLE_NOW)
+    return own_platform
 
 
 @pytest.fixture

@@ -34,11 +34,12 @@ from domain.ids import BreakId, TradeId
 from domain.side import Side
 from domain.trade.settlement import settlement
 from ports.audit import SHOWN, AuditableBooks, AuditImpossible, BooksSnapshot, Finding
-from tests.support.audited_books import AuditedBooks, a_database, audited_books
+from tests.support.audited_books import AuditedBooks, audited_books
 from tests.support.builders import a_fill, a_quote, a_sent_trade, ngn, some_terms
 from tests.support.bulk_books import TRANSFERS_PER_TRADE, write_bulk
 from tests.support.chain import chain_database
 from tests.support.protos import RPCS
+from tests.support.stack import a_database
 
 CHECKS = {check.id for probe in PROBES for check in probe.checks} | {
     check.id for check in VENUE_CHECKS

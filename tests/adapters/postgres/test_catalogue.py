@@ -41,7 +41,7 @@ from tests.support.audit import (
     partitions,
     tenant_tables,
 )
-from tests.support.audited_books import a_database
+from tests.support.stack import a_database
 
 Connection = Any
 Lint = Callable[[Connection], Awaitable[list[str]]]
