@@ -48,11 +48,14 @@ from domain.ledger.transfer import Posting, Transfer, TransferKind
 from ports.ledger import ExpiringHolds, LedgerStore, Lines, PastBalance, PostingOrder, RecordedEntry
 from ports.page import Page, PageRequest
 
+# One look by key for each: where tenants seem to have few accounts, a plan would read all of one's.
 _FIND_ACCOUNTS = """
-SELECT a.kind, a.owner, a.asset, a.id FROM core.accounts AS a
-JOIN unnest($2::text[], $3::text[], $4::text[]) AS k (kind, owner, asset)
-    ON a.kind = k.kind AND a.owner = k.owner AND a.asset = k.asset
-WHERE a.tenant_id = $1
+SELECT k.kind, k.owner, k.asset, a.id
+FROM unnest($2::text[], $3::text[], $4::text[]) AS k (kind, owner, asset)
+CROSS JOIN LATERAL (
+    SELECT id FROM core.accounts
+    WHERE tenant_id = $1 AND kind = k.kind AND owner = k.owner AND asset = k.asset OFFSET 0
+) AS a
 """
 
 _OPEN_ACCOUNTS = """
