@@ -149,7 +149,8 @@ class LiquidityProvider(Protocol):
 
         `NotSent` only when no byte reached the venue, `Rejected` only for a verdict on the venue's
         list; everything else that is not a fill is `Unknown`. A fill whose echo (client order id,
-        pair, side) is not ours is `Unknown` as well.
+        pair, side) is not ours is `Unknown` as well. The reason is `ORDER_WORKING` once the venue
+        has named our order, whatever else it said.
         """
         ...
 
@@ -168,6 +169,7 @@ class LiquidityProvider(Protocol):
 
         `Absent` only where the venue's status is authoritative and its clock has passed the
         quote's expiry plus the visibility window; any other "not found" is `Unknown` with the
-        reason `ORDER_NOT_FOUND`.
+        reason `ORDER_NOT_FOUND`. An answer that names our order and cannot be read is `Unknown`
+        with the reason `ORDER_WORKING`.
         """
         ...

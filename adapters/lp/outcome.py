@@ -2,16 +2,17 @@
 
 What is known of an execution decides whether another venue may be asked, so certainty is never
 assumed: not sent needs a connection that was never made, rejected needs a verdict from the
-adapter's list, and filled needs an answer that names our order; all else is unknown.
+adapter's list, and filled needs an answer that names our order; all else is unknown. Where the
+answer names our order and yet cannot be read, it is known at least that the venue has it.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from contextlib import nullcontext
 from datetime import datetime
 
 from adapters.lp.config import LpConfig
 from adapters.lp.http import Answer, NoAnswer, NotConnected, evidence
-from adapters.lp.reading import UNREADABLE, BadAnswer, NoPrice
+from adapters.lp.reading import UNREADABLE, BadAnswer, NoPrice, misread, of_taken_order
 from domain.trade.outcome import (
     ORDER_NOT_FOUND,
     ORDER_WORKING,
@@ -73,10 +74,10 @@ async def outcome_from(
     except NoAnswer as error:
         return Unknown(reason=error.reason, evidence=str(error))
     try:
-        outcome = read(answer)
+        with of_taken_order() if answer.is_of_taken_order else nullcontext():
+            outcome = read(answer)
     except Exception as error:
-        unknown = _not_understood(error, answer)
-        return replace(unknown, reason=ORDER_WORKING) if answer.is_of_taken_order else unknown
+        return _not_understood(error, answer)
     if isinstance(outcome, Working):
         return Unknown(reason=ORDER_WORKING, evidence=outcome.evidence)
     return outcome
@@ -116,7 +117,5 @@ def _unavailable(lp: str, cause: str) -> LpUnavailable:
 
 
 def _not_understood(error: Exception, answer: Answer) -> Unknown:
-    # An adapter that stumbles knows as little of a sent order as one that is told nonsense.
-    reason = error.reason if isinstance(error, BadAnswer) else UNREADABLE
-    detail = str(error) if isinstance(error, BadAnswer) else type(error).__name__
-    return Unknown(reason=reason, evidence=evidence(f"{detail}; {answer.evidence}"))
+    bad = misread(error)
+    return Unknown(reason=bad.reason, evidence=evidence(f"{bad}; {answer.evidence}"))

@@ -41,7 +41,7 @@ class VenueLp(LiquidityProvider, ABC, Generic[Config]):
     """An adapter, once it says how its venue is asked and how the answers read.
 
     What asks raises `NotConnected` or `NoAnswer`; what reads raises `BadAnswer` for all that proves
-    nothing.
+    nothing, inside `of_taken_order` once the answer has named our order.
     """
 
     def __init__(self, config: Config) -> None:

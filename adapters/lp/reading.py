@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -11,6 +13,7 @@ from adapters.lp.http import Answer
 from domain.amount import MAX_UNITS, Amount
 from domain.asset import Asset
 from domain.errors import DomainError
+from domain.trade.outcome import ORDER_WORKING
 
 UNREADABLE: Final = "LP_ANSWER_UNREADABLE"
 WRONG_ECHO: Final = "LP_WRONG_ECHO"
@@ -50,6 +53,25 @@ class NoPrice(Exception):
 
 def unreadable(detail: str) -> BadAnswer:
     return BadAnswer(UNREADABLE, detail)
+
+
+def misread(error: Exception) -> BadAnswer:
+    """Return what was wrong with an answer over which an adapter stumbled."""
+    # It knows as little of a sent order as one that is told nonsense.
+    return error if isinstance(error, BadAnswer) else unreadable(type(error).__name__)
+
+
+@contextmanager
+def of_taken_order() -> Iterator[None]:
+    """Read the rest of an answer that has named our order, and so has proved that it was taken.
+
+    Whatever is wrong with the rest, the venue has the order: what is raised inside becomes a
+    `BadAnswer` with the reason `ORDER_WORKING`, and says the same.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise BadAnswer(ORDER_WORKING, str(misread(error))) from error
 
 
 def bounded(amount: Amount) -> Amount:
@@ -126,10 +148,14 @@ class Fields:
             raise unreadable(f"{field} is missing or no count")
         return value
 
+    def repeats(self, **expected: str) -> bool:
+        """Say whether the venue repeats what it was asked."""
+        return all(self._values.get(field) == value for field, value in expected.items())
+
     def expect(self, **expected: str) -> None:
         """Raise unless the venue repeats what it was asked."""
         for field, value in expected.items():
-            if self._values.get(field) != value:
+            if not self.repeats(**{field: value}):
                 raise BadAnswer(WRONG_ECHO, f"{field} is not what was asked")
 
     def identifier(self, field: str) -> str:
@@ -201,6 +227,12 @@ class Fields:
             return _EPOCH + timedelta(milliseconds=self.milliseconds(field))
         except OverflowError as error:
             raise unreadable(f"{field} is no time") from error
+
+
+def expect_any(found: list[Fields], **expected: str) -> None:
+    """Raise unless one of them, at least, repeats what was asked."""
+    if not any(one.repeats(**expected) for one in found):
+        raise BadAnswer(WRONG_ECHO, f"{', '.join(expected)} is not what was asked")
 
 
 def _read(answer: Answer) -> object:

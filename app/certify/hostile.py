@@ -2,7 +2,10 @@
 
 import json
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any, Final
+
+from domain.amount import Amount
 
 _HUGE: Final = "a number beyond every range"
 _ANYTHING: Final[tuple[object, ...]] = (
@@ -38,6 +41,14 @@ def exchanged(body: bytes, swaps: dict[str, str]) -> Iterator[tuple[str, bytes]]
 def multiplied(body: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield the body with each decimal number nine times as long to count, one at a time."""
     yield from _changed(body, lambda text: f"9{text}" if _is_decimal(text) else None)
+
+
+def uncounted(body: bytes, amount: Amount) -> Iterator[tuple[str, bytes]]:
+    """Yield the body with each place that tells the amount telling none, one at a time."""
+    told = Decimal(amount.value)
+    yield from _changed(
+        body, lambda text: "some" if _is_decimal(text) and Decimal(text) == told else None
+    )
 
 
 def _changed(body: bytes, change: Callable[[str], str | None]) -> Iterator[tuple[str, bytes]]:

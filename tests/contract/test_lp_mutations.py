@@ -23,7 +23,7 @@ from adapters.http.connection import Answer, Connection, Limits
 from adapters.lp import http, signing
 from adapters.lp.listing import MAX_PAGES
 from adapters.lp.okx.config import OkxLpConfig
-from adapters.lp.reading import WRONG_ECHO
+from adapters.lp.reading import UNREADABLE, WRONG_ECHO
 from adapters.lp.zero_hash.client import ZeroHashClient
 from app.certify.bench import NOTHING_PLANTED, Plant, Role
 from app.certify.certify import Grade, judge
@@ -460,6 +460,10 @@ def lost(said: Any, order: dict[str, Any]) -> Unknown:
     return Unknown(reason=ORDER_NOT_FOUND, evidence=said.evidence)
 
 
+def unreadable(said: Any, order: dict[str, Any]) -> Unknown:
+    return Unknown(reason=UNREADABLE, evidence=said.evidence)
+
+
 def a_unit_off(said: Any, order: dict[str, Any]) -> Any:
     return replace(said, quote=one_more(said.quote))
 
@@ -749,10 +753,13 @@ def timed_out_in_the_body(error: Callable[[], Exception]) -> AbstractContextMana
     return patched()
 
 
+has_order: Final = unknown(ORDER_WORKING)
+
 FORGETS_THE_ORDER: Final = of(
-    subject="valr",
-    executing=answers(lost, where=unknown(ORDER_WORKING)),
-    looking=answers(lost, where=is_a(Working)),
+    executing=answers(lost, where=has_order),
+    looking=answers(
+        lost, where=lambda said, order: has_order(said, order) or isinstance(said, Working)
+    ),
 )
 
 MUTATIONS: Final[Mapping[str, Mutation]] = {
@@ -804,6 +811,9 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
     "redirect-unknown": of(executing=answers(not_sent, where=unknown("LP_HTTP_307"))),
     "execution-hostile": of(executing=answers(rejected, where=unknown("fillBaseSz is missing"))),
     "execution-echo": of(executing=believes_any_fill),
+    "execution-named": of(
+        executing=answers(unreadable, where=unknown(ORDER_WORKING, "fillBaseSz"))
+    ),
     "execution-multiplies": of(executing=answers(rejected, where=unknown("do not multiply"))),
     "execution-canceled": of(executing=swallows_cancellation),
     "deduplication": of(declared=lambda: {"deduplicates_client_order_id": True}),
@@ -813,11 +823,14 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
     "hidden-fill-waited-for": of(looking=remembers_silence),
     "absence-not-hasty": of(looking=takes_second_silence_for_no),
     "absence-concluded": of(looking=answers(lost, where=is_a(Absent))),
-    "taken-not-lost": FORGETS_THE_ORDER,
+    "taken-not-lost": of(
+        subject="valr", executing=answers(lost, where=unknown(ORDER_WORKING, "HTTP 404"))
+    ),
     "status-unreachable": of(Role.CUT_OFF, looking=answers(absent, where=is_a(Unknown))),
     "status-failures": of(looking=answers(absent, where=unknown("LP_HTTP_404"))),
     "status-hostile": of(looking=answers(absent, where=unknown("fillBaseSz is missing"))),
     "status-echo": of(looking=believes_any_fill),
+    "status-named": of(looking=answers(unreadable, where=unknown(ORDER_WORKING, "fillBaseSz"))),
     "evidence-storable": of(looking=answers(unprintable, where=is_a(Filled))),
     "statement-told": of_listing(says(more_for_sales)),
     "statement-keyed": of_listing(says(another_order_id)),
@@ -880,16 +893,17 @@ async def test_a_mutation_breaks_its_rule_and_no_other(
     assert [id for id, _ in found] == [broken], found
 
 
+@pytest.mark.parametrize("id", ["taken-not-lost", "execution-named", "status-named"])
 @pytest.mark.parametrize("name", SUBJECTS)
 async def test_who_forgets_that_a_venue_has_an_order_is_noticed_wherever_one_says_so(
-    name: str,
+    name: str, id: str
 ) -> None:
-    (rule,) = (rule for rule in RULES if rule.id == "taken-not-lost")
+    (rule,) = (rule for rule in RULES if rule.id == id)
 
     finding = await judge(SUBJECTS[name], rule, FORGETS_THE_ORDER.plant)
 
-    answers_at_once = name in ("okx", "zero-hash", "b2c2")
-    assert finding.grade is (Grade.BESIDE if answers_at_once else Grade.BROKEN)
+    is_beside = id == "taken-not-lost" and name in ("okx", "zero-hash", "b2c2")
+    assert finding.grade is (Grade.BESIDE if is_beside else Grade.BROKEN)
 
 
 async def test_a_question_under_the_id_of_an_earlier_one_is_noticed() -> None:

@@ -11,6 +11,8 @@ from typing import Any, Final
 import grpc
 import pytest
 
+from adapters.lp.http import Answer
+from adapters.lp.sandbox.client import SandboxClient
 from domain.amount import Amount
 from domain.ids import EntryId, QuoteId, TradeId
 from domain.trade.settlement import Role
@@ -239,6 +241,44 @@ async def test_while_an_outcome_is_unknown_the_hold_stays_and_nobody_else_is_ask
     await desk.assert_sound(trade)
 
 
+@pytest.mark.parametrize("garbled", ["create_order", "get_order"])
+async def test_an_order_that_an_unreadable_answer_named_is_not_taken_for_absent(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, garbled: str
+) -> None:
+    """Otherwise the backup would execute it too."""
+    quote = await desk.quote()
+    if garbled == "create_order":
+        _lose_orders(monkeypatch)
+    else:
+        await desk.platform.alpha.behave("cut_after_fill", 1)
+    _garble(monkeypatch, garbled)
+
+    trade = await desk.client.accept(quote.id)
+
+    assert trade.state == OUTCOME_UNKNOWN
+    assert trade.attempts[0].reason == "LP_ORDER_WORKING"
+
+    # Late enough for the venue's word to count, if it had not said that it has the order.
+    _lose_orders(monkeypatch)
+    await _make_due(desk.platform, trade, lp_quote_expired_s_ago=60)
+    await desk.platform.run_due_trades()
+
+    trade = await desk.client.trade(trade.id)
+    assert trade.state == OUTCOME_UNKNOWN
+    assert _attempts(trade) == [("alpha", UNKNOWN)]
+    await desk.assert_sound(trade)
+
+    monkeypatch.undo()
+    await _make_due(desk.platform, trade)
+    await desk.platform.run_due_trades()
+
+    trade = await desk.client.trade(trade.id)
+    assert trade.state == SETTLED
+    assert _attempts(trade) == [("alpha", FILLED)]
+    assert await _executions(desk.platform, trade) == [["0.01000000"]]
+    await desk.assert_sound(trade)
+
+
 @BOTH_SIDES
 async def test_a_fill_at_another_price_is_the_operators_gain_or_loss(
     desk: Desk, side: side_pb2.Side
@@ -373,6 +413,27 @@ async def test_the_treasury_trades_like_a_customer(desk: Desk) -> None:
     assert trade.state == SETTLED
     assert trade.customer_id == ""
     await desk.assert_sound(trade)
+
+
+def _garble(monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    """Let the venues tell a state of an order that nobody knows."""
+    asking = getattr(SandboxClient, call)
+
+    async def asked(self: SandboxClient, asked_for: Any) -> Answer:
+        answer: Answer = await asking(self, asked_for)
+        return replace(answer, body=answer.body.replace(b'"filled"', b'"half_filled"'))
+
+    monkeypatch.setattr(SandboxClient, call, asked)
+
+
+def _lose_orders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the venues find no order that they are asked for."""
+    asking = SandboxClient.get_order
+
+    async def asked(self: SandboxClient, client_order_id: str) -> Answer:
+        return await asking(self, "another")
+
+    monkeypatch.setattr(SandboxClient, "get_order", asked)
 
 
 async def _all_of(desk: Desk, funds: Amount) -> quote_pb2.Quote:

@@ -14,7 +14,15 @@ from adapters.lp.b2c2.config import B2c2LpConfig
 from adapters.lp.http import OK, Answer
 from adapters.lp.listing import Execution, Page, by_name, meant, our_id, side_of
 from adapters.lp.provider import Order
-from adapters.lp.reading import BadAnswer, Fields, NoPrice, bounded, unexpected, unreadable
+from adapters.lp.reading import (
+    BadAnswer,
+    Fields,
+    NoPrice,
+    bounded,
+    of_taken_order,
+    unexpected,
+    unreadable,
+)
 from adapters.lp.worth import against_us, worth
 from domain.amount import Amount, AmountTooLarge, TooManyDigits
 from domain.asset import Instrument
@@ -97,18 +105,18 @@ def parse_order(answer: Answer, order: Order, config: B2c2LpConfig) -> Filled | 
     """Read what became of an order, or raise `BadAnswer`."""
     fields = _object(answer)
     name = config.name_of(order.instrument)
-    fields.expect(
-        client_order_id=str(order.client_order_id.uuid), instrument=name, side=order.side.value
-    )
-    base = fields.amount("quantity", order.instrument.base)
-    if _is_rejected(fields):
-        return Rejected(reason="LP_REJECTED", evidence=answer.evidence)
-    return Filled(
-        base=base,
-        quote=_executed(fields, base, order.instrument, order.side, name),
-        venue_order_id=fields.identifier("order_id"),
-        evidence=answer.evidence,
-    )
+    fields.expect(client_order_id=str(order.client_order_id.uuid))
+    with of_taken_order():
+        fields.expect(instrument=name, side=order.side.value)
+        base = fields.amount("quantity", order.instrument.base)
+        if _is_rejected(fields):
+            return Rejected(reason="LP_REJECTED", evidence=answer.evidence)
+        return Filled(
+            base=base,
+            quote=_executed(fields, base, order.instrument, order.side, name),
+            venue_order_id=fields.identifier("order_id"),
+            evidence=answer.evidence,
+        )
 
 
 def parse_page(answer: Answer, config: B2c2LpConfig, catalogue: Catalogue) -> Page:

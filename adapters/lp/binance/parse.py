@@ -12,7 +12,14 @@ from adapters.lp.conversion import assets_of
 from adapters.lp.http import OK, Answer
 from adapters.lp.listing import WORKING, Execution, by_name, meant
 from adapters.lp.provider import Order
-from adapters.lp.reading import BadAnswer, Fields, NoPrice, unexpected, unreadable
+from adapters.lp.reading import (
+    BadAnswer,
+    Fields,
+    NoPrice,
+    of_taken_order,
+    unexpected,
+    unreadable,
+)
 from domain.amount import Amount
 from domain.asset import Asset, Instrument
 from domain.side import Side
@@ -58,22 +65,24 @@ def parse_order(
 ) -> Filled | Rejected | Working:
     """Read the state of an order, or raise `BadAnswer`."""
     fields = _fields(answer)
-    state = fields.text("orderStatus")
     given, received = assets_of(order.instrument, order.side)
+    # No id is repeated: it was asked by ours, and an order of these two assets is taken for ours.
     fields.expect(fromAsset=config.code_of(given), toAsset=config.code_of(received))
-    if state in ("PROCESS", "ACCEPT_SUCCESS"):
-        return Working(answer.evidence)
-    if state == "FAIL":
-        return Rejected(reason="LP_FAIL", evidence=answer.evidence)
-    if state != "SUCCESS":
-        raise unreadable("unknown orderStatus")
-    base, quote = _amounts(fields, order.instrument, order.side)
-    return Filled(
-        base=base,
-        quote=quote,
-        venue_order_id=fields.identifier("orderId"),
-        evidence=answer.evidence,
-    )
+    with of_taken_order():
+        state = fields.text("orderStatus")
+        if state in ("PROCESS", "ACCEPT_SUCCESS"):
+            return Working(answer.evidence)
+        if state == "FAIL":
+            return Rejected(reason="LP_FAIL", evidence=answer.evidence)
+        if state != "SUCCESS":
+            raise unreadable("unknown orderStatus")
+        base, quote = _amounts(fields, order.instrument, order.side)
+        return Filled(
+            base=base,
+            quote=quote,
+            venue_order_id=fields.identifier("orderId"),
+            evidence=answer.evidence,
+        )
 
 
 def is_not_found(answer: Answer) -> bool:

@@ -13,7 +13,14 @@ from adapters.lp.conversion import assets_of
 from adapters.lp.http import OK, Answer
 from adapters.lp.listing import WORKING, Execution, Page, by_name, meant, newest_first
 from adapters.lp.provider import Order
-from adapters.lp.reading import BadAnswer, Fields, NoPrice, unexpected, unreadable
+from adapters.lp.reading import (
+    BadAnswer,
+    Fields,
+    NoPrice,
+    of_taken_order,
+    unexpected,
+    unreadable,
+)
 from domain.amount import Amount, AmountTooLarge
 from domain.asset import Asset, Instrument
 from domain.quote.pricing import AmountTooSmall
@@ -93,15 +100,18 @@ def parse_result(
         raise BadAnswer("LP_NO_VERDICT", "the code is no verdict")
     fields = envelope.part("result").part("result")
     fields.expect(exchangeTxId=order.reference)
-    state = fields.text("exchangeStatus")
-    if state in ("init", "processing"):
-        return Working(answer.evidence)
-    if state == "failure":
-        return Rejected(reason="LP_FAILURE", evidence=answer.evidence)
-    if state != "success":
-        raise unreadable("unknown exchangeStatus")
-    base, quote = _amounts(fields, "convertRate", order.instrument, order.side, config)
-    return Filled(base=base, quote=quote, venue_order_id=order.reference, evidence=answer.evidence)
+    with of_taken_order():
+        state = fields.text("exchangeStatus")
+        if state in ("init", "processing"):
+            return Working(answer.evidence)
+        if state == "failure":
+            return Rejected(reason="LP_FAILURE", evidence=answer.evidence)
+        if state != "success":
+            raise unreadable("unknown exchangeStatus")
+        base, quote = _amounts(fields, "convertRate", order.instrument, order.side, config)
+        return Filled(
+            base=base, quote=quote, venue_order_id=order.reference, evidence=answer.evidence
+        )
 
 
 def is_not_found(answer: Answer) -> bool:

@@ -11,7 +11,15 @@ from adapters.lp.http import OK, Answer
 from adapters.lp.listing import Execution, Page, by_name, meant, newest_first, our_id, side_of
 from adapters.lp.okx.config import OkxLpConfig
 from adapters.lp.provider import Order
-from adapters.lp.reading import BadAnswer, Fields, NoPrice, unexpected, unreadable
+from adapters.lp.reading import (
+    BadAnswer,
+    Fields,
+    NoPrice,
+    expect_any,
+    of_taken_order,
+    unexpected,
+    unreadable,
+)
 from domain.amount import AmountTooLarge
 from domain.asset import Asset
 from domain.ids import AttemptId, LpQuoteRequestId
@@ -67,13 +75,13 @@ def parse_quote(answer: Answer, request: LpQuoteRequest, config: OkxLpConfig) ->
 
 def parse_trade(answer: Answer, order: Order, config: OkxLpConfig) -> Filled | Rejected:
     """Read the answer to a trade, or raise `BadAnswer`."""
-    return _trade(_only(_data(_envelope(answer))), answer, order, config)
+    return _trade(_data(_envelope(answer)), answer, order, config)
 
 
 def parse_history(answer: Answer, order: Order, config: OkxLpConfig) -> Filled | Rejected | None:
     """Read what the history says of a trade, None if it has none, or raise `BadAnswer`."""
     trades = _data(_envelope(answer))
-    return _trade(_only(trades), answer, order, config) if trades else None
+    return _trade(trades, answer, order, config) if trades else None
 
 
 def parse_page(answer: Answer, period: Period, config: OkxLpConfig, catalogue: Catalogue) -> Page:
@@ -108,28 +116,32 @@ def read_reference(reference: str) -> tuple[str, str]:
     return quote_id, size_currency
 
 
-def _trade(fields: Fields, answer: Answer, order: Order, config: OkxLpConfig) -> Filled | Rejected:
+def _trade(
+    trades: list[Fields], answer: Answer, order: Order, config: OkxLpConfig
+) -> Filled | Rejected:
     base_asset, quote_asset = order.instrument.base, order.instrument.quote
-    fields.expect(
-        clTReqId=request_id_of(order.client_order_id),
-        baseCcy=config.code_of(base_asset),
-        quoteCcy=config.code_of(quote_asset),
-        side=order.side.value,
-    )
-    state = fields.text("state")
-    if state == "rejected":
-        return Rejected(reason="LP_REJECTED", evidence=answer.evidence)
-    if state != "fullyFilled":
-        raise unreadable("unknown state")
-    base = fields.amount("fillBaseSz", base_asset)
-    quote = fields.amount("fillQuoteSz", quote_asset)
-    fields.expect_price("fillPx", base, quote)
-    return Filled(
-        base=base,
-        quote=quote,
-        venue_order_id=fields.identifier("tradeId"),
-        evidence=answer.evidence,
-    )
+    expect_any(trades, clTReqId=request_id_of(order.client_order_id))
+    with of_taken_order():
+        fields = _only(trades)
+        fields.expect(
+            baseCcy=config.code_of(base_asset),
+            quoteCcy=config.code_of(quote_asset),
+            side=order.side.value,
+        )
+        state = fields.text("state")
+        if state == "rejected":
+            return Rejected(reason="LP_REJECTED", evidence=answer.evidence)
+        if state != "fullyFilled":
+            raise unreadable("unknown state")
+        base = fields.amount("fillBaseSz", base_asset)
+        quote = fields.amount("fillQuoteSz", quote_asset)
+        fields.expect_price("fillPx", base, quote)
+        return Filled(
+            base=base,
+            quote=quote,
+            venue_order_id=fields.identifier("tradeId"),
+            evidence=answer.evidence,
+        )
 
 
 def _execution(fields: Fields, at: datetime, assets: Mapping[str, Asset]) -> Execution | None:

@@ -6,7 +6,14 @@ from typing import Final
 from adapters.lp.http import OK, Answer
 from adapters.lp.listing import Execution, Page, meant, side_of
 from adapters.lp.provider import Order
-from adapters.lp.reading import BadAnswer, Fields, NoPrice, unexpected, unreadable
+from adapters.lp.reading import (
+    BadAnswer,
+    Fields,
+    NoPrice,
+    of_taken_order,
+    unexpected,
+    unreadable,
+)
 from domain.trade.outcome import Filled, Rejected
 from ports.liquidity import LpQuote, LpQuoteRequest, Working
 from ports.market import Catalogue
@@ -59,24 +66,25 @@ def parse_order(answer: Answer, order: Order) -> Filled | Rejected | Working:
         raise unexpected(answer)
     fields = Fields.of(answer)
     fields.expect(client_order_id=str(order.client_order_id))
-    status = fields.text("status")
-    if status == "working":
-        return Working(answer.evidence)
-    fields.expect(
-        base_asset=order.instrument.base.code,
-        quote_asset=order.instrument.quote.code,
-        side=order.side.value,
-    )
-    if status == "rejected":
-        return _rejection(fields.text("code"), answer)
-    if status != "filled":
-        raise unreadable("unknown status")
-    return Filled(
-        base=fields.amount("base_amount", order.instrument.base),
-        quote=fields.amount("quote_amount", order.instrument.quote),
-        venue_order_id=fields.identifier("order_id"),
-        evidence=answer.evidence,
-    )
+    with of_taken_order():
+        status = fields.text("status")
+        if status == "working":
+            return Working(answer.evidence)
+        fields.expect(
+            base_asset=order.instrument.base.code,
+            quote_asset=order.instrument.quote.code,
+            side=order.side.value,
+        )
+        if status == "rejected":
+            return _rejection(fields.text("code"), answer)
+        if status != "filled":
+            raise unreadable("unknown status")
+        return Filled(
+            base=fields.amount("base_amount", order.instrument.base),
+            quote=fields.amount("quote_amount", order.instrument.quote),
+            venue_order_id=fields.identifier("order_id"),
+            evidence=answer.evidence,
+        )
 
 
 def parse_page(answer: Answer, catalogue: Catalogue) -> Page:
@@ -132,6 +140,7 @@ def _verdict(answer: Answer, order: Order) -> Rejected:
     if not _is_refusal(answer):
         raise unexpected(answer)
     fields = Fields.of(answer)
+    # A refusal repeats the id of what was asked; it does not say that there is an order.
     if fields.has("client_order_id"):
         fields.expect(client_order_id=str(order.client_order_id))
     return _rejection(_code(fields), answer)

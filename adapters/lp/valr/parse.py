@@ -13,7 +13,15 @@ from typing import Final
 from adapters.lp.http import OK, Answer
 from adapters.lp.listing import WORKING, Execution, Page, by_name, meant, our_id, side_of
 from adapters.lp.provider import Order
-from adapters.lp.reading import BadAnswer, Fields, NoPrice, bounded, unexpected, unreadable
+from adapters.lp.reading import (
+    BadAnswer,
+    Fields,
+    NoPrice,
+    bounded,
+    of_taken_order,
+    unexpected,
+    unreadable,
+)
 from adapters.lp.valr.config import ValrLpConfig
 from adapters.lp.valr.price import Level, order_for
 from domain.amount import Amount
@@ -70,28 +78,26 @@ def parse_summary(answer: Answer, order: Order, config: ValrLpConfig) -> Filled 
     if answer.status != OK:
         raise unexpected(answer)
     fields = Fields.of(answer)
-    fields.expect(
-        customerOrderId=str(order.client_order_id.uuid),
-        currencyPair=config.pair_of(order.instrument),
-        orderSide=order.side.value,
-    )
-    state = fields.text("orderStatusType")
-    executed = fields.amount("totalExecutedQuantity", order.instrument.base, or_zero=True)
-    if state in _WITHOUT_FILL:
-        if executed.units:
-            raise unreadable("all or none was ordered, and some was executed")
-        return Rejected(reason=f"LP_{state.upper()}", evidence=answer.evidence)
-    if state != "Filled":
-        raise unreadable("unknown orderStatusType")
-    total = fields.amount("total", order.instrument.quote)
-    fields.expect_price("averagePrice", executed, total)
-    base, quote = _without_fee(fields, executed, total, order.side, config)
-    return Filled(
-        base=base,
-        quote=quote,
-        venue_order_id=fields.identifier("orderId"),
-        evidence=answer.evidence,
-    )
+    fields.expect(customerOrderId=str(order.client_order_id.uuid))
+    with of_taken_order():
+        fields.expect(currencyPair=config.pair_of(order.instrument), orderSide=order.side.value)
+        state = fields.text("orderStatusType")
+        executed = fields.amount("totalExecutedQuantity", order.instrument.base, or_zero=True)
+        if state in _WITHOUT_FILL:
+            if executed.units:
+                raise unreadable("all or none was ordered, and some was executed")
+            return Rejected(reason=f"LP_{state.upper()}", evidence=answer.evidence)
+        if state != "Filled":
+            raise unreadable("unknown orderStatusType")
+        total = fields.amount("total", order.instrument.quote)
+        fields.expect_price("averagePrice", executed, total)
+        base, quote = _without_fee(fields, executed, total, order.side, config)
+        return Filled(
+            base=base,
+            quote=quote,
+            venue_order_id=fields.identifier("orderId"),
+            evidence=answer.evidence,
+        )
 
 
 def parse_page(answer: Answer, config: ValrLpConfig, catalogue: Catalogue) -> Page:

@@ -15,6 +15,8 @@ from adapters.lp.reading import (
     BadAnswer,
     Fields,
     NoPrice,
+    expect_any,
+    of_taken_order,
     unexpected,
     unreadable,
 )
@@ -51,17 +53,19 @@ def parse_quote(answer: Answer, request: LpQuoteRequest, config: ZeroHashLpConfi
 def parse_execution(answer: Answer, order: Order, config: ZeroHashLpConfig) -> Filled:
     """Read the answer to an execution, or raise `BadAnswer`."""
     fields = _message(answer)
-    if fields.text("status") != "Completed":
-        raise unreadable("unknown status")
     executed = fields.part("quote")
-    executed.expect(quote_id=order.reference, side=order.side.value)
-    base, quote = _amounts(executed, "price", order.instrument, config)
-    return Filled(
-        base=base,
-        quote=quote,
-        venue_order_id=fields.identifier("trade_id"),
-        evidence=answer.evidence,
-    )
+    executed.expect(quote_id=order.reference)
+    with of_taken_order():
+        if fields.text("status") != "Completed":
+            raise unreadable("unknown status")
+        executed.expect(side=order.side.value)
+        base, quote = _amounts(executed, "price", order.instrument, config)
+        return Filled(
+            base=base,
+            quote=quote,
+            venue_order_id=fields.identifier("trade_id"),
+            evidence=answer.evidence,
+        )
 
 
 def parse_trades(answer: Answer, order: Order, config: ZeroHashLpConfig) -> Filled | None:
@@ -71,20 +75,21 @@ def parse_trades(answer: Answer, order: Order, config: ZeroHashLpConfig) -> Fill
     trades = Fields.of(answer).parts("message")
     if not trades:
         return None
-    if len(trades) > 1:
-        raise unreadable("more than one trade on a quote")
-    (fields,) = trades
-    fields.expect(client_trade_id=order.reference)
-    if fields.text("trade_state") not in _EXECUTED:
-        raise unreadable("unknown trade_state")
-    _expect_parties(fields.parts("parties"), order.instrument, order.side, config)
-    base, quote = _amounts(fields, "trade_price", order.instrument, config)
-    return Filled(
-        base=base,
-        quote=quote,
-        venue_order_id=fields.identifier("trade_id"),
-        evidence=answer.evidence,
-    )
+    expect_any(trades, client_trade_id=order.reference)
+    with of_taken_order():
+        if len(trades) > 1:
+            raise unreadable("more than one trade on a quote")
+        (fields,) = trades
+        if fields.text("trade_state") not in _EXECUTED:
+            raise unreadable("unknown trade_state")
+        _expect_parties(fields.parts("parties"), order.instrument, order.side, config)
+        base, quote = _amounts(fields, "trade_price", order.instrument, config)
+        return Filled(
+            base=base,
+            quote=quote,
+            venue_order_id=fields.identifier("trade_id"),
+            evidence=answer.evidence,
+        )
 
 
 def parse_page(

@@ -19,6 +19,7 @@ from app.certify.rules.rule import (
     misbehaved,
     quote_amounts,
     require,
+    require_taken,
     swaps_for,
     told_prices,
 )
@@ -210,6 +211,16 @@ async def _(bench: Bench) -> None:
         with bench.wire.saying(bench.wire.answering(body)):
             outcome = await bench.execute(quote, attempt)
         require(isinstance(outcome, Unknown), f"{name}: {outcome}")
+
+
+@rule(
+    "execution-named",
+    "An answer that names our order says that the venue has it, though the rest is unreadable.",
+)
+async def _(bench: Bench) -> None:
+    quote, attempt = await bench.a_quote(), bench.an_attempt()
+    await bench.execute(quote, attempt)
+    await require_taken(bench, attempt, lambda: bench.execute(quote, attempt))
 
 
 @rule(

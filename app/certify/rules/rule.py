@@ -8,14 +8,16 @@ from typing import Final
 
 from adapters.lp.sandbox.behavior import Behavior
 from app.certify.bench import BTC_NGN, Bench, Role
+from app.certify.hostile import uncounted
 from app.certify.subject import Subject
 from app.certify.wire import Say, flood, page, raw
 from domain.ids import AttemptId
 from domain.side import Side
-from domain.trade.outcome import Filled
+from domain.trade.outcome import ORDER_WORKING, Filled, Unknown
 from ports.liquidity import (
     ExecutionOutcome,
     LpRefused,
+    LpStatus,
     LpUnavailable,
 )
 
@@ -197,6 +199,20 @@ def is_fill(bench: Bench, attempt: AttemptId, said: object) -> bool:
         return False
     order = booked[0].order
     return (said.base, said.quote) == (order.base, order.quote)
+
+
+async def require_taken(
+    bench: Bench, attempt: AttemptId, ask: Callable[[], Awaitable[ExecutionOutcome | LpStatus]]
+) -> None:
+    """Spoil the amounts of the venue's latest answer, which names the order of the attempt."""
+    (booked,) = bench.executions(attempt)
+    answers = list(uncounted(bench.wire.body, booked.order.base))
+    require(bool(answers), "the answer tells no amount")
+    for name, body in answers:
+        with bench.wire.saying(bench.wire.answering(body)):
+            said = await ask()
+        is_known = isinstance(said, Unknown) and said.reason == ORDER_WORKING
+        require(is_known or is_fill(bench, attempt, said), f"{name}: {said}")
 
 
 def id_of(said: object) -> str:

@@ -18,6 +18,7 @@ from app.certify.rules.rule import (
     id_of,
     is_fill,
     require,
+    require_taken,
     swaps_for,
     taken_orders,
 )
@@ -175,6 +176,17 @@ async def _(bench: Bench) -> None:
         with bench.wire.saying(bench.wire.answering(body)):
             status = await bench.status(quote, attempt)
         require(isinstance(status, Unknown), f"{name}: {status}")
+
+
+@rule(
+    "status-named",
+    "A state that names our order says that the venue has it, though the rest is unreadable.",
+)
+async def _(bench: Bench) -> None:
+    quote, attempt = await bench.a_quote(), bench.an_attempt()
+    await bench.execute(quote, attempt)
+    await bench.status(quote, attempt)
+    await require_taken(bench, attempt, lambda: bench.status(quote, attempt))
 
 
 @rule("evidence-storable", "All evidence is there, short and printable.")

@@ -76,6 +76,7 @@ PRICE: Final = {
 }
 
 Say = Callable[[asyncio.StreamWriter], Awaitable[None]]
+Ask = Callable[[LpSessions, SandboxLpConfig], Awaitable[ExecutionOutcome | LpStatus]]
 
 
 def http(status: int, body: str | bytes, content_type: str = "application/json") -> bytes:
@@ -219,37 +220,85 @@ UNCLEAR: Final = {
         "LP_WRONG_ECHO",
     ),
     "a verdict with a success": (refusal(200, "REJECTED"), "LP_WRONG_ECHO"),
+    "a refusal of our order by no verdict": (
+        refusal(400, "RATE_LIMITED", client_order_id=str(ATTEMPT)),
+        "LP_NO_VERDICT",
+    ),
+    "a server error with our order": (answer(FILL, 500), "LP_HTTP_500"),
     "another order": (answer(FILL, client_order_id=str(an_id(AttemptId))), "LP_WRONG_ECHO"),
-    "another base": (answer(FILL, base_asset="ETH"), "LP_WRONG_ECHO"),
-    "another quote asset": (answer(FILL, quote_asset="KES"), "LP_WRONG_ECHO"),
-    "another side": (answer(FILL, side="sell"), "LP_WRONG_ECHO"),
-    "an order being worked on": (answer(FILL, status="working"), "LP_ORDER_WORKING"),
-    "a partial fill": (answer(FILL, status="partially_filled"), "LP_ANSWER_UNREADABLE"),
-    "too many digits": (answer(FILL, base_amount="0.010000001"), "LP_ANSWER_UNREADABLE"),
-    "an exponent": (answer(FILL, base_amount="1e-2"), "LP_ANSWER_UNREADABLE"),
-    "zero": (answer(FILL, base_amount="0.00000000"), "LP_ANSWER_UNREADABLE"),
-    "a negative amount": (answer(FILL, quote_amount="-1.00"), "LP_ANSWER_UNREADABLE"),
-    "too much": (answer(FILL, quote_amount="1" + "0" * 30), "LP_ANSWER_UNREADABLE"),
-    "a number for an amount": (answer(FILL, quote_amount=1503000), "LP_ANSWER_UNREADABLE"),
-    "a fraction for an amount": (answer(FILL, quote_amount=1503000.5), "LP_ANSWER_UNREADABLE"),
+    "another order that makes no sense": (
+        answer(FILL, client_order_id=str(an_id(AttemptId)), base_amount="1e-2"),
+        "LP_WRONG_ECHO",
+    ),
+    "no id of ours": (without(FILL, "client_order_id"), "LP_WRONG_ECHO"),
     "NaN": (answer(FILL, fee=float("nan")), "LP_ANSWER_UNREADABLE"),
-    "NaN for an amount": (answer(FILL, quote_amount="NaN"), "LP_ANSWER_UNREADABLE"),
-    "an id that cannot be stored": (answer(FILL, order_id="a\x00b"), "LP_ANSWER_UNREADABLE"),
-    **{f"no {field}": (without(FILL, field), None) for field in FILL if field != "time"},
 }
+"""Said without naming our order."""
+
+OURS: Final = {
+    "another base": (answer(FILL, base_asset="ETH"), "base_asset"),
+    "another quote asset": (answer(FILL, quote_asset="KES"), "quote_asset"),
+    "another side": (answer(FILL, side="sell"), "side"),
+    "a partial fill": (answer(FILL, status="partially_filled"), "unknown status"),
+    "a rejection without a code": (answer(FILL, status="rejected"), "code"),
+    "a rejection by no verdict": (
+        answer(FILL, status="rejected", code="HALTED"),
+        "the code is no verdict",
+    ),
+    "too many digits": (answer(FILL, base_amount="0.010000001"), "base_amount"),
+    "an exponent": (answer(FILL, base_amount="1e-2"), "base_amount"),
+    "zero": (answer(FILL, base_amount="0.00000000"), "base_amount"),
+    "a negative amount": (answer(FILL, quote_amount="-1.00"), "quote_amount"),
+    "too much": (answer(FILL, quote_amount="1" + "0" * 30), "quote_amount"),
+    "a number for an amount": (answer(FILL, quote_amount=1503000), "quote_amount"),
+    "a fraction for an amount": (answer(FILL, quote_amount=1503000.5), "quote_amount"),
+    "NaN for an amount": (answer(FILL, quote_amount="NaN"), "quote_amount"),
+    "an id that cannot be stored": (answer(FILL, order_id="a\x00b"), "order_id"),
+    **{
+        f"no {field}": (without(FILL, field), field)
+        for field in FILL
+        if field not in ("time", "client_order_id")
+    },
+}
+"""Said of our order, and what is wrong with it."""
 
 
 @pytest.mark.parametrize(("said", "reason"), UNCLEAR.values(), ids=UNCLEAR)
 async def test_an_execution_answered_with_anything_unclear_is_unknown(
-    sessions: LpSessions, said: bytes, reason: str | None
+    sessions: LpSessions, said: bytes, reason: str
 ) -> None:
     async with a_venue_that_says(said) as url:
         outcome = await execute(sessions, a_config(url))
 
     assert isinstance(outcome, Unknown)
-    assert reason in (None, outcome.reason)
+    assert outcome.reason == reason
     assert 0 < len(outcome.evidence) <= 500
     assert outcome.evidence.isprintable()
+
+
+@pytest.mark.parametrize("ask", [execute, get_status])
+@pytest.mark.parametrize(("said", "wrong"), OURS.values(), ids=OURS)
+async def test_whatever_is_wrong_with_an_answer_that_names_our_order_the_venue_has_it(
+    sessions: LpSessions, ask: Ask, said: bytes, wrong: str
+) -> None:
+    async with a_venue_that_says(said) as url:
+        told = await ask(sessions, a_config(url))
+
+    assert isinstance(told, Unknown)
+    assert told.reason == ORDER_WORKING
+    assert wrong in told.evidence.partition("HTTP 200")[0]
+
+
+async def test_an_order_that_is_worked_on_is_unknown_and_the_venue_has_it(
+    sessions: LpSessions,
+) -> None:
+    async with a_venue_that_says(answer(FILL, status="working")) as url:
+        outcome = await execute(sessions, a_config(url))
+        status = await get_status(sessions, a_config(url))
+
+    assert isinstance(outcome, Unknown)
+    assert outcome.reason == ORDER_WORKING
+    assert isinstance(status, Working)
 
 
 @pytest.mark.parametrize("code", ["REJECTED", "QUOTE_NOT_FOUND", "QUOTE_USED", "QUOTE_EXPIRED"])
@@ -537,15 +586,13 @@ async def test_long_and_binary_evidence_is_made_short_and_printable(sessions: Lp
 
 @pytest.mark.parametrize(("said", "reason"), UNCLEAR.values(), ids=UNCLEAR)
 async def test_a_status_answered_with_anything_unclear_is_unknown(
-    sessions: LpSessions, said: bytes, reason: str | None
+    sessions: LpSessions, said: bytes, reason: str
 ) -> None:
     async with a_venue_that_says(said) as url:
         status = await get_status(sessions, a_config(url))
 
-    if reason == "LP_ORDER_WORKING":
-        assert isinstance(status, Working)
-    else:
-        assert isinstance(status, Unknown)
+    assert isinstance(status, Unknown)
+    assert status.reason != ORDER_WORKING
 
 
 async def test_the_status_of_a_rejected_order_is_its_verdict(sessions: LpSessions) -> None:
@@ -555,15 +602,6 @@ async def test_the_status_of_a_rejected_order_is_its_verdict(sessions: LpSession
 
     assert isinstance(status, Rejected)
     assert status.lp_quote_expired
-
-
-async def test_a_rejection_for_a_reason_that_is_no_verdict_stays_unknown(
-    sessions: LpSessions,
-) -> None:
-    async with a_venue_that_says(answer(FILL, status="rejected", code="HALTED")) as url:
-        status = await get_status(sessions, a_config(url))
-
-    assert isinstance(status, Unknown)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.lp.http import MAX_EVIDENCE, Answer
-from adapters.lp.reading import BadAnswer, Fields
+from adapters.lp.reading import BadAnswer, Fields, expect_any, of_taken_order
 from domain.amount import Amount
+from domain.trade.outcome import ORDER_WORKING
 from tests.support.builders import BTC, NGN, btc, ngn
 
 
@@ -144,6 +145,27 @@ def test_the_example_of_okxs_documentation_multiplies() -> None:
 def test_what_is_no_price_is_unreadable(price: Any) -> None:
     with pytest.raises(BadAnswer):
         fields(a=price).expect_price("a", btc("1"), ngn("1"))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [(BadAnswer("LP_ODD", "an odd state"), "an odd state"), (KeyError(), "Key")]
+)
+def test_whatever_goes_wrong_once_our_order_is_named_says_that_the_venue_has_it(
+    error: Exception, said: str
+) -> None:
+    with pytest.raises(BadAnswer, match=said) as bad, of_taken_order():
+        raise error
+
+    assert bad.value.reason == ORDER_WORKING
+
+
+def test_one_of_several_is_enough_to_repeat_what_was_asked() -> None:
+    expect_any([fields(id="theirs"), fields(id="ours")], id="ours")
+
+    for found in ([], [fields(id="theirs"), fields(other="ours")]):
+        with pytest.raises(BadAnswer) as bad:
+            expect_any(found, id="ours")
+        assert bad.value.reason == "LP_WRONG_ECHO"
 
 
 def test_evidence_hides_a_secret_even_where_it_is_cut_short() -> None:

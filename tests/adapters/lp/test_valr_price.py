@@ -19,7 +19,7 @@ from domain.amount import MAX_UNITS, Amount
 from domain.asset import Asset
 from domain.ids import AttemptId, LpQuoteRequestId
 from domain.side import Side
-from domain.trade.outcome import Filled
+from domain.trade.outcome import ORDER_WORKING, Filled
 from ports.liquidity import LpQuoteRequest
 from tests.support.builders import BTC, BTC_NGN, NGN, an_id, btc
 
@@ -168,10 +168,10 @@ def test_a_fee_makes_no_amount_that_cannot_be_kept(side: Side, asset: Asset) -> 
         "feeCurrency": asset.code,
     }
 
-    with pytest.raises(BadAnswer) as bad:
+    with pytest.raises(BadAnswer, match="larger than any") as bad:
         parse_summary(Answer(200, json.dumps(told).encode()), order, a_config())
 
-    assert bad.value.reason == UNREADABLE
+    assert bad.value.reason == ORDER_WORKING
 
 
 def test_a_book_with_too_little_gives_no_price() -> None:

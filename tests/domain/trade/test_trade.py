@@ -592,6 +592,20 @@ def test_that_a_venue_finds_no_order_which_it_said_it_has_proves_nothing() -> No
     assert resolved.attempt.state is AttemptState.ABSENT
 
 
+@pytest.mark.parametrize("reason", ["LP_TIMEOUT", "FOUND_SENT", "LP_ORDER_NOT_FOUND"])
+def test_what_a_venue_says_later_of_having_the_order_is_remembered_in_place_of_what_was_known(
+    reason: str,
+) -> None:
+    trade = a_sent_trade().conclude(Unknown(reason=reason, evidence=""), actor="test", now=NOW)
+    there = Unknown(reason=ORDER_WORKING, evidence="an odd state of ours")
+
+    taken = trade.conclude(there, actor="test", now=NOW)
+    later = taken.conclude(Absent(evidence="no such order"), actor="test", now=NOW)
+
+    assert taken.attempt.reason == later.attempt.reason == ORDER_WORKING
+    assert later.next_step(NOW) is Step.CHECK
+
+
 def test_after_a_fill_that_nobody_asked_for_a_venues_no_proves_nothing() -> None:
     trade = a_sent_trade()
     less = Amount(BTC, trade.base_amount.units - 1)
