@@ -118,6 +118,7 @@ MAY_UPDATE: Final = {
     *((role, table, "*") for role in RUNTIME for table in ("attempts", "trade_queue")),
     # Nobody changes one; whoever locks a row must be able to.
     *((role, "unlisted_lines", "transfers") for role in RUNTIME),
+    *((role, "account_lines", "newest_first") for role in RUNTIME),
     ("reli_app", "seen_nonces", "seen_at"),
     *(
         ("reli_work", "late_checks", column)
