@@ -51,11 +51,11 @@ SELECT w.id, count(*) AS lines,
     coalesce(sum(t.units) FILTER (WHERE t.credit_account_id = w.id), 0) AS credits
 FROM unnest($2::uuid[], $3::bigint[], $4::bigint[]) AS w (id, first, last)
 CROSS JOIN LATERAL (
-    SELECT last_version - cardinality(transfer_ids) + place AS version, transfer_id
+    SELECT first_version - 1 + place AS version, transfer_id
     FROM core.account_lines
     CROSS JOIN LATERAL unnest(transfer_ids) WITH ORDINALITY AS line (transfer_id, place)
-    WHERE tenant_id = $1 AND account_id = w.id AND last_version > w.first
-        AND last_version < w.last + {LINES_IN_A_ROW}
+    WHERE tenant_id = $1 AND account_id = w.id AND first_version > w.first - {LINES_IN_A_ROW}
+        AND first_version <= w.last
 ) AS l
 CROSS JOIN LATERAL (
     SELECT * FROM core.transfers WHERE tenant_id = $1 AND id = l.transfer_id

@@ -48,11 +48,14 @@ from domain.ledger.transfer import Posting, Transfer, TransferKind
 from ports.ledger import ExpiringHolds, LedgerStore, Lines, PastBalance, PostingOrder, RecordedEntry
 from ports.page import Page, PageRequest
 
+# One look by key for each: where tenants seem to have few accounts, a plan would read all of one's.
 _FIND_ACCOUNTS = """
-SELECT a.kind, a.owner, a.asset, a.id FROM core.accounts AS a
-JOIN unnest($2::text[], $3::text[], $4::text[]) AS k (kind, owner, asset)
-    ON a.kind = k.kind AND a.owner = k.owner AND a.asset = k.asset
-WHERE a.tenant_id = $1
+SELECT k.kind, k.owner, k.asset, a.id
+FROM unnest($2::text[], $3::text[], $4::text[]) AS k (kind, owner, asset)
+CROSS JOIN LATERAL (
+    SELECT id FROM core.accounts
+    WHERE tenant_id = $1 AND kind = k.kind AND owner = k.owner AND asset = k.asset OFFSET 0
+) AS a
 """
 
 _OPEN_ACCOUNTS = """
@@ -202,7 +205,7 @@ FROM (SELECT transfers FROM core.unlisted_lines LIMIT $2) AS waiting
 """
 
 LINES_IN_A_ROW: Final = 100
-"""Lines of an account that are listed in one row at most."""
+"""Lines of an account that each row but its last one has."""
 
 _LISTED: Final = 50_000
 """Transfers whose lines are listed by one statement, give or take those of a statement's. Who reads
@@ -212,44 +215,40 @@ _LISTED_ROWS: Final = 10_000
 """Statements whose lines are listed by one, as the function in the database has it."""
 
 
-def _some_lines(beyond: str, order: str, reaches: str) -> str:
-    """Return SQL that reads so many blocks of lines as make a page, and of these the page.
-
-    `reaches` is a block's version that is furthest in the direction of `order`.
-    """
+def _some_lines(order: PostingOrder) -> str:
+    """Return SQL that reads the rows that have a page of lines, and of these the page."""
+    if order is PostingOrder.NEWEST_FIRST:
+        direction, is_beyond, may_reach = "DESC", "version < $3", "first_version < $3"
+    else:
+        direction, is_beyond = "ASC", "version > $3"
+        may_reach = f"first_version > $3 - {LINES_IN_A_ROW}"
     return f"""
     SELECT version, transfer_id FROM (
-        SELECT last_version - cardinality(transfer_ids) + place AS version, transfer_id
+        SELECT first_version - 1 + place AS version, transfer_id
         FROM (
-            SELECT last_version, transfer_ids, sum(cardinality(transfer_ids))
-                OVER (ORDER BY last_version {order} ROWS UNBOUNDED PRECEDING) AS lines
-            FROM (
-                SELECT last_version, transfer_ids FROM core.account_lines
-                WHERE tenant_id = $1 AND account_id = $2
-                    AND ($3::bigint IS NULL OR {reaches} {beyond} $3)
-                ORDER BY last_version {order} LIMIT $4
-            ) AS block
+            SELECT first_version, transfer_ids FROM core.account_lines
+            WHERE tenant_id = $1 AND account_id = $2 AND ($3::bigint IS NULL OR {may_reach})
+            ORDER BY first_version {direction} LIMIT $4 / {LINES_IN_A_ROW} + 2
         ) AS block
         CROSS JOIN LATERAL unnest(transfer_ids) WITH ORDINALITY AS line (transfer_id, place)
-        WHERE lines - cardinality(transfer_ids) < $4 + {LINES_IN_A_ROW}
     ) AS line
-    WHERE $3::bigint IS NULL OR version {beyond} $3
-    ORDER BY version {order} LIMIT $4
+    WHERE $3::bigint IS NULL OR {is_beyond}
+    ORDER BY version {direction} LIMIT $4
 """
 
 
-def _list_postings(beyond: str, order: str, reaches: str) -> str:
+def _list_postings(order: PostingOrder) -> str:
     """Return SQL that reads a page of lines, and then their transfers."""
     return f"""
 SELECT t.*, l.version, e.effective_at,
     CASE WHEN t.debit_account_id = $2 THEN t.debit_balance_after ELSE t.credit_balance_after END
         AS balance_after
-FROM ({_some_lines(beyond, order, reaches)}) AS l
+FROM ({_some_lines(order)}) AS l
 CROSS JOIN LATERAL (
     SELECT * FROM core.transfers WHERE tenant_id = $1 AND id = l.transfer_id
 ) AS t
 JOIN core.entries AS e ON e.tenant_id = $1 AND e.id = t.entry_id
-ORDER BY l.version {order}
+ORDER BY l.version {"DESC" if order is PostingOrder.NEWEST_FIRST else "ASC"}
 """
 
 
@@ -267,7 +266,7 @@ ORDER BY {order}
 """
 
 
-_RECORDED_LINES: Final = _statement_lines(_some_lines(">", "ASC", "last_version"), "l.version")
+_RECORDED_LINES: Final = _statement_lines(_some_lines(PostingOrder.OLDEST_FIRST), "l.version")
 
 _DATED_LINES: Final = _statement_lines(
     """
@@ -281,12 +280,7 @@ _DATED_LINES: Final = _statement_lines(
     "l.effective_at, l.version",
 )
 
-_LIST_POSTINGS: Final = {
-    PostingOrder.NEWEST_FIRST: _list_postings(
-        "<", "DESC", "last_version - cardinality(transfer_ids) + 1"
-    ),
-    PostingOrder.OLDEST_FIRST: _list_postings(">", "ASC", "last_version"),
-}
+_LIST_POSTINGS: Final = {order: _list_postings(order) for order in PostingOrder}
 
 # Who reads a balance as of now waits for those who are writing to it, and for the journal: after
 # that, nothing is recorded by now any more.

@@ -28,6 +28,11 @@ SELECT coalesce($2, uuidv7()), core.now(), 1, ARRAY[lpad(to_hex(n), 32, '0')::uu
     ARRAY[uuidv7()], '{1}', ARRAY[uuidv7()], '{1}'
 FROM generate_series(1, $1::int) AS n
 """
+QUEUE_LINE = """
+INSERT INTO core.unlisted_lines (tenant_id, recorded_at, transfers, transfer_ids,
+    debit_account_ids, debit_versions, credit_account_ids, credit_versions)
+VALUES ($1, core.now(), 1, ARRAY[uuidv7()], ARRAY[$2::uuid], $3::bigint[], ARRAY[uuidv7()], '{1}')
+"""
 FORGET = "DELETE FROM core.account_lines WHERE transfer_ids[1] < $1 RETURNING tenant_id"
 BLOCKS = """
 SELECT last_version, cardinality(transfer_ids) AS lines FROM core.account_lines
@@ -138,6 +143,37 @@ async def test_a_row_of_the_list_holds_a_hundred_lines_at_most(
     assert [line.version for line in lines] == list(range(250, 0, -1))
     blocks = await platform.owner.fetch(BLOCKS, rig.tenant_id.uuid, rig.ids["ada"].uuid)
     assert list(map(tuple, blocks)) == [(100, 100), (200, 100), (250, 50)]
+
+
+async def test_lines_join_the_accounts_last_row_until_it_is_full(
+    rig: Rig, platform: Platform
+) -> None:
+    for count in (1, 60, 60, 60):
+        await rig.commit_all([rig.entry(rig.transfer("lp", "ada")) for _ in range(count)])
+        await rig.lines("ada")
+
+    lines = await rig.lines("ada")
+
+    blocks = await platform.owner.fetch(BLOCKS, rig.tenant_id.uuid, rig.ids["ada"].uuid)
+    assert list(map(tuple, blocks)) == [(100, 100), (181, 81)]
+    assert [line.version for line in lines] == list(range(181, 0, -1))
+
+
+@pytest.mark.parametrize("listed", [0, 2])
+async def test_lines_that_do_not_follow_those_that_are_listed_are_not_listed(
+    rig: Rig, platform: Platform, listed: int
+) -> None:
+    for _ in range(listed):
+        await rig.enter(rig.transfer("lp", "ada"))
+    before = await rig.lines("ada")
+    tenant, ada = rig.tenant_id.uuid, rig.ids["ada"].uuid
+    await platform.owner.execute(QUEUE_LINE, tenant, ada, [listed + 2])
+
+    with pytest.raises(asyncpg.DataCorruptedError):
+        await rig.lines("ada")
+
+    await platform.owner.execute("DELETE FROM core.unlisted_lines WHERE tenant_id = $1", tenant)
+    assert await rig.lines("ada") == before
 
 
 @pytest.mark.parametrize("order", PostingOrder)

@@ -134,8 +134,8 @@ JOIN lines AS d ON d.id = m.id AND d.leg = 'd'
 JOIN lines AS c ON c.id = m.id AND c.leg = 'c'
 """,
     """
-INSERT INTO core.account_lines (tenant_id, account_id, last_version, transfer_ids)
-SELECT tenant_id, account_id, max(version), array_agg(id ORDER BY version)
+INSERT INTO core.account_lines (tenant_id, account_id, first_version, newest_first)
+SELECT tenant_id, account_id, min(version), array_agg(id ORDER BY version DESC)
 FROM lines GROUP BY tenant_id, account_id, (version - 1) / 100
 """,
     """

@@ -247,7 +247,7 @@ ACCOUNTS: Final = SqlProbe(
     sql=f"""
 WITH debits AS ({_leg("debit", "-")}), credits AS ({_leg("credit", "")}), listed AS (
     SELECT tenant_id, account_id, sum(uuid_hash_extended(transfer_id, version)) AS listed FROM (
-        SELECT tenant_id, account_id, transfer_id, last_version - cardinality(transfer_ids) + place
+        SELECT tenant_id, account_id, transfer_id, first_version - 1 + place
         FROM core.account_lines
         CROSS JOIN LATERAL unnest(transfer_ids) WITH ORDINALITY AS l (transfer_id, place)
         UNION ALL

@@ -118,6 +118,7 @@ MAY_UPDATE: Final = {
     *((role, table, "*") for role in RUNTIME for table in ("attempts", "trade_queue")),
     # Nobody changes one; whoever locks a row must be able to.
     *((role, "unlisted_lines", "transfers") for role in RUNTIME),
+    *((role, "account_lines", "newest_first") for role in RUNTIME),
     ("reli_app", "seen_nonces", "seen_at"),
     *(
         ("reli_work", "late_checks", column)
@@ -320,6 +321,16 @@ async def keys_not_led_by_the_tenant(db: Connection) -> list[str]:
     )
 
 
+async def tables_of_which_a_tenant_seems_to_have_few_rows(db: Connection) -> list[str]:
+    return await _names(
+        db,
+        """SELECT c.relname FROM pg_class AS c
+        JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = 'tenant_id'
+        WHERE c.relnamespace = 'core'::regnamespace AND c.relkind IN ('r', 'p')
+            AND NOT coalesce(a.attoptions, '{}') @> ARRAY['n_distinct=-0.01']""",
+    )
+
+
 async def views_that_see_as_their_owner(db: Connection) -> list[str]:
     return await _names(
         db,
@@ -508,6 +519,7 @@ LINTS: Final[Mapping[str, Lint]] = {
         partitions_that_can_be_reached,
         tables_without_a_tenant,
         keys_not_led_by_the_tenant,
+        tables_of_which_a_tenant_seems_to_have_few_rows,
         views_that_see_as_their_owner,
         functions_with_more_rights_than_allowed,
         things_of_a_superuser,
@@ -574,6 +586,10 @@ BREACHES: Final = [
         keys_not_led_by_the_tenant,
         "ALTER TABLE core.customers ADD UNIQUE (id); CREATE TABLE core.notes (tenant_id uuid, "
         "customer_id uuid REFERENCES core.customers (id), PRIMARY KEY (tenant_id, customer_id))",
+    ),
+    (
+        tables_of_which_a_tenant_seems_to_have_few_rows,
+        "ALTER TABLE core.trades ALTER COLUMN tenant_id RESET (n_distinct)",
     ),
     (views_that_see_as_their_owner, "CREATE VIEW core.all_trades AS SELECT * FROM core.trades"),
     (

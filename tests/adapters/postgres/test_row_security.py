@@ -545,7 +545,11 @@ Run = Callable[[], Awaitable[object]]
 async def _attacks(two: Two, db: Any, table: str, victim: BusyTenant) -> list[tuple[str, Run]]:
     """Return every verb against the victim's rows; each fails here if it reaches one."""
     row = await two.a_row(table, victim)
-    insert = f"INSERT INTO core.{table} SELECT * FROM jsonb_populate_record(NULL::core.{table}, $1)"
+    columns = await two.owner.fetchval(_STORED, table)
+    insert = (
+        f"INSERT INTO core.{table} ({columns}) SELECT {columns} "
+        f"FROM jsonb_populate_record(NULL::core.{table}, $1)"
+    )
 
     async def select() -> None:
         found = await db.fetch(f"SELECT * FROM core.{table} WHERE tenant_id = $1", victim.uuid)
@@ -633,6 +637,12 @@ _WANTED_BY_A_CHECK: Final = {
     "webhook_endpoints": {"state": "enabled", "secret": f"\\x{bytes(32).hex()}"},
     "webhook_deliveries": {"state": "pending"},
 }
+
+_STORED: Final = """
+SELECT string_agg(attname, ', ') FROM pg_attribute
+WHERE attrelid = ('core.' || $1)::regclass AND attnum > 0 AND NOT attisdropped
+    AND attgenerated = ''
+"""
 
 _COLUMNS: Final = """
 SELECT attname AS name, atttypid::regtype::text AS type FROM pg_attribute
