@@ -3,7 +3,7 @@
 from adapters.postgres.migrations.sql import run_sql_beside
 
 revision = "0039"
-down_revision = "0036"
+down_revision = "0038"
 
 
 def upgrade() -> None:
