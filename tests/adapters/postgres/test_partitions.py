@@ -87,8 +87,8 @@ async def test_old_months_are_detached_while_trades_settle(
     assert not await platform.owner.fetch("SELECT FROM pg_class WHERE relname LIKE '%\\_2020\\_01'")
 
 
-# What is the catalogue's alone, numbers of rows among it, and what a partition of another table
-# has not, is left out; names of triggers and of foreign keys to it have such numbers in them.
+# Left out are the catalogue's own numbers, and the names that are made of them: those of triggers
+# and of keys to the partition.
 _LOOKS: Final = {
     "the table": """
         SELECT relkind, relpersistence, am.amname, reltablespace, relowner::regrole::text,
@@ -101,8 +101,9 @@ _LOOKS: Final = {
     "its columns": """
         SELECT attnum, attname, atttypid::regtype::text, atttypmod,
             attcollation::regcollation::text, attnotnull, attstorage, attcompression, attidentity,
-            attgenerated, attisdropped, attislocal, attinhcount, attstattarget, attoptions, attfdwoptions, attacl::text,
-            atthasmissing, pg_get_expr(adbin, adrelid), col_description(attrelid, attnum)
+            attgenerated, attisdropped, attislocal, attinhcount, attstattarget, attoptions,
+            attfdwoptions, attacl::text, atthasmissing, pg_get_expr(adbin, adrelid),
+            col_description(attrelid, attnum)
         FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
         WHERE attrelid = $1::regclass AND attnum > 0""",
     "its constraints": """
@@ -141,6 +142,7 @@ _LOOKS: Final = {
     "WHERE schemaname || '.' || tablename = $1::text",
 }
 
+_MAKE: Final = "SELECT core.make_partition($1)"
 
 _TAKEN_FROM_WRITERS: Final = """
 SELECT relation::regclass || ' ' || mode AS name FROM pg_locks
@@ -168,6 +170,17 @@ async def owner(months_url: str) -> AsyncIterator[Connection]:
     await connection.close()
 
 
+async def make_next(db: Connection) -> str:
+    """Make a partition of the first month that is not there, and return its name."""
+    name = await db.fetchval(_MAKE, MONTHS_AHEAD + 1)
+    assert name is not None
+    return f"core.{name}"
+
+
+def parent_of(partition: str) -> str:
+    return partition[: -len("_2020_01")]
+
+
 async def looks_of(db: Connection, partition: str) -> dict[str, list[str]]:
     """Return all that the catalogue knows of a partition but its month."""
     return {
@@ -182,27 +195,22 @@ async def looks_of(db: Connection, partition: str) -> dict[str, list[str]]:
 async def test_a_partition_that_was_attached_is_as_one_that_was_made_in_its_table(
     owner: Connection,
 ) -> None:
-    made = [
-        await owner.fetchval("SELECT core.make_partition($1)", MONTHS_AHEAD + 1) for _ in PARENTS
-    ]
-    assert await owner.fetchval("SELECT core.make_partition($1)", MONTHS_AHEAD + 1) is None
+    attached = [await make_next(owner) for _ in PARENTS]
+    assert await owner.fetchval(_MAKE, MONTHS_AHEAD + 1) is None
 
-    for name in made:
-        attached = f"core.{name}"
-        parent = attached[: -len("_2020_01")]
-        await owner.execute(await a_month_of(owner, parent))
-        in_place = f"{parent}_2020_01"
+    assert {parent_of(name) for name in attached} == PARENTS == set(await partitioned(owner))
+    for name in attached:
+        await owner.execute(await a_month_of(owner, parent_of(name)))
+        in_place = f"{parent_of(name)}_2020_01"
         for rest in ("ENABLE ROW LEVEL SECURITY", "FORCE ROW LEVEL SECURITY"):
             await owner.execute(f"ALTER TABLE {in_place} {rest}")
         await owner.execute(f"REVOKE ALL ON {in_place} FROM PUBLIC")
         await owner.execute(
             f"ALTER TABLE {in_place} ALTER COLUMN tenant_id SET (n_distinct = -0.01)"
         )
-        looks = await looks_of(owner, attached)
+        looks = await looks_of(owner, name)
         assert looks == await looks_of(owner, in_place)
         assert looks["its columns"] and looks["its constraints"] and looks["its indexes"]
-    assert {f"core.{name}"[: -len("_2020_01")] for name in made} == PARENTS
-    assert set(await partitioned(owner)) == PARENTS
 
 
 async def test_who_writes_meets_one_lock_at_most_of_a_partition_being_made(
@@ -217,20 +225,17 @@ async def test_who_writes_meets_one_lock_at_most_of_a_partition_being_made(
     for _ in PARENTS:
         making = owner.transaction()
         await making.start()
-        name = await owner.fetchval("SELECT core.make_partition($1)", MONTHS_AHEAD + 1)
+        name = await make_next(owner)
         rows = await owner.fetch(_TAKEN_FROM_WRITERS, known)
-        taken[name[: -len("_2020_01")]] = {row["name"] for row in rows}
+        taken[parent_of(name)] = {row["name"] for row in rows}
         await making.rollback()
         # Only its name, so that the next one is made next.
-        await owner.execute(f"CREATE TABLE core.{name} ()")
+        await owner.execute(f"CREATE TABLE {name} ()")
 
-    assert taken == {
-        "entries": {"core.sandbox_deposits ShareRowExclusiveLock"},
-        "transfers": {"core.expiring_holds ShareRowExclusiveLock"},
-        "resolutions": set(),
-        "quotes": {"core.customers ShareRowExclusiveLock"},
-        "lp_answers": set(),
-        "outbox": set(),
+    assert taken == {parent: set() for parent in PARENTS} | {
+        "core.entries": {"core.sandbox_deposits ShareRowExclusiveLock"},
+        "core.transfers": {"core.expiring_holds ShareRowExclusiveLock"},
+        "core.quotes": {"core.customers ShareRowExclusiveLock"},
     }
 
 
