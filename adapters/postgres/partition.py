@@ -16,6 +16,6 @@ class PostgresPartitions(Partitions):
         made = 0
         async with borrowed_driver(self._engine) as driver:
             # Each is a transaction of its own, so that none is kept waiting for the next.
-            while await driver.fetchval("SELECT core.make_partition($1)", months_ahead):
-                made += 1
+            while one := await driver.fetchval("SELECT core.make_partitions($1)", months_ahead):
+                made += one
         return made

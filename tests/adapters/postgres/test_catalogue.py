@@ -88,7 +88,7 @@ DEFINER_FUNCTIONS: Final = {
     "find_api_key",
     "list_stuck_trades",
     "list_tenants",
-    "make_partition",
+    "make_partitions",
 }
 PINNED_PATH: Final = "search_path=pg_catalog, pg_temp"
 
@@ -602,11 +602,11 @@ BREACHES: Final = [
     ),
     (
         functions_with_more_rights_than_allowed,
-        "ALTER FUNCTION core.make_partition(integer) RESET search_path",
+        "ALTER FUNCTION core.make_partitions(integer) RESET search_path",
     ),
     (
         functions_with_more_rights_than_allowed,
-        "GRANT EXECUTE ON FUNCTION core.make_partition(integer) TO PUBLIC",
+        "GRANT EXECUTE ON FUNCTION core.make_partitions(integer) TO PUBLIC",
     ),
     (things_of_a_superuser, "RESET ROLE; ALTER TABLE core.trades OWNER TO CURRENT_USER"),
     (
@@ -730,9 +730,9 @@ async def test_the_workers_function_makes_partitions_that_nobody_can_reach(
     making = worker.transaction()
     await making.start()
     try:
-        made = [await worker.fetchval("SELECT core.make_partition(5)") for _ in range(2 * 6)]
-        assert None not in made
-        assert await worker.fetchval("SELECT core.make_partition(5)") is None
+        made = [await worker.fetchval("SELECT core.make_partitions(5)") for _ in range(2 * 6)]
+        assert made == [1] * len(made)
+        assert await worker.fetchval("SELECT core.make_partitions(5)") == 0
         for lint in LINTS.values():
             assert await lint(worker) == []
     finally:

@@ -20,7 +20,7 @@ from domain.ids import EntryId, TransferId
 from reli.ledger.v1 import ledger_pb2
 from reli.ledger.v1 import ledger_service_pb2 as ledger_pb
 from reli.trade.v1 import trade_pb2
-from tests.support.audit import assert_books_balance
+from tests.support.audit import assert_books_balance, partitions
 from tests.support.platform import Client, Platform, amount, new_request_id
 from tests.support.stack import a_database
 
@@ -142,7 +142,7 @@ _LOOKS: Final = {
     "WHERE schemaname || '.' || tablename = $1::text",
 }
 
-_MAKE: Final = "SELECT core.make_partition($1)"
+_MAKE: Final = "SELECT core.make_partitions($1)"
 
 _TAKEN_FROM_WRITERS: Final = """
 SELECT relation::regclass || ' ' || mode AS name FROM pg_locks
@@ -171,9 +171,10 @@ async def owner(months_url: str) -> AsyncIterator[Connection]:
 
 
 async def make_next(db: Connection) -> str:
-    """Make a partition of the first month that is not there, and return its name."""
-    name = await db.fetchval(_MAKE, MONTHS_AHEAD + 1)
-    assert name is not None
+    """Make the first partition that is not there, and return its name."""
+    before = set(await partitions(db))
+    assert await db.fetchval(_MAKE, MONTHS_AHEAD + 1) == 1
+    (name,) = set(await partitions(db)) - before
     return f"core.{name}"
 
 
@@ -196,7 +197,7 @@ async def test_a_partition_that_was_attached_is_as_one_that_was_made_in_its_tabl
     owner: Connection,
 ) -> None:
     attached = [await make_next(owner) for _ in PARENTS]
-    assert await owner.fetchval(_MAKE, MONTHS_AHEAD + 1) is None
+    assert await owner.fetchval(_MAKE, MONTHS_AHEAD + 1) == 0
 
     assert {parent_of(name) for name in attached} == PARENTS == set(await partitioned(owner))
     for name in attached:

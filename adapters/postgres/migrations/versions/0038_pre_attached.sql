@@ -1,9 +1,9 @@
--- A partition that is made in its table takes that table away from everybody for a moment. Who has
--- written to one table and is about to write to the next waits for it then, while it waits for him.
--- A table that is attached only keeps others from changing the table itself. The first month of its
--- list that is missing: one partition is one transaction, so nothing is held for the next.
+-- A partition that is made in its table takes the table from everybody. Who has written to one table
+-- and is about to write to the next waits for it then, while the maker waits for him. A table that is
+-- attached leaves its parent to all who read and write; and one partition is one transaction, so
+-- nothing that was taken for it is held for the next.
 
-CREATE FUNCTION core.make_partition(months_ahead integer) RETURNS text
+CREATE OR REPLACE FUNCTION core.make_partitions(months_ahead integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     parent text;
@@ -14,7 +14,7 @@ BEGIN
         RAISE EXCEPTION 'months_ahead must be 0 to 24';
     END IF;
     -- One maker at a time; the others wait here and then find the work done.
-    PERFORM pg_advisory_xact_lock(hashtext('core.make_partition'));
+    PERFORM pg_advisory_xact_lock(hashtext('core.make_partitions'));
     SELECT p.name, m.month, p.name || to_char(m.month, '"_"YYYY"_"MM')
     INTO parent, month, name
     FROM unnest(ARRAY['entries', 'transfers', 'resolutions', 'quotes', 'lp_answers', 'outbox'])
@@ -28,7 +28,7 @@ BEGIN
             AND c.relname = p.name || to_char(m.month, '"_"YYYY"_"MM'))
     ORDER BY m.month, p.place LIMIT 1;
     IF name IS NULL THEN
-        RETURN NULL;
+        RETURN 0;
     END IF;
     -- Indexes, foreign keys and their triggers come with being attached.
     EXECUTE format('CREATE TABLE core.%I (LIKE core.%I INCLUDING DEFAULTS INCLUDING GENERATED '
@@ -41,10 +41,7 @@ BEGIN
     EXECUTE format('ALTER TABLE core.%I ATTACH PARTITION core.%I FOR VALUES FROM (%L) TO (%L)',
         parent, name, core.uuid_at(month AT TIME ZONE 'UTC'),
         core.uuid_at((month + interval '1 month') AT TIME ZONE 'UTC'));
-    RETURN name;
+    RETURN 1;
 END $$;
-COMMENT ON FUNCTION core.make_partition(integer) IS
-    'Makes the first partition that is missing, and returns its name: NULL when none is.';
-REVOKE ALL ON FUNCTION core.make_partition(integer) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION core.make_partition(integer) TO reli_work;
-DROP FUNCTION core.make_partitions(integer);
+COMMENT ON FUNCTION core.make_partitions(integer) IS
+    'Makes the first partition that is missing; returns how many it made: none once all are there.';
