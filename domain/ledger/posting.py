@@ -229,8 +229,8 @@ class OpenBooks:
                 "this transfer id belongs to another entry", transfer_id=transfer.id
             )
         if entry.has_callers_ids:
-            # The ids of a trade's settlement are minted when it is accepted, and its outcome may
-            # be known days later; no clock that jumps keeps us from taking an entry back.
+            # Ours are minted by clocks that jump; and those of a trade's settlement when it is
+            # accepted, though its outcome may be known days later.
             self._check_window(entry.id)
             self._check_window(transfer.id)
         debit = self.accounts.get(transfer.debit_account_id.bytes)
