@@ -1,9 +1,9 @@
 """What is left of the past when old partitions are gone: what is exact, and nothing that is not."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import pytest
@@ -12,7 +12,7 @@ from app.usecase.ledger.close_books import CloseBooks
 from app.usecase.ledger.read_statement import ReadStatement
 from app.usecase.reconciliation.book_lines import read_book
 from domain.errors import DomainError, Kind
-from domain.ids import AccountId, TransferId
+from domain.ids import TransferId
 from domain.ledger.close import ends_of
 from domain.ledger.errors import DailyCloseNotFound, LinesArchived
 from domain.ledger.statement import INSTANT, Period, StatementLine
@@ -217,7 +217,6 @@ async def test_no_close_is_signed_of_a_day_of_which_lines_are_gone(rig: Rig) -> 
     await rig.lines("ada")
     await move_to_yesterday(rig, before=evening)
     await rig.enter(rig.transfer("lp", "ada", 1))
-    await rig.enter(rig.transfer("lp", "bob", 1))
     day = await today(rig)
     yesterday = ends_of(day)[0].date() - timedelta(days=1)
 
@@ -233,7 +232,7 @@ async def test_no_close_is_signed_of_a_day_of_which_lines_are_gone(rig: Rig) -> 
     customers = next(
         one for one in (await content(rig, day))["trial_balance"] if one["kind"] == "customer"
     )
-    assert (customers["opening"], customers["closing"]) == ("2.00", "2.02")
+    assert (customers["opening"], customers["closing"]) == ("2.00", "2.01")
 
 
 async def test_reconciliation_does_not_leave_out_lines_that_are_gone(rig: Rig) -> None:
