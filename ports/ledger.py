@@ -90,7 +90,11 @@ class LedgerStore(Protocol):
         ...
 
     async def burn(self, entry: Entry, refusal: LedgerRefusal) -> None:
-        """Keep the ids of an entry that failed on balance failed for ever."""
+        """Keep the ids of an entry that failed on balance failed for ever.
+
+        Raises `VersionConflict` when somebody committed the entry meanwhile: asked again, it is
+        known.
+        """
         ...
 
     async def get_entry(self, entry_id: EntryId) -> RecordedEntry:

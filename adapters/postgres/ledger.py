@@ -163,6 +163,11 @@ SELECT $1, id, reason, core.now() FROM unnest($2::uuid[], $3::text[]) AS t (id, 
 ON CONFLICT DO NOTHING
 """
 
+_ARE_KNOWN = """
+SELECT EXISTS (SELECT FROM core.entries WHERE tenant_id = $1 AND id = ANY($2))
+    OR EXISTS (SELECT FROM core.transfers WHERE tenant_id = $1 AND id = ANY($2))
+"""
+
 # One statement, and so one snapshot of the account and of its holds.
 _GET_HOLDS = """
 SELECT a.*, h.purpose AS held_for, h.units AS held_units, h.holds
@@ -413,7 +418,12 @@ class PostgresLedger(LedgerStore):
         return results
 
     async def burn(self, entry: Entry, refusal: LedgerRefusal) -> None:
-        await self._burn(burned_ids(entry, refusal))
+        await lock_accounts(self._scope, account_ids([entry]))
+        burned = burned_ids(entry, refusal)
+        ids = [UUID(bytes=id) for id in burned]
+        if await self._scope.driver.fetchval(_ARE_KNOWN, self._scope.tenant, ids):
+            raise VersionConflict("somebody committed the entry after it was refused")
+        await self._burn(burned)
 
     async def _burn(self, reasons: Mapping[bytes, str]) -> None:
         if reasons:
@@ -1054,9 +1064,11 @@ def _account(scope: Scope, row: Any) -> Account:
     )
 
 
-def _conflict(entry: Entry, error: asyncpg.UniqueViolationError) -> LedgerRefusal:
+def _conflict(entry: Entry, error: asyncpg.UniqueViolationError) -> DomainError:
     """Return what an id means that somebody used meanwhile for other accounts, past our locks."""
     table = str(error.table_name)
+    if table == "burned_ids":
+        return VersionConflict("an entry of this id failed meanwhile")
     if table.startswith("entries"):
         return EntryConflict("this entry id is known with other content", entry_id=entry.id)
     assert table.startswith("transfers"), f"the locks of the accounts let {table} be written twice"

@@ -3,7 +3,7 @@
 Refusals come in a stated order, so that the same request always hears the same reason:
 
 1. the shape of the entry, then of each transfer;
-2. the entry's id: failed before, known with the same content (a replay), known with other content;
+2. the entry's id: known with the same content (a replay), known with other content, failed before;
    then its time of effect, and whether what it takes back was taken back before;
 3. then transfer by transfer, each seeing the effect of those before it: its id failed before, its
    id known, ids out of the window, accounts, whether they are reserved, asset, the pending transfer
@@ -182,12 +182,6 @@ class OpenBooks:
         """Take an entry on, or leave all as it was and raise the first refusal."""
         _check_shape(entry)
         id = entry.id.bytes
-        if id in self._failed:
-            raise errors.EntryAlreadyFailed(
-                "an entry of this id failed before; use a new id",
-                entry_id=entry.id,
-                first_reason=self._failed[id],
-            )
         known = self._entries.get(id)
         if known is not None:
             if not is_same_content(known, entry):
@@ -195,6 +189,12 @@ class OpenBooks:
                     "this entry id is known with other content", entry_id=entry.id
                 )
             return Decision(known, is_replay=True, recorded_at=self.recorded_at)
+        if id in self._failed:
+            raise errors.EntryAlreadyFailed(
+                "an entry of this id failed before; use a new id",
+                entry_id=entry.id,
+                first_reason=self._failed[id],
+            )
         if entry.effective_at is not None:
             self._check_effect(entry, entry.effective_at)
         if entry.reverses is not None and entry.reverses.bytes in self._reversals:

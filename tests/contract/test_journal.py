@@ -201,6 +201,21 @@ async def test_a_known_id_is_left_alone_and_its_neighbors_are_posted(rig: Rig) -
     assert (await rig.account("ada")).balance == 1 + len(right)
 
 
+async def test_an_entry_is_not_posted_if_its_ids_are_burned_while_the_statement_waits(
+    rig: Rig, platform: Platform
+) -> None:
+    funding, failing = rig.entry(rig.transfer("lp", "ada")), rig.entry(rig.transfer("ada", "bob"))
+    async with rig.begin() as uow:
+        (refusal,) = await uow.ledger.commit_all([failing])
+        assert isinstance(refusal, InsufficientFunds)
+        posting = asyncio.create_task(rig.post(funding, failing))
+        await until_waiting(platform.owner, "test serve")
+
+    assert await posting is None
+
+    assert await _stored(rig, [funding, failing]) == set()
+
+
 async def test_what_another_process_did_is_seen(
     rig: Rig, journal: Journal, elsewhere: Journal
 ) -> None:

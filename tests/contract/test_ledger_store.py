@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.amount import Amount
-from domain.errors import DomainError
+from domain.errors import DomainError, VersionConflict
 from domain.ids import AccountId, EntryId, TransferId
 from domain.ledger.account import Account, AccountKey, AccountKind
 from domain.ledger.entry import Entry, EntrySource
@@ -263,6 +263,21 @@ async def test_burned_ids_stay_failed_when_the_funds_are_there(rig: Rig) -> None
         await rig.commit(rig.entry(failing))
     # The transfer before the failing one is as good as new.
     await rig.enter(entry.transfers[0], failing._replace(id=rig.platform.ids.new(TransferId)))
+
+
+async def test_the_ids_of_an_entry_that_was_committed_after_its_refusal_are_not_burned(
+    rig: Rig,
+) -> None:
+    entry = rig.entry(rig.transfer("ada", "bob", 5))
+    with pytest.raises(InsufficientFunds) as refused:
+        await rig.commit(entry)
+    await rig.enter(rig.transfer("lp", "ada", 5))
+    await rig.commit(entry)
+
+    with pytest.raises(VersionConflict):
+        await rig.burn(entry, refused.value)
+
+    assert (await rig.commit(entry)).is_replay
 
 
 async def test_a_treasury_goes_below_zero_as_far_as_its_credit_line(rig: Rig) -> None:
