@@ -3,7 +3,7 @@
 from adapters.postgres.migrations.sql import run_sql_beside
 
 revision = "0037"
-down_revision = "0035"
+down_revision = "0036"
 
 
 def upgrade() -> None:
