@@ -126,8 +126,8 @@ BEGIN
     RETURN settled;
 END $$;
 COMMENT ON FUNCTION core.settled_record(uuid, uuid, bigint) IS
-    'Waits for those who are writing to an account, and for the journal, keeps neither waiting, and '
-    'returns the instant by which all of the account is recorded and nothing more will be: now, or '
-    'its latest line where the clock was set back since. NULL if there is no such account.';
+    'Waits for those who are writing to an account, and for the journal, then keeps neither waiting, '
+    'and returns the instant by which nothing of the account is recorded any more: now, or the time '
+    'of its latest line where the clock was set back since. NULL if there is no such account.';
 REVOKE ALL ON FUNCTION core.settled_record FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION core.settled_record TO reli_app, reli_work;
