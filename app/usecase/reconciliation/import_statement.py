@@ -91,7 +91,8 @@ class ImportStatement:
         """Return what became of the file, or of the very same one that came before.
 
         `call` is who brought it; a worker that fetched it itself has none.
-        Raises `TenantNotFound` and what `StatementReader.read` and `ParsedStatement.check` raise.
+        Raises `TenantNotFound`, `LinesArchived` where lines to read on from are gone, and what
+        `StatementReader.read` and `ParsedStatement.check` raise.
         """
         assets = (await self.market.catalogue()).assets
         # Some ten thousand lines: other calls are answered meanwhile.
