@@ -1,23 +1,27 @@
 """What is left of the past when old partitions are gone: what is exact, and nothing that is not."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from random import Random
 from typing import Final
 from uuid import UUID
 
 import pytest
 
+from adapters.postgres.close import PostgresBooksToClose
+from adapters.postgres.engine import make_engine
+from adapters.postgres.lease import PostgresLeases
 from app.usecase.ledger.close_books import CloseBooks
 from app.usecase.ledger.read_statement import ReadStatement
 from app.usecase.reconciliation.book_lines import read_book
+from app.worker.daily_closer import DailyCloser
 from domain.errors import DomainError, Kind
 from domain.ids import TransferId
-from domain.ledger.close import ends_of
 from domain.ledger.errors import DailyCloseNotFound, LinesArchived
 from domain.ledger.statement import INSTANT, Period, StatementLine
 from domain.ledger.transfer import Posting, Transfer, TransferKind
 from ports.ledger import PostingOrder
+from ports.page import PageRequest
 from ports.reconciliation import ReconciledAccount
 from tests.contract.test_closes import content, move_to_yesterday, today
 from tests.support.builders import NGN
@@ -207,7 +211,8 @@ async def statement_lines(rig: Rig, period: Period) -> list[StatementLine]:
     return lines
 
 
-async def test_no_close_is_signed_of_a_day_of_which_lines_are_gone(rig: Rig) -> None:
+async def move_a_day(rig: Rig) -> date:
+    """Move money there and back yesterday, some of it today, and archive what cancels out."""
     await rig.enter(rig.transfer("lp", "ada", 100))
     await rig.enter(of(PAST, rig.transfer("ada", "bob", 5)))
     await rig.enter(of(PAST, rig.transfer("bob", "ada", 5)))
@@ -217,22 +222,54 @@ async def test_no_close_is_signed_of_a_day_of_which_lines_are_gone(rig: Rig) -> 
     await rig.lines("ada")
     await move_to_yesterday(rig, before=evening)
     await rig.enter(rig.transfer("lp", "ada", 1))
-    day = await today(rig)
-    yesterday = ends_of(day)[0].date() - timedelta(days=1)
-
     await detach(rig)
+    return await today(rig)
 
+
+async def test_no_close_is_signed_of_a_day_of_which_lines_are_gone(rig: Rig) -> None:
+    day = await move_a_day(rig)
     closer = CloseBooks(rig.platform.work_container.units_of_work(), SIGNER)
+
     with pytest.raises(LinesArchived):
-        await closer.close(rig.tenant_id, yesterday)
+        await closer.close(rig.tenant_id, day - timedelta(days=1))
+
     async with rig.begin() as uow:
         with pytest.raises(DailyCloseNotFound):
-            await uow.closes.get(yesterday)
+            await uow.closes.get(day - timedelta(days=1))
     await closer.close(rig.tenant_id, day)
     customers = next(
         one for one in (await content(rig, day))["trial_balance"] if one["kind"] == "customer"
     )
     assert (customers["opening"], customers["closing"]) == ("2.00", "2.01")
+
+
+async def test_a_book_that_cannot_be_closed_keeps_no_other_from_it(rig: Rig) -> None:
+    other = await a_rig(rig.platform)
+    day = await move_a_day(rig)
+    async with other.begin() as uow:
+        await move_to_yesterday(other, before=await uow.now())
+    for one in (rig, other):
+        await rig.platform.owner.execute(
+            "INSERT INTO core.event_heads (tenant_id, last, published) VALUES ($1, 1, 1)",
+            one.tenant_id.uuid,
+        )
+    engine = make_engine(rig.platform.settings.work_database_url, pool_size=2)
+    try:
+        lease = await PostgresLeases(engine).acquire("closer", lease_for=timedelta(days=1))
+        assert lease is not None
+        units_of_work = rig.platform.work_container.units_of_work()
+        work = DailyCloser(PostgresBooksToClose(engine), CloseBooks(units_of_work, SIGNER))
+        while await work(lease):
+            pass
+    finally:
+        await engine.dispose()
+
+    async with other.begin() as uow:
+        assert (await uow.closes.get(day - timedelta(days=1))).signature
+    async with rig.begin() as uow:
+        assert day - timedelta(days=1) not in {
+            one.day for one in (await uow.closes.list(PageRequest(size=9))).items
+        }
 
 
 async def test_reconciliation_does_not_leave_out_lines_that_are_gone(rig: Rig) -> None:
