@@ -3,7 +3,7 @@
 from adapters.postgres.migrations.sql import run_sql_beside
 
 revision = "0038"
-down_revision = "0036"
+down_revision = "0037"
 
 
 def upgrade() -> None:
