@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from domain.amount import Amount
 from domain.errors import DomainError
@@ -188,11 +188,22 @@ class LedgerStore(Protocol):
         ...
 
 
+class ExpiringHold(NamedTuple):
+    """A pending transfer that lapses by itself at `expires_at`."""
+
+    expires_at: datetime
+    tenant_id: TenantId
+    transfer_id: TransferId
+
+
 class ExpiringHolds(Protocol):
     """Pending transfers of all tenants that lapse by themselves."""
 
-    async def due(self, *, limit: int) -> Sequence[tuple[TenantId, TransferId]]:
-        """Return holds whose time is over and that nobody has resolved yet."""
+    async def due(self, *, limit: int, after: ExpiringHold | None = None) -> Sequence[ExpiringHold]:
+        """Return holds whose time is over and that nobody has resolved yet, in their order.
+
+        `after` says where the page before it ended.
+        """
         ...
 
 

@@ -46,7 +46,15 @@ from domain.ledger.statement import (
     StatementLine,
 )
 from domain.ledger.transfer import Posting, Transfer, TransferKind
-from ports.ledger import ExpiringHolds, LedgerStore, Lines, PastBalance, PostingOrder, RecordedEntry
+from ports.ledger import (
+    ExpiringHold,
+    ExpiringHolds,
+    LedgerStore,
+    Lines,
+    PastBalance,
+    PostingOrder,
+    RecordedEntry,
+)
 from ports.page import Page, PageRequest
 
 # One look by key for each: where tenants seem to have few accounts, a plan would read all of one's.
@@ -153,8 +161,9 @@ DELETE FROM core.expiring_holds WHERE tenant_id = $1 AND transfer_id = ANY($2)
 """
 
 _DUE_HOLDS = """
-SELECT tenant_id, transfer_id FROM core.expiring_holds WHERE expires_at <= core.now()
-ORDER BY expires_at LIMIT $1
+SELECT expires_at, tenant_id, transfer_id FROM core.expiring_holds
+WHERE expires_at <= core.now() AND (expires_at, tenant_id, transfer_id) > ($2, $3, $4)
+ORDER BY expires_at, tenant_id, transfer_id LIMIT $1
 """
 
 _BURN = """
@@ -811,16 +820,29 @@ def _account_text(id: UUID) -> str:
     return str(AccountId(id))
 
 
+_BEFORE_ANY_HOLD: Final = ExpiringHold(
+    datetime.min.replace(tzinfo=UTC), TenantId(UUID(int=0)), TransferId(UUID(int=0))
+)
+
+
 class PostgresExpiringHolds(ExpiringHolds):
     """The holds of all tenants; its engine connects as the work role."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def due(self, *, limit: int) -> Sequence[tuple[TenantId, TransferId]]:
+    async def due(self, *, limit: int, after: ExpiringHold | None = None) -> Sequence[ExpiringHold]:
+        expires_at, tenant_id, transfer_id = after or _BEFORE_ANY_HOLD
         async with borrowed_driver(self._engine) as driver:
-            rows = await driver.fetch(_DUE_HOLDS, limit)
-        return [(TenantId(row["tenant_id"]), TransferId(row["transfer_id"])) for row in rows]
+            rows = await driver.fetch(
+                _DUE_HOLDS, limit, expires_at, tenant_id.uuid, transfer_id.uuid
+            )
+        return [
+            ExpiringHold(
+                row["expires_at"], TenantId(row["tenant_id"]), TransferId(row["transfer_id"])
+            )
+            for row in rows
+        ]
 
 
 class PostgresLines(Lines):
