@@ -82,7 +82,11 @@ class Book:
             amount=Amount(self.asset, units),
         )
         return Entry(
-            id=id, transfers=(transfer,), source=EntrySource.OPERATOR, reference=self.operator
+            id=id,
+            transfers=(transfer,),
+            source=EntrySource.OPERATOR,
+            reference=self.operator,
+            has_callers_ids=True,
         )
 
     async def post(self, entries: Sequence[Entry]) -> None:

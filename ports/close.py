@@ -22,7 +22,8 @@ class DailyCloses(Protocol):
     ) -> tuple[Sequence[AccountDay], AccountId | None]:
         """Return the day of at most `limit` accounts that follow, and where to go on.
 
-        The day must be over, and who was writing when it ended must be done.
+        The day must be over, and who was writing when it ended must be done. Raises
+        `LinesArchived` where the lines that are left do not say it.
         """
         ...
 

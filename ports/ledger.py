@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from domain.amount import Amount
 from domain.errors import DomainError
@@ -139,13 +139,24 @@ class LedgerStore(Protocol):
         """
         ...
 
+    async def list_lines(self) -> bool:
+        """List a lot of the lines that wait for it, and return False if none waited.
+
+        Whoever reads lines has listed all that wait; where it may be much, they are listed before,
+        in units of work of their own.
+        """
+        ...
+
     async def list_postings(
         self,
         account_id: AccountId,
         page: PageRequest,
         order: PostingOrder = PostingOrder.NEWEST_FIRST,
     ) -> Page[Posting]:
-        """Return a page of an account's lines by their versions; its key is where it ended."""
+        """Return a page of an account's lines by their versions; its key is where it ended.
+
+        Lines that were archived have their place on a page, and are not on it.
+        """
         ...
 
     async def balance_at(
@@ -155,34 +166,44 @@ class LedgerStore(Protocol):
         effective_at: datetime | None = None,
         recorded_by: datetime | None = None,
     ) -> PastBalance:
-        """Return the balance of an instant by either time, or raise `AccountNotFound`.
+        """Return the balance of an instant by either time.
 
-        What is recorded by now is waited for; a `recorded_by` of the future means now.
+        What is recorded by now is waited for; a `recorded_by` of the future means now. Raises
+        `AccountNotFound`, or `LinesArchived` where the lines that are left do not say it.
         """
         ...
 
     async def open_statement(
         self, account_id: AccountId, period: Period, *, recorded_by: datetime | None = None
     ) -> tuple[Statement, Cursor]:
-        """Return the balances around a period, and where its lines begin, or `AccountNotFound`.
-
-        What is recorded by now is waited for; a `recorded_by` of the future means now.
-        """
+        """Return the balances around a period, and where its lines begin, as `balance_at` does."""
         ...
 
     async def statement_lines(self, statement: Statement, cursor: Cursor, *, limit: int) -> Found:
         """Return at most `limit` lines of either kind that follow the cursor.
 
-        Whatever is recorded meanwhile, the same cursor has the same lines.
+        Whatever is recorded meanwhile, the same cursor has the same lines. Raises `LinesArchived`
+        if one of them is not there any more.
         """
         ...
+
+
+class ExpiringHold(NamedTuple):
+    """A pending transfer that lapses by itself at `expires_at`."""
+
+    expires_at: datetime
+    tenant_id: TenantId
+    transfer_id: TransferId
 
 
 class ExpiringHolds(Protocol):
     """Pending transfers of all tenants that lapse by themselves."""
 
-    async def due(self, *, limit: int) -> Sequence[tuple[TenantId, TransferId]]:
-        """Return holds whose time is over and that nobody has resolved yet."""
+    async def due(self, *, limit: int, after: ExpiringHold | None = None) -> Sequence[ExpiringHold]:
+        """Return holds whose time is over and that nobody has resolved yet, in their order.
+
+        `after` says where the page before it ended.
+        """
         ...
 
 

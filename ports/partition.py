@@ -7,5 +7,9 @@ class Partitions(Protocol):
     """Makes the partitions of the coming months."""
 
     async def make(self, *, months_ahead: int) -> int:
-        """Make what is missing; return how many were made."""
+        """Make what is missing, one at a time; return how many were made.
+
+        Nobody who writes is kept waiting for long. Raises `DatabaseBusy` when others keep a table
+        for long; what was made by then stays.
+        """
         ...

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.chain import ADD_KEY
 from adapters.postgres.engine import borrowed_driver
-from adapters.postgres.ledger import LINES_IN_A_ROW, list_lines
+from adapters.postgres.ledger import LINES_IN_A_ROW, archived, list_lines
 from adapters.postgres.scope import Scope, page_of
 from domain.ids import AccountId, TenantId
 from domain.ledger.account import AccountKey, AccountKind
@@ -37,8 +37,8 @@ ORDER BY a.id LIMIT $3
 """
 
 _VERSIONS = """
-SELECT v.*, coalesce(core.balance_after($1, v.id, v.first), 0) AS opening,
-    coalesce(core.balance_after($1, v.id, v.last), 0) AS closing
+SELECT v.*, core.balance_after($1, v.id, v.first) AS opening,
+    core.balance_after($1, v.id, v.last) AS closing
 FROM (
     SELECT id, core.version_at($1, id, $3) AS first, core.version_at($1, id, $4) AS last
     FROM unnest($2::uuid[]) AS a (id)
@@ -46,9 +46,9 @@ FROM (
 """
 
 _MOVED = f"""
-SELECT w.id, count(*) AS lines,
-    coalesce(sum(t.units) FILTER (WHERE t.debit_account_id = w.id), 0) AS debits,
-    coalesce(sum(t.units) FILTER (WHERE t.credit_account_id = w.id), 0) AS credits
+SELECT w.id, count(*) AS found, count(*) FILTER (WHERE t.moves) AS lines,
+    coalesce(sum(t.units) FILTER (WHERE t.moves AND t.debit_account_id = w.id), 0) AS debits,
+    coalesce(sum(t.units) FILTER (WHERE t.moves AND t.credit_account_id = w.id), 0) AS credits
 FROM unnest($2::uuid[], $3::bigint[], $4::bigint[]) AS w (id, first, last)
 CROSS JOIN LATERAL (
     SELECT first_version - 1 + place AS version, transfer_id
@@ -58,9 +58,10 @@ CROSS JOIN LATERAL (
         AND first_version <= w.last
 ) AS l
 CROSS JOIN LATERAL (
-    SELECT * FROM core.transfers WHERE tenant_id = $1 AND id = l.transfer_id
+    SELECT *, kind IN ('regular', 'post') AS moves FROM core.transfers
+    WHERE tenant_id = $1 AND id = l.transfer_id
 ) AS t
-WHERE l.version > w.first AND l.version <= w.last AND t.kind IN ('regular', 'post')
+WHERE l.version > w.first AND l.version <= w.last
 GROUP BY w.id
 """
 
@@ -109,6 +110,9 @@ class PostgresDailyCloses(DailyCloses):
         accounts = await driver.fetch(_ACCOUNTS, tenant, after and after.uuid, limit, start, end)
         moving = [row["id"] for row in accounts if row["rests_at"] is None]
         rows = await driver.fetch(_VERSIONS, tenant, moving, start - INSTANT, end - INSTANT)
+        for row in rows:
+            if None in row.values():
+                raise archived(AccountId(row["id"]))
         versions = {row["id"]: row for row in rows}
         moved = await self._moved([(row["id"], row["first"], row["last"]) for row in rows])
         days = []
@@ -125,12 +129,19 @@ class PostgresDailyCloses(DailyCloses):
         return days, AccountId(accounts[-1]["id"]) if len(accounts) == limit else None
 
     async def _moved(self, windows: Sequence[Window]) -> Mapping[UUID, tuple[int, int, int]]:
-        """Return debits, credits and lines between two versions of each account."""
+        """Return debits, credits and lines between two versions of each account.
+
+        Raises `LinesArchived` unless every line is there.
+        """
         moved: dict[UUID, tuple[int, int, int]] = {}
         for pack in _packs(windows):
             rows = await self._scope.driver.fetch(
                 _MOVED, self._scope.tenant, *map(list, zip(*pack, strict=True))
             )
+            found = {row["id"]: row["found"] for row in rows}
+            for id, first, last in pack:
+                if found.get(id, 0) != last - first:
+                    raise archived(AccountId(id))
             for row in rows:
                 debits, credits, lines = moved.get(row["id"], (0, 0, 0))
                 moved[row["id"]] = (

@@ -26,6 +26,7 @@ from domain.ledger.errors import (
     EntryConflict,
     EntryNotFound,
     LedgerRefusal,
+    LinesArchived,
     TransferConflict,
 )
 from domain.ledger.posting import (
@@ -45,7 +46,15 @@ from domain.ledger.statement import (
     StatementLine,
 )
 from domain.ledger.transfer import Posting, Transfer, TransferKind
-from ports.ledger import ExpiringHolds, LedgerStore, Lines, PastBalance, PostingOrder, RecordedEntry
+from ports.ledger import (
+    ExpiringHold,
+    ExpiringHolds,
+    LedgerStore,
+    Lines,
+    PastBalance,
+    PostingOrder,
+    RecordedEntry,
+)
 from ports.page import Page, PageRequest
 
 # One look by key for each: where tenants seem to have few accounts, a plan would read all of one's.
@@ -153,8 +162,9 @@ DELETE FROM core.expiring_holds WHERE tenant_id = $1 AND transfer_id = ANY($2)
 """
 
 _DUE_HOLDS = """
-SELECT tenant_id, transfer_id FROM core.expiring_holds WHERE expires_at <= core.now()
-ORDER BY expires_at LIMIT $1
+SELECT expires_at, tenant_id, transfer_id FROM core.expiring_holds
+WHERE expires_at <= core.now() AND (expires_at, tenant_id, transfer_id) > ($2, $3, $4)
+ORDER BY expires_at, tenant_id, transfer_id LIMIT $1
 """
 
 _BURN = """
@@ -243,17 +253,23 @@ def _some_lines(order: PostingOrder) -> str:
 """
 
 
+# Partitions that were detached take a line's transfer with them, its entry, or both.
+_THERE_OR_ARCHIVED: Final = """
+LEFT JOIN LATERAL (
+    SELECT * FROM core.transfers WHERE tenant_id = $1 AND id = l.transfer_id
+) AS t ON true
+LEFT JOIN core.entries AS e ON e.tenant_id = $1 AND e.id = t.entry_id
+"""
+
+
 def _list_postings(order: PostingOrder) -> str:
     """Return SQL that reads a page of lines, and then their transfers."""
     return f"""
-SELECT t.*, l.version, e.effective_at,
+SELECT t.*, l.version, e.effective_at, e.id IS NULL AS is_archived,
     CASE WHEN t.debit_account_id = $2 THEN t.debit_balance_after ELSE t.credit_balance_after END
         AS balance_after
 FROM ({_some_lines(order)}) AS l
-CROSS JOIN LATERAL (
-    SELECT * FROM core.transfers WHERE tenant_id = $1 AND id = l.transfer_id
-) AS t
-JOIN core.entries AS e ON e.tenant_id = $1 AND e.id = t.entry_id
+{_THERE_OR_ARCHIVED}
 ORDER BY l.version {"DESC" if order is PostingOrder.NEWEST_FIRST else "ASC"}
 """
 
@@ -262,12 +278,9 @@ def _statement_lines(lines: str, order: str) -> str:
     """Return SQL that reads lines of a statement, given which they are."""
     return f"""
 SELECT l.version, t.recorded_at, e.effective_at, t.kind IN ('regular', 'post') AS moves, t.units,
-    t.debit_account_id, t.credit_account_id, t.id, t.entry_id, t.purpose, e.description
+    t.debit_account_id, t.credit_account_id, t.id, e.id AS entry_id, t.purpose, e.description
 FROM ({lines}) AS l
-CROSS JOIN LATERAL (
-    SELECT * FROM core.transfers WHERE tenant_id = $1 AND id = l.transfer_id
-) AS t
-JOIN core.entries AS e ON e.tenant_id = $1 AND e.id = t.entry_id
+{_THERE_OR_ARCHIVED}
 ORDER BY {order}
 """
 
@@ -288,27 +301,19 @@ _DATED_LINES: Final = _statement_lines(
 
 _LIST_POSTINGS: Final = {order: _list_postings(order) for order in PostingOrder}
 
-# Who reads a balance as of now waits for those who are writing to it, and for the journal: after
-# that, nothing is recorded by now any more.
 _LATEST_RECORD = """
-WITH journal AS MATERIALIZED (
-    SELECT pg_advisory_xact_lock_shared($4)::text AS waited_for
-), locked AS MATERIALIZED (
-    SELECT asset FROM core.accounts, journal
-    WHERE tenant_id = $1 AND id = $2 AND waited_for IS NOT NULL
-    FOR SHARE OF accounts
-)
-SELECT asset, least(coalesce($3::timestamptz, 'infinity'), core.now()) AS recorded_by FROM locked
+SELECT asset, least($3::timestamptz, core.settled_record($1, $2, $4)) AS recorded_by
+FROM core.accounts WHERE tenant_id = $1 AND id = $2
 """
 
 # The balance by `$5`, the earlier of both times, with the lines that were recorded later and count
-# by then, and without those that were recorded by then and count later.
+# by then, and without those that were recorded by then and count later; NULL if it is not known.
 _BALANCE_AT = """
 WITH line AS (
     SELECT coalesce($3::timestamptz, 'infinity') AS effective,
         core.version_at($1, $2, $5) AS version
 )
-SELECT coalesce(core.balance_after($1, $2, line.version), 0)
+SELECT core.balance_after($1, $2, line.version)
     + coalesce((SELECT sum(change) FROM core.dated_lines AS d
         WHERE tenant_id = $1 AND account_id = $2 AND d.recorded_at > $5
             AND d.recorded_at <= least($4::timestamptz, line.effective + $6::interval)
@@ -505,6 +510,9 @@ class PostgresLedger(LedgerStore):
         )
         return any(row["is_at_work"] for row in rows)
 
+    async def list_lines(self) -> bool:
+        return await _list_a_lot(self._scope)
+
     async def list_postings(
         self,
         account_id: AccountId,
@@ -519,8 +527,9 @@ class PostgresLedger(LedgerStore):
             page.before,
             page.size + 1,
         )
-        postings = [self._posting(row, account_id) for row in rows]
-        return page_of(postings, [posting.version for posting in postings], page)
+        found = page_of(rows, [row["version"] for row in rows], page)
+        postings = [self._posting(row, account_id) for row in found.items if not row["is_archived"]]
+        return Page(tuple(postings), found.next_before)
 
     async def balance_at(
         self,
@@ -550,6 +559,8 @@ class PostgresLedger(LedgerStore):
             BACKDATED_AT_MOST,
             POSTDATED_AT_MOST,
         )
+        if units is None:
+            raise archived(account_id)
         return PastBalance(
             posted=Amount(self._scope.asset(row["asset"]), units),
             effective_at=effective_at,
@@ -579,6 +590,8 @@ class PostgresLedger(LedgerStore):
             min(before, recorded_by),
             min(last, recorded_by),
         )
+        if row["first"] is None or row["last"] is None:
+            raise archived(account_id)
         return statement, Cursor(row["first"], row["last"])
 
     async def statement_lines(self, statement: Statement, cursor: Cursor, *, limit: int) -> Found:
@@ -589,9 +602,9 @@ class PostgresLedger(LedgerStore):
                 _RECORDED_LINES, tenant, account, cursor.version, limit
             )
             recorded = [
-                line
-                for line in (_statement_line(row, account) for row in rows)
-                if line.version <= cursor.last_version
+                _statement_line(row, account)
+                for row in rows
+                if row["version"] <= cursor.last_version
             ]
         after = cursor.dated
         rows = await self._scope.driver.fetch(
@@ -778,7 +791,14 @@ class PostgresLedger(LedgerStore):
         )
 
 
+def archived(account_id: AccountId) -> LinesArchived:
+    """Return why something is not known of an account."""
+    return LinesArchived("lines that are needed for it are archived", account_id=account_id)
+
+
 def _statement_line(row: Any, account: UUID) -> StatementLine:
+    if row["entry_id"] is None:
+        raise archived(AccountId(account))
     is_debit = row["debit_account_id"] == account
     units = row["units"] if row["moves"] else 0
     other = row["credit_account_id"] if is_debit else row["debit_account_id"]
@@ -801,16 +821,29 @@ def _account_text(id: UUID) -> str:
     return str(AccountId(id))
 
 
+_BEFORE_ANY_HOLD: Final = ExpiringHold(
+    datetime.min.replace(tzinfo=UTC), TenantId(UUID(int=0)), TransferId(UUID(int=0))
+)
+
+
 class PostgresExpiringHolds(ExpiringHolds):
     """The holds of all tenants; its engine connects as the work role."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def due(self, *, limit: int) -> Sequence[tuple[TenantId, TransferId]]:
+    async def due(self, *, limit: int, after: ExpiringHold | None = None) -> Sequence[ExpiringHold]:
+        expires_at, tenant_id, transfer_id = after or _BEFORE_ANY_HOLD
         async with borrowed_driver(self._engine) as driver:
-            rows = await driver.fetch(_DUE_HOLDS, limit)
-        return [(TenantId(row["tenant_id"]), TransferId(row["transfer_id"])) for row in rows]
+            rows = await driver.fetch(
+                _DUE_HOLDS, limit, expires_at, tenant_id.uuid, transfer_id.uuid
+            )
+        return [
+            ExpiringHold(
+                row["expires_at"], TenantId(row["tenant_id"]), TransferId(row["transfer_id"])
+            )
+            for row in rows
+        ]
 
 
 class PostgresLines(Lines):
@@ -829,12 +862,19 @@ class PostgresLines(Lines):
 async def list_lines(scope: Scope) -> None:
     """List all lines of the tenant in scope that wait for it.
 
-    The writer leaves that to whoever comes first: a worker, or who reads them. That little was
-    listed does not say that nothing is left: somebody else may have listed it at the same time, or
-    many statements may have written few lines each.
+    The writer leaves that to whoever comes first: a worker, or who reads them.
     """
-    while await scope.driver.fetchval(_LIST_WAITING, scope.tenant, _LISTED) is not None:
+    while await _list_a_lot(scope):
         pass
+
+
+async def _list_a_lot(scope: Scope) -> bool:
+    """List lines of the tenant in scope, and return False where none waited.
+
+    That little was listed does not say that nothing is left: somebody else may have listed it at
+    the same time, or many statements may have written few lines each.
+    """
+    return await scope.driver.fetchval(_LIST_WAITING, scope.tenant, _LISTED) is not None
 
 
 def account_ids(entries: Iterable[Entry]) -> dict[bytes, AccountId]:

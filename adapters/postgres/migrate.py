@@ -68,8 +68,8 @@ async def _upgrade(database_url: str, app_url: str, work_url: str, environment: 
             made_for = await connection.scalar(text("SELECT name FROM core.environment"))
             if made_for != environment:
                 raise EnvironmentFixed(f"this database was made for {made_for}, for ever")
-            await connection.execute(text("SELECT core.make_partitions(3)"))
-            await connection.commit()
+            while await connection.scalar(text("SELECT core.make_partitions(3)")):
+                await connection.commit()
     finally:
         await engine.dispose()
 

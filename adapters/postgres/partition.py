@@ -13,6 +13,9 @@ class PostgresPartitions(Partitions):
         self._engine = engine
 
     async def make(self, *, months_ahead: int) -> int:
+        made = 0
         async with borrowed_driver(self._engine) as driver:
-            made: int = await driver.fetchval("SELECT core.make_partitions($1)", months_ahead)
+            # Each is a transaction of its own, so that none is kept waiting for the next.
+            while one := await driver.fetchval("SELECT core.make_partitions($1)", months_ahead):
+                made += one
         return made

@@ -7,6 +7,7 @@ from typing import Final
 from app.usecase.ledger.close_books import CloseBooks
 from domain.ids import TenantId
 from domain.ledger.close import BooksUnbalanced
+from domain.ledger.errors import LinesArchived
 from ports.close import BooksToClose
 from ports.lease import Lease
 
@@ -37,7 +38,7 @@ class DailyCloser:
         tenant_id = self._last = self._waiting[0]
         try:
             has_more = await self._close_books.next_day(tenant_id)
-        except BooksUnbalanced as error:
+        except (BooksUnbalanced, LinesArchived) as error:
             # It keeps no other book from being closed.
             _log.error("the book of %s is not closed: %s", tenant_id, error)
             has_more = False

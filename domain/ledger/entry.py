@@ -35,6 +35,8 @@ class Entry(NamedTuple):
         reference: the id of the trade, deposit, operator key or break behind it.
         effective_at: when the movement counts; None, before it is decided on: when it is recorded.
         reverses: the entry that this one takes back.
+        has_callers_ids: whether its id and those of its transfers came with a call. Then they are
+            held to a window by the books' clock; ours are minted by clocks that nobody holds to it.
     """
 
     id: EntryId
@@ -44,10 +46,14 @@ class Entry(NamedTuple):
     effective_at: datetime | None = None
     description: str = ""
     reverses: EntryId | None = None
+    has_callers_ids: bool = False
 
     def recorded(self, at: datetime) -> "Entry":
-        """Return the entry as it is kept: it counts from now on unless it says otherwise."""
-        return self if self.effective_at is not None else self._replace(effective_at=at)
+        """Return the entry as it is kept: it counts from now on unless it says otherwise.
+
+        Whose ids they were is not kept: what is known is never held to their window again.
+        """
+        return self._replace(effective_at=self.effective_at or at, has_callers_ids=False)
 
     def reversal(
         self,
@@ -135,4 +141,5 @@ class NewEntry(NamedTuple):
             reference=reference,
             description=self.description,
             effective_at=self.effective_at,
+            has_callers_ids=True,
         )

@@ -223,6 +223,13 @@ class EntryNotFound(DomainError):
     reason = "ENTRY_NOT_FOUND"
 
 
+class LinesArchived(DomainError):
+    """What is asked for follows from lines of the account that were archived."""
+
+    kind = Kind.REFUSED
+    reason = "LINES_ARCHIVED"
+
+
 class DailyCloseNotFound(DomainError):
     """No close of that day: it is not over, or is before the first one."""
 

@@ -6,8 +6,8 @@ Refusals come in a stated order, so that the same request always hears the same 
 2. the entry's id: known with the same content (a replay), known with other content, failed before;
    then its time of effect, and whether what it takes back was taken back before;
 3. then transfer by transfer, each seeing the effect of those before it: its id failed before, its
-   id known, ids out of the window, accounts, whether they are reserved, asset, the pending transfer
-   it resolves, overflow, and funds last.
+   id known, a caller's ids out of the window, accounts, whether they are reserved, asset, the
+   pending transfer it resolves, overflow, and funds last.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +33,6 @@ instant is a line and the few lines around it that count at another time."""
 
 # An enum's member is not looked up each time.
 _REGULAR: Final = TransferKind.REGULAR
-_OPERATOR: Final = EntrySource.OPERATOR
 _CLEARING: Final = AccountKind.TRADE_CLEARING
 
 
@@ -229,9 +228,9 @@ class OpenBooks:
             raise errors.TransferConflict(
                 "this transfer id belongs to another entry", transfer_id=transfer.id
             )
-        if entry.source is _OPERATOR:
-            # Only ids made outside are held to the window: the ids of a trade's settlement are
-            # minted when it is accepted, and its outcome may be known days later.
+        if entry.has_callers_ids:
+            # Ours are minted by clocks that jump; and those of a trade's settlement when it is
+            # accepted, though its outcome may be known days later.
             self._check_window(entry.id)
             self._check_window(transfer.id)
         debit = self.accounts.get(transfer.debit_account_id.bytes)

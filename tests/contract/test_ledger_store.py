@@ -461,7 +461,8 @@ class Twins:
         for what, pair, number, detail in entry:
             known = [*self.book.transfers.values(), *transfers]
             transfers.append(self._transfer(what, pair, number, detail, known))
-        made = self.rig.entry(*transfers, source=source)
+        is_operators = source is EntrySource.OPERATOR
+        made = self.rig.entry(*transfers, source=source, has_callers_ids=is_operators)
         return made._replace(id=_older(made.id, age)) if age else made
 
     def _transfer(

@@ -11,9 +11,11 @@ import pytest
 from adapters.postgres import ledger
 from adapters.postgres.engine import make_engine
 from adapters.postgres.ledger import PostgresLines
+from app.usecase.ledger.read_ledger import ReadLedger
 from app.worker.line_lister import LineLister
 from domain.ledger.entry import EntrySource
 from ports.ledger import PostingOrder
+from ports.page import PageRequest
 from tests.support.ledger_rig import Rig, a_rig
 from tests.support.locks import until_waiting
 from tests.support.platform import Platform
@@ -120,6 +122,26 @@ async def test_who_reads_after_more_statements_than_are_listed_at_a_time_sees_al
     await platform.owner.execute(FORGET, EARLY)
     assert [line.version for line in lines] == [1]
     assert await platform.owner.fetchval(WAITING, rig.tenant_id.uuid) == 0
+
+
+@pytest.mark.usefixtures("lots_of_two")
+async def test_each_lot_that_a_reader_lists_stays_listed_whatever_becomes_of_the_reading(
+    rig: Rig, platform: Platform
+) -> None:
+    """More may wait than can be listed in the time that one transaction has."""
+    for _ in range(6):
+        await rig.enter(rig.transfer("lp", "ada"))
+    tenant, ada = rig.tenant_id.uuid, rig.ids["ada"]
+    await platform.owner.execute(QUEUE_LINE, tenant, ada.uuid, [8])
+    reading = ReadLedger(rig.units_of_work)
+
+    with pytest.raises(asyncpg.DataCorruptedError):
+        await reading.balance_at(rig.tenant_id, ada, effective_at=None, recorded_by=None)
+
+    assert await platform.owner.fetchval(WAITING, tenant) == 1
+    await platform.owner.execute("DELETE FROM core.unlisted_lines WHERE tenant_id = $1", tenant)
+    page = await reading.postings(rig.tenant_id, ada, PageRequest(), PostingOrder.NEWEST_FIRST)
+    assert [line.version for line in page.items] == [6, 5, 4, 3, 2, 1]
 
 
 @pytest.mark.usefixtures("lots_of_two")

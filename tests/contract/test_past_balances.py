@@ -99,6 +99,41 @@ async def test_who_asks_as_of_now_waits_for_those_who_are_writing(rig: Rig) -> N
     assert await asked == 15
 
 
+async def test_who_asks_holds_up_nobody_once_he_has_waited(rig: Rig) -> None:
+    await rig.enter(rig.transfer("lp", "ada", 10))
+    async with rig.begin() as reading:
+        before = await reading.ledger.balance_at(rig.ids["ada"])
+        async with asyncio.timeout(5):
+            await rig.enter(rig.transfer("lp", "ada", 5))
+            assert await rig.post(rig.entry(rig.transfer("lp", "ada", 1)))
+        again = await reading.ledger.balance_at(rig.ids["ada"], recorded_by=before.recorded_by)
+
+    assert again == before
+    assert await posted(rig, "ada") == 16
+
+
+async def test_the_latest_line_is_seen_also_after_the_clock_was_set_back(rig: Rig) -> None:
+    await rig.enter(rig.transfer("lp", "ada", 10))
+    later = timedelta(hours=1)
+    async with rig.platform.owner.acquire() as owner, owner.transaction():
+        await owner.execute("SET LOCAL session_replication_role = replica")
+        for table in ("accounts", "transfers", "entries"):
+            await owner.execute(
+                f"UPDATE core.{table} SET recorded_at = recorded_at + $2 WHERE tenant_id = $1",
+                rig.tenant_id.uuid,
+                later,
+            )
+
+    async with rig.begin() as uow:
+        first = await uow.ledger.balance_at(rig.ids["ada"])
+        again = await uow.ledger.balance_at(rig.ids["ada"], recorded_by=first.recorded_by)
+        by_the_clock = await uow.ledger.balance_at(rig.ids["ada"], recorded_by=await uow.now())
+
+    assert first == again
+    assert first.posted.units == 10
+    assert by_the_clock.posted.units == 0
+
+
 async def test_a_future_time_of_record_means_now(rig: Rig) -> None:
     async with rig.begin() as uow:
         far = await uow.now() + timedelta(days=400)

@@ -129,7 +129,6 @@ async def test_it_nets_what_was_recorded_by_an_instant(desk: LpDesk) -> None:
 async def test_its_entries_get_their_ids_when_it_is_paid_which_may_be_days_later(
     desk: LpDesk,
 ) -> None:
-    """An operator's entry is refused for an id that is older than a day."""
     await desk.owe("100.00")
     approved = await desk.approve(await desk.propose())
     assert [leg.entry_id for leg in approved.legs] == [""]

@@ -33,6 +33,7 @@ from app.rpc.server import add_servicers, make_server
 from app.settings import LpSettings, Settings
 from app.worker.late_check_worker import LateCheckWorker
 from app.worker.trade_worker import TradeWorker
+from ports.clock import Clock
 from reli.audit.v1 import audit_service_pb2_grpc as audit_grpc
 from reli.auth.v1 import access_pb2
 from reli.event.v1 import event_service_pb2_grpc as event_grpc
@@ -340,8 +341,11 @@ async def a_platform(
     adapters: tuple[str, ...] = ("sandbox", "sandbox"),
     lp_quote_budget_ms: int = PATIENT_QUOTE_BUDGET_MS,
     sealing_keys: tuple[str, ...] = (SEALING_KEY,),
+    clock: Clock | None = None,
 ) -> AsyncIterator[Platform]:
-    """Run the platform on a migrated database; `adapters` are those of alpha, beta and so on."""
+    """Run the platform on a migrated database; `adapters` are those of alpha, beta and so on, and
+    `clock` is the machine's.
+    """
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10))
@@ -376,6 +380,7 @@ async def a_platform(
                 lp_sessions=providers.Object(lp_sessions),
                 actor=providers.Object(actor),
                 is_sandbox=providers.Object(environment.is_sandbox),
+                clock=providers.Object(clock or SystemClock()),
             )
             for each, actor in ((engine, "serve"), (work_engine, "work"))
         )

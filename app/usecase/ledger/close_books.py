@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
 
+from app.usecase.ledger.listed_lines import begin_listed
 from domain.ids import AccountId, TenantId
 from domain.ledger.close import DailyClose, TrialBalance, close_day, latest_closable
 from ports.chain import Signer
@@ -27,7 +28,7 @@ class CloseBooks:
     async def next_day(self, tenant_id: TenantId) -> bool:
         """Close the first day that is over and has no close, and say whether there was one.
 
-        Raises `BooksUnbalanced`, having closed nothing.
+        Raises `BooksUnbalanced` or `LinesArchived`, having closed nothing.
         """
         async with self.units_of_work.begin(tenant_id) as uow:
             day = await uow.closes.next_day()
@@ -37,14 +38,17 @@ class CloseBooks:
         return True
 
     async def close(self, tenant_id: TenantId, day: date) -> None:
-        """Close a day that is over; raises `BooksUnbalanced`, having closed nothing."""
+        """Close a day that is over.
+
+        Raises `BooksUnbalanced` or `LinesArchived`, having closed nothing.
+        """
         async with self.units_of_work.begin(tenant_id) as uow:
             # Who was writing when the day ended is waited for; this holds up nobody for longer.
             await uow.tenants.wait_until_alone()
         balance = TrialBalance.empty()
         after: AccountId | None = None
         while True:
-            async with self.units_of_work.begin(tenant_id) as uow:
+            async with begin_listed(self.units_of_work, tenant_id) as uow:
                 accounts, after = await uow.closes.accounts_of(day, after=after, limit=ACCOUNTS)
             balance = balance.plus(accounts)
             if after is None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from app.usecase.ledger.listed_lines import begin_listed
 from domain.ids import AccountId, CustomerId, EntryId, TenantId
 from domain.ledger.account import Account, HeldFor
 from domain.ledger.transfer import Posting
@@ -43,7 +44,7 @@ class ReadLedger:
         page: PageRequest,
         order: PostingOrder,
     ) -> Page[Posting]:
-        async with self.units_of_work.begin(tenant_id) as uow:
+        async with begin_listed(self.units_of_work, tenant_id) as uow:
             await uow.ledger.get_account(account_id)
             return await uow.ledger.list_postings(account_id, page, order)
 
@@ -55,7 +56,7 @@ class ReadLedger:
         effective_at: datetime | None,
         recorded_by: datetime | None,
     ) -> PastBalance:
-        async with self.units_of_work.begin(tenant_id) as uow:
+        async with begin_listed(self.units_of_work, tenant_id) as uow:
             return await uow.ledger.balance_at(
                 account_id, effective_at=effective_at, recorded_by=recorded_by
             )

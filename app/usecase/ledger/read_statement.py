@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from app.usecase.ledger.listed_lines import begin_listed
 from domain.ids import AccountId, TenantId
 from domain.ledger.statement import (
     Cursor,
@@ -39,10 +40,11 @@ class ReadStatement:
     ) -> AsyncIterator[StatementPart]:
         """Yield the statement, its lines in order, up to 2,000 at once, and their totals.
 
-        Raises `AccountNotFound` first of all, or `StatementUnbalanced` instead of the totals.
+        Raises `AccountNotFound` or `LinesArchived` first of all, `LinesArchived` instead of lines,
+        or `StatementUnbalanced` instead of the totals.
         """
         cursor: Cursor | None
-        async with self.units_of_work.begin(tenant_id) as uow:
+        async with begin_listed(self.units_of_work, tenant_id) as uow:
             statement, cursor = await uow.ledger.open_statement(
                 account_id, period, recorded_by=recorded_by
             )

@@ -112,7 +112,6 @@ class SettleLpSettlement:
                 purpose=PURPOSE,
             )
             return Entry(
-                # Made now: the ids of an operator's entry are of the last 24 hours.
                 id=self.ids.new(EntryId),
                 transfers=(transfer,),
                 source=EntrySource.OPERATOR,

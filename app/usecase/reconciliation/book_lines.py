@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, NamedTuple
+from uuid import UUID
 
 from domain.ids import EntryId, LineId, TradeId
 from domain.ledger.entry import EntrySource
+from domain.ledger.errors import LinesArchived
 from domain.reconciliation.matching import Line, LineSide
 from domain.reconciliation.statement import MAX_REFERENCE, LineKind
 from domain.trade.attempt import AttemptState
@@ -70,20 +72,26 @@ async def read_book(
 
 
 async def _moved(uow: UnitOfWork, account: ReconciledAccount) -> tuple[dict[EntryId, _Moved], int]:
-    """Return what entries moved since then, and the account's latest version."""
+    """Return what entries moved since then, and the account's latest version.
+
+    Raises `LinesArchived` where a line between is not there.
+    """
     moved: dict[EntryId, _Moved] = {}
-    version, more = account.version, True
-    while more:
+    version = account.version
+    start: UUID | int | None = version
+    while start is not None:
         page = await uow.ledger.list_postings(
-            account.id, PageRequest(size=PAGE, before=version), PostingOrder.OLDEST_FIRST
+            account.id, PageRequest(size=PAGE, before=start), PostingOrder.OLDEST_FIRST
         )
         for posting in page.items:
+            if posting.version != version + 1:
+                raise LinesArchived("lines of the account are archived", account_id=account.id)
             before = moved.get(posting.entry_id)
             # The book's account is the other side of what the source has for us.
             units = (before.units if before else 0) - posting.change.units
             moved[posting.entry_id] = _Moved(units, posting.effective_at)
             version = posting.version
-        more = page.next_before is not None
+        start = page.next_before
     return {id: one for id, one in moved.items() if one.units}, version
 
 

@@ -10,6 +10,7 @@ from typing import Final
 from app.usecase.announce import Announce
 from app.usecase.audit_trail import AuditTrail
 from app.usecase.call import Call
+from app.usecase.ledger.listed_lines import begin_listed
 from app.usecase.reconciliation.book_lines import BookReading, read_book
 from app.usecase.reconciliation.raise_break import raise_breaks, resolve_break
 from domain.amount import Amount
@@ -90,13 +91,14 @@ class ImportStatement:
         """Return what became of the file, or of the very same one that came before.
 
         `call` is who brought it; a worker that fetched it itself has none.
-        Raises `TenantNotFound` and what `StatementReader.read` and `ParsedStatement.check` raise.
+        Raises `TenantNotFound`, `LinesArchived` where lines to read on from are gone, and what
+        `StatementReader.read` and `ParsedStatement.check` raise.
         """
         assets = (await self.market.catalogue()).assets
         # Some ten thousand lines: other calls are answered meanwhile.
         parsed = await asyncio.to_thread(self.reader.read, file.format, file.content, assets)
         content_hash = hashlib.sha256(file.content).digest()
-        async with self.units_of_work.begin(tenant_id) as uow:
+        async with begin_listed(self.units_of_work, tenant_id) as uow:
             await uow.tenants.get()
             await uow.reconciliation.lock(file.source)
             known = await uow.reconciliation.find_statement(file.source, content_hash)

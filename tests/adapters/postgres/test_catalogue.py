@@ -730,7 +730,9 @@ async def test_the_workers_function_makes_partitions_that_nobody_can_reach(
     making = worker.transaction()
     await making.start()
     try:
-        assert await worker.fetchval("SELECT core.make_partitions(5)") == 2 * 6
+        made = [await worker.fetchval("SELECT core.make_partitions(5)") for _ in range(2 * 6)]
+        assert made == [1] * len(made)
+        assert await worker.fetchval("SELECT core.make_partitions(5)") == 0
         for lint in LINTS.values():
             assert await lint(worker) == []
     finally:

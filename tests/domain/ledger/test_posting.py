@@ -103,6 +103,7 @@ class Case:
             an_entry(*transfers, id=self.entry_id, source=self.source)._replace(
                 effective_at=self.effective_at,
                 reverses=self.reverses,
+                has_callers_ids=True,
             ),
             the_books(
                 *(account for name, account in here.items() if name not in self.missing),
@@ -313,11 +314,7 @@ def test_the_same_entry_again_is_a_replay_and_writes_nothing() -> None:
 def test_a_known_id_is_a_replay_whatever_its_age() -> None:
     ada, bob = an_account(posted=100), an_account()
     old = NOW - timedelta(days=400)
-    entry = an_entry(
-        a_transfer(ada, bob, id=an_id(TransferId, at=old)),
-        id=an_id(EntryId, at=old),
-        source=EntrySource.OPERATOR,
-    )
+    entry = _callers_entry(ada, bob, an_id(EntryId, at=old).uuid, an_id(TransferId, at=old).uuid)
 
     assert decide(entry, the_books(ada, bob, entry=entry)).is_replay
     assert _refusal(entry, the_books(ada, bob)) == "ID_OUT_OF_WINDOW"
@@ -404,14 +401,14 @@ def test_a_refusal_of_another_sort_leaves_the_ids_free() -> None:
         (timedelta(minutes=-1, milliseconds=-1), False),
     ],
 )
-def test_an_operators_new_ids_are_a_day_old_at_most_and_a_minute_ahead(
+def test_a_callers_new_ids_are_a_day_old_at_most_and_a_minute_ahead(
     kind: type[EntryId] | type[TransferId], age: timedelta, fits: bool
 ) -> None:
     ada, bob = an_account(posted=100), an_account()
     ids = {EntryId: an_id(EntryId), TransferId: an_id(TransferId)} | {
         kind: an_id(kind, at=NOW - age)
     }
-    entry = _operators_entry(ada, bob, ids[EntryId].uuid, ids[TransferId].uuid)
+    entry = _callers_entry(ada, bob, ids[EntryId].uuid, ids[TransferId].uuid)
 
     if fits:
         assert decide(entry, the_books(ada, bob)).postings
@@ -428,22 +425,32 @@ def test_an_operators_new_ids_are_a_day_old_at_most_and_a_minute_ahead(
     ],
     ids=["version 4", "nil", "past the year 9999"],
 )
-def test_an_operators_new_ids_are_time_ordered(uuid: UUID) -> None:
+def test_a_callers_new_ids_are_time_ordered(uuid: UUID) -> None:
     ada, bob = an_account(posted=100), an_account()
 
     for entry in (
-        _operators_entry(ada, bob, uuid, a_uuid()),
-        _operators_entry(ada, bob, a_uuid(), uuid),
+        _callers_entry(ada, bob, uuid, a_uuid()),
+        _callers_entry(ada, bob, a_uuid(), uuid),
     ):
         assert _refusal(entry, the_books(ada, bob)) == "ID_OUT_OF_WINDOW"
 
 
-@pytest.mark.parametrize("source", set(EntrySource) - {EntrySource.OPERATOR})
-def test_ids_that_the_platform_minted_may_be_used_days_later(source: EntrySource) -> None:
+@pytest.mark.parametrize("source", EntrySource)
+@pytest.mark.parametrize("age", [timedelta(days=30), timedelta(minutes=-30)])
+def test_ids_that_the_platform_minted_are_of_any_time(source: EntrySource, age: timedelta) -> None:
     ada, bob = an_account(posted=100), an_account()
     entry = an_entry(a_transfer(ada, bob), source=source)
 
-    assert decide(entry, the_books(ada, bob, now=NOW + timedelta(days=30))).postings
+    assert decide(entry, the_books(ada, bob, now=NOW + age)).postings
+
+
+def test_whose_ids_they_were_is_not_kept() -> None:
+    ada, bob = an_account(posted=100), an_account()
+    entry = _callers_entry(ada, bob, a_uuid(), a_uuid())
+
+    kept = decide(entry, the_books(ada, bob)).entry
+
+    assert kept == entry._replace(effective_at=NOW, has_callers_ids=False)
 
 
 # --- Two phases --------------------------------------------------------------------------------
@@ -802,12 +809,12 @@ def _resolve(hold: Transfer, kind: TransferKind, *, units: int | None = None) ->
     )
 
 
-def _operators_entry(ada: Account, bob: Account, entry_id: UUID, transfer_id: UUID) -> Entry:
+def _callers_entry(ada: Account, bob: Account, entry_id: UUID, transfer_id: UUID) -> Entry:
     return an_entry(
         a_transfer(ada, bob, id=TransferId(transfer_id)),
         id=EntryId(entry_id),
         source=EntrySource.OPERATOR,
-    )
+    )._replace(has_callers_ids=True)
 
 
 def _columns(book: Book, account: Account) -> tuple[int, int, int, int]:

@@ -11,7 +11,7 @@ CREATE TABLE core.account_lines (
     last_version bigint GENERATED ALWAYS AS (first_version - 1 + cardinality(newest_first)) VIRTUAL,
     transfer_ids uuid[] GENERATED ALWAYS AS (array_reverse(newest_first)) VIRTUAL,
     PRIMARY KEY (tenant_id, account_id, first_version)
-) WITH (fillfactor = 50); -- room for the row as it grows
+) WITH (fillfactor = 65); -- three full rows, and room for one that grows
 COMMENT ON TABLE core.account_lines IS
     'The transfers that are an account''s lines, 100 in each row but the last one: the first of them '
     'made the version named, the next one the next version.';
