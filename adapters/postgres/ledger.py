@@ -78,13 +78,14 @@ _FIND_BALANCES = """
 SELECT * FROM core.accounts WHERE tenant_id = $1 AND id = ANY($2)
 """
 
-# The clock is read for each row once it is locked, so no line before it is recorded later.
+# The clock is read for each row once it is locked, so no line before it is recorded later. If it has
+# stepped back, no day that was closed is written to.
 _LOCK_ACCOUNTS = """
 WITH locked AS MATERIALIZED (
     SELECT * FROM core.accounts WHERE tenant_id = $1 AND id = ANY($2)
     ORDER BY id FOR NO KEY UPDATE
 )
-SELECT *, core.now() AS locked_at FROM locked
+SELECT *, greatest(core.now(), (SELECT core.closed_until($1))) AS locked_at FROM locked
 """
 
 _GET_TRANSFERS = """
@@ -95,7 +96,7 @@ SELECT * FROM core.transfers WHERE tenant_id = $1 AND id = ANY($2)
 _READ_BOOKS = """
 SELECT s.*, t.*, r.kind AS resolution
 FROM (
-    SELECT core.now() AS read_at,
+    SELECT greatest(core.now(), core.closed_until($1)) AS read_at,
         ARRAY(SELECT id FROM core.entries WHERE tenant_id = $1 AND id = ANY($2)) AS known_ids,
         ARRAY(SELECT id FROM core.burned_ids WHERE tenant_id = $1 AND id = ANY($3) ORDER BY id)
             AS burned_ids,

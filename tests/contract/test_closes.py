@@ -1,7 +1,8 @@
 """Each day of a book is closed once, and never changes."""
 
 import json
-from datetime import date, datetime, timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -23,6 +24,10 @@ from tests.support.ledger_rig import Rig, a_rig
 from tests.support.platform import Platform
 
 ONE_DAY = timedelta(days=1)
+CLOCK = """
+CREATE OR REPLACE FUNCTION core.now() RETURNS timestamptz LANGUAGE sql VOLATILE
+    RETURN clock_timestamp() + {}
+"""
 
 
 @pytest.fixture
@@ -220,3 +225,55 @@ async def test_a_worker_closes_every_book_that_told_of_itself(platform: Platform
     for rig in rigs:
         async with rig.begin() as uow:
             assert (await uow.closes.list(PageRequest(size=9))).items
+
+
+@pytest.fixture
+async def set_clock(
+    own_platform: Platform,
+) -> AsyncIterator[Callable[[timedelta], Awaitable[None]]]:
+    """Have the database's clock go ahead of the true one by so much."""
+
+    async def go_ahead(by: timedelta) -> None:
+        await own_platform.owner.execute(CLOCK.format(f"interval '{by.total_seconds()} seconds'"))
+
+    yield go_ahead
+    await go_ahead(timedelta())
+
+
+async def test_nothing_is_recorded_in_a_day_that_was_closed_when_the_clock_steps_back(
+    own_platform: Platform, set_clock: Callable[[timedelta], Awaitable[None]]
+) -> None:
+    """A standby that is ten minutes behind takes over."""
+    rig = await a_rig(own_platform)
+    day = await today(rig)
+    _, midnight = ends_of(day)
+    six_past = midnight + timedelta(minutes=6) - datetime.now(UTC)
+    await set_clock(six_past)
+    close = await closed(rig, day)
+    await set_clock(six_past - timedelta(minutes=10))
+
+    await rig.enter(rig.transfer("lp", "ada"))
+    await rig.commit_all([rig.entry(rig.transfer("lp", "ada"))])
+    await rig.post(rig.entry(rig.transfer("lp", "ada")))
+
+    assert all(line.recorded_at >= midnight for line in await rig.lines("ada"))
+    await set_clock(six_past + ONE_DAY)
+    next_day = await closed(rig, day + ONE_DAY)
+    assert of_kind(next_day, "customer")["opening"] == of_kind(close, "customer")["closing"]
+
+
+async def test_a_day_that_a_clock_far_ahead_has_closed_does_not_move_what_is_recorded(
+    own_platform: Platform, set_clock: Callable[[timedelta], Awaitable[None]]
+) -> None:
+    rig = await a_rig(own_platform)
+    day = await today(rig)
+    await set_clock(timedelta(days=3))
+    for _ in range(3):
+        await closed(rig, day)
+        day += ONE_DAY
+    await set_clock(timedelta())
+
+    await rig.enter(rig.transfer("lp", "ada"))
+
+    (line,) = await rig.lines("ada")
+    assert line.recorded_at < datetime.now(UTC) + ONE_DAY

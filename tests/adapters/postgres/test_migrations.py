@@ -22,6 +22,11 @@ NEWER: Final = "".join(
 )
 """What today's servers ask of tables that were there before."""
 
+NO_DAY_IS_CLOSED: Final = """
+CREATE FUNCTION core.closed_until(tenant uuid) RETURNS timestamptz
+    LANGUAGE sql RETURN NULL::timestamptz
+"""
+
 WITHOUT_NEWER: Final = """
 DROP TABLE core.lp_tallies, core.lps, core.trading_state_changes, core.rate_buckets,
     core.seen_nonces, core.request_signing_keys;
@@ -29,6 +34,7 @@ DROP FUNCTION core.lease_tokens;
 DROP FUNCTION core.note_nonces;
 DROP FUNCTION core.stamp_events;
 DROP FUNCTION core.number_audit_records;
+DROP FUNCTION core.closed_until;
 DROP FUNCTION core.list_tenants(uuid, integer);
 CREATE FUNCTION core.list_tenants(before uuid, page_size integer) RETURNS boolean
     LANGUAGE sql RETURN true;
@@ -60,6 +66,7 @@ async def test_books_of_a_time_before_lines_were_listed_are_listed_by_the_migrat
         before.setattr(command, "upgrade", lambda config, _: to_head(config, "0014"))
         migrate(url)
     await _run(url, NEWER)
+    await _run(url, NO_DAY_IS_CLOSED)
     async with a_platform(url, tmp_path) as platform:
         _, client = await platform.a_tenant()
         customer_id = await platform.a_funded_customer(client)
