@@ -78,8 +78,8 @@ _FIND_BALANCES = """
 SELECT * FROM core.accounts WHERE tenant_id = $1 AND id = ANY($2)
 """
 
-# The clock is read for each row once it is locked, so no line before it is recorded later. If it has
-# stepped back, no day that was closed is written to.
+# The clock is read for each row once it is locked, so no line before it is recorded later. Where it
+# has stepped back, no day that was closed is written to.
 _LOCK_ACCOUNTS = """
 WITH locked AS MATERIALIZED (
     SELECT * FROM core.accounts WHERE tenant_id = $1 AND id = ANY($2)
