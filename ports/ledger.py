@@ -139,11 +139,12 @@ class LedgerStore(Protocol):
         """
         ...
 
-    async def list_lines(self) -> bool:
-        """List a lot of the lines that wait for it, and return False if none waited.
+    async def list_lines(self, until: datetime | None = None) -> datetime | None:
+        """List a lot of the lines that wait for it, and return by when the last were recorded.
 
-        Whoever reads lines has listed all that wait; where it may be much, they are listed before,
-        in units of work of their own.
+        Given that again, what was written since is left out, and it returns None once nothing else
+        waits. Whoever reads lines has listed all that wait; where it may be much, they are listed
+        before, in units of work of their own.
         """
         ...
 

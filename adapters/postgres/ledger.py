@@ -210,9 +210,18 @@ ORDER BY id FOR NO KEY UPDATE
 
 _LIST_LINES = "SELECT core.list_lines($1)"
 
+# What is listed is in the order of its times: once nothing waits that was recorded by then, all is
+# listed that waited when that was asked first, though others go on writing.
 _LIST_WAITING = """
-SELECT CASE WHEN EXISTS (SELECT FROM core.unlisted_lines WHERE tenant_id = $1)
-    THEN core.list_lines($2) END
+WITH waiting AS MATERIALIZED (
+    SELECT CASE
+        WHEN $3::timestamptz IS NULL
+            THEN (SELECT max(recorded_at) FROM core.unlisted_lines WHERE tenant_id = $1)
+        WHEN EXISTS (SELECT FROM core.unlisted_lines WHERE tenant_id = $1 AND recorded_at <= $3)
+            THEN $3 END AS until
+)
+SELECT CASE WHEN core.list_lines($2) IS NOT NULL THEN until END FROM waiting
+WHERE until IS NOT NULL
 """
 
 _A_LOT_WAITS = """
@@ -510,8 +519,8 @@ class PostgresLedger(LedgerStore):
         )
         return any(row["is_at_work"] for row in rows)
 
-    async def list_lines(self) -> bool:
-        return await _list_a_lot(self._scope)
+    async def list_lines(self, until: datetime | None = None) -> datetime | None:
+        return await _list_a_lot(self._scope, until)
 
     async def list_postings(
         self,
@@ -864,17 +873,20 @@ async def list_lines(scope: Scope) -> None:
 
     The writer leaves that to whoever comes first: a worker, or who reads them.
     """
-    while await _list_a_lot(scope):
-        pass
+    until = await _list_a_lot(scope)
+    while until is not None:
+        until = await _list_a_lot(scope, until)
 
 
-async def _list_a_lot(scope: Scope) -> bool:
-    """List lines of the tenant in scope, and return False where none waited.
+async def _list_a_lot(scope: Scope, until: datetime | None = None) -> datetime | None:
+    """List lines of the tenant in scope, those of `until` or before it or of all that wait.
 
-    That little was listed does not say that nothing is left: somebody else may have listed it at
-    the same time, or many statements may have written few lines each.
+    Returns by when the last of these were recorded, or None where none waited. That little was
+    listed does not say that nothing is left: somebody else may have listed it at the same time, or
+    many statements may have written few lines each.
     """
-    return await scope.driver.fetchval(_LIST_WAITING, scope.tenant, _LISTED) is not None
+    by: datetime | None = await scope.driver.fetchval(_LIST_WAITING, scope.tenant, _LISTED, until)
+    return by
 
 
 def account_ids(entries: Iterable[Entry]) -> dict[bytes, AccountId]:

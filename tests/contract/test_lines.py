@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from random import Random
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -231,6 +232,25 @@ async def test_a_long_queue_is_listed_as_quickly_as_a_short_one(
     tenants = await platform.owner.fetch(FORGET, EARLY)
     assert listed == LINES
     assert len(tenants) == 2 * LINES
+
+
+async def test_who_reads_ends_though_others_write_whenever_he_has_listed_a_lot(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list_a_lot = ledger._list_a_lot
+
+    async def and_somebody_writes(*asked: Any) -> Any:
+        listed = await list_a_lot(*asked)
+        await rig.enter(rig.transfer("lp", "bob"))
+        return listed
+
+    await rig.enter(rig.transfer("lp", "ada"))
+    monkeypatch.setattr(ledger, "_list_a_lot", and_somebody_writes)
+
+    async with asyncio.timeout(5):
+        (line,) = await rig.lines("ada")
+
+    assert line.version == 1
 
 
 async def test_lines_that_many_list_at_once_are_listed_once_and_without_a_gap(

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 from domain.ids import TenantId
 from ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
@@ -16,8 +17,10 @@ async def begin_listed(
     Each lot is committed by itself: more may wait than can be listed in the time that one unit of
     work has, and whoever comes next goes on where this one ended.
     """
+    until: datetime | None = None
     while True:
         async with units_of_work.begin(tenant_id) as uow:
-            if not await uow.ledger.list_lines():
+            until = await uow.ledger.list_lines(until)
+            if until is None:
                 yield uow
                 return
