@@ -92,30 +92,6 @@ CREATE OR REPLACE FUNCTION core.line_at(tenant uuid, account uuid, version bigin
         AND l.first_version = (version - 1) / 100 * 100 + 1;
 $$;
 
-CREATE OR REPLACE FUNCTION core.version_at(tenant uuid, account uuid, instant timestamptz)
-    RETURNS bigint
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    lowest bigint := 0;
-    highest bigint := coalesce((
-        SELECT last_version FROM core.account_lines WHERE tenant_id = tenant
-            AND account_id = account ORDER BY first_version DESC LIMIT 1), 0);
-    middle bigint;
-    recorded timestamptz;
-BEGIN
-    WHILE lowest < highest LOOP
-        middle := (lowest + highest + 1) / 2;
-        recorded := (SELECT t.recorded_at FROM core.transfers AS t
-            WHERE t.tenant_id = tenant AND t.id = core.line_at(tenant, account, middle));
-        IF recorded <= instant THEN
-            lowest := middle;
-        ELSE
-            highest := middle - 1;
-        END IF;
-    END LOOP;
-    RETURN lowest;
-END $$;
-
 CREATE POLICY migration ON core.account_lines_before FOR SELECT TO reli_owner USING (true);
 CREATE POLICY migration ON core.account_lines FOR INSERT TO reli_owner WITH CHECK (true);
 INSERT INTO core.account_lines (tenant_id, account_id, first_version, newest_first)

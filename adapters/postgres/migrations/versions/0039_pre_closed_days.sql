@@ -11,6 +11,7 @@ COMMENT ON FUNCTION core.closed_until(uuid) IS
 REVOKE ALL ON FUNCTION core.closed_until(uuid) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION core.closed_until(uuid) TO reli_app, reli_work;
 
+-- Whether an id failed before is asked by core.write_entries, once the accounts are locked.
 CREATE OR REPLACE FUNCTION core.open_journal(
     in_tenant uuid, entry_ids uuid[], transfer_ids uuid[], tenant_lock bigint, journal_lock bigint,
     decided_at timestamptz, latest_record timestamptz
