@@ -240,13 +240,16 @@ _LISTED_ROWS: Final = 10_000
 """Statements whose lines are listed by one, as the function in the database has it."""
 
 
+_DIRECTION: Final = {PostingOrder.NEWEST_FIRST: "DESC", PostingOrder.OLDEST_FIRST: "ASC"}
+
+
 def _some_lines(order: PostingOrder) -> str:
     """Return SQL that reads the rows that have a page of lines, and of these the page."""
+    direction = _DIRECTION[order]
     if order is PostingOrder.NEWEST_FIRST:
-        direction, is_beyond, may_reach = "DESC", "version < $3", "first_version < $3"
+        is_beyond, may_reach = "version < $3", "first_version < $3"
     else:
-        direction, is_beyond = "ASC", "version > $3"
-        may_reach = f"first_version > $3 - {LINES_IN_A_ROW}"
+        is_beyond, may_reach = "version > $3", f"first_version > $3 - {LINES_IN_A_ROW}"
     return f"""
     SELECT version, transfer_id FROM (
         SELECT first_version - 1 + place AS version, transfer_id
@@ -279,7 +282,7 @@ SELECT t.*, l.version, e.effective_at, e.id IS NULL AS is_archived,
         AS balance_after
 FROM ({_some_lines(order)}) AS l
 {_THERE_OR_ARCHIVED}
-ORDER BY l.version {"DESC" if order is PostingOrder.NEWEST_FIRST else "ASC"}
+ORDER BY l.version {_DIRECTION[order]}
 """
 
 
