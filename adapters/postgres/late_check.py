@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import borrowed_driver
+from adapters.postgres.lease import is_free
 from adapters.postgres.scope import Scope
 from adapters.postgres.trade import noted_steps
 from adapters.postgres.write import write_rows
@@ -32,11 +33,11 @@ WHERE tenant_id = $1 AND trade_id = $2 AND attempt = $3 AND token = $4
 RETURNING true
 """
 
-_CLAIM = """
+_CLAIM = f"""
 UPDATE core.late_checks AS c SET leased_until = core.now() + $2::interval, token = c.token + 1
 FROM (
     SELECT tenant_id, trade_id, attempt FROM core.late_checks
-    WHERE due_at <= core.now() AND leased_until <= core.now()
+    WHERE due_at <= core.now() AND {is_free("$2")}
     ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
 ) AS due
 WHERE c.tenant_id = due.tenant_id AND c.trade_id = due.trade_id AND c.attempt = due.attempt

@@ -10,9 +10,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.postgres.engine import borrowed_driver
 from ports.lease import Lease, LeaseStore
 
-_ACQUIRE = """
+
+def is_free(lease_for: str) -> str:
+    """Return SQL that says whether nobody has a row's lease.
+
+    One that lasts for far longer than leases do was given by a clock that was ahead then. Whoever
+    has it loses it: what he writes is fenced by its token.
+    """
+    longest = f"greatest(2 * {lease_for}::interval, interval '1 minute')"
+    return f"(leased_until <= core.now() OR leased_until > core.now() + {longest})"
+
+
+_ACQUIRE = f"""
 UPDATE core.leases SET token = token + 1, leased_until = core.now() + $2::interval
-WHERE name = $1 AND leased_until <= core.now()
+WHERE name = $1 AND {is_free("$2")}
 RETURNING token
 """
 

@@ -12,6 +12,7 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import borrowed_driver
+from adapters.postgres.lease import is_free
 from adapters.postgres.quote import party_of, terms_columns, terms_of
 from adapters.postgres.scope import Scope, page_of
 from adapters.postgres.write import Write, array_literal, arrays, write_rows
@@ -225,11 +226,13 @@ WHERE tenant_id = $1 AND trade_id = $2 AND token = $3 AND leased_until > core.no
 RETURNING true
 """
 
-_CLAIM = """
+# No trade is due later than its last check plans: what is was planned by a clock that was ahead.
+_CLAIM = f"""
 UPDATE core.trade_queue AS q SET leased_until = core.now() + $2::interval, token = q.token + 1
 FROM (
     SELECT tenant_id, trade_id FROM core.trade_queue
-    WHERE due_at <= core.now() AND leased_until <= core.now()
+    WHERE (due_at <= core.now() OR due_at > core.now() + interval '1 minute')
+        AND {is_free("$2")}
     ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
 ) AS due
 WHERE q.tenant_id = due.tenant_id AND q.trade_id = due.trade_id

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.postgres.engine import borrowed_driver
-from adapters.postgres.lease import held
+from adapters.postgres.lease import held, is_free
 from adapters.postgres.scope import Scope, page_of
 from adapters.wire.event import cloud_event_json, stamped
 from domain.errors import VersionConflict
@@ -256,14 +256,14 @@ FROM heads JOIN unnest($1::uuid[], $2::bigint[]) AS part (tenant_id, through) US
 WHERE h.tenant_id = heads.tenant_id
 """
 
-_CLAIM: Final = """
+_CLAIM: Final = f"""
 WITH prompt AS (
     SELECT tenant_id, endpoint_id FROM core.webhook_queues
-    WHERE NOT is_slow AND due_at <= (SELECT core.now()) AND leased_until <= core.now()
+    WHERE NOT is_slow AND due_at <= (SELECT core.now()) AND {is_free("$3")}
     ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
 ), slow AS (
     SELECT tenant_id, endpoint_id FROM core.webhook_queues
-    WHERE is_slow AND due_at <= (SELECT core.now()) AND leased_until <= core.now()
+    WHERE is_slow AND due_at <= (SELECT core.now()) AND {is_free("$3")}
     ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
 )
 UPDATE core.webhook_queues AS q

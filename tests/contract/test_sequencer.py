@@ -123,6 +123,21 @@ async def sequences(platform: Platform, tenant_id: str) -> list[tuple[int | None
     return [(row["sequence"], row["type"]) for row in rows]
 
 
+async def test_a_lease_that_a_clock_ahead_gave_is_free_when_it_is_right(
+    platform: Platform, leases: PostgresLeases
+) -> None:
+    lease = await taken(leases, "relay", lease_for=A_WHILE)
+    assert await leases.acquire("relay", lease_for=A_WHILE) is None
+
+    await platform.owner.execute(
+        "UPDATE core.leases SET leased_until = leased_until + interval '1 h' WHERE name = 'relay'"
+    )
+    later = await leases.acquire("relay", lease_for=A_WHILE)
+
+    assert later is not None and later.token > lease.token
+    await given_back(leases, later)
+
+
 async def test_events_are_stamped_without_gaps_in_the_order_of_their_causes(
     platform: Platform, leases: PostgresLeases, sequencer: PostgresSequencer
 ) -> None:

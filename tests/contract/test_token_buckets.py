@@ -101,6 +101,17 @@ async def test_an_empty_bucket_says_when_it_has_a_token_again(
     assert await bucket.lease(0.55, wanted=10) == (1, 1, 0)
 
 
+async def test_a_bucket_fills_again_after_the_clock_was_ahead_for_a_moment(
+    database_url: str, owner: Any
+) -> None:
+    bucket = await a_bucket(database_url, owner, per_second=10, burst=20)
+    await bucket.lease(3_600, wanted=20)
+
+    granted = [(await bucket.lease(seconds, wanted=20))[0] for seconds in range(10)]
+
+    assert granted[-1] == 9
+
+
 async def test_a_bucket_of_another_size_holds_no_more_than_that(
     database_url: str, owner: Any
 ) -> None:

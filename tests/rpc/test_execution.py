@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from time import monotonic
@@ -16,7 +16,7 @@ from adapters.lp.sandbox.client import SandboxClient
 from domain.amount import Amount
 from domain.ids import EntryId, QuoteId, TradeId
 from domain.trade.settlement import Role
-from domain.trade.trade import Trade, TradeState
+from domain.trade.trade import LAST_CHECK, Trade, TradeState
 from ports.trade import TradeLease
 from reli.ledger.v1 import ledger_pb2
 from reli.ledger.v1 import ledger_service_pb2 as ledger_pb
@@ -413,6 +413,93 @@ async def test_the_treasury_trades_like_a_customer(desk: Desk) -> None:
     assert trade.state == SETTLED
     assert trade.customer_id == ""
     await desk.assert_sound(trade)
+
+
+@pytest.mark.parametrize("trouble", ["busy", "taken over"])
+async def test_a_fill_that_cannot_be_recorded_at_once_is_not_forgotten(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    """The venue's status falls behind what it answered, for as long as anybody asks."""
+    quote = await desk.quote()
+    locked: list[asyncio.Task[None]] = []
+
+    async def make_trouble() -> None:
+        if trouble == "busy":
+            is_locked = asyncio.Event()
+            locked.append(asyncio.create_task(_lock_trades(desk, is_locked, seconds=1.5)))
+            await is_locked.wait()
+        else:
+            await desk.platform.owner.execute(
+                "UPDATE core.trade_queue SET due_at = core.now(), leased_until = core.now() "
+                "WHERE tenant_id = $1",
+                uuid_of(desk.tenant_id),
+            )
+            await desk.platform.run_due_trades()
+
+    _after_the_order(monkeypatch, make_trouble)
+    _lose_orders(monkeypatch)
+
+    trade = await desk.client.accept(quote.id)
+    await asyncio.gather(*locked)
+    await desk.platform.container.runner().drain()
+
+    trade = await desk.client.trade(trade.id)
+    assert trade.state == trade_pb2.TRADE_STATE_SETTLED
+    assert [attempt.lp for attempt in trade.attempts] == ["alpha"]
+    assert await _executions(desk.platform, trade) == [["0.01000000"]]
+
+
+async def test_a_trade_that_a_clock_ahead_planned_is_looked_at_when_it_is_right(
+    desk: Desk,
+) -> None:
+    await desk.platform.alpha.behave("cut_before_fill", 1)
+    trade = await desk.client.accept((await desk.quote()).id)
+    await desk.platform.container.runner().drain()
+    ids = uuid_of(desk.tenant_id), TradeId.parse(trade.id).uuid
+    await desk.platform.owner.execute(
+        "UPDATE core.trade_queue SET due_at = core.now() + interval '1 h', "
+        "leased_until = core.now() + interval '1 h' WHERE tenant_id = $1 AND trade_id = $2",
+        *ids,
+    )
+    await desk.platform.owner.execute(
+        "UPDATE core.attempts SET next_check_at = core.now() + interval '1 h' "
+        "WHERE tenant_id = $1 AND trade_id = $2",
+        *ids,
+    )
+
+    await desk.platform.run_due_trades()
+
+    (attempt,) = (await desk.client.trade(trade.id)).attempts
+    planned_in = await desk.platform.owner.fetchval(
+        "SELECT next_check_at - core.now() FROM core.attempts "
+        "WHERE tenant_id = $1 AND trade_id = $2 AND number = 1",
+        *ids,
+    )
+    assert attempt.state != UNKNOWN or planned_in <= LAST_CHECK
+
+
+def _after_the_order(monkeypatch: pytest.MonkeyPatch, once: Callable[[], Awaitable[None]]) -> None:
+    """Let something happen between the venue's answer to the first order and our hearing it."""
+    create_order, happened = SandboxClient.create_order, False
+
+    async def create(self: SandboxClient, fields: dict[str, str]) -> Answer:
+        nonlocal happened
+        answer = await create_order(self, fields)
+        if not happened:
+            happened = True
+            await once()
+        return answer
+
+    monkeypatch.setattr(SandboxClient, "create_order", create)
+
+
+async def _lock_trades(desk: Desk, is_locked: asyncio.Event, *, seconds: float) -> None:
+    async with desk.platform.owner.acquire() as connection, connection.transaction():
+        await connection.execute(
+            "SELECT FROM core.trades WHERE tenant_id = $1 FOR UPDATE", uuid_of(desk.tenant_id)
+        )
+        is_locked.set()
+        await asyncio.sleep(seconds)
 
 
 def _garble(monkeypatch: pytest.MonkeyPatch, call: str) -> None:

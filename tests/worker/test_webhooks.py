@@ -556,3 +556,18 @@ async def test_an_endpoint_that_moves_gets_what_waits_at_its_new_place_at_once(
     await work.deliver()
 
     assert len(receiver.effects["/after"]) == 8
+
+
+async def test_an_endpoint_is_served_after_the_clock_was_ahead_for_a_moment(
+    work: Workers, client: Client, receiver: Receiver, own_platform: Platform
+) -> None:
+    await an_endpoint(client, f"{receiver.url}/ahead", "customer.*")
+    await own_platform.owner.execute("UPDATE public.moved SET by = '1 h'")
+    await client.create_customer()
+    await work.deliver()
+    await own_platform.owner.execute("UPDATE public.moved SET by = '0'")
+
+    await client.create_customer()
+    await work.deliver()
+
+    assert len(receiver.of("/ahead")) == 2

@@ -1,15 +1,17 @@
 """Executing a trade: one attempt after the other, each step recorded before and after the LP."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import Final, assert_never
 
 from app.usecase.announce import Announce
 from app.usecase.liquidity.lp_desk import LpDesk
 from app.usecase.reconciliation.raise_break import raise_break
 from app.usecase.trade.ask_status import LP_UNUSABLE, ask_status
 from app.usecase.trade.bookkeeping import release_funds, settle_funds
+from domain.errors import DomainError, may_pass
 from domain.ids import AttemptId, BreakId, LpQuoteRequestId
 from domain.liquidity.circuit import LpOutcome
 from domain.reconciliation.break_ import Break, BreakKind
@@ -25,6 +27,7 @@ from domain.trade.outcome import (
     Unknown,
 )
 from domain.trade.trade import (
+    LAST_CHECK,
     LP_QUOTE_EXPIRED,
     PRICE_MOVED,
     WINDOW_PASSED,
@@ -47,6 +50,11 @@ from ports.trade import TradeLease
 from ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 
 FOUND_SENT = "FOUND_SENT"
+
+KEEP_AGAIN_AFTER_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 20.0)
+"""How long after a failure it is tried again to record what an LP answered."""
+
+_log = logging.getLogger("reli.trade")
 
 Change = Callable[[Trade, datetime], Trade]
 
@@ -165,7 +173,40 @@ class ExecuteTrade:
             )
             self.desk.hear(provider.name, _heard(executed))
             outcome = executed
-        return await self._update(lease, self._concluding(outcome))
+        return await self._keep(lease, attempt, outcome)
+
+    async def _keep(self, lease: TradeLease, attempt: Attempt, outcome: Outcome) -> Trade:
+        """Record what the LP answered: its status may be behind what it has just told us.
+
+        Tried again while the database is busy or away, and past whoever has taken the trade over
+        and knows less. An attempt that was concluded meanwhile stays as it is: by an earlier try
+        whose commit was not confirmed, by somebody else, or by two operators.
+
+        Raises `StaleLease` when somebody else took the trade over and the answer proves nothing.
+        """
+        is_ours, is_proof = True, _is_proof(outcome)
+        awaits_it = {AttemptState.SENT, AttemptState.UNKNOWN} if is_proof else {AttemptState.SENT}
+        waits = iter(KEEP_AGAIN_AFTER_S)
+
+        def conclude(trade: Trade, now: datetime) -> Trade:
+            latest = trade.attempt
+            if trade.is_ended or latest.id != attempt.id or latest.state not in awaits_it:
+                return trade
+            return trade.conclude(outcome, actor=self.actor, now=now)
+
+        while True:
+            try:
+                return await self._update(lease, conclude, takes_over=not is_ours)
+            except StaleLease:
+                if not is_ours or not is_proof:
+                    raise
+                is_ours = False
+            except DomainError as error:
+                wait_s = next(waits, None)
+                _log.warning("%s: not recorded yet: %s: %s", attempt.id, outcome, error.message)
+                if wait_s is None or not may_pass(error):
+                    raise
+                await self.clock.sleep(wait_s)
 
     async def _lp_quote(self, trade: Trade) -> LpQuote | NotSent:
         """Return the LP's quote to execute: the one at hand while it lives, or a new one.
@@ -217,7 +258,9 @@ class ExecuteTrade:
     async def _until_check(self, lease: TradeLease, attempt: Attempt) -> timedelta:
         assert attempt.next_check_at is not None
         async with self.units_of_work.begin(lease.tenant_id) as uow:
-            return attempt.next_check_at - await uow.now()
+            wait = attempt.next_check_at - await uow.now()
+        # Planned by a clock that was ahead: it is not waited for.
+        return wait if wait <= LAST_CHECK else timedelta()
 
     async def _check(self, lease: TradeLease, trade: Trade) -> Trade:
         status = await ask_status(self.providers, trade, trade.attempt)
@@ -228,8 +271,13 @@ class ExecuteTrade:
     def _concluding(self, outcome: Outcome) -> Change:
         return lambda trade, now: trade.conclude(outcome, actor=self.actor, now=now)
 
-    async def _update(self, lease: TradeLease, change: Change) -> Trade:
-        """Apply a change and all that follows from it without an LP, in one unit of work."""
+    async def _update(
+        self, lease: TradeLease, change: Change, *, takes_over: bool = False
+    ) -> Trade:
+        """Apply a change and all that follows from it without an LP, in one unit of work.
+
+        Who takes over writes whoever has the lease, and gives it back at once.
+        """
 
         async def work(uow: UnitOfWork) -> Trade:
             before = await uow.trades.get(lease.trade_id, lock=True)
@@ -238,7 +286,10 @@ class ExecuteTrade:
             trade = self._follow(found or change(before, now), now)
             if trade == before:
                 return trade
-            saved = await uow.trades.save(trade, lease, due_at=self._due_at(trade, now))
+            writes_under = lease
+            if takes_over:
+                writes_under = await uow.trades.take_over(trade.id, lease_for=timedelta())
+            saved = await uow.trades.save(trade, writes_under, due_at=self._due_at(trade, now))
             for attempt in trade.found_absent:
                 check = plan_late_check(trade.id, attempt.number, self.late_looks, concluded_at=now)
                 await uow.late_checks.add(check)
@@ -309,6 +360,11 @@ class ExecuteTrade:
 
 
 _TOLD = frozenset({TradeState.SETTLED, TradeState.REJECTED, TradeState.OUTCOME_UNKNOWN})
+
+
+def _is_proof(outcome: Outcome) -> bool:
+    """Say whether an answer tells more than that the outcome is unknown."""
+    return not isinstance(outcome, Unknown) or outcome.reason == ORDER_WORKING
 
 
 def _heard(outcome: ExecutionOutcome) -> LpOutcome:

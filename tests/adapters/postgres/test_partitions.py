@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
 from typing import Any, Final
@@ -17,6 +17,7 @@ from app.database_url import WORK_ROLE, role_url
 from app.stack.postgres import PostgresServer
 from app.worker.partition_maker import MONTHS_AHEAD
 from domain.ids import EntryId, TransferId
+from ports.errors import DatabaseBusy
 from reli.ledger.v1 import ledger_pb2
 from reli.ledger.v1 import ledger_service_pb2 as ledger_pb
 from reli.trade.v1 import trade_pb2
@@ -33,6 +34,10 @@ PARENTS: Final = {
 
 PATIENCE_S: Final = 5.0
 """What a call may take at most on a machine that does much else."""
+
+_PARTITIONS: Final = """
+SELECT count(*) FROM pg_inherits JOIN pg_partitioned_table ON partrelid = inhparent
+"""
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 AND_A_MONTH = datetime(2020, 2, 1, tzinfo=UTC)
@@ -281,17 +286,29 @@ async def test_months_ahead_are_made_while_everybody_writes(own_platform: Platfo
             *[await a_trader(own_platform, client) for _, client in tenants[:2]],
         ]
         is_running = {write: asyncio.Event() for write in writes}
+        before = await own_platform.owner.fetchval(_PARTITIONS)
         async with asyncio.TaskGroup() as group:
             for write in writes:
                 group.create_task(go_on(write))
             await asyncio.gather(*(each.wait() for each in is_running.values()))
-            made = [await maker.make(months_ahead=ahead) for ahead in months]
+            for ahead in months:
+                await make_in_the_end(maker, ahead)
             is_over.set()
 
-    assert made == [len(PARENTS) for _ in months]
+    made = await own_platform.owner.fetchval(_PARTITIONS) - before
+    assert made == len(PARENTS) * len(months)
     assert max(waited) < PATIENCE_S
     for tenant_id, _ in tenants:
         await assert_books_balance(own_platform.owner, tenant_id)
+
+
+async def make_in_the_end(maker: PostgresPartitions, months_ahead: int) -> None:
+    """Autovacuum may have a table for as long as a statement waits; who comes again goes on."""
+    async with asyncio.timeout(PATIENCE_S * 4):
+        while True:
+            with suppress(DatabaseBusy):
+                await maker.make(months_ahead=months_ahead)
+                return
 
 
 async def a_poster(
