@@ -460,6 +460,8 @@ class PostgresLedger(LedgerStore):
         found = await self._find_entries([entry_id])
         if entry_id not in found:
             raise EntryNotFound("no such entry", entry_id=entry_id)
+        if not found[entry_id].entry.transfers:
+            raise LinesArchived("the entry's transfers are archived", entry_id=entry_id)
         return found[entry_id]
 
     async def get_transfers(self, ids: Sequence[TransferId]) -> Mapping[TransferId, Transfer]:
@@ -653,7 +655,7 @@ class PostgresLedger(LedgerStore):
         return await find_accounts(self._scope, ordered)
 
     async def _find_entries(self, ids: Sequence[EntryId]) -> Mapping[EntryId, RecordedEntry]:
-        """Return those entries that exist."""
+        """Return those entries that exist; where a transfer is archived, without transfers."""
         if not ids:
             return {}
         wanted = [id.uuid for id in ids]
@@ -662,11 +664,16 @@ class PostgresLedger(LedgerStore):
         transfers = await self.get_transfers(
             [TransferId(id) for row in rows for id in row["transfer_ids"]]
         )
+
+        def of(row: Any) -> tuple[Transfer, ...]:
+            ids = [TransferId(id) for id in row["transfer_ids"]]
+            return tuple(transfers[id] for id in ids) if transfers.keys() >= set(ids) else ()
+
         return {
             EntryId(row["id"]): RecordedEntry(
                 Entry(
                     id=EntryId(row["id"]),
-                    transfers=tuple(transfers[TransferId(id)] for id in row["transfer_ids"]),
+                    transfers=of(row),
                     source=EntrySource(row["source"]),
                     reference=row["reference"],
                     description=row["description"],

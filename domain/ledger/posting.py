@@ -47,7 +47,8 @@ class Books:
         accounts: every account the entry names, where it exists.
         transfers: every transfer the entry names, as its own id or as a pending id, if known.
         resolutions: how each of those pending transfers was resolved, if it was.
-        entries: committed entries, of those ids that are asked about.
+        entries: committed entries, of those ids that are asked about; without transfers where
+            these are archived.
         failed: ids that failed on balance before, with the reason.
         reversals: by the entry, what took it back, of those entries that are to be taken back.
         now: the database's clock.
@@ -183,6 +184,10 @@ class OpenBooks:
         id = entry.id.bytes
         known = self._entries.get(id)
         if known is not None:
+            if not known.transfers:
+                raise errors.LinesArchived(
+                    "this entry id is known, and its transfers are archived", entry_id=entry.id
+                )
             if not is_same_content(known, entry):
                 raise errors.EntryConflict(
                     "this entry id is known with other content", entry_id=entry.id

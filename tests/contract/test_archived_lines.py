@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from adapters.postgres.chain import PostgresChainer
 from adapters.postgres.close import PostgresBooksToClose
 from adapters.postgres.engine import make_engine
 from adapters.postgres.lease import PostgresLeases
@@ -284,3 +285,40 @@ async def test_reconciliation_does_not_leave_out_lines_that_are_gone(rig: Rig) -
             await read_book(
                 uow, rig.platform.ids, [account], since=await uow.now(), names_trades=False
             )
+
+
+async def test_an_entry_whose_transfers_are_archived_is_refused_and_its_neighbor_is_not(
+    rig: Rig,
+) -> None:
+    entry = rig.entry(of(PAST, rig.transfer("lp", "ada", 5)))
+    await rig.commit(entry)
+    await detach(rig)
+
+    with pytest.raises(LinesArchived):
+        async with rig.begin() as uow:
+            await uow.ledger.get_entry(entry.id)
+    fresh, known = await rig.commit_all([rig.entry(rig.transfer("lp", "bob", 5)), entry])
+
+    assert not isinstance(fresh, DomainError)
+    assert isinstance(known, LinesArchived)
+
+
+async def test_nothing_is_proved_of_an_entry_whose_transfers_are_archived(rig: Rig) -> None:
+    entry = rig.entry(of(PAST, rig.transfer("lp", "ada", 5)))
+    await rig.commit(entry)
+    engine = make_engine(rig.platform.settings.work_database_url, pool_size=1)
+    lease = await PostgresLeases(engine).acquire("chainer", lease_for=timedelta(seconds=30))
+    assert lease is not None
+    chainer = PostgresChainer(engine)
+    while await chainer.chain(lease, limit=10_000):
+        pass
+    await chainer.checkpoint(lease, SIGNER, at_least_every=timedelta(0), limit=100)
+    await PostgresLeases(engine).renew(lease, lease_for=timedelta(0))
+    await engine.dispose()
+    read = rig.platform.container.read_chain()
+    assert (await read.inclusion_proof(rig.tenant_id, entry.id)).position == 1
+
+    await detach(rig)
+
+    with pytest.raises(LinesArchived):
+        await read.inclusion_proof(rig.tenant_id, entry.id)

@@ -161,7 +161,7 @@ FAULTS: Final = [
     _fault("PENDING_ID_UNEXPECTED", "transfer kind", kind=TransferKind.REGULAR),
     _fault("PENDING_ID_UNEXPECTED", "transfer kind", kind=PENDING),
     _fault("EXPIRY_UNEXPECTED", "transfer expiry", expires_at=NOW + seconds(9)),
-    _fault("ENTRY_CONFLICT", "", known_entry=an_entry()),
+    _fault("ENTRY_CONFLICT", "", known_entry=an_entry(a_transfer(an_account(), an_account()))),
     Fault("ENTRY_ALREADY_FAILED", lambda c: c.failed.add(c.entry_id.bytes), frozenset()),
     _fault("EFFECTIVE_TIME_OUT_OF_WINDOW", "effect", effective_at=NOW - timedelta(days=367)),
     _fault("EFFECTIVE_TIME_OUT_OF_WINDOW", "effect", effective_at=NOW + timedelta(days=32)),
@@ -336,6 +336,14 @@ def test_a_known_id_with_other_content_is_a_conflict(change: dict[str, object]) 
     other = known._replace(transfers=(known.transfers[0]._replace(**change),))  # type: ignore[arg-type]
 
     assert _refusal(other, the_books(ada, bob, entry=known)) == "ENTRY_CONFLICT"
+
+
+def test_of_a_known_id_whose_transfers_are_archived_nothing_is_said_but_that() -> None:
+    ada, bob = an_account(posted=500), an_account()
+    known = an_entry(a_transfer(ada, bob))
+    books = the_books(ada, bob, entry=known._replace(transfers=()))
+
+    assert _refusal(known, books) == "LINES_ARCHIVED"
 
 
 def test_a_known_id_of_another_source_or_with_more_transfers_is_a_conflict() -> None:
