@@ -89,7 +89,9 @@ class SupervisedTrades(TradeRunner):
             return await self._execute_trade(lease, accepted)
         except DomainError as error:
             # The lease runs out and a worker goes on from what the database knows.
-            _log.warning("%s left to a worker: %s", lease.trade_id, error.message)
+            notes = getattr(error, "__notes__", [])
+            told = "; ".join([error.message, *notes])
+            _log.warning("%s left to a worker: %s", lease.trade_id, told)
         except Exception:
             _log.exception("%s left to a worker", lease.trade_id)
         finally:

@@ -1,6 +1,5 @@
 """Executing a trade: one attempt after the other, each step recorded before and after the LP."""
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -53,8 +52,6 @@ FOUND_SENT = "FOUND_SENT"
 
 KEEP_AGAIN_AFTER_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 20.0)
 """How long after a failure it is tried again to record what an LP answered."""
-
-_log = logging.getLogger("reli.trade")
 
 Change = Callable[[Trade, datetime], Trade]
 
@@ -203,8 +200,8 @@ class ExecuteTrade:
                 is_ours = False
             except DomainError as error:
                 wait_s = next(waits, None)
-                _log.warning("%s: not recorded yet: %s: %s", attempt.id, outcome, error.message)
                 if wait_s is None or not may_pass(error):
+                    error.add_note(f"what {attempt.lp} answered to {attempt.id}: {outcome}")
                     raise
                 await self.clock.sleep(wait_s)
 
