@@ -66,6 +66,8 @@ class Resolution:
         require_unknown(trade)
         if trade.attempt.number != self.attempt:
             raise OutcomeKnown("the attempt's outcome is known by now", trade_id=trade.id)
+        if self.approved_by is not None:
+            raise OutcomeKnown("the resolution was approved before", trade_id=trade.id)
         if by == self.proposed_by:
             raise SecondKeyRequired("another operator key must approve", resolution_id=self.id)
         return replace(self, approved_by=by, approved_at=now)

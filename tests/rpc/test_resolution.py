@@ -1,11 +1,16 @@
 """What no venue will tell, two operators decide on evidence."""
 
+from collections.abc import Awaitable
+
 import grpc
 import pytest
 
+from domain.trade.trade import Trade
+from ports.trade import TradeLease
 from reli.auth.v1 import access_pb2
 from reli.trade.v1 import trade_pb2
 from reli.trade.v1 import trade_service_pb2 as pb
+from tests.support.audit import uuid_of
 from tests.support.platform import Client, Platform, amount, new_request_id, refusal_of
 
 UNKNOWN = trade_pb2.TRADE_STATE_OUTCOME_UNKNOWN
@@ -159,6 +164,38 @@ async def test_a_second_approval_changes_nothing(
 
     assert refusal_of(refused.value).reason == "OUTCOME_KNOWN"
     assert await client.balance(customer_id, "BTC") == ("0.00007761", "0.00000000")
+
+
+async def test_only_the_key_that_approved_is_recorded_to_have(
+    platform: Platform, second_operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server that took the approval dies before it applies it."""
+    house = str(platform.environment.house_id)
+    third_operator = await platform.a_client(house, [access_pb2.SCOPE_OPERATOR])
+    tenant_id, _, _, trade = await an_unknown_trade(platform)
+    resolution = await propose(platform.operator, tenant_id, trade, NOT_FILLED)
+    runner = platform.container.runner()
+
+    async def die() -> None:
+        return None
+
+    def start(lease: TradeLease, _accepted: Trade | None = None) -> Awaitable[None]:
+        runner.give_back(lease.tenant_id)
+        return die()
+
+    monkeypatch.setattr(runner, "start", start)
+    await approve(second_operator, tenant_id, resolution)
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await approve(third_operator, tenant_id, resolution)
+
+    assert refusal_of(refused.value).reason == "OUTCOME_KNOWN"
+    approved = await platform.owner.fetch(
+        "SELECT api_key_id FROM core.audit_records WHERE tenant_id = $1 "
+        "AND method LIKE '%ApproveResolution' AND refusal_reason = ''",
+        uuid_of(tenant_id),
+    )
+    assert len(approved) == 1
 
 
 async def test_a_known_outcome_cannot_be_resolved(platform: Platform) -> None:
