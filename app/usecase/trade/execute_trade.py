@@ -179,15 +179,19 @@ class ExecuteTrade:
         and knows less. An attempt that was concluded meanwhile stays as it is: by an earlier try
         whose commit was not confirmed, by somebody else, or by two operators.
 
-        Raises `StaleLease` when somebody else took the trade over and the answer proves nothing.
+        Raises `StaleLease` when somebody else took the trade over and the answer proves nothing, or
+        nothing any more.
         """
         is_ours, is_proof = True, _is_proof(outcome)
         awaits_it = {AttemptState.SENT, AttemptState.UNKNOWN} if is_proof else {AttemptState.SENT}
         waits = iter(KEEP_AGAIN_AFTER_S)
 
         def conclude(trade: Trade, now: datetime) -> Trade:
-            latest = trade.attempt
-            if trade.is_ended or latest.id != attempt.id or latest.state not in awaits_it:
+            if trade.is_ended:
+                return trade
+            if trade.attempt.id != attempt.id:
+                raise StaleLease("the attempt was concluded meanwhile", trade_id=trade.id)
+            if trade.attempt.state not in awaits_it:
                 return trade
             return trade.conclude(outcome, actor=self.actor, now=now)
 
