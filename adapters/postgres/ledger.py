@@ -665,7 +665,7 @@ class PostgresLedger(LedgerStore):
             [TransferId(id) for row in rows for id in row["transfer_ids"]]
         )
 
-        def of(row: Any) -> tuple[Transfer, ...]:
+        def transfers_of(row: Any) -> tuple[Transfer, ...]:
             ids = [TransferId(id) for id in row["transfer_ids"]]
             return tuple(transfers[id] for id in ids) if transfers.keys() >= set(ids) else ()
 
@@ -673,7 +673,7 @@ class PostgresLedger(LedgerStore):
             EntryId(row["id"]): RecordedEntry(
                 Entry(
                     id=EntryId(row["id"]),
-                    transfers=of(row),
+                    transfers=transfers_of(row),
                     source=EntrySource(row["source"]),
                     reference=row["reference"],
                     description=row["description"],

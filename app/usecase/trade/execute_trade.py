@@ -185,19 +185,18 @@ class ExecuteTrade:
         is_ours, is_proof = True, _is_proof(outcome)
         awaits_it = {AttemptState.SENT, AttemptState.UNKNOWN} if is_proof else {AttemptState.SENT}
         waits = iter(KEEP_AGAIN_AFTER_S)
+        conclude = self._concluding(outcome)
 
-        def conclude(trade: Trade, now: datetime) -> Trade:
+        def conclude_awaited(trade: Trade, now: datetime) -> Trade:
             if trade.is_ended:
                 return trade
             if trade.attempt.id != attempt.id:
                 raise StaleLease("the attempt was concluded meanwhile", trade_id=trade.id)
-            if trade.attempt.state not in awaits_it:
-                return trade
-            return trade.conclude(outcome, actor=self.actor, now=now)
+            return conclude(trade, now) if trade.attempt.state in awaits_it else trade
 
         while True:
             try:
-                return await self._update(lease, conclude, takes_over=not is_ours)
+                return await self._update(lease, conclude_awaited, takes_over=not is_ours)
             except StaleLease:
                 if not is_ours or not is_proof:
                     raise
